@@ -1,0 +1,60 @@
+# Every command a person needs. The first one that needs it builds .venv; it is rebuilt only
+# when pyproject.toml or constraints.txt change.
+#
+#   make test PYTHON=python3.12                                          another interpreter
+#   make test PYTEST_ARGS="-k grid -x"                                   some tests only
+#   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu   PyTorch's CPU build, where
+#                                                                        pip alone would take CUDA's
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n logical --maxprocesses 4
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench figures clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	    "ArSSR needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## a real MR head, degraded and super-resolved at 2×, 3.2× and 4×: table, files, picture
+	$(BIN)/python -m arssr.demo
+
+# One thread a worker: the workers already fill the cores.
+test: $(STAMP)  ## the test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff (rules and format) and mypy, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## every benchmark in benchmarks/, one after the other
+	$(call run_each,$(wildcard benchmarks/bench_*.py),benchmarks/bench_*.py)
+
+figures: $(STAMP)  ## the pictures of the documentation, made again
+	$(call run_each,$(wildcard docs/figures/*.py),docs/figures/*.py)
+
+clean:  ## remove what the commands made: environment, caches, builds
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call run_each,scripts,pattern): the scripts in turn, stopping at the first that fails.
+define run_each
+	$(if $(1),,$(error there is no $(2) yet))
+	@set -e; for script in $(1); do echo "== $$script"; $(BIN)/python $$script; done
+endef

@@ -1,0 +1,38 @@
+"""ArSSR: sharper 3D MR scans at any scale.
+
+>>> import arssr
+>>> arssr.Grid((10, 10, 10), [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+Grid(10×10×10 voxels of 1×1×1 mm, RAS)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arssr.api import Model, load_model, upsample
+    from arssr.errors import ArSSRError
+    from arssr.field import VoxelField
+    from arssr.grid import Grid
+    from arssr.volume import Volume
+
+_HOMES = {
+    "ArSSRError": "arssr.errors",
+    "Grid": "arssr.grid",
+    "Model": "arssr.api",
+    "Volume": "arssr.volume",
+    "VoxelField": "arssr.field",
+    "load_model": "arssr.api",
+    "upsample": "arssr.api",
+}
+__all__ = ["ArSSRError", "Grid", "Model", "Volume", "VoxelField", "load_model", "upsample"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: `import arssr` stays instant."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'arssr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,219 @@
+"""The public face: weights in, sharper scans out."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nibabel.spatialimages import SpatialImage
+
+from arssr.engine.memory import available_bytes, in_words
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, VoxelField, _silent
+from arssr.grid import Grid
+from arssr.intensity import Normalisation, estimate_noise
+from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
+from arssr.volume import Volume
+from arssr.weights.registry import Weights, load
+
+Image = str | PathLike[str] | SpatialImage | Volume
+Three = float | Sequence[float]
+
+# An axis whose voxels are this many times longer than the shortest is that of a slice stack.
+_CLEARLY_THICKER = 1.4
+_BYTES_PER_OUTPUT_VOXEL = 14  # result, an intermediate, the written copy's slabs
+
+
+class Model:
+    """A trained network on a device.
+
+    device: auto (a GPU if there is one), cpu, cuda, cuda:1, …
+    precision: auto (bfloat16 where the hardware computes in it and the network only corrects an
+        interpolation), bf16 or float32.
+    """
+
+    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
+        self.weights = weights
+        self.device = _device(device)
+        dtype = _dtype(precision, self.device, weights.network.is_residual)
+        self.network = weights.network.to(device=self.device, dtype=dtype)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        return f"Model({self.name}: {self.config.encoder}, {self.device}, {self.precision})"
+
+    @property
+    def name(self) -> str:
+        """As it was asked for, without suffix."""
+        return self.weights.name
+
+    @property
+    def precision(self) -> str:
+        """The floating-point type it computes in: bfloat16 or float32."""
+        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def config(self) -> ModelConfig:
+        """What the network is made of."""
+        return self.network.config
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known about the weights: data, recipe, results."""
+        return self.weights.card
+
+    def field(
+        self,
+        image: Image,
+        *,
+        acquisition: str | Sequence[str] = "auto",
+        noise: float | str | None = "auto",
+        normalisation: Normalisation | None = None,
+        progress: ReportProgress = _silent,
+    ) -> VoxelField:
+        """Encode an image once; read the result anywhere.
+
+        acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
+            takes an axis clearly thicker than the others for the slice direction.
+        noise: standard deviation in units of the image, auto (estimated) or None (unknown).
+        """
+        volume = Volume.coerce(image)
+        label = str(volume.path) if volume.path else "The image"
+        norm = normalisation or Normalisation.fit(volume.data, label)
+        return VoxelField(
+            self.network,
+            volume,
+            norm,
+            _acquisition_ijk(acquisition, volume.grid),
+            _noise(noise, volume, norm),
+            progress=progress,
+        )
+
+    def upsample(
+        self,
+        image: Image,
+        *,
+        scale: Three | None = None,
+        spacing: Three | None = None,
+        shape: Sequence[int] | None = None,
+        like: Grid | Image | None = None,
+        acquisition: str | Sequence[str] = "auto",
+        noise: float | str | None = "auto",
+        progress: ReportProgress = _silent,
+    ) -> Volume:
+        """The image on a finer grid, in its own units; exactly one target must be given.
+
+        scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
+        image whose grid to take. See `field` for the rest; a named acquisition holds for the
+        axes that are refined. Raises ArSSRError for bad input and for results that do not fit.
+        """
+        volume = Volume.coerce(image)
+        grid = target_grid(volume.grid, scale=scale, spacing=spacing, shape=shape, like=like)
+        require_memory(grid)
+        if isinstance(acquisition, str) and acquisition in ACQUISITIONS:
+            acquisition = _refined_axes(acquisition, volume.grid, grid)
+        field = self.field(volume, acquisition=acquisition, noise=noise, progress=progress)
+        return field.on(grid, progress)
+
+
+def load_model(
+    name_or_path: str | Path = "light", device: str = "auto", precision: str = "auto"
+) -> Model:
+    """A model from shipped weights, a `.safetensors` file or a reference `.pkl` checkpoint."""
+    return Model(load(name_or_path), device, precision)
+
+
+def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume:
+    """`load_model(model).upsample(image, …)` for a single image."""
+    return load_model(model).upsample(image, **options)
+
+
+def target_grid(
+    source: Grid,
+    *,
+    scale: Three | None = None,
+    spacing: Three | None = None,
+    shape: Sequence[int] | None = None,
+    like: Grid | Image | None = None,
+) -> Grid:
+    """The grid that exactly one of the targets describes."""
+    given = [target is not None for target in (scale, spacing, shape, like)]
+    if sum(given) != 1:
+        raise ArSSRError("name one target: scale, spacing, shape or like")
+    if scale is not None:
+        return source.scaled(scale)
+    if spacing is not None:
+        return source.with_spacing(spacing)
+    if shape is not None:
+        return source.with_shape(shape)
+    return like if isinstance(like, Grid) else Volume.coerce(like).grid  # type: ignore[arg-type]
+
+
+def require_memory(grid: Grid) -> None:
+    """Refuse a result that cannot be held, with its size."""
+    size = float(np.prod(grid.shape, dtype=float)) * _BYTES_PER_OUTPUT_VOXEL
+    free = available_bytes()
+    if size > free:
+        shape = "×".join(map(str, grid.shape))
+        raise ArSSRError(
+            f"a result of {shape} voxels needs {in_words(size)} of memory and {in_words(free)} "
+            "are free; ask for a coarser grid"
+        )
+
+
+def _acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, ...]:
+    if not isinstance(acquisition, str):
+        if len(acquisition) != 3:
+            raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
+        return tuple(acquisition)
+    if acquisition != "auto":
+        return (acquisition,) * 3
+    thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
+    return tuple("slice" if t else NATIVE for t in thick)
+
+
+def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
+    """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
+    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
+    return tuple(acquisition if s < 0.999 else NATIVE for s in step)
+
+
+def _noise(noise: float | str | None, volume: Volume, norm: Normalisation) -> float | None:
+    if noise is None or noise == UNKNOWN:
+        return None
+    if noise == "auto":
+        return estimate_noise(norm.apply(volume.data))
+    try:
+        sigma = float(noise) / norm.scale
+    except ValueError:
+        raise ArSSRError(f"noise is a number, auto or unknown, not {noise!r}") from None
+    if not (np.isfinite(sigma) and sigma >= 0):
+        raise ArSSRError(f"noise must be at least 0 and finite, not {noise}")
+    return sigma
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ArSSRError(f"no device {name!r} here; cpu always works") from None
+    return device
+
+
+def _dtype(precision: str, device: torch.device, residual: bool) -> torch.dtype:
+    if precision == "auto":
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if fast and residual else torch.float32
+    try:
+        return {"bf16": torch.bfloat16, "float32": torch.float32}[precision]
+    except KeyError:
+        raise ArSSRError(f"precision is auto, bf16 or float32, not {precision!r}") from None

@@ -1,0 +1,44 @@
+"""Where messages and progress go: standard error, so that standard output stays readable."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def complain(sentence: str) -> None:
+    """One sentence about what went wrong."""
+    stderr.print("[red]error:[/red]", end=" ")
+    stderr.print(sentence, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """A machine-readable result on standard output."""
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def progress_bar(*, counted: bool = False) -> Progress:
+    """A progress bar with the time left; `counted` shows how many of how many."""
+    count = MofNCompleteColumn() if counted else TaskProgressColumn()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=not stderr.is_terminal,
+    )

@@ -1,0 +1,52 @@
+"""One or three numbers after an option: `--scale 2`, `--scale 1 1 5`, `--scale 1x1x5`."""
+
+import re
+from collections.abc import Sequence
+
+import typer
+
+# Options that take up to three numbers; click itself only knows a fixed count.
+TRIPLES = ("--scale", "--spacing", "--shape")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def join_triples(arguments: Sequence[str]) -> list[str]:
+    """The command line with the numbers after such an option joined into one word.
+
+    >>> join_triples(["scan.nii", "--scale", "1", "1", "5", "-o", "out.nii"])
+    ['scan.nii', '--scale', '1,1,5', '-o', 'out.nii']
+    """
+    joined: list[str] = []
+    taken = 3  # numbers taken since the last such option
+    for word in arguments:
+        if taken < 3 and _NUMBER.fullmatch(word):
+            if taken:
+                joined[-1] += f",{word}"
+            else:
+                joined.append(word)
+            taken += 1
+        else:
+            joined.append(word)
+            taken = 0 if word in TRIPLES else 3
+    return joined
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """One or three numbers, separated by commas, blanks or an x; else a usage error."""
+    words = re.split(r"[,\sx×]+", text.strip())
+    if len(words) not in (1, 3) or not all(_NUMBER.fullmatch(word) for word in words):
+        raise typer.BadParameter(f"{option} takes one number or three, not {text!r}")
+    return [float(word) for word in words]
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Three whole numbers (one stands for all)."""
+    values = numbers(option, text)
+    if any(value != int(value) for value in values):
+        raise typer.BadParameter(f"{option} takes whole numbers, not {text!r}")
+    return [int(value) for value in values * (3 if len(values) == 1 else 1)]
+
+
+def three_or_one(values: list[float]) -> float | list[float]:
+    """A single number as itself."""
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,74 @@
+"""`arssr prepare`: patches to train on, from any folder of high-resolution volumes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arssr.cli.console import progress_bar, stderr
+
+
+def prepare(
+    images: Annotated[
+        list[Path], typer.Argument(help="Folders of high-resolution volumes, or single ones.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for hr_train, hr_val and manifest.json.")
+    ],
+    patch: Annotated[int, typer.Option(min=1, help="Voxels along each side of a patch.")] = 40,
+    per_volume: Annotated[int, typer.Option(min=1, help="Patches of each volume.")] = 6,
+    val_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the subjects kept for validation.")
+    ] = 0.1,
+    test_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the subjects whose volumes go whole to hr_test."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another split and other patches.")] = 20,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table (.tsv, .csv) with columns file and subject, where names do not say whose "
+            "an image is. Otherwise: BIDS sub-…, else the first number (not that of T1, 3T, "
+            "ses-2, run-1), else the first word.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the patches that are in --out.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest on standard output.")
+    ] = False,
+) -> None:
+    """Cut patches for training; no subject is on both sides of the split."""
+    import json
+    from collections import Counter
+
+    from arssr.training.prepare import FOLDERS, PrepareConfig
+    from arssr.training.prepare import prepare as run
+
+    config = PrepareConfig(patch, per_volume, val_share, test_share, seed)
+    with progress_bar(counted=True) as bar:
+        task = bar.add_task("preparing", total=None)
+        manifest = run(
+            images,
+            out,
+            config,
+            subjects,
+            overwrite,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        typer.echo(json.dumps(manifest, ensure_ascii=False))
+    sources = manifest["sources"]
+    volumes = Counter(source["split"] for source in sources)
+    for side, folder in FOLDERS.items():
+        if volumes[side]:
+            people = len({source["subject"] for source in sources if source["split"] == side})
+            patches = sum(len(source["crops"]) for source in sources if source["split"] == side)
+            what = f"{patches} patches" if patches else "whole"
+            stderr.print(
+                f"{out / folder}: {volumes[side]} volumes of {people} subjects, {what}",
+                soft_wrap=True,
+                markup=False,
+            )

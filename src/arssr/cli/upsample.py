@@ -1,0 +1,151 @@
+"""`arssr upsample`: scans in, sharper scans out."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from arssr.cli.console import complain, print_json, progress_bar, stderr
+from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+from arssr.errors import ArSSRError
+
+if TYPE_CHECKING:
+    from arssr.api import Model
+
+
+def upsample(
+    images: Annotated[list[Path], typer.Argument(help="Scans, or folders of scans.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The file to write; for several scans, the folder.")
+    ],
+    scale: Annotated[
+        str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
+    ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the result.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="I J K", help="Voxels of the result, same field of view.")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="An image whose grid the result shall have.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
+    ] = "light",
+    acquisition: Annotated[
+        Literal["auto", "kspace", "slice", "spline", "unknown"],
+        typer.Option(
+            help="How the scan was made; auto: slice along an axis clearly thicker than the "
+            "others, else kspace."
+        ),
+    ] = "auto",
+    noise: Annotated[
+        str, typer.Option(help="Noise level in units of the scan, auto (estimated) or unknown.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[
+        Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
+    ] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Describe the results on standard output.")
+    ] = False,
+) -> None:
+    """Super-resolve scans to a scale, a spacing, a shape or another image's grid.
+
+    Each result has a JSON sidecar that says how it was made.
+    """
+    from arssr.files import find_images
+
+    target = _target(scale, spacing, shape, like)
+    jobs = _jobs(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
+    from arssr.api import load_model
+
+    network = load_model(model, device, precision)
+    options = {"acquisition": acquisition, "noise": noise}
+    results, failures = [], 0
+    for source, destination in jobs:
+        try:
+            results.append(_one(network, source, destination, target, options, overwrite))
+        except ArSSRError as error:
+            failures += 1
+            complain(str(error))
+            results.append({"input": str(source), "error": str(error)})
+    if as_json:
+        print_json(results)
+    if failures and len(jobs) > 1:
+        stderr.print(f"{len(jobs) - failures} of {len(jobs)} done, {failures} failed")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _target(
+    scale: str | None, spacing: str | None, shape: str | None, like: Path | None
+) -> dict[str, Any]:
+    """The one target that was given, as `Model.upsample` takes it."""
+    given = {"scale": scale, "spacing": spacing, "shape": shape, "like": like}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise typer.BadParameter("name one target: --scale, --spacing, --shape or --like")
+    if scale is not None:
+        return {"scale": three_or_one(numbers("--scale", scale))}
+    if spacing is not None:
+        return {"spacing": three_or_one(numbers("--spacing", spacing))}
+    if shape is not None:
+        return {"shape": whole_numbers("--shape", shape)}
+    return {"like": like}
+
+
+def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
+    """What is read and what is written for it."""
+    from arssr.files import IMAGE_SUFFIXES, stem
+
+    if not many and not out.is_dir():
+        return [(sources[0], out)]
+    if out.name.endswith(IMAGE_SUFFIXES) or out.is_file():
+        raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
+    jobs = []
+    for source in sources:
+        name = stem(source)
+        jobs.append((source, out / f"{name}_SR{source.name[len(name) :]}"))
+    twice = {d for _, d in jobs if [e for _, e in jobs].count(d) > 1}
+    if twice:
+        raise ArSSRError(f"two scans would both be written to {min(twice)}; rename one")
+    return jobs
+
+
+def _one(
+    model: "Model",
+    source: Path,
+    destination: Path,
+    target: Mapping[str, Any],
+    options: Mapping[str, Any],
+    overwrite: bool,
+) -> dict[str, Any]:
+    from arssr.provenance import describe, write_sidecar
+    from arssr.volume import Volume, check_output
+
+    check_output(destination, overwrite)
+    if destination.exists() and destination.samefile(source):
+        raise ArSSRError(f"{destination} is the scan itself; name another file to write")
+    started = time.perf_counter()
+    with progress_bar() as bar:
+        task = bar.add_task(f"{source.name}: reading", total=1.0)
+
+        def report(what: str, share: float) -> None:
+            bar.update(task, description=f"{source.name}: {what}", completed=share)
+
+        scan = Volume.read(source)
+        result = model.upsample(scan, **target, **options, progress=report)
+        report("writing", 0.0)
+        result.write(destination, overwrite)
+        report("written", 1.0)
+    seconds = time.perf_counter() - started
+    chosen = {k: str(v) if isinstance(v, Path) else v for k, v in target.items()} | dict(options)
+    facts = describe(model, scan, result, chosen, seconds)
+    write_sidecar(destination, facts)
+    stderr.print(f"{destination}  {result.grid}  {seconds:.1f} s", markup=False, soft_wrap=True)
+    return {"output": str(destination), **facts}

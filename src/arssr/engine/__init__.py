@@ -1,0 +1,1 @@
+"""How a field is computed fast and in bounded memory."""

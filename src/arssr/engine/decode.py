@@ -1,0 +1,177 @@
+"""Reading a feature map: on lattices, where the work separates by axis, and at single points."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arssr.networks import ImplicitVoxelNetwork
+
+_BLOCK = (32, 96, 96)  # output voxels decoded together: their features stay in cache
+_POINTS = 16_384
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Linear interpolation along one axis: two input voxels and their weights per position."""
+
+    first: np.ndarray
+    second: np.ndarray
+    weight_first: np.ndarray
+    weight_second: np.ndarray
+
+    @classmethod
+    def at(cls, positions: np.ndarray, n_in: int, zeros_outside: bool) -> "Taps":
+        """Taps at voxel coordinates; outside, the border voxel is repeated or zeros follow."""
+        if not zeros_outside:
+            positions = np.clip(positions, 0, n_in - 1)
+        first = np.floor(positions).astype(np.int64)
+        fraction = positions - first
+        return cls(
+            first.clip(0, n_in - 1),
+            (first + 1).clip(0, n_in - 1),
+            np.where((first >= 0) & (first < n_in), 1 - fraction, 0.0),
+            np.where((first + 1 >= 0) & (first + 1 < n_in), fraction, 0.0),
+        )
+
+    def part(self, chosen: slice) -> "Taps":
+        """The taps of some of the positions."""
+        return Taps(*(values[chosen] for values in self._arrays()))
+
+    def window(self) -> tuple[slice, "Taps"]:
+        """The input voxels that are touched, and the taps counted from the first of them."""
+        low, high = int(self.first.min()), int(self.second.max()) + 1
+        return slice(low, high), Taps(self.first - low, self.second - low, *self._arrays()[2:])
+
+    def mix(self, features: Tensor, axis: int) -> Tensor:
+        """Features interpolated along `axis`."""
+        shape = [-1 if a == axis else 1 for a in range(features.ndim)]
+        first, second, weight_first, weight_second = map(torch.from_numpy, self._arrays())
+        device = features.device
+        a = features.index_select(axis, first.to(device))
+        b = features.index_select(axis, second.to(device))
+        a *= weight_first.to(features).view(shape)
+        return torch.addcmul(a, b, weight_second.to(features).view(shape))
+
+    def planes(self, features: Tensor) -> Iterator[Tensor]:
+        """As `mix` along the first axis, one output plane at a time (it stays in cache)."""
+        for first, second, a, b in zip(*self._arrays(), strict=True):
+            if np.isclose(a + b, 1):
+                yield torch.lerp(features[first], features[second], float(b))
+            else:
+                yield features[first] * float(a) + features[second] * float(b)
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.first, self.second, self.weight_first, self.weight_second
+
+
+def decode_lattice(
+    network: ImplicitVoxelNetwork,
+    features: Tensor,
+    positions: tuple[np.ndarray, np.ndarray, np.ndarray],
+    cell: np.ndarray,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+    """Decode features (I, J, K, F) on the lattice of voxel coordinates `positions`.
+
+    cell (3,): output voxel size in input voxels. Yields boxes of the output and their float32
+    values. Interpolation is done one axis after the other; positions enter the first layer as a
+    sum of one table per axis.
+    """
+    shape = features.shape[:3]
+    zeros_outside = not network.is_residual
+    taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
+    tables = _place_tables(network, positions, cell, shape)
+    boxes = list(_boxes([len(p) for p in positions]))
+    with torch.inference_mode():
+        for number, box in enumerate(boxes, start=1):
+            windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
+            block = features[tuple(w for w, _ in windows)]
+            block = windows[1][1].mix(windows[2][1].mix(block, axis=2), axis=1)
+            rows, columns, layers = (t[s] for t, s in zip(tables, box, strict=True))
+            planes = windows[0][1].planes(block)
+            values = [
+                _decode_plane(network, plane, row, columns, layers)
+                for plane, row in zip(planes, rows, strict=True)
+            ]
+            yield box, torch.stack(values)
+            progress(number / len(boxes))
+
+
+def _boxes(shape: list[int]) -> Iterator[tuple[slice, slice, slice]]:
+    axes = (
+        [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        for n, size in zip(shape, _BLOCK, strict=True)
+    )
+    yield from itertools.product(*axes)
+
+
+def _place_tables(
+    network: ImplicitVoxelNetwork,
+    positions: tuple[np.ndarray, np.ndarray, np.ndarray],
+    cell: np.ndarray,
+    shape: torch.Size,
+) -> list[Tensor]:
+    """Per axis, what the positions contribute to the decoder's first layer.
+
+    Residual flavour: (n_out, width) embedded, the first axis with bias and cell. Paper: (n_out,)
+    the global coordinates in [-1, 1].
+    """
+    like = next(network.parameters())
+    along = [torch.from_numpy(p).to(like.device) for p in positions]
+    if not network.is_residual:
+        return [((p + 0.5) * (2 / n) - 1).to(like) for p, n in zip(along, shape, strict=True)]
+    cells = torch.from_numpy(cell).to(like.device)
+    return [
+        network.decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)  # type: ignore[operator]
+        for axis, p in enumerate(along)
+    ]
+
+
+def _decode_plane(
+    network: ImplicitVoxelNetwork, plane: Tensor, row: Tensor, columns: Tensor, layers: Tensor
+) -> Tensor:
+    """Values (J, K) of features (J, K, F) on one output plane, given its place along each axis."""
+    if network.is_residual:
+        return network.decoder(plane, (row + columns)[:, None] + layers).float()
+    i, j, k = torch.broadcast_tensors(row, columns[:, None], layers)
+    coordinates = torch.stack([i, j, k], dim=-1)
+    return network.decoder(torch.cat([plane, coordinates], dim=-1)).squeeze(-1).float()
+
+
+def decode_points(
+    network: ImplicitVoxelNetwork, features: Tensor, positions: np.ndarray, cell: np.ndarray
+) -> np.ndarray:
+    """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P,) float32."""
+    shape = features.shape[:3]
+    flat = features.flatten(0, 2)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(positions), _POINTS):
+            chunk = positions[start : start + _POINTS]
+            read = _gather(flat, shape, chunk, zeros_outside=not network.is_residual)
+            at = torch.from_numpy(chunk).to(read.device)
+            if network.is_residual:
+                place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))  # type: ignore[operator]
+                values = network.decoder(read, place.to(read))
+            else:
+                normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
+                values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
+            parts.append(values.float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _gather(flat: Tensor, shape: torch.Size, positions: np.ndarray, zeros_outside: bool) -> Tensor:
+    """Trilinear features (P, F) from a flattened map (I·J·K, F)."""
+    taps = [Taps.at(positions[:, a], shape[a], zeros_outside) for a in range(3)]
+    strides = (shape[1] * shape[2], shape[2], 1)
+    total = torch.zeros((len(positions), flat.shape[1]), dtype=flat.dtype, device=flat.device)
+    for corner in itertools.product((0, 1), repeat=3):
+        index = sum(t._arrays()[c] * s for t, c, s in zip(taps, corner, strides, strict=True))
+        weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
+        rows = flat.index_select(0, torch.from_numpy(index).to(flat.device))
+        total.addcmul_(rows, torch.from_numpy(weight).to(flat)[:, None])
+    return total

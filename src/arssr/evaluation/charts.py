@@ -1,0 +1,123 @@
+"""Line charts as numbers for an SVG: the template draws them, the style sheet colours them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from arssr.evaluation.curves import Curve
+
+WIDTH, HEIGHT = 420, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 40
+
+
+class Tick(NamedTuple):
+    """A mark on an axis: where, in SVG units, and its text."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart, ready to be drawn in a box of WIDTH × HEIGHT; paths are SVG path data."""
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    paths: Mapping[str, str]
+    marks: Sequence[Tick]
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+    top: int = _TOP
+    bottom: int = HEIGHT - _BOTTOM
+
+
+def line_chart(
+    title: str,
+    note: str,
+    labels: tuple[str, str],
+    curves: Mapping[str, Curve],
+    *,
+    log_y: bool = False,
+    from_zero: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> Chart:
+    """A chart of named curves on common axes; `marks` are labelled vertical lines.
+
+    With `log_y` the decades are marked, and what lies six decades under the top is cut off.
+    """
+    values = {
+        name: np.log10(np.maximum(curve.y, 1e-30)) if log_y else np.asarray(curve.y, float)
+        for name, curve in curves.items()
+    }
+    x_low = min(float(curve.x.min()) for curve in curves.values())
+    x_high = max(float(curve.x.max()) for curve in curves.values())
+    y_low = min(float(y.min()) for y in values.values())
+    y_high = max(float(y.max()) for y in values.values())
+    if log_y:
+        y_low = max(y_low, y_high - 6)
+    if from_zero:
+        y_low = 0.0
+    margin = 0.04 * (y_high - y_low) or 1.0
+    y_high += margin
+    y_low -= 0 if from_zero else margin
+
+    def x_at(x: float) -> float:
+        share = (x - x_low) / ((x_high - x_low) or 1)
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def y_at(y: float) -> float:
+        share = (y - y_low) / (y_high - y_low)
+        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    paths = {
+        name: "M"
+        + "L".join(
+            f"{x_at(float(x))} {y_at(max(float(v), y_low))}"
+            for x, v in zip(curve.x, values[name], strict=True)
+        )
+        for name, curve in curves.items()
+    }
+    if log_y:
+        decades = range(math.ceil(y_low), math.floor(y_high) + 1)
+        y_ticks = [Tick(y_at(d), f"10{_superscript(d)}") for d in decades]
+    else:
+        y_ticks = [Tick(y_at(y), f"{y:g}") for y in _round_steps(y_low, y_high)]
+    return Chart(
+        title,
+        note,
+        *labels,
+        [Tick(x_at(x), f"{x:g}".replace("-", "−")) for x in _round_steps(x_low, x_high)],
+        y_ticks,
+        paths,
+        [Tick(x_at(x), text) for text, x in (marks or {}).items() if x_low <= x <= x_high],
+    )
+
+
+def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
+    """About five round numbers between two.
+
+    >>> _round_steps(-8, 8)
+    [-5.0, 0.0, 5.0]
+    >>> _round_steps(0, 0.52)
+    [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    """
+    raw = (high - low) / about
+    if not raw > 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def _superscript(number: int) -> str:
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

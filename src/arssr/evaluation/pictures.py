@@ -1,0 +1,221 @@
+"""Volumes as pictures: which way up, how bright, and where to look.
+
+Everything is shown in the radiological convention: patient's right on the viewer's left, anterior
+on the left of a sagittal plane. Axes are permuted and flipped to run right, anterior, superior as
+nearly as they can without interpolation; an oblique volume is shown along its own axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from arssr.errors import ArSSRError
+from arssr.grid import Grid
+from arssr.interpolation import resample
+from arssr.volume import Volume
+
+# The darkest and brightest voxels that may be clipped, in percent: noise and a few vessels.
+_WINDOW_PERCENTILES = (1.0, 99.8)
+# What is brighter than this part of the window counts as the object, not as air around it.
+_OBJECT = 0.12
+
+
+class Plane(NamedTuple):
+    """One of the three orthogonal planes of a volume in right, anterior, superior order."""
+
+    name: str
+    normal: int  # the axis that the plane stands on
+    across: int  # the axis shown from right to left, its far end on the left
+    up: int
+    left: str
+    right: str
+    top: str
+    bottom: str
+
+
+PLANES = (
+    Plane("axial", 2, 0, 1, left="R", right="L", top="A", bottom="P"),
+    Plane("coronal", 1, 0, 2, left="R", right="L", top="S", bottom="I"),
+    Plane("sagittal", 0, 1, 2, left="A", right="P", top="S", bottom="I"),
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The intensities shown black and white."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """high − low, in the units of the image."""
+        return self.high - self.low
+
+    @classmethod
+    def fit(cls, data: NDArray[np.float32]) -> Window:
+        """From the 1st percentile of all voxels to the 99.8th of the object.
+
+        Raises ArSSRError for a constant image: there is nothing to see.
+        """
+        low, high = (float(value) for value in np.percentile(data, _WINDOW_PERCENTILES))
+        bright = data[data > low + _OBJECT * (high - low)]
+        if bright.size:
+            high = float(np.percentile(bright, _WINDOW_PERCENTILES[1]))
+        if not high > low:
+            low, high = float(data.min()), float(data.max())
+        if not high > low:
+            raise ArSSRError(f"The image is constant (every voxel is {low:g}): nothing to show.")
+        return cls(low, high)
+
+    def to_bytes(self, data: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """0 (black) to 255 (white), clipped beyond."""
+        levels = (data - np.float32(self.low)) * np.float32(255 / self.width)
+        return np.clip(np.rint(levels, out=levels), 0, 255, out=levels).astype(np.uint8)
+
+    def object_mask(self, data: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where the image is clearly brighter than black."""
+        mask: NDArray[np.bool_] = data > self.low + _OBJECT * self.width
+        return mask
+
+
+def canonical(volume: Volume) -> Volume:
+    """The same voxels with the axes reordered and flipped to run right, anterior, superior."""
+    turn = io_orientation(volume.grid.affine)
+    data = apply_orientation(volume.data, turn)
+    affine = volume.grid.affine @ inv_ornt_aff(turn, volume.grid.shape)
+    return volume.with_data(data, Grid(data.shape, affine))
+
+
+def beside(volume: Volume, frame: Grid) -> Volume:
+    """The volume turned so that its axes run along those of `frame`, on its own voxels if it can.
+
+    A volume that lies oblique to the frame is resampled on it (nearest where coarser).
+    """
+    turned = canonical(volume)
+    lattice = turned.grid.axis_positions_in(frame)
+    if lattice is not None and lattice.axes == (0, 1, 2):
+        forwards = all(axis[-1] >= axis[0] for axis in lattice.positions)
+        if forwards:
+            return turned
+    return on_display(turned, frame)[0]
+
+
+def on_display(volume: Volume, frame: Grid) -> tuple[Volume, str | None]:
+    """The volume on the grid of `frame`, and how it came there (None: it was there already).
+
+    Voxels coarser than the frame's are shown as the blocks they are ("nearest"); all other
+    grids are interpolated ("cubic").
+    """
+    turned = canonical(volume)
+    if turned.grid.matches(frame):
+        return turned, None
+    coarse = turned.grid.spacing_mm.max() > 1.01 * frame.spacing_mm.max()
+    kind = "nearest" if coarse else "cubic"
+    return resample(turned, frame, "nearest" if coarse else "cubic"), kind
+
+
+def picture(data: NDArray[np.generic], plane: Plane, index: int) -> NDArray[np.generic]:
+    """The plane at `index` as an image (rows from the top, columns from the left)."""
+    return np.take(data, index, axis=plane.normal)[::-1, ::-1].T
+
+
+def edges_mm(volume: Volume, frame: Grid, axis: int) -> tuple[float, float]:
+    """Where the volume's field of view begins and ends along an axis of `frame`, in mm.
+
+    Counted from the edge of the frame's own field of view. The volume lies `beside` the frame.
+    """
+    index_map = volume.grid.index_map_to(frame)
+    first, step = index_map[axis, 3] + 0.5, index_map[axis, axis]
+    spacing = float(frame.spacing_mm[axis])
+    n = volume.grid.shape[axis]
+    return (first - step / 2) * spacing, (first + (n - 0.5) * step) * spacing
+
+
+def index_at(volume: Volume, frame: Grid, axis: int, mm: float) -> int:
+    """The voxel of a volume `beside` the frame that holds the place `mm` along an axis."""
+    start, end = edges_mm(volume, frame, axis)
+    n = volume.grid.shape[axis]
+    return int(np.clip(np.floor((mm - start) / (end - start) * n), 0, n - 1))
+
+
+def content_box(mask: NDArray[np.bool_], margin: int = 3) -> tuple[slice, slice, slice]:
+    """The smallest box around a mask, a few voxels wider; everything for an empty mask."""
+    i, j, k = (_span(np.any(mask, axis=others), margin) for others in ((1, 2), (0, 2), (0, 1)))
+    return i, j, k
+
+
+def _span(occupied: NDArray[np.bool_], margin: int) -> slice:
+    where = np.flatnonzero(occupied)
+    if not where.size:
+        return slice(0, len(occupied))
+    return slice(max(0, int(where[0]) - margin), min(len(occupied), int(where[-1]) + 1 + margin))
+
+
+def middle(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """The voxel at the centre of mass of a mask (of the volume, for an empty mask)."""
+    centre = ndimage.center_of_mass(mask if mask.any() else np.ones_like(mask))
+    i, j, k = (round(c) for c in centre)
+    return i, j, k
+
+
+def disagreement(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """How far the images lie apart, voxel by voxel: the standard deviation over them."""
+    mean = np.zeros_like(images[0])
+    for image in images:
+        mean += image / len(images)
+    spread = np.zeros_like(mean)
+    for image in images:
+        spread += np.square(image - mean) / len(images)
+    return np.sqrt(spread, out=spread)
+
+
+class Detail(NamedTuple):
+    """A square region of one plane: its centre voxel and its side in mm."""
+
+    plane: Plane
+    centre: tuple[int, int, int]
+    side_mm: float
+
+
+def detail_side_mm(grid: Grid) -> float:
+    """A square of about 40 voxels, but no more than 0.4 of the shorter sides."""
+    return float(min(40 * grid.spacing_mm.min(), 0.4 * np.sort(grid.extent_mm)[1]))
+
+
+def find_detail(
+    interest: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    grid: Grid,
+    plane: Plane,
+    side_mm: float,
+    at: int | None = None,
+) -> Detail:
+    """The square in slices of `plane` (in slice `at`, if given) that holds the most of `interest`.
+
+    Squares lie wholly inside the field of view, and inside the object (`mask`) as far as can be,
+    so that the borders of neither decide.
+    """
+    size, chosen = [1, 1, 1], [slice(None)] * 3
+    for axis in (plane.across, plane.up):
+        spacing = float(grid.spacing_mm[axis])
+        beside_centre = int(min(side_mm / spacing, grid.shape[axis]) - 1) // 2
+        size[axis] = 1 + 2 * max(0, beside_centre)
+        side_mm = min(side_mm, size[axis] * spacing)
+    first = 0 if at is None else at
+    if at is not None:
+        chosen[plane.normal] = slice(at, at + 1)
+    score = ndimage.uniform_filter(interest[tuple(chosen)], size, mode="constant")
+    score *= ndimage.uniform_filter(mask[tuple(chosen)].astype(np.float32), size) ** 4
+    inside = tuple(slice(s // 2, n - s // 2) for s, n in zip(size, score.shape, strict=True))
+    best = np.unravel_index(int(np.argmax(score[inside])), score[inside].shape)
+    centre = [int(b) + side.start for b, side in zip(best, inside, strict=True)]
+    centre[plane.normal] += first
+    return Detail(plane, (centre[0], centre[1], centre[2]), side_mm)

@@ -1,0 +1,333 @@
+"""Images of one subject side by side, as one HTML file that needs nothing else.
+
+The page carries every image once, as bytes on one grid, and cuts its planes out of them; where
+that would grow too large it carries every n-th slice of each plane instead. Its script is
+`templates/viewer.js`, its look `templates/report.css`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.evaluation.charts import Chart, line_chart
+from arssr.evaluation.curves import (
+    Line,
+    edge_line,
+    histogram,
+    profile,
+    radial_power_spectrum,
+)
+from arssr.evaluation.pictures import (
+    PLANES,
+    Detail,
+    Window,
+    canonical,
+    detail_side_mm,
+    disagreement,
+    find_detail,
+    middle,
+    on_display,
+)
+from arssr.files import replacing
+from arssr.grid import Grid
+from arssr.volume import Volume
+
+# The images of a page, in characters: opens on a phone, goes through a mail server.
+_BUDGET = 14_000_000
+_FEWEST_SLICES = 8
+_TRUTH = "truth"
+
+# What metrics are called on the page, and in what unit; others go by their own name.
+_METRIC_NAMES = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "psnr_head": "PSNR in the head, dB",
+    "ssim_head": "SSIM in the head",
+    "nrmse": "NRMSE",
+    "hfen": "HFEN",
+}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An image as the page has it: on the display grid, and how it came there."""
+
+    name: str
+    original: Volume
+    data: NDArray[np.float32]
+    resampled: str | None
+    is_truth: bool = False
+
+    @property
+    def is_blocks(self) -> bool:
+        return self.resampled == "nearest"
+
+
+def write_report(
+    path: Path,
+    volumes: Sequence[tuple[str, Volume]],
+    truth: Volume | None = None,
+    provenance: Mapping[str, Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a page that compares named images, with a truth if there is one; returns its path.
+
+    volumes: images of one subject in the same units and place; on any grids. Shown is the grid of
+        the truth, or else of the finest image; others are resampled on it, and the page says so.
+    provenance: for any of the names, and "truth", what is known of its making (JSON-like).
+
+    Raises ArSSRError for no images, names that are not unique, a constant truth, a file that
+    exists (unless `overwrite`) or cannot be written, and a name without .html.
+    """
+    path = check_report(path, overwrite)
+    names = [name for name, _ in volumes]
+    if not names:
+        raise ArSSRError("A report needs at least one image.")
+    if len(set(names)) < len(names) or (truth is not None and _TRUTH in names):
+        raise ArSSRError(
+            f"Every image of a report needs a name of its own, not {', '.join(names)}."
+        )
+    finest = min((volume for _, volume in volumes), key=lambda v: float(v.grid.spacing_mm.prod()))
+    reference = canonical(finest if truth is None else truth)
+    images = [_show(name, volume, reference.grid) for name, volume in volumes]
+    if truth is not None:
+        images.append(_Shown(_TRUTH, truth, reference.data, None, is_truth=True))
+    page = _page(images, reference)
+    page["provenance"] = _provenance(images, provenance or {})
+    page["title"] = ", ".join(names) + (" against the truth" if truth is not None else "")
+    page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
+    page["version"] = version("arssr")
+    with replacing(path) as temporary:
+        temporary.write_text(_render(page), encoding="utf-8")
+    return path
+
+
+def check_report(path: Path, overwrite: bool = False) -> Path:
+    """The path, if a report may be written there (ArSSRError otherwise)."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ArSSRError(f"{path}: the name of a report must end in .html.")
+    if path.is_dir():
+        raise ArSSRError(f"{path}: this is a folder; name the file to write.")
+    if path.exists() and not overwrite:
+        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
+    return path
+
+
+def _show(name: str, volume: Volume, frame: Grid) -> _Shown:
+    shown, resampled = on_display(volume, frame)
+    return _Shown(name, volume, shown.data, resampled)
+
+
+def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
+    """Everything the template shows, but for where it comes from."""
+    grid, window = reference.grid, Window.fit(reference.data)
+    mask = window.object_mask(reference.data)
+    methods = [image.data for image in images if not (image.is_truth or image.is_blocks)]
+    spread = disagreement(methods if len(methods) > 1 else [image.data for image in images])
+    side = detail_side_mm(grid)
+    details = [find_detail(spread, mask, grid, plane, side) for plane in PLANES]
+    line = edge_line(reference.data, spread, mask, grid, PLANES[0])
+    start = middle(mask)
+    against = next(
+        (n for n, image in enumerate(images) if image.is_truth),
+        next((n for n, image in enumerate(images) if not image.is_blocks), 0),
+    )
+    wanted = [start, line.centre, *(detail.centre for detail in details)]
+    kept, blobs = _pack([window.to_bytes(image.data) for image in images], wanted)
+    viewer = {
+        "shape": grid.shape,
+        "spacing": grid.spacing_mm.tolist(),
+        "affine": grid.affine.tolist(),
+        "window": [window.low, window.high],
+        "reach": _reach(images, against, mask, window),
+        "planes": [plane._asdict() for plane in PLANES],
+        "kept": kept,
+        "images": [image.name for image in images],
+        "against": against,
+        "start": start,
+        "details": [_as_json(detail) for detail in details],
+        "line": line._asdict(),
+    }
+    return {
+        "viewer": viewer,
+        "blobs": blobs,
+        "images": images,
+        "grid": grid,
+        "window": window,
+        "planes": PLANES,
+        "details": [(detail, _place_in_words(detail, grid)) for detail in details],
+        "line_place": _place_in_words(Detail(PLANES[0], line.centre, line.length_mm), grid),
+        "charts": _charts(images, reference, line, mask, window),
+        "metrics": _metrics(images, grid),
+        "tilt": _tilt_in_degrees(grid),
+    }
+
+
+def _as_json(detail: Detail) -> dict[str, Any]:
+    return {
+        "plane": PLANES.index(detail.plane),
+        "centre": detail.centre,
+        "side": detail.side_mm,
+    }
+
+
+def _reach(
+    images: Sequence[_Shown], against: int, mask: NDArray[np.bool_], window: Window
+) -> float:
+    """Where the colours of differences end: 99 % of the object differ less, in every image."""
+    inside = mask if mask.any() else np.ones_like(mask)
+    base = images[against].data[inside]
+    others = [image for n, image in enumerate(images) if n != against]
+    others = [image for image in others if not image.is_blocks] or others
+    highest = [float(np.percentile(np.abs(o.data[inside] - base), 99)) for o in others]
+    return min(window.width, max([0.01 * window.width, *highest]))
+
+
+def _pack(
+    volumes: Sequence[NDArray[np.uint8]], wanted: Iterable[Sequence[int]]
+) -> tuple[list[list[int]] | None, list[list[str]]]:
+    """Per image its bytes as text: whole, or as three stacks of the slices kept along each axis.
+
+    All slices are kept (None) where that fits the budget; otherwise every n-th, and those wanted.
+    """
+    whole = [[_deflated(volume)] for volume in volumes]
+    excess = sum(len(blob) for (blob,) in whole) / _BUDGET
+    if excess <= 1:
+        return None, whole
+    step = math.ceil(3 * excess)
+    kept = []
+    for axis, n in enumerate(volumes[0].shape):
+        chosen = set(range(0, n, max(1, min(step, n // _FEWEST_SLICES))))
+        kept.append(sorted(chosen | {int(at[axis]) for at in wanted}))
+    stacks = [
+        [_deflated(np.moveaxis(np.take(volume, kept[axis], axis), axis, 0)) for axis in range(3)]
+        for volume in volumes
+    ]
+    return kept, stacks
+
+
+def _deflated(volume: NDArray[np.uint8]) -> str:
+    """Differences between neighbours (they compress better than values), deflated, in base64."""
+    steps = np.diff(volume.ravel(), prepend=np.uint8(0))
+    return base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode("ascii")
+
+
+def _place_in_words(detail: Detail, grid: Grid) -> str:
+    plane, at = detail.plane, detail.centre
+    mm = grid.to_world(at)[plane.normal]
+    toward = ("R" if mm >= 0 else "L", "A" if mm >= 0 else "P", "S" if mm >= 0 else "I")
+    return f"{plane.name}, {toward[plane.normal]} {abs(mm):.1f} mm, {detail.side_mm:.3g} mm wide"
+
+
+def _charts(
+    images: Sequence[_Shown],
+    reference: Volume,
+    line: Line,
+    mask: NDArray[np.bool_],
+    window: Window,
+) -> list[Chart]:
+    grid = reference.grid
+    nyquist = {
+        f"Nyquist of {image.name}": 0.5 / float(image.original.grid.spacing_mm.max())
+        for image in images
+        if image.is_blocks
+    }
+    return [
+        line_chart(
+            "Intensity across an edge",
+            "Along the line in the picture, from its marked end.",
+            ("mm", "intensity"),
+            {i.name: profile(i.data, line, linear=not i.is_blocks) for i in images},
+        ),
+        line_chart(
+            "Power spectrum",
+            "Mean power over all directions: how much detail of which fineness there is.",
+            ("cycles per mm", "power"),
+            {i.name: radial_power_spectrum(i.data, grid) for i in images},
+            log_y=True,
+            marks=nyquist,
+        ),
+        line_chart(
+            "Histogram",
+            "Of the voxels inside the object: brighter than an eighth of the window.",
+            ("intensity", "% of voxels"),
+            {i.name: histogram(i.data, mask, window.low, window.high) for i in images},
+            from_zero=True,
+        ),
+    ]
+
+
+def _metrics(images: Sequence[_Shown], grid: Grid) -> dict[str, Any] | None:
+    """A table of every image against the truth, the best of each column marked."""
+    from arssr.evaluation.metrics import HIGHER_IS_BETTER, score
+
+    truth = next((image for image in images if image.is_truth), None)
+    if truth is None:
+        return None
+    right = truth.original.with_data(truth.data, grid)
+    scores = {
+        image.name: score(right, image.original.with_data(image.data, grid))
+        for image in images
+        if not image.is_truth
+    }
+    columns = list(next(iter(scores.values())))
+    best = {
+        column: (max if column in HIGHER_IS_BETTER else min)(s[column] for s in scores.values())
+        for column in columns
+    }
+    return {
+        "columns": [
+            (_METRIC_NAMES.get(c, c), "higher" if c in HIGHER_IS_BETTER else "lower")
+            for c in columns
+        ],
+        "rows": [
+            (name, [(_rounded(s[c]), len(scores) > 1 and s[c] == best[c]) for c in columns])
+            for name, s in scores.items()
+        ],
+        "resampled": [image.name for image in images if image.resampled],
+    }
+
+
+def _rounded(value: float) -> str:
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    return f"{value:.2f}" if abs(value) >= 5 else f"{value:.4f}"
+
+
+def _provenance(
+    images: Sequence[_Shown], known: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[_Shown, str, Mapping[str, Any]]]:
+    """Per image: itself, its grid in words, what is known of its making."""
+    return [(image, repr(image.original.grid)[5:-1], known.get(image.name, {})) for image in images]
+
+
+def _tilt_in_degrees(grid: Grid) -> float:
+    """The largest angle between an axis of the grid and the scanner axis next to it."""
+    cosines = np.diag(grid.affine[:3, :3]) / grid.spacing_mm
+    return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
+
+
+def _render(page: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("arssr.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(page)

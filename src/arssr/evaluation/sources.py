@@ -1,0 +1,88 @@
+"""The high-resolution volumes of an evaluation: found, named, told apart by their content."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path
+
+from arssr.errors import ArSSRError
+from arssr.files import find_images, sha256, stem
+from arssr.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume that is read when it is needed; `sha256` is that of the file or of the samples."""
+
+    name: str
+    sha256: str
+    origin: Path | Volume = field(compare=False)
+
+    def read(self) -> Volume:
+        """The volume. Raises ArSSRError as `Volume.read` does."""
+        return self.origin if isinstance(self.origin, Volume) else Volume.read(self.origin)
+
+
+def find_volumes(patterns: Iterable[str]) -> list[Path]:
+    """Images by file, folder or glob pattern (`hcp/*/T1w.nii.gz`), each once.
+
+    Raises ArSSRError for what does not exist and for patterns that match nothing.
+    """
+    paths: list[Path] = []
+    for pattern in patterns:
+        if Path(pattern).exists():
+            paths.append(Path(pattern))
+            continue
+        matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+        if not matches:
+            raise ArSSRError(f"no such file or folder, and nothing that matches: {pattern}")
+        paths += map(Path, matches)
+    return find_images(paths)
+
+
+def sources(origins: Sequence[str | Path | Volume]) -> list[Source]:
+    """Volumes and image files as sources, under the shortest names that tell them apart.
+
+    What is there twice counts once, with a warning. Raises ArSSRError for an unreadable file.
+    """
+    given = [Path(origin) if isinstance(origin, str) else origin for origin in origins]
+    unique: dict[str, Source] = {}
+    for name, origin in zip(_names(given), given, strict=True):
+        content = _content_sha256(origin)
+        if content in unique:
+            logger.warning("%s is the same as %s: left out", name, unique[content].name)
+        else:
+            unique[content] = Source(name, content, origin)
+    return list(unique.values())
+
+
+def _content_sha256(origin: Path | Volume) -> str:
+    if isinstance(origin, Volume):
+        digest = hashlib.sha256(origin.grid.affine.tobytes())
+        digest.update(str(origin.data.shape).encode())
+        digest.update(origin.data.tobytes())
+        return digest.hexdigest()
+    try:
+        return sha256(origin)
+    except OSError as error:
+        raise ArSSRError(f"cannot read {origin}: {error.strerror or error}") from None
+
+
+def _names(origins: Sequence[Path | Volume]) -> list[str]:
+    """File names without suffix, with as many folders before them as make them distinct.
+
+    >>> _names([Path("hcp/1001/T1w.nii.gz"), Path("hcp/1002/T1w.nii.gz")])
+    ['1001/T1w', '1002/T1w']
+    """
+    parts = [
+        (origin.name,) if isinstance(origin, Volume) else (*origin.parts[:-1], stem(origin))
+        for origin in origins
+    ]
+    depth = 1
+    while depth < max(map(len, parts), default=1) and len({p[-depth:] for p in parts}) < len(parts):
+        depth += 1
+    return ["/".join(p[-depth:]) for p in parts]

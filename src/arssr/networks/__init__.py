@@ -1,0 +1,19 @@
+"""The networks of the paper and nothing else: no files, no devices, no progress bars."""
+
+from arssr.networks.model import (
+    ACQUISITIONS,
+    NATIVE,
+    UNKNOWN,
+    ImplicitVoxelNetwork,
+    ModelConfig,
+    condition_vector,
+)
+
+__all__ = [
+    "ACQUISITIONS",
+    "NATIVE",
+    "UNKNOWN",
+    "ImplicitVoxelNetwork",
+    "ModelConfig",
+    "condition_vector",
+]

@@ -1,0 +1,74 @@
+"""Decoders: multilayer perceptrons that turn a feature and a position into an intensity."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class PaperDecoder(nn.Module):
+    """The published decoder (Wu et al. 2022, section III-C): an intensity from [feature, x, y, z].
+
+    Two stages of `depth / 2` linear layers, ReLU after every one, the last included; the second
+    reads the input plus the first's output. forward: (…, feature_dim + 3) to (…, 1).
+    """
+
+    def __init__(self, in_dim: int, depth: int, width: int) -> None:
+        super().__init__()
+        hidden = [width] * (depth // 2 - 1)
+        self.stage_one = _relu_chain([in_dim, *hidden, in_dim])
+        self.stage_two = _relu_chain([in_dim, *hidden, 1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stage_two(x + self.stage_one(x))
+
+
+def _relu_chain(sizes: list[int]) -> nn.Sequential:
+    return nn.Sequential(*[m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())])
+
+
+class ResidualDecoder(nn.Module):
+    """A signed correction to the interpolated image from [feature, place in the voxel, cell].
+
+    The encoder's last convolution already is the decoder's first layer on the feature (both are
+    linear and trilinear reading lies between them, so they commute); `place` adds that layer's
+    share of position and cell. The place inside a voxel enters as sine and cosine of its phase,
+    so that the field stays continuous where one voxel ends and the next begins. The last layer
+    starts small: training begins at plain interpolation, with gradients alive.
+    """
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(9, width)
+        self.hidden = nn.ModuleList([nn.Linear(width, width) for _ in range(depth - 2)])
+        self.last = nn.Linear(width, 1)
+        nn.init.normal_(self.last.weight, std=1e-3)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, feature: Tensor, place: Tensor) -> Tensor:
+        """(…, width) feature and (…, width) embedded place to (…,) correction."""
+        x = nn.functional.gelu(feature + place)
+        for layer in self.hidden:
+            x = nn.functional.gelu(layer(x))
+        return self.last(x).squeeze(-1)
+
+    def embed_place(self, positions: Tensor, cell: Tensor) -> Tensor:
+        """Voxel coordinates (…, 3) and output voxel size in input voxels (3, or as the former).
+
+        Returns (…, width) in the dtype of the positions.
+        """
+        phase = 2 * math.pi * positions
+        place = torch.cat([phase.sin(), phase.cos(), cell.expand_as(phase)], dim=-1)
+        weight, bias = self.place.weight.to(place), self.place.bias.to(place)
+        return nn.functional.linear(place, weight, bias)
+
+    def embed_axis(self, axis: int, positions: Tensor, cell: Tensor | None) -> Tensor:
+        """One axis' share (n, width) of `embed_place` at voxel coordinates (n,).
+
+        The shares of the three axes add up to the whole, if one of them is given the cell (3,).
+        """
+        weight, bias = self.place.weight.to(positions), self.place.bias.to(positions)
+        phase = 2 * math.pi * positions[:, None]
+        share = phase.sin() * weight[:, axis] + phase.cos() * weight[:, 3 + axis]
+        return share if cell is None else share + bias + weight[:, 6:] @ cell.to(positions)

@@ -1,0 +1,144 @@
+"""The implicit voxel network: an encoder, a decoder and what lies between them.
+
+Wu et al., "An Arbitrary Scale Super-Resolution Approach for 3D MR Images via Implicit Neural
+Representation", IEEE JBHI 2022, arXiv 2110.14476. `paper` is that model; `residual` is ours: a
+signed correction to cubic interpolation, told what kind of scan it looks at.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arssr.errors import ArSSRError
+from arssr.networks.decoder import PaperDecoder, ResidualDecoder
+from arssr.networks.encoders import ENCODERS, Encoder
+
+ACQUISITIONS = ("kspace", "slice", "spline")
+UNKNOWN = "unknown"
+NATIVE = "kspace"  # along an axis that keeps its samples: what a scanner measures
+_NOISE_UNIT = 0.05  # the noise level at which its channel reads 1
+CONDITION_CHANNELS = 3 * len(ACQUISITIONS) + 2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a network is made of; travels inside the weight file.
+
+    `decoder_depth` counts linear layers and is even for the paper's decoder. In the residual
+    flavour the decoder reads `feature_dim` features directly, so its width is the feature_dim.
+    """
+
+    flavour: Literal["paper", "residual"] = "residual"
+    encoder: str = "rdn"
+    feature_dim: int = 128
+    decoder_depth: int = 8
+    decoder_width: int = 256
+
+    def __post_init__(self) -> None:
+        if self.flavour not in ("paper", "residual"):
+            raise ArSSRError(f"unknown flavour {self.flavour!r}; known are paper, residual")
+        if self.encoder not in ENCODERS:
+            known = ", ".join(ENCODERS)
+            raise ArSSRError(f"unknown encoder {self.encoder!r}; known are {known}")
+        if min(self.feature_dim, self.decoder_depth, self.decoder_width) < 1:
+            raise ArSSRError("feature_dim, decoder_depth and decoder_width must be positive")
+        if self.flavour == "paper" and self.decoder_depth % 2:
+            raise ArSSRError(f"decoder_depth must be even, not {self.decoder_depth}")
+        if self.flavour == "residual" and self.decoder_depth < 2:
+            raise ArSSRError(f"decoder_depth must be at least 2, not {self.decoder_depth}")
+        if self.flavour == "residual" and self.decoder_width != self.feature_dim:
+            raise ArSSRError("decoder_width and feature_dim must agree in the residual flavour")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
+        """The inverse of `to_dict`; unknown or missing names raise ArSSRError."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ArSSRError(f"not a model configuration: {error}") from None
+
+
+def condition_vector(acquisition_ijk: Sequence[str], noise: float | None) -> list[float]:
+    """What the scan is, as the constant channels that the encoder reads beside the image.
+
+    acquisition_ijk: per axis one of `ACQUISITIONS` or "unknown".
+    noise: standard deviation in normalised intensity; None for unknown.
+    """
+    for name in acquisition_ijk:
+        if name not in (*ACQUISITIONS, UNKNOWN):
+            known = ", ".join((*ACQUISITIONS, UNKNOWN))
+            raise ArSSRError(f"unknown acquisition {name!r}; known are {known}")
+    one_hot = [float(name == known) for name in acquisition_ijk for known in ACQUISITIONS]
+    return one_hot + ([0.0, 0.0] if noise is None else [noise / _NOISE_UNIT, 1.0])
+
+
+class ImplicitVoxelNetwork(nn.Module):
+    """Encoder and decoder of one configuration; knows nothing of files and devices."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        paper = config.flavour == "paper"
+        in_channels = 1 if paper else 1 + CONDITION_CHANNELS
+        self.encoder: Encoder = ENCODERS[config.encoder](in_channels, config.feature_dim)
+        self.decoder: nn.Module
+        if paper:
+            in_dim = config.feature_dim + 3
+            self.decoder = PaperDecoder(in_dim, config.decoder_depth, config.decoder_width)
+        else:
+            self.decoder = ResidualDecoder(config.decoder_depth, config.decoder_width)
+            for conv in self.encoder.branch_ends():
+                conv.weight.data.mul_(self.encoder.branch_gain)
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the output is a correction to cubic interpolation."""
+        return self.config.flavour == "residual"
+
+    def encode(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, 1, I, J, K) image and (N, CONDITION_CHANNELS) to (N, feature_dim, I, J, K)."""
+        if condition is not None:
+            channels = condition.to(image.dtype)[:, :, None, None, None]
+            image = torch.cat([image, channels.expand(-1, -1, *image.shape[2:])], dim=1)
+        return self.encoder(image)
+
+    def decode(self, features: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
+        """Read a feature map (N, F, I, J, K) at voxel coordinates (N, P, 3): values (N, P).
+
+        cell (N, 3): size of an output voxel in input voxels. In the residual flavour the values
+        are corrections. The engine computes the same on lattices, faster.
+        """
+        shape = positions.new_tensor(features.shape[2:])
+        normalised = (positions + 0.5) * (2 / shape) - 1
+        read = sample_trilinear(features, normalised, "border" if self.is_residual else "zeros")
+        if self.is_residual:
+            return self.decoder(read, self.decoder.embed_place(positions, cell[:, None]))  # type: ignore[operator]
+        return self.decoder(torch.cat([read, normalised.to(read.dtype)], dim=-1)).squeeze(-1)
+
+    def forward(
+        self, image: Tensor, condition: Tensor | None, positions: Tensor, cell: Tensor
+    ) -> Tensor:
+        """`decode(encode(image, condition), positions, cell)`, as training needs it."""
+        return self.decode(self.encode(image, condition), positions, cell)
+
+
+def sample_trilinear(features: Tensor, normalised: Tensor, padding: str) -> Tensor:
+    """Features (N, F, I, J, K) at (N, P, 3) coordinates in [-1, 1] over the field of view.
+
+    Returns (N, P, F). `padding` outside the outer voxel centres: "zeros" or "border".
+    """
+    # grid_sample wants the last axis first; in bfloat16 the coordinates would be off by 0.03 voxel
+    grid = normalised.flip(-1)[:, :, None, None].float()
+    read = F.grid_sample(
+        features.float(), grid, mode="bilinear", padding_mode=padding, align_corners=False
+    )
+    return read[..., 0, 0].mT

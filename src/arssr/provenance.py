@@ -1,0 +1,61 @@
+"""Where a result comes from: a JSON sidecar beside every image that is written."""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arssr.api import Model
+from arssr.files import replacing, sha256, sidecar
+from arssr.volume import Volume
+
+
+def describe(
+    model: Model, source: Volume, result: Volume, options: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """All it takes to make the result again, as plain values."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "arssr": version("arssr"),
+            "torch": version("torch"),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "model": {
+            "name": model.name,
+            "sha256": model.weights.sha256,
+            "config": model.config.to_dict(),
+        },
+        "options": dict(options),
+        "device": str(model.device),
+        "precision": model.precision,
+        "seconds": round(seconds, 3),
+        "input": {
+            "file": source.path.name if source.path else None,
+            "sha256": sha256(source.path) if source.path else None,
+            **_describe_grid(source),
+        },
+        "output": _describe_grid(result),
+    }
+
+
+def write_sidecar(image: Path, facts: Mapping[str, Any]) -> Path:
+    """Write the facts beside an image; returns the path."""
+    path = sidecar(image)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _describe_grid(volume: Volume) -> dict[str, Any]:
+    return {
+        "shape": list(volume.grid.shape),
+        "spacing_mm": [round(float(mm), 6) for mm in volume.grid.spacing_mm],
+        "orientation": volume.grid.orientation,
+    }

@@ -1,0 +1,187 @@
+"""A training run, described by its configuration alone."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from arssr.degradation import named_degradation
+from arssr.errors import ArSSRError
+from arssr.networks import ModelConfig
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How training samples are drawn from high-resolution volumes.
+
+    Lengths are in low-resolution voxels. A sample is a low-resolution patch of `patch` voxels a
+    side, simulated with `context` voxels around it and questioned at `points` high-resolution
+    voxels that keep `margin` voxels from its faces. With probability `own_view` the patch is an
+    image of its own instead: no context, no margin, real faces (always so in the paper).
+    """
+
+    batch: int = 8
+    patch: int = 16
+    points: int = 3000
+    context: float = 6.0
+    margin: float = 3.0
+    own_view: float = 0.15
+    acquisitions: Mapping[str, float] = field(
+        default_factory=lambda: {"kspace": 0.4, "slice": 0.35, "spline": 0.25}
+    )
+    unknown: float = 0.1  # share of samples whose acquisition is not told; likewise the noise
+    scale: tuple[float, float] = (1.0, 4.0)
+    scale_step: float | None = None  # None: any real scale
+    anisotropic: float = 0.3  # share with an independent scale per axis
+    thick: float = 0.2  # share with one thick axis, scale `scale[0]` … `thick_scale`
+    thick_scale: float = 6.0
+    noisy: float = 0.4  # share with Rician noise
+    noise: float = 0.06  # its largest standard deviation, in normalised intensity
+    contrast: float = 0.5  # share with a random contrast
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if min(self.batch, self.patch, self.points) < 1:
+            raise ArSSRError("batch, patch and points must be at least 1")
+        if not (1 <= low <= high and self.thick_scale >= low):
+            raise ArSSRError("scales must be at least 1, the lowest first")
+        if self.scale_step is not None and self.scale_step <= 0:
+            raise ArSSRError("scale_step must be above 0")
+        if min(self.context, self.margin, self.noise) < 0:
+            raise ArSSRError("context, margin and noise must be at least 0")
+        if self.own_view < 1 and self.patch < 2 * self.margin + 4:
+            raise ArSSRError(f"a margin of {self.margin:g} leaves nothing of {self.patch} voxels")
+        for name in ("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ArSSRError(f"{name} is a share, between 0 and 1, not {getattr(self, name)}")
+        for name in self.acquisitions:
+            named_degradation(name)
+        if min(self.acquisitions.values(), default=0) < 0 or not sum(self.acquisitions.values()):
+            raise ArSSRError("acquisitions need shares of at least 0, and one above 0")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that defines a run but the data, the device and the output folder."""
+
+    model: ModelConfig
+    sampling: SamplingConfig = SamplingConfig()
+    loss: Literal["l1", "relative"] = "relative"
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    lr: float = 7e-4
+    weight_decay: float = 0.01
+    schedule: Literal["cosine", "halving"] = "cosine"
+    halve_every_epochs: int = 200
+    warmup_steps: int = 300
+    steps: int | None = 20_000
+    epochs: int | None = None  # instead of steps: passes over the items, each drawn once
+    clip: float | None = 1.0
+    ema: float | None = 0.999
+    precision: Literal["bf16", "float32"] = "bf16"
+    seed: int = 20
+    validate_every: int = 500
+    checkpoint_every_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ArSSRError("a training configuration needs either steps or epochs")
+        if (self.steps or self.epochs or 0) < 1:
+            raise ArSSRError("steps or epochs must be at least 1")
+        if min(self.halve_every_epochs, self.validate_every) < 1:
+            raise ArSSRError("halve_every_epochs and validate_every must be at least 1")
+        if not self.lr > 0 or min(self.weight_decay, self.warmup_steps, self.seed) < 0:
+            raise ArSSRError("lr must be above 0, weight_decay, warmup_steps and seed at least 0")
+        if self.clip is not None and self.clip <= 0:
+            raise ArSSRError("clip must be above 0, or null for none")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ArSSRError("ema must be between 0 and 1, or null for none")
+
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps of the whole run over a data set of that many items."""
+        return self.steps if self.steps is not None else self.epochs * self.epoch_steps(items)  # type: ignore[operator]
+
+    def epoch_steps(self, items: int) -> int:
+        """Optimiser steps in which every item is drawn once (the last batch is filled up)."""
+        return -(-items // self.sampling.batch)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        plain = asdict(self)
+        plain["sampling"]["scale"] = list(self.sampling.scale)
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """The inverse of `to_dict`; unknown names and values of the wrong type raise ArSSRError."""
+        values = dict(values)
+        if "model" not in values:
+            raise ArSSRError("a training configuration needs a section 'model'")
+        model = ModelConfig.from_dict(values.pop("model"))
+        sampling = _checked(values.pop("sampling", None) or {}, SamplingConfig, "sampling")
+        values = _checked(values, cls, "training configuration")
+        return cls(model=model, sampling=SamplingConfig(**sampling), **values)
+
+    @classmethod
+    def read(cls, name_or_path: str) -> "TrainConfig":
+        """A preset by name or a YAML file by path."""
+        preset = _presets().get(name_or_path)
+        path = Path(name_or_path)
+        if preset is None and not path.is_file():
+            known = ", ".join(sorted(_presets()))
+            raise ArSSRError(f"no recipe {name_or_path!r}: neither a file nor one of {known}")
+        text = preset if preset is not None else path.read_text(encoding="utf-8")
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ArSSRError(f"{name_or_path} is not valid YAML: {error}") from None
+        if not isinstance(values, Mapping):
+            raise ArSSRError(f"{name_or_path} is not a training configuration")
+        return cls.from_dict(values)
+
+
+def _checked(values: Any, section: type, where: str) -> dict[str, Any]:
+    """The settings, each of the type that the fields of `section` have."""
+    if not isinstance(values, Mapping):
+        raise ArSSRError(f"{where} must be a section of names and values, not {values!r}")
+    kinds = {f.name: f.type for f in fields(section)}
+    unknown = sorted(str(name) for name in set(values) - set(kinds))
+    if unknown:
+        raise ArSSRError(f"unknown setting in {where}: {', '.join(unknown)}")
+    return {name: _typed(value, kinds[name], name) for name, value in values.items()}
+
+
+def _typed(value: Any, kind: Any, name: str) -> Any:
+    """The value as a setting of that kind; numbers may be text, as YAML reads 1e-4."""
+    kinds = get_args(kind) or (kind,)
+    try:
+        if get_origin(kind) is tuple:
+            low, high = value
+            return float(low), float(high)
+        if get_origin(kind) is Mapping:
+            return {key: float(share) for key, share in value.items()}
+        if get_origin(kind) is Literal:
+            known = value in kinds
+        elif value is None:
+            known = NoneType in kinds
+        else:
+            value = int(value) if int in kinds and float(value) % 1 == 0 else float(value)
+            known = isinstance(value, int) or float in kinds
+    except (AttributeError, TypeError, ValueError):
+        known = False
+    if not known:
+        wanted = " or ".join(getattr(k, "__name__", repr(k)) for k in kinds)
+        raise ArSSRError(f"{name} cannot be {value!r}; it is {wanted}")
+    return value
+
+
+def _presets() -> dict[str, str]:
+    folder = resources.files("arssr.training") / "presets"
+    return {
+        Path(entry.name).stem: entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    }

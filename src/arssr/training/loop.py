@@ -1,0 +1,228 @@
+"""The training loop: one class, one step, checkpoints that lose nothing."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from arssr.errors import ArSSRError
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.training.checkpoint import save_checkpoint
+from arssr.training.config import TrainConfig
+from arssr.training.data import Item
+from arssr.training.sampler import Batch, batch
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+_EXPLODED = 100.0  # a loss this many times that of a trivial answer is no hiccup
+_DEAD = 1e-7  # corrections with a smaller standard deviation are none
+_EASY = 0.02  # interpolation error, in normalised intensity, of a sample with little to gain
+_PATIENCE = 200  # steps that a dead network is given to wake up
+
+
+@dataclass
+class Progress:
+    """What a caller hears after each step."""
+
+    step: int
+    total: int
+    loss: float
+    lr: float
+
+
+@dataclass
+class Trainer:
+    """Trains one network on items held in memory.
+
+    The caller supplies Lightning's Fabric, which decides on devices, precision and processes.
+    `on_validation` gets the averaged network and the step; `on_step`
+    hears of every step; `on_save` gets the averaged network with every checkpoint.
+    """
+
+    config: TrainConfig
+    items: Sequence[Item]
+    fabric: "Fabric"
+    folder: Path
+    network: ImplicitVoxelNetwork
+    on_step: Callable[[Progress], None] = lambda _: None
+    on_validation: Callable[[ImplicitVoxelNetwork, int], None] = lambda _net, _step: None
+    on_save: Callable[[ImplicitVoxelNetwork, int], None] = lambda _net, _step: None
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        if config.sampling.batch % self.fabric.world_size:
+            raise ArSSRError(
+                f"{self.fabric.world_size} processes cannot share a batch of "
+                f"{config.sampling.batch} equally"
+            )
+        self.total = config.total_steps(len(self.items))
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
+        optimiser = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.module, self.optimiser = self.fabric.setup(self.network, optimiser)
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+            if config.ema
+            else None
+        )
+        self._quiet_steps = 0
+
+    @property
+    def averaged(self) -> ImplicitVoxelNetwork:
+        """The network to keep: its exponential moving average where the recipe has one."""
+        return self.average.module if self.average else self.network  # type: ignore[return-value]
+
+    def state(self) -> dict[str, Any]:
+        """All that resuming needs. Samples follow from the step, so no generator is kept."""
+        return {
+            "config": self.config.to_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": dict(self.best),
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "quiet_steps": self._quiet_steps,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state()`; the configuration must be the same."""
+        if state["config"] != self.config.to_dict():
+            raise ArSSRError("the run to resume was made with another configuration")
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best = dict(state["best"])
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self._quiet_steps = state["quiet_steps"]
+        if self.average:
+            self.average.load_state_dict(state["average"])
+
+    def run(self) -> None:
+        """Train to the end; saves on the way and at the end.
+
+        Raises ArSSRError where the loss or a gradient is not finite, and where the network has
+        died or exploded; the last checkpoint stays as it is.
+        """
+        config, started, saved = self.config, time.monotonic(), time.monotonic()
+        before = self.seconds
+        self.module.train()
+        for data in self._batches():
+            loss = self._advance(data)
+            self.seconds = before + time.monotonic() - started
+            lr = self.optimiser.param_groups[0]["lr"]
+            self.on_step(Progress(self.step, self.total, loss, lr))
+            last = self.step == self.total
+            if self.step % config.validate_every == 0 or last:
+                if self.fabric.is_global_zero:
+                    self.averaged.eval()
+                    self.on_validation(self.averaged, self.step)
+                self.module.train()
+            if time.monotonic() - saved > config.checkpoint_every_seconds or last:
+                self.save()
+                saved = time.monotonic()
+
+    def save(self) -> None:
+        """Write a checkpoint (one process does), after all that `on_save` writes.
+
+        A run that is killed between the two is resumed from the checkpoint before.
+        """
+        if self.fabric.is_global_zero:
+            self.on_save(self.averaged, self.step)
+            save_checkpoint(self.folder, self.state())
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the current step on, each drawn while the one before is trained on."""
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+
+        def draw(step: int) -> Batch:
+            return batch(self.items, self.config.sampling, self.config.seed, step, rank, ranks)
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ahead = pool.submit(draw, self.step) if self.step < self.total else None
+            while ahead is not None:
+                data = ahead.result()
+                following = self.step + 1
+                ahead = pool.submit(draw, following) if following < self.total else None
+                yield data.to(self.fabric.device)
+
+    def _advance(self, data: Batch) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.lr * self._lr_factor(self.step)
+        image = data.image.contiguous(memory_format=torch.channels_last_3d)
+        condition = data.condition if self.network.is_residual else None
+        output = self.module(image, condition, data.positions, data.cell).float()
+        values = data.base + output if self.network.is_residual else output
+        loss = batch_loss(self.config.loss, values, data)
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.module,
+            self.optimiser,
+            max_norm=self.config.clip or math.inf,
+            error_if_nonfinite=False,
+        )
+        value = loss.item()
+        self._watch(value, norm, output, data)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update_parameters(self.network)
+        self.step += 1
+        return value
+
+    def _lr_factor(self, step: int) -> float:
+        config = self.config
+        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        if config.schedule == "halving":
+            epoch = step // config.epoch_steps(len(self.items))
+            return warm * 0.5 ** (epoch // config.halve_every_epochs)
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total)))
+
+    def _watch(self, loss: float, norm: Tensor | None, output: Tensor, data: Batch) -> None:
+        """Stop a run that has died or blown up, before its weights replace good ones."""
+        if not math.isfinite(loss):
+            raise ArSSRError(f"training stopped at step {self.step}: the loss is {loss}")
+        if norm is not None and not math.isfinite(norm.item()):
+            raise ArSSRError(f"training stopped at step {self.step}: a gradient is not finite")
+        if self._trivial_loss(data) * _EXPLODED < loss:
+            raise ArSSRError(
+                f"training stopped at step {self.step}: the network has exploded (loss "
+                f"{loss:.3g}); try a lower learning rate or a longer warm-up"
+            )
+        self._quiet_steps = self._quiet_steps + 1 if output.std().item() < _DEAD else 0
+        if self._quiet_steps >= _PATIENCE:
+            raise ArSSRError(
+                f"training stopped at step {self.step}: the network has died (output constant for "
+                f"{_PATIENCE} steps); try a lower learning rate or a longer warm-up"
+            )
+
+    def _trivial_loss(self, data: Batch) -> float:
+        """The loss of what the network answers before it has learnt anything."""
+        trivial = data.base if self.network.is_residual else torch.zeros_like(data.truth)
+        answers = (trivial, data.truth + _EASY)
+        return max(batch_loss(self.config.loss, answer, data).item() for answer in answers)
+
+
+def batch_loss(kind: str, values: Tensor, data: Batch) -> Tensor:
+    """Mean loss of values (N, P).
+
+    `l1`: the paper's. `relative`: Charbonnier of the error in units of the sample's own cubic
+    interpolation error, so that an easy sample counts about as much as a hard one (a step towards
+    the gain in dB that evaluation reports). Errors below `_EASY` do not count more: without that,
+    samples with nothing to gain drown the others and the network learns to correct nothing.
+    """
+    error = values - data.truth
+    if kind == "l1":
+        return error.abs().mean()
+    cubic = (data.base - data.truth).square().mean(dim=1, keepdim=True)
+    return (error.square() / (cubic + _EASY**2) + 0.25).sqrt().mean() - 0.5

@@ -1,0 +1,346 @@
+"""From a folder of high-resolution volumes to a folder of patches to train on.
+
+The split is by subject: whoever is trained on is nowhere else. The patches are seeded crops away
+from the background (Wu et al. 2022, section IV-A: six of 40^3 voxels a volume). They keep the
+intensities, the storage type and the place in space of their volume.
+
+Every random choice follows from the seed and the name it is made for, so it is the same in
+whatever order the files come, and one file more leaves the crops of the others where they were.
+"""
+
+import csv
+import json
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.files import find_images, sha256, stem
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.volume import Volume
+
+MANIFEST = "manifest.json"
+FOLDERS = {"train": "hr_train", "val": "hr_val", "test": "hr_test"}
+
+_FOREGROUND = 0.1  # normalised intensity above which a voxel is not background
+_LISTED = 5  # unusable images that a message names
+_BIDS = re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+")
+# numbers that name no one: T1, T2w, t2star; 3T, 1.5T; ses-2, run01, echo-1
+_NOT_A_SUBJECT = re.compile(
+    r"(?<![a-z0-9])(t[12](?!\d)[a-z]*|\d(\.\d)?t(?![a-z0-9])"
+    r"|(ses|session|visit|run|acq|echo)[-_]?\d+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What is cut from each volume, and which share of the subjects goes where.
+
+    A share above 0 is at least one subject. Raises ArSSRError for shares that leave nobody to
+    train on and for sizes below 1.
+    """
+
+    patch: int = 40
+    per_volume: int = 6
+    val_share: float = 0.1
+    test_share: float = 0.0
+    seed: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.patch, self.per_volume) < 1 or self.seed < 0:
+            raise ArSSRError("the patch size and number must be at least 1 and the seed at least 0")
+        if min(self.val_share, self.test_share) < 0 or self.val_share + self.test_share >= 1:
+            raise ArSSRError("the shares of validation and test must be at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A high-resolution volume, the name it goes by, whose it is and on which side of the split."""
+
+    path: Path
+    name: str
+    subject: str
+    split: str
+
+
+def prepare(
+    paths: Sequence[Path],
+    out: Path,
+    config: PrepareConfig = PrepareConfig(),
+    subjects: Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Cut patches into `out`/hr_train and hr_val; returns the manifest that is written beside them.
+
+    paths: images, or folders with images in them. Those of test subjects are copied whole, into
+        `out`/hr_test.
+    subjects: a table for `read_subjects`, where the names of files do not say whose they are.
+    overwrite: replace hr_train, hr_val, hr_test and manifest.json in an `out` that is not empty.
+    Raises ArSSRError for unusable images, too few subjects, or an `out` that is not empty; then
+    `out` is as it was.
+    """
+    images = find_images(paths)
+    _check_out(out, images, overwrite)
+    table = read_subjects(subjects) if subjects else {}
+    sources = plan(images, config, table)
+    described, problems = [], []
+    with _staging(out) as folder:
+        for number, source in enumerate(sources, start=1):
+            try:
+                crops = _write(source, config, folder)
+                described.append(_describe(source) | {"crops": crops})
+            except ArSSRError as error:
+                problems.append(str(error))
+            if progress:
+                progress(number, len(sources))
+        if problems:
+            raise ArSSRError(_summary(problems, len(sources)))
+        manifest = {"arssr": version("arssr"), **asdict(config), "sources": described}
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def subject_of(name: str) -> str:
+    """Whose image it is, judged by the name of the file.
+
+    The BIDS entity `sub-…` where there is one; else the first number, those of contrasts, field
+    strengths, sessions and runs (T1, 3T, ses-2, run-1) left aside; else the first word. When in
+    doubt this puts two people together rather than one person on both sides of a split.
+
+    >>> [subject_of(name) for name in ("sub-07_ses-2_T1w", "T2w_oasis-1003", "fetal_run-1_T2w")]
+    ['sub-07', '1003', 'fetal']
+    """
+    if entity := _BIDS.search(name):
+        return entity.group()
+    rest = _NOT_A_SUBJECT.sub("", name)
+    if number := re.search(r"\d+", rest):
+        return number.group()
+    words = [word for word in re.split(r"[\W_]+", rest) if word]
+    return words[0] if words else name
+
+
+def read_subjects(table: Path) -> dict[tuple[str, ...], str]:
+    """Subjects by file, from a .csv or .tsv table with the columns `file` and `subject`.
+
+    A file is named by its name, with or without the image suffix, or by the end of its path
+    (`a/T1.nii.gz`); the keys returned are the parts of that.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as text:
+            rows = list(csv.DictReader(text, delimiter="\t" if table.suffix == ".tsv" else ","))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArSSRError(f"{table} cannot be read as a table: {error}") from None
+    found: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        file, subject = ((row.get(column) or "").strip() for column in ("file", "subject"))
+        if not file or not subject:
+            raise ArSSRError(f"{table} needs the columns 'file' and 'subject', filled in each row")
+        if found.setdefault(PurePath(file).parts, subject) != subject:
+            raise ArSSRError(f"{table} names two subjects for {file}")
+    return found
+
+
+def plan(
+    images: Sequence[Path], config: PrepareConfig, table: Mapping[tuple[str, ...], str]
+) -> list[Source]:
+    """Whose image each is and where it goes. Raises ArSSRError for fewer subjects than sides."""
+    subjects = _subjects(images, table)
+    sides = split(set(subjects.values()), config)
+    return [
+        Source(path, name, subjects[path], sides[subjects[path]])
+        for path, name in zip(images, _names(images), strict=True)
+    ]
+
+
+def split(subjects: set[str], config: PrepareConfig) -> dict[str, str]:
+    """The side of each subject: train, val or test."""
+    wanted = {"val": config.val_share, "test": config.test_share}
+    counts = {side: max(1, round(share * len(subjects))) for side, share in wanted.items() if share}
+    if sum(counts.values()) >= len(subjects):
+        names = ", ".join(sorted(subjects)[:_LISTED])
+        raise ArSSRError(
+            f"too few subjects for a split into train, {' and '.join(counts)}: by their names the "
+            f"images show {len(subjects)} ({names}); --subjects says which image is whose"
+        )
+    sides = [side for side, count in counts.items() for _ in range(count)]
+    sides += ["train"] * (len(subjects) - len(sides))
+    order = sorted(subjects, key=lambda name: (_generator(config.seed, name).random(), name))
+    return dict(zip(order, sides, strict=True))
+
+
+def crop_corners(
+    data: NDArray[np.float32], patch: int, count: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """First voxels (count, 3) of distinct random cubes, `patch` voxels a side, inside `data`.
+
+    Every cube that holds at least half as much foreground as the fullest one is as likely as any
+    other. Fewer than `count` where the image has no more. Raises ArSSRError for a constant image.
+    """
+    fullness = _box_sums(Normalisation.fit(data).apply(data) > _FOREGROUND, patch)
+    candidates = np.flatnonzero(2 * fullness >= fullness.max())
+    chosen = generator.choice(candidates, min(count, len(candidates)), replace=False)
+    return np.stack(np.unravel_index(chosen, fullness.shape), axis=-1)
+
+
+def _box_sums(mask: NDArray[np.bool_], side: int) -> NDArray[np.int32]:
+    """Number of set voxels in each cube of `side` voxels, by the cube's first voxel."""
+    sums: NDArray[np.int32] = mask.astype(np.int32)
+    for axis in range(3):
+        sums = np.swapaxes(sums, 0, axis)
+        running = np.concatenate([np.zeros_like(sums[:1]), sums.cumsum(axis=0, dtype=np.int32)])
+        sums = np.swapaxes(running[side:] - running[:-side], 0, axis)
+    return sums
+
+
+def _crop(volume: Volume, corner: NDArray[np.int64], patch: int) -> Volume:
+    affine = volume.grid.affine.copy()
+    affine[:3, 3] = volume.grid.to_world(corner)
+    box = tuple(slice(first, first + patch) for first in corner)
+    return volume.with_data(volume.data[box], Grid((patch, patch, patch), affine))
+
+
+def _write(source: Source, config: PrepareConfig, folder: Path) -> list[dict[str, Any]]:
+    """Write what comes of one volume; returns a description of each crop."""
+    target = folder / FOLDERS[source.split]
+    target.mkdir(exist_ok=True)
+    volume = Volume.read(source.path)
+    if source.split == "test":
+        shutil.copyfile(source.path, target / source.name.replace("/", "_"))
+        return []
+    shape = volume.grid.shape
+    if min(shape) < config.patch:
+        size = "×".join(map(str, shape))
+        raise ArSSRError(f"{source.path}: {size} voxels, too small for patches of {config.patch}")
+    try:
+        corners = crop_corners(
+            volume.data,
+            config.patch,
+            config.per_volume,
+            _generator(config.seed, source.name),
+        )
+    except ArSSRError as error:
+        raise ArSSRError(f"{source.path}: {error}") from None
+    crops = []
+    for number, corner in enumerate(corners):
+        name = f"{stem(Path(source.name.replace('/', '_')))}_{number}.nii.gz"
+        _crop(volume, corner, config.patch).write(target / name)
+        crops.append({"file": f"{target.name}/{name}", "corner_ijk": corner.tolist()})
+    return crops
+
+
+def _describe(source: Source) -> dict[str, Any]:
+    return {
+        "file": source.name,
+        "sha256": sha256(source.path),
+        "subject": source.subject,
+        "split": source.split,
+    }
+
+
+def _subjects(images: Sequence[Path], table: Mapping[tuple[str, ...], str]) -> dict[Path, str]:
+    """The subject of each image: as the table says, else by name.
+
+    A table that names some images but not others and fits none of them somewhere has a slip of
+    the pen in it, which would put one person on both sides of the split: ArSSRError.
+    """
+    subjects, used = {}, set()
+    for path in images:
+        parts = path.resolve().parts
+        ends = [(*parts[n:-1], last) for n in range(len(parts)) for last in (path.name, stem(path))]
+        row = next((end for end in ends if end in table), None)
+        subjects[path] = subject_of(stem(path)) if row is None else table[row]
+        used.add(row)
+    unused = [row for row in table if row not in used]
+    if unused and None in used:
+        raise ArSSRError(f"the table of subjects names {'/'.join(unused[0])}: no such image given")
+    return subjects
+
+
+def _names(images: Sequence[Path]) -> list[str]:
+    """A name for each image: that of the file, after its folder's where several have the same."""
+    same = Counter(stem(path) for path in images)
+    names = [
+        path.name if same[stem(path)] == 1 else f"{path.resolve().parent.name}/{path.name}"
+        for path in images
+    ]
+    twice = [
+        name
+        for name, n in Counter(stem(Path(name.replace("/", "_"))) for name in names).items()
+        if n > 1
+    ]
+    if twice:
+        raise ArSSRError(f"two images go by the name {twice[0]}; rename one")
+    return names
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *name.encode()])
+
+
+def _summary(problems: list[str], total: int) -> str:
+    if len(problems) == 1:
+        return f"nothing was written: {problems[0]}"
+    more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    listed = "; ".join(problems[:_LISTED])
+    return f"nothing was written, {len(problems)} of {total} images cannot be used: {listed}{more}"
+
+
+def _check_out(out: Path, images: Sequence[Path], overwrite: bool) -> None:
+    if not out.is_dir():
+        if out.exists():
+            raise ArSSRError(f"{out} is a file, not a folder")
+        return
+    if not overwrite and any(not entry.name.startswith(".") for entry in out.iterdir()):
+        raise ArSSRError(f"{out} is not empty; --overwrite replaces the patches in it")
+    replaced = {(out / name).resolve() for name in FOLDERS.values()}
+    for path in images:
+        if replaced & set(path.resolve().parents):
+            raise ArSSRError(f"{path} is in a folder that would be replaced; name another output")
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A hidden folder inside `out`, whose entries replace those of the same names on success.
+
+    It is inside, not beside, so that `out` may be a mount. The manifest leaves first and comes
+    last: where there is one, all else is complete.
+    """
+    existed = out.is_dir()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
+    except OSError as error:
+        raise ArSSRError(f"cannot write to {out}: {error.strerror}") from None
+    names = (MANIFEST, *FOLDERS.values())
+    new, old = staging / "new", staging / "old"
+    try:
+        new.mkdir()
+        old.mkdir()
+        yield new
+        for name in names:
+            if (out / name).exists():
+                (out / name).rename(old / name)
+        for name in reversed(names):
+            if (new / name).exists():
+                (new / name).rename(out / name)
+    except OSError as error:
+        raise ArSSRError(f"cannot write to {out}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed:
+            with suppress(OSError):  # not empty: it is done
+                out.rmdir()

@@ -1,0 +1,152 @@
+"""A whole run: data in, weights out."""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from arssr.errors import ArSSRError
+from arssr.files import sha256
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.training.checkpoint import NAME, load_checkpoint
+from arssr.training.config import TrainConfig
+from arssr.training.data import load_items
+from arssr.training.loop import Progress, Trainer
+from arssr.training.validation import Validation
+from arssr.weights.files import save_weights
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a caller wants to hear of a run."""
+
+    on_step: Callable[[Progress], None] = lambda _: None
+    on_loading: Callable[[int, int], None] = lambda _done, _total: None
+    on_validation: Callable[[Mapping[str, float], int], None] = lambda _values, _step: None
+
+
+def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "Fabric":
+    """Lightning's Fabric for `device` (auto, cpu, cuda), launched."""
+    from lightning.fabric import Fabric
+
+    accelerator = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "gpu": "cuda"}.get(device)
+    if accelerator is None:
+        raise ArSSRError(f"unknown device {device!r} for training; known are auto, cpu, cuda")
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ArSSRError("no CUDA device here; use --device cpu")
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy="ddp" if devices * num_nodes > 1 else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def train(
+    config: TrainConfig,
+    train_paths: Sequence[Path],
+    val_paths: Sequence[Path],
+    folder: Path,
+    fabric: "Fabric",
+    init: ImplicitVoxelNetwork | None = None,
+    resume: bool = False,
+    listener: Listener = Listener(),
+) -> Trainer:
+    """Train and leave in `folder`: weights, the best weights, checkpoint and TensorBoard logs.
+
+    init: a network to start from (its configuration must be the run's).
+    Raises ArSSRError for unusable data, a run that died, or a folder that holds another run.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    state = load_checkpoint(folder) if resume else None
+    if state is None and (folder / NAME).exists():
+        raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
+    normalise = config.model.flavour == "residual"
+    patch = config.sampling.patch
+    items = load_items(train_paths, patch, normalise, listener.on_loading)
+    validation = None
+    if val_paths:
+        val_items = load_items(val_paths, patch, normalise)
+        validation = Validation(val_items, config.sampling, fabric.device)
+    torch.manual_seed(config.seed)
+    network = ImplicitVoxelNetwork(config.model)
+    if init is not None:
+        if init.config != config.model:
+            raise ArSSRError("the weights to start from are of another network than this recipe's")
+        network.load_state_dict(init.state_dict())
+    provenance = describe_data(train_paths) if fabric.is_global_zero else {}
+    # a run that was cut off has logged steps after its checkpoint, which are now taken again
+    purge_step = state["step"] + 1 if state else None
+    writer = SummaryWriter(folder, purge_step=purge_step) if fabric.is_global_zero else None
+
+    def card(step: int, seconds: float) -> dict[str, Any]:
+        return {
+            "recipe": config.to_dict(),
+            "data": provenance,
+            "steps": step,
+            "hours": round(seconds / 3600, 3),
+            "device": describe_device(fabric.device),
+            "versions": {name: version(name) for name in ("arssr", "torch")},
+        }
+
+    def on_step(progress: Progress) -> None:
+        if writer and (progress.step % 20 == 0 or progress.step == progress.total):
+            writer.add_scalar("train/loss", progress.loss, progress.step)
+            writer.add_scalar("train/lr", progress.lr, progress.step)
+        listener.on_step(progress)
+
+    def on_validation(averaged: ImplicitVoxelNetwork, step: int) -> None:
+        if validation is None:
+            return
+        values = validation(averaged)
+        for name, value in values.items():
+            if writer:
+                writer.add_scalar(f"val/{name}", value, step)
+        if values["gain"] > trainer.best.get("gain", -float("inf")):
+            trainer.best = {"gain": values["gain"], "worst": values["worst"], "step": step}
+            save_weights(folder / BEST, averaged, card(step, trainer.seconds))
+        listener.on_validation(values, step)
+
+    trainer = Trainer(
+        config,
+        items,
+        fabric,
+        folder,
+        network,
+        on_step=on_step,
+        on_validation=on_validation,
+        on_save=lambda net, step: save_weights(folder / WEIGHTS, net, card(step, trainer.seconds)),
+    )
+    if state is not None:
+        trainer.restore(state)
+    try:
+        trainer.run()
+    finally:
+        if writer:
+            writer.close()
+    return trainer
+
+
+def describe_data(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file."""
+    return [{"name": path.name, "sha256": sha256(path)} for path in paths]
+
+
+def describe_device(device: torch.device) -> str:
+    """What the run computes on, for the card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

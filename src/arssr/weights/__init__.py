@@ -1,0 +1,1 @@
+"""Weights: files, the registry of those that ship, their cards."""

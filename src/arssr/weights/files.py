@@ -1,0 +1,128 @@
+"""Weight files: safetensors with the configuration and the model card inside.
+
+Nothing in a weight file is ever executed. Reference checkpoints (`.pkl`, written by `torch.save`)
+are read with `weights_only=True` and must hold named tensors and nothing else.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from arssr.errors import ArSSRError
+from arssr.files import replacing
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+
+_CONFIG, _CARD = "arssr_config", "arssr_card"
+
+
+def save_weights(path: Path, network: ImplicitVoxelNetwork, card: Mapping[str, Any]) -> None:
+    """Write a network as safetensors, atomically; `card` is anything JSON can say."""
+    state = {n: tensor.detach().cpu().contiguous() for n, tensor in network.state_dict().items()}
+    metadata = {_CONFIG: json.dumps(network.config.to_dict()), _CARD: json.dumps(card)}
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_safetensors(state, metadata))
+
+
+def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
+    """A network in evaluation mode, in float32 on the CPU, and its card.
+
+    Raises ArSSRError where the file is missing, not safetensors, not ours, or does not fit.
+    """
+    _require_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArSSRError(f"{path} is not a readable safetensors file: {error}") from None
+    if _CONFIG not in metadata:
+        raise ArSSRError(f"{path} is a safetensors file, but not one of ArSSR's: no configuration")
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata[_CONFIG]))
+        card = json.loads(metadata.get(_CARD, "{}"))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ArSSRError(f"{path} has a damaged configuration: {error}") from None
+    return build(config, state, path), card
+
+
+def load_reference(path: Path, config: ModelConfig | None = None) -> ImplicitVoxelNetwork:
+    """A reference checkpoint as a network of the paper flavour.
+
+    config: what it should be made of; None reads that from the shapes.
+    Raises ArSSRError if the file holds anything but named tensors, or does not fit.
+    """
+    _require_file(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle fails in a dozen ways, IndexError among them
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ArSSRError(f"{path} is refused: not a file of plain tensors ({reason})") from None
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.ndim
+        for name, value in state.items()
+    ):
+        raise ArSSRError(f"{path} is refused: it holds something other than named tensors")
+    state = {name: value.float() for name, value in state.items()}
+    return build(config or _reference_config(state, path), state, path)
+
+
+# a parameter that only this encoder's checkpoints have, and the last convolution's
+_REFERENCE_MARKS = {
+    "rdn": ("encoder.sfe1.weight", "encoder.output.weight"),
+    "rescnn": ("encoder.conv_start.0.weight", "encoder.conv_end.0.weight"),
+    "srresnet": ("encoder.features.20.0.weight", "encoder.features.20.0.weight"),
+}
+
+
+def _reference_config(state: Mapping[str, Tensor], path: Path) -> ModelConfig:
+    """What a reference checkpoint is made of, read from its names and shapes."""
+    for encoder, (mark, last) in _REFERENCE_MARKS.items():
+        if mark in state and last in state and "decoder.stage_one.0.weight" in state:
+            linears = [n for n in state if n.startswith("decoder.stage_one") and "weight" in n]
+            return ModelConfig(
+                flavour="paper",
+                encoder=encoder,
+                feature_dim=state[last].shape[0],
+                decoder_depth=2 * len(linears),
+                decoder_width=state["decoder.stage_one.0.weight"].shape[0],
+            )
+    raise ArSSRError(f"{path} holds tensors, but not those of an RDN, ResCNN or SRResNet model")
+
+
+def save_reference(path: Path, network: ImplicitVoxelNetwork) -> None:
+    """Write a paper-flavour network as the reference program does: a pickled state dictionary."""
+    buffer = io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def build(config: ModelConfig, state: Mapping[str, Tensor], path: Path) -> ImplicitVoxelNetwork:
+    """The network of `config` with the parameters `state`, which came from `path`."""
+    with torch.device("meta"):
+        network = ImplicitVoxelNetwork(config)
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    given = {name: tuple(t.shape) for name, t in state.items()}
+    if expected != given:
+        odd = sorted(set(expected.items()) ^ set(given.items()))
+        raise ArSSRError(
+            f"{path} does not fit {config.encoder} with feature_dim {config.feature_dim}, decoder "
+            f"depth {config.decoder_depth} and width {config.decoder_width}: "
+            f"{len(odd)} differences, the first at {odd[0][0]}"
+        )
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise ArSSRError(f"{path} holds weights that are not finite numbers")
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise ArSSRError(f"no such weight file: {path}")

@@ -1,0 +1,66 @@
+"""The weights that ship with the package, and loading any weights by name or path."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from arssr.errors import ArSSRError
+from arssr.files import sha256
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.weights.files import load_reference, load_weights
+
+_ENCODER_SPELLINGS = {"srresnet": "srresnet", "rescnn": "rescnn", "rdn": "rdn", "light": "light"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network, what is known about it, and the file it came from."""
+
+    name: str
+    network: ImplicitVoxelNetwork
+    card: dict[str, Any]
+    path: Path
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file."""
+        return sha256(self.path)
+
+
+def shipped() -> dict[str, Path]:
+    """Name and file of the weights that ship with the package."""
+    folder = Path(str(resources.files("arssr.weights"))) / "shipped"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def encoder_name(spelling: str) -> str:
+    """Our name of an encoder, whichever way the reference spells it (SRResNet, SRResnet)."""
+    try:
+        return _ENCODER_SPELLINGS[spelling.lower()]
+    except KeyError:
+        raise ArSSRError(
+            f"unknown encoder {spelling!r}; known are RDN, ResCNN, SRResNet and light"
+        ) from None
+
+
+def load(name_or_path: str | Path, config: ModelConfig | None = None) -> Weights:
+    """Shipped weights by name, a `.safetensors` file, or a reference `.pkl`.
+
+    config: what a `.pkl` is made of; by default the encoder that fits, with the paper's sizes.
+    """
+    text = str(name_or_path)
+    files = shipped()
+    if text.lower() in files:
+        path = files[text.lower()]
+        return Weights(text.lower(), *load_weights(path), path)
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        return Weights(path.stem, *load_weights(path), path)
+    if path.suffix in (".pkl", ".pt", ".pth"):
+        network = load_reference(path, config)
+        return Weights(path.stem, network, {}, path)
+    known = ", ".join(files) or "none"
+    raise ArSSRError(
+        f"no weights {text!r}: neither shipped ({known}) nor a .safetensors or .pkl file"
+    )

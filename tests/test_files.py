@@ -1,0 +1,137 @@
+"""Files that are whole or not there, and which files count as images."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from arssr.errors import ArSSRError
+from arssr.files import find_images, is_image, replacing, sha256, stem
+
+
+# --- replacing -----------------------------------------------------------------------------------
+
+
+def test_the_target_appears_whole_and_alone(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "a.nii.gz"
+    with replacing(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.name.startswith(".") and temporary.name.endswith(".a.nii.gz")
+        temporary.write_text("half")
+        assert not target.exists()
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["a.nii.gz"]
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_text("x")
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, ArSSRError])
+def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "a"
+    target.write_text("old")
+    with pytest.raises(error), replacing(target) as temporary:
+        temporary.write_text("new")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_is_said_in_words(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    target = tmp_path / "a"
+    target.write_text("old")
+    with (
+        full_disk(1000),
+        pytest.raises(ArSSRError, match=r"cannot write .*a: "),
+        replacing(target) as temporary,
+    ):
+        temporary.write_bytes(bytes(5000))
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ArSSRError, match=r"cannot write .*file"),
+        replacing(tmp_path / "file" / "a"),
+    ):
+        pytest.fail("there is nowhere to write")
+
+
+def test_killed_at_any_moment_the_target_is_old_or_new(tmp_path: Path) -> None:
+    """Two contents written in turn by a process that is killed; what is there is one of them."""
+    target = tmp_path / "a"
+    target.write_bytes(b"x" * 3_000_000)
+    script = (
+        "import sys, itertools; from pathlib import Path; from arssr.files import replacing\n"
+        "print('ready', flush=True)\n"
+        "for letter in itertools.cycle(b'xyz'):\n"
+        "    with replacing(Path(sys.argv[1])) as t: t.write_bytes(bytes([letter]) * 3_000_000)\n"
+    )
+    for wait in (0.0, 0.003, 0.011, 0.028, 0.05):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(target)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait)
+        process.kill()
+        process.communicate()
+        content = target.read_bytes()
+        assert len(content) == 3_000_000
+        assert len(set(content)) == 1
+
+
+# --- which files ---------------------------------------------------------------------------------
+
+
+def test_images_are_told_by_name() -> None:
+    for name in ("a.nii", "a.nii.gz", "sub-01_T1w.nii.gz"):
+        assert is_image(Path(name))
+    for name in (".a.nii.gz", "a.nii.bz2", "a.gz", "nii", "a.json"):
+        assert not is_image(Path(name))
+
+
+def test_stems() -> None:
+    names = {"a.nii.gz": "a", "a.b.nii": "a.b", "x.y/c.nii.gz": "c", "d.txt": "d"}
+    assert {name: stem(Path(name)) for name in names} == names
+
+
+def test_files_and_folders_give_each_image_once(tmp_path: Path) -> None:
+    for name in ("b.nii", "a.nii.gz", "c.txt", ".hidden.nii", "deep"):
+        (tmp_path / name).write_text("") if name != "deep" else (tmp_path / name).mkdir()
+    (tmp_path / "deep" / "d.nii").write_text("")
+    named = tmp_path / "b.nii"
+    assert find_images([named, tmp_path]) == [named, tmp_path / "a.nii.gz"]
+    assert find_images([tmp_path]) == [tmp_path / "a.nii.gz", named]
+    assert find_images([]) == []
+
+
+def test_missing_and_empty_places_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArSSRError, match="no such file or folder"):
+        find_images([tmp_path / "nothing.nii"])
+    with pytest.raises(ArSSRError, match="no images"):
+        find_images([tmp_path])
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"arssr" * 100_000)
+    assert sha256(tmp_path / "a") == hashlib.sha256(b"arssr" * 100_000).hexdigest()

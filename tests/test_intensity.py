@@ -1,0 +1,163 @@
+"""Intensities come back in the units they had, and the noise estimate finds what was added."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.restoration import estimate_sigma
+
+from arssr.errors import ArSSRError
+from arssr.intensity import Normalisation, estimate_noise
+
+images = arrays(
+    np.float32,
+    st.tuples(*[st.integers(1, 6)] * 3),
+    elements=st.floats(-30000, 30000, width=32, allow_subnormal=False),
+).filter(lambda data: data.min() < data.max())
+
+
+def phantom(shape: tuple[int, int, int] = (48, 48, 48)) -> np.ndarray:
+    """A smooth ball, 1 in the middle and exactly 0 around, float32."""
+    index = np.moveaxis(np.indices(shape), 0, -1)
+    radius = np.linalg.norm((index - np.divide(shape, 2)) / np.divide(shape, 2), axis=-1)
+    return np.clip(2.5 * (0.9 - radius), 0, 1).astype(np.float32)
+
+
+# --- normalisation -------------------------------------------------------------------------------
+
+
+@given(images)
+def test_invert_undoes_apply(data: np.ndarray) -> None:
+    normalisation = Normalisation.fit(data)
+    normalised = normalisation.apply(data)
+    assert normalised.dtype == np.float32
+    restored = normalisation.invert(normalised)
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, data, atol=3e-7 * np.abs(data).max())
+
+
+@given(images, st.floats(0.1, 100), st.floats(-1000, 1000))
+def test_units_do_not_matter(data: np.ndarray, gain: float, shift: float) -> None:
+    """The network sees the same image whatever the scanner calls its intensities."""
+    other = (gain * data.astype(np.float64) + shift).astype(np.float32)
+    span = float(data.max() - data.min())
+    resolution = np.abs(other).max() / (gain * span)  # how much of the image float32 has left
+    if resolution > 1e3:
+        return
+    np.testing.assert_allclose(
+        Normalisation.fit(other).apply(other),
+        Normalisation.fit(data).apply(data),
+        atol=1e-5 * resolution * (1 + np.abs(Normalisation.fit(data).apply(data)).max()),
+    )
+
+
+def test_the_percentiles_go_to_0_and_1() -> None:
+    data = np.arange(10001, dtype=np.float32).reshape(1, 73, 137)
+    normalisation = Normalisation.fit(data)
+    assert normalisation.offset == pytest.approx(5)
+    assert normalisation.scale == pytest.approx(9990)
+
+
+def test_a_few_spikes_do_not_decide() -> None:
+    data = phantom()
+    spiky = data.copy()
+    spiky[::16, ::16, ::16] = 1e6
+    np.testing.assert_allclose(
+        Normalisation.fit(spiky).apply(data), Normalisation.fit(data).apply(data), atol=1e-3
+    )
+
+
+def test_small_objects_fall_back_to_least_and_greatest() -> None:
+    data = np.full((20, 20, 20), -3, np.float32)
+    data[10, 10, 10] = 5
+    assert Normalisation.fit(data) == Normalisation(offset=-3, scale=8)
+
+
+def test_large_images_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.random.default_rng(0).normal(100, 10, (60, 60, 60)).astype(np.float32)
+    whole = Normalisation.fit(data)
+    monkeypatch.setattr("arssr.intensity._ENOUGH_VOXELS", 50_000)
+    sampled = Normalisation.fit(data)
+    assert sampled != whole
+    assert sampled.scale == pytest.approx(whole.scale, rel=0.05)
+    assert Normalisation.fit(np.asfortranarray(data)).scale == pytest.approx(whole.scale, rel=0.05)
+
+
+def test_identity_changes_nothing() -> None:
+    data = np.array([[[-1.5, 0, 3e4]]], np.float32)
+    identity = Normalisation.identity()
+    np.testing.assert_array_equal(identity.apply(data), data)
+    np.testing.assert_array_equal(identity.invert(data), data)
+    assert identity.apply(data) is not data
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
+def test_other_types_of_samples(dtype: type) -> None:
+    data = np.arange(60).reshape(3, 4, 5).astype(dtype)
+    normalisation = Normalisation.fit(data)
+    np.testing.assert_allclose(normalisation.invert(normalisation.apply(data)), data, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0, 7, -1e-3])
+def test_a_constant_image_is_refused(value: float) -> None:
+    with pytest.raises(ArSSRError, match=r"T1\.nii: the image is constant, every voxel is"):
+        Normalisation.fit(np.full((4, 4, 4), value, np.float32), "T1.nii")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_no_numbers_are_refused(value: float) -> None:
+    data = phantom((8, 8, 8))
+    data[1, 2, 3] = value
+    with pytest.raises(ArSSRError, match=r"T1\.nii: .*NaN or infinite"):
+        Normalisation.fit(data, "T1.nii")
+
+
+def test_an_empty_image_is_refused() -> None:
+    with pytest.raises(ArSSRError, match="empty"):
+        Normalisation.fit(np.zeros((0, 4, 4), np.float32))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("offset", "scale"), [(0, 0), (0, -1), (np.nan, 1), (0, np.inf), (0, 1e-60), (1e60, 1)]
+)
+def test_impossible_constants_are_refused(offset: float, scale: float) -> None:
+    with pytest.raises(ArSSRError, match="scale above 0"):
+        Normalisation(offset, scale)
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.2])
+def test_the_noise_that_was_added_is_found(sigma: float) -> None:
+    noise = np.random.default_rng(0).normal(0, sigma, (48, 48, 48))
+    noisy = (phantom() + noise).astype(np.float32)
+    assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.05)
+
+
+@pytest.mark.parametrize("background", [0, -0.37, 0.123])
+def test_a_stripped_background_does_not_count(background: float) -> None:
+    """Only the object is noisy; the background is constant, but not zero once normalised."""
+    image = phantom((80, 80, 80))
+    noise = np.random.default_rng(0).normal(0, 0.05, image.shape)
+    noisy = np.where(image > 0, image + noise, 0) + background
+    # Somewhat too little: at the rim, half of what the wavelet sees has no noise.
+    assert 0.04 < estimate_noise(noisy.astype(np.float32)) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(33, 40, 27), (4, 30, 30)])
+def test_it_is_what_scikit_image_finds(shape: tuple[int, int, int]) -> None:
+    data = np.random.default_rng(1).normal(0.5, 0.1, shape).astype(np.float32)
+    assert estimate_noise(data) == pytest.approx(estimate_sigma(data, channel_axis=None), rel=1e-3)
+
+
+def test_no_noise_is_none() -> None:
+    assert estimate_noise(phantom()) < 0.002
+    assert estimate_noise(np.full((16, 16, 16), 0.3, np.float32)) == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 20), (20, 20, 1)])
+def test_images_too_small_to_tell_have_none(shape: tuple[int, int, int]) -> None:
+    assert estimate_noise(np.random.default_rng(0).random(shape, np.float32)) == 0
