@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.phantoms import smooth, volume
 
 from arssr.degradation import (
     Degradation,
@@ -17,7 +18,6 @@ from arssr.degradation import (
     named_degradation,
 )
 from arssr.errors import ArSSRError
-from tests.phantoms import smooth, volume
 
 NAMES = ("kspace", "slice", "spline", "spline-aligned")
 FWHM_PER_SIGMA = 2.3548200450309493
@@ -171,9 +171,7 @@ def test_spline_aliases() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @given(n=st.integers(1, 60), scale=scales)
 def test_a_constant_stays_what_it_is(name: str, n: int, scale: float) -> None:
-    np.testing.assert_allclose(
-        matrix(named_degradation(name), n, scale).sum(axis=1), 1, atol=1e-9
-    )
+    np.testing.assert_allclose(matrix(named_degradation(name), n, scale).sum(axis=1), 1, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["kspace", "slice", "spline"])

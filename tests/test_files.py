@@ -14,7 +14,6 @@ import pytest
 from arssr.errors import ArSSRError
 from arssr.files import find_images, is_image, replacing, sha256, stem
 
-
 # --- replacing -----------------------------------------------------------------------------------
 
 
@@ -27,7 +26,7 @@ def test_the_target_appears_whole_and_alone(tmp_path: Path) -> None:
         assert not target.exists()
         temporary.write_text("whole")
     assert target.read_text() == "whole"
-    assert os.listdir(target.parent) == ["a.nii.gz"]
+    assert [p.name for p in target.parent.iterdir()] == ["a.nii.gz"]
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
@@ -49,7 +48,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseExcepti
         temporary.write_text("new")
         raise error
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_full_disk_is_said_in_words(
@@ -64,7 +63,7 @@ def test_a_full_disk_is_said_in_words(
     ):
         temporary.write_bytes(bytes(5000))
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> None:

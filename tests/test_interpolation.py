@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
+from tests.phantoms import rotated, smooth, volume
 
 from arssr.grid import Grid
 from arssr.interpolation import (
@@ -15,7 +16,6 @@ from arssr.interpolation import (
     axis_matrix,
     resample,
 )
-from tests.phantoms import rotated, smooth, volume
 
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
 FLIP_I_SWAP_JK = np.array([[-1, 0, 0, 9], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
@@ -162,9 +162,7 @@ def test_an_oblique_grid_reads_a_plane_exactly() -> None:
     middle[:3, 3] = 12
     oblique = rotated(Grid((6, 6, 6), affine @ middle), (20, -35, 50))
     points = oblique.to_world(np.stack(np.indices(oblique.shape), axis=-1))
-    np.testing.assert_allclose(
-        resample(source, oblique).data, points @ [0.3, -0.2, 0.1], atol=1e-4
-    )
+    np.testing.assert_allclose(resample(source, oblique).data, points @ [0.3, -0.2, 0.1], atol=1e-4)
 
 
 def test_a_resampled_volume_keeps_its_units_and_name() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from arssr.engine.decode import decode_lattice, decode_points
+from arssr.engine.air import active_voxels
+from arssr.engine.decode import decode_lattice, decode_points, nearest_voxel
 from arssr.engine.encode import encode_volume
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
@@ -61,8 +62,10 @@ class VoxelField:
         self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
         self._image = normalisation.apply(volume.data).transpose(self._order)
         self._spline: SplineCoefficients | None = None
+        self._active = np.ones(self._image.shape, bool)
         condition = None
         if network.is_residual:
+            self._active = active_voxels(self._image)
             condition = torch.tensor(condition_vector(acquisition_ijk, noise))
         self._features = encode_volume(
             network,
@@ -134,6 +137,7 @@ class VoxelField:
             self._features,
             (i, j, k),
             np.minimum(cell, _LARGEST_CELL),
+            self._active,
             lambda share: progress("decoding", share),
         ):
             view[box] += block.to(view.device)
@@ -165,6 +169,8 @@ class VoxelField:
             self.network, self._features, index[:, order], np.minimum(cell, _LARGEST_CELL)[order]
         )
         if self.network.is_residual:
+            voxels = (nearest_voxel(index[:, a], n) for a, n in enumerate(self.grid.shape))
+            values *= self._active[tuple(voxels)]
             if self._spline is None:
                 self._spline = SplineCoefficients(self._image)
             values += self._spline.at(index)

@@ -189,21 +189,23 @@ def test_crops_avoid_the_background(
     shape: tuple[int, int, int], patch: int, count: int, seed: int
 ) -> None:
     generator = np.random.default_rng(seed)
-    data = (generator.random(shape) < generator.random()).astype(np.float32)
-    data.flat[:2] = 0, 1  # not constant
-    corners = crop_corners(data, patch, count, np.random.default_rng(seed))
+    foreground = generator.random(shape) < generator.random()
+    corners = crop_corners(foreground, patch, count, np.random.default_rng(seed))
 
-    windows = np.lib.stride_tricks.sliding_window_view(data, (patch,) * 3)
+    windows = np.lib.stride_tricks.sliding_window_view(foreground, (patch,) * 3)
     fullness = windows.sum(axis=(3, 4, 5))
     assert all(2 * fullness[tuple(corner)] >= fullness.max() for corner in corners)
     assert len({tuple(corner) for corner in corners}) == len(corners)
     assert len(corners) == min(count, (2 * fullness >= fullness.max()).sum())
 
 
-def test_crops_lie_where_the_object_is() -> None:
+def test_crops_lie_where_the_object_is(tmp_path: Path) -> None:
     data = np.zeros((30, 30, 30), np.float32)
     data[:10, 15:, 20:] = smooth((10, 15, 10)) + 1
-    corners = crop_corners(data, 8, 50, np.random.default_rng(0))
+    Volume(data, Grid(data.shape, np.eye(4))).write(tmp_path / "hr" / "a1.nii.gz")
+    config = PrepareConfig(patch=8, per_volume=50, val_share=0)
+    manifest = prepare([tmp_path / "hr"], tmp_path / "out", config)
+    corners = np.array([crop["corner_ijk"] for crop in manifest["sources"][0]["crops"]])
     assert len(corners) == 50
     assert corners[:, 0].max() <= 6 and corners[:, 1].min() >= 11 and corners[:, 2].min() >= 16
 

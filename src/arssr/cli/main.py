@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from arssr.cli import train, upsample
+from arssr.cli import compare, evaluate, models, prepare, train, upsample
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
@@ -19,7 +19,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upsample")(upsample.upsample)
+app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("models")(models.models)
+app.command("info")(models.info)
 
 
 @app.callback(invoke_without_command=True)

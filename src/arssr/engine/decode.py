@@ -10,7 +10,7 @@ from torch import Tensor
 
 from arssr.networks import ImplicitVoxelNetwork
 
-_BLOCK = (32, 96, 96)  # output voxels decoded together: their features stay in cache
+_BLOCK = (16, 64, 64)  # output voxels decoded together: their features stay in cache
 _POINTS = 16_384
 
 
@@ -73,21 +73,28 @@ def decode_lattice(
     features: Tensor,
     positions: tuple[np.ndarray, np.ndarray, np.ndarray],
     cell: np.ndarray,
+    active: np.ndarray,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
     """Decode features (I, J, K, F) on the lattice of voxel coordinates `positions`.
 
-    cell (3,): output voxel size in input voxels. Yields boxes of the output and their float32
-    values. Interpolation is done one axis after the other; positions enter the first layer as a
-    sum of one table per axis.
+    cell (3,): output voxel size in input voxels. active (I, J, K): input voxels whose outputs
+    (those nearest to them) are wanted; the others are 0. Yields boxes of the output with anything
+    wanted and their float32 values. Interpolation is done one axis after the other; positions
+    enter the first layer as a sum of one table per axis.
     """
     shape = features.shape[:3]
     zeros_outside = not network.is_residual
     taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
+    nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
     tables = _place_tables(network, positions, cell, shape)
     boxes = list(_boxes([len(p) for p in positions]))
     with torch.inference_mode():
         for number, box in enumerate(boxes, start=1):
+            progress(number / len(boxes))
+            wanted = active[np.ix_(*(n[s] for n, s in zip(nearest, box, strict=True)))]
+            if not wanted.any():
+                continue
             windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
             block = features[tuple(w for w, _ in windows)]
             block = windows[1][1].mix(windows[2][1].mix(block, axis=2), axis=1)
@@ -97,8 +104,13 @@ def decode_lattice(
                 _decode_plane(network, plane, row, columns, layers)
                 for plane, row in zip(planes, rows, strict=True)
             ]
-            yield box, torch.stack(values)
-            progress(number / len(boxes))
+            block = torch.stack(values)
+            yield box, block if wanted.all() else block * torch.from_numpy(wanted).to(block)
+
+
+def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
+    """Indices of the voxels that positions lie in, or are closest to."""
+    return np.floor(positions + 0.5).astype(np.int64).clip(0, n_in - 1)
 
 
 def _boxes(shape: list[int]) -> Iterator[tuple[slice, slice, slice]]:

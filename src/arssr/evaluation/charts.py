@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arssr.evaluation.curves import Curve
+from arssr.evaluation.curves import Curve, Floats
 
 WIDTH, HEIGHT = 420, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 40
@@ -34,6 +34,8 @@ class Chart:
     y_ticks: Sequence[Tick]
     paths: Mapping[str, str]
     marks: Sequence[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     top: int = _TOP
@@ -47,12 +49,13 @@ def line_chart(
     curves: Mapping[str, Curve],
     *,
     log_y: bool = False,
-    from_zero: bool = False,
+    y_from: float | None = None,
     marks: Mapping[str, float] | None = None,
 ) -> Chart:
     """A chart of named curves on common axes; `marks` are labelled vertical lines.
 
-    With `log_y` the decades are marked, and what lies six decades under the top is cut off.
+    `y_from` is where the y axis begins; what lies lower is cut off. With `log_y` the decades are
+    marked.
     """
     values = {
         name: np.log10(np.maximum(curve.y, 1e-30)) if log_y else np.asarray(curve.y, float)
@@ -62,13 +65,12 @@ def line_chart(
     x_high = max(float(curve.x.max()) for curve in curves.values())
     y_low = min(float(y.min()) for y in values.values())
     y_high = max(float(y.max()) for y in values.values())
-    if log_y:
-        y_low = max(y_low, y_high - 6)
-    if from_zero:
-        y_low = 0.0
     margin = 0.04 * (y_high - y_low) or 1.0
     y_high += margin
-    y_low -= 0 if from_zero else margin
+    if y_from is None:
+        y_low -= margin
+    else:
+        y_low = math.log10(y_from) if log_y else y_from
 
     def x_at(x: float) -> float:
         share = (x - x_low) / ((x_high - x_low) or 1)
@@ -78,24 +80,27 @@ def line_chart(
         share = (y - y_low) / (y_high - y_low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    paths = {
-        name: "M"
-        + "L".join(
-            f"{x_at(float(x))} {y_at(max(float(v), y_low))}"
-            for x, v in zip(curve.x, values[name], strict=True)
-        )
-        for name, curve in curves.items()
-    }
+    def path(x: Floats, y: Floats) -> str:
+        """A line with gaps where it would leave the chart below."""
+        seen = y >= y_low
+        starts = seen & ~np.concatenate([[False], seen[:-1]])
+        points = [
+            f"{'M' if start else 'L'}{x_at(float(a))} {y_at(float(b))}"
+            for a, b, start in zip(x[seen], y[seen], starts[seen], strict=True)
+        ]
+        return "".join(points)
+
+    paths = {name: path(curve.x, values[name]) for name, curve in curves.items()}
     if log_y:
         decades = range(math.ceil(y_low), math.floor(y_high) + 1)
         y_ticks = [Tick(y_at(d), f"10{_superscript(d)}") for d in decades]
     else:
-        y_ticks = [Tick(y_at(y), f"{y:g}") for y in _round_steps(y_low, y_high)]
+        y_ticks = [Tick(y_at(y), _number(y)) for y in _round_steps(y_low, y_high)]
     return Chart(
         title,
         note,
         *labels,
-        [Tick(x_at(x), f"{x:g}".replace("-", "−")) for x in _round_steps(x_low, x_high)],
+        [Tick(x_at(x), _number(x)) for x in _round_steps(x_low, x_high)],
         y_ticks,
         paths,
         [Tick(x_at(x), text) for text, x in (marks or {}).items() if x_low <= x <= x_high],
@@ -114,9 +119,13 @@ def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
     if not raw > 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power >= raw * 0.999)
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= 0.7 * raw)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def _superscript(number: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from arssr.evaluation.pictures import Plane
+from arssr.evaluation.pictures import Plane, every_nth
 from arssr.grid import Grid
 
 Floats = NDArray[np.floating]
@@ -48,29 +48,35 @@ def edge_line(
     axes = (plane.across, plane.up)
     spacing = grid.spacing_mm
     length = min(_PROFILE_MM, *(float(grid.extent_mm[axis]) / 2 for axis in axes))
+    step, chosen = every_nth(reference), [slice(None)] * 3
+    chosen[plane.normal] = slice(None, None, step)
+    slices = reference[tuple(chosen)]
     gradient = [
-        ndimage.gaussian_filter1d(ndimage.gaussian_filter1d(reference, 1.0, a, order=1), 1.0, b)
+        ndimage.gaussian_filter1d(ndimage.gaussian_filter1d(slices, 1.0, a, order=1), 1.0, b)
         / np.float32(spacing[a])
         for a, b in (axes, axes[::-1])
     ]
     size = [1, 1, 1]
     for axis in axes:
         size[axis] = max(1, round(length / float(spacing[axis])))
+    smoothing = [float(axis in axes) for axis in range(3)]
     score = np.hypot(*gradient)
-    score *= ndimage.gaussian_filter(interest, [float(axis in axes) for axis in range(3)])
-    score *= ndimage.uniform_filter(mask.astype(np.float32), size) ** 4
+    solid = mask[tuple(chosen)].astype(np.float32)
+    score *= ndimage.gaussian_filter(interest[tuple(chosen)] * solid, smoothing)
+    score *= ndimage.uniform_filter(solid, size) ** 4
     inside = tuple(
         slice(s // 2, max(s // 2 + 1, n - s // 2)) for s, n in zip(size, score.shape, strict=True)
     )
     best = np.unravel_index(int(np.argmax(score[inside])), score[inside].shape)
-    i, j, k = (int(b) + side.start for b, side in zip(best, inside, strict=True))
-    slope = np.array([float(component[i, j, k]) for component in gradient])
+    at = [int(b) + side.start for b, side in zip(best, inside, strict=True)]
+    slope = np.array([float(component[tuple(at)]) for component in gradient])
     steepness = float(np.hypot(*slope))
     direction = slope / steepness if steepness else np.array([1.0, 0.0])
+    at[plane.normal] *= step
     half = np.zeros(3)
     half[list(axes)] = direction * length / 2 / spacing[list(axes)]
-    start, end = np.array([i, j, k]) - half, np.array([i, j, k]) + half
-    return Line((i, j, k), (start[0], start[1], start[2]), (end[0], end[1], end[2]), length)
+    start, end = (at - half).tolist(), (at + half).tolist()
+    return Line((at[0], at[1], at[2]), tuple(start), tuple(end), length)
 
 
 def profile(data: NDArray[np.float32], line: Line, linear: bool = True) -> Curve:
@@ -113,9 +119,9 @@ def radial_power_spectrum(data: NDArray[np.float32], grid: Grid) -> Curve:
 
 
 def histogram(
-    data: NDArray[np.float32], mask: NDArray[np.bool_], low: float, high: float, bins: int = 100
+    data: NDArray[np.float32], mask: NDArray[np.bool_], edges: NDArray[np.float64]
 ) -> Curve:
-    """Share of the object's voxels (in per cent) over their intensity, from low to high."""
-    counts, edges = np.histogram(data[mask] if mask.any() else data, bins, (low, high))
-    share = 100 * counts / max(1, int(mask.sum()) or data.size)
-    return Curve((edges[:-1] + edges[1:]) / 2, share)
+    """Share of the object's voxels, in per cent, in each bin between `edges`."""
+    inside = data[mask] if mask.any() else data
+    counts, _ = np.histogram(inside, edges)
+    return Curve((edges[:-1] + edges[1:]) / 2, 100 * counts / inside.size)

@@ -100,8 +100,8 @@ def planes_figure(
     for axis, column in zip(axes[0], shown, strict=True):
         axis.set_title(column.title, color=_INK, fontsize=_FONT, pad=5)
         _outline(axis, inset)
-    _scale_bar(axes[len(PLANES) - 1][0], boxes[-1], 20)
-    _scale_bar(axes[-1][0], inset, 5)
+    _scale_bar(axes[len(PLANES) - 1][0], boxes[-1])
+    _scale_bar(axes[-1][0], inset)
     if reach:
         _colour_legend(figure, axes[-1][-1], reach)
     return _save(figure, path)
@@ -139,8 +139,8 @@ def scales_figure(path: Path, lr: Volume, results: Sequence[tuple[str, Volume]])
         axis.set_title(column.title, color=_INK, fontsize=_FONT, pad=6, linespacing=1.4)
         _outline(axis, inset)
     _label_sides(axes[0][0], plane)
-    _scale_bar(axes[0][0], box, 20)
-    _scale_bar(axes[1][0], inset, 5)
+    _scale_bar(axes[0][0], box)
+    _scale_bar(axes[1][0], inset)
     return _save(figure, path)
 
 
@@ -277,7 +277,10 @@ def _label_sides(axis: Axes, plane: Plane) -> None:
         )
 
 
-def _scale_bar(axis: Axes, box: _Box, mm: float) -> None:
+def _scale_bar(axis: Axes, box: _Box) -> None:
+    """A round number of millimetres, up to 0.3 of the width."""
+    lengths = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
+    mm = next((mm for mm in lengths if mm <= 0.3 * box.size[0]), lengths[-1])
     start = box.across[1] - 0.05 * box.size[0]
     y = box.up[0] + 0.05 * box.size[1]
     axis.plot([start, start - mm], [y, y], color=_INK, linewidth=1.6, path_effects=_halo())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from arssr.degradation import named_degradation
 from arssr.errors import ArSSRError
@@ -15,6 +15,7 @@ from arssr.grid import Grid
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
+    from arssr.api import Model
     from arssr.networks import ImplicitVoxelNetwork
 
 Upsample = Callable[[Volume, Grid, Setting], Volume]
@@ -119,9 +120,12 @@ def weights_method(name_or_path: str, device: str = "auto", blind: bool = False)
     return ModelMethod(weights.name, network_sha256(weights.network), model, blind)
 
 
-def model_method(model: Any, blind: bool = False) -> ModelMethod:
+def model_method(model: "Model", blind: bool = False) -> ModelMethod:
     """A model that is in memory already (an `arssr.api.Model`)."""
-    return ModelMethod(model.name, network_sha256(model.network), partial(_itself, model), blind)
+    from arssr.weights.registry import load
+
+    weights = load(model.weights.path)  # as they are in the file: a device may have rounded them
+    return ModelMethod(model.name, network_sha256(weights.network), partial(_itself, model), blind)
 
 
 def network_sha256(network: "ImplicitVoxelNetwork") -> str:

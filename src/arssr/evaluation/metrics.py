@@ -124,7 +124,7 @@ def head_mask(data: Floats) -> NDArray[np.bool_]:
 
     A hole is background that does not reach the faces of the image by steps along the axes.
     """
-    mask: NDArray[np.bool_] = data > threshold_otsu(data)
+    mask: NDArray[np.bool_] = data > threshold_otsu(data.ravel())
     # `ndimage.binary_fill_holes` gives the same by dilating until nothing changes: far slower
     labels, count = ndimage.label(~mask)
     outside = np.zeros(count + 1, bool)

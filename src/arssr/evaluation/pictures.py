@@ -18,13 +18,15 @@ from scipy import ndimage
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import resample
+from arssr.interpolation import Kind, resample
 from arssr.volume import Volume
 
 # The darkest and brightest voxels that may be clipped, in percent: noise and a few vessels.
 _WINDOW_PERCENTILES = (1.0, 99.8)
 # What is brighter than this part of the window counts as the object, not as air around it.
 _OBJECT = 0.12
+# Of larger images every n-th voxel or slice decides on windows and details.
+_ENOUGH_VOXELS = 2**25
 
 
 class Plane(NamedTuple):
@@ -65,8 +67,9 @@ class Window:
 
         Raises ArSSRError for a constant image: there is nothing to see.
         """
-        low, high = (float(value) for value in np.percentile(data, _WINDOW_PERCENTILES))
-        bright = data[data > low + _OBJECT * (high - low)]
+        samples = data.ravel(order="K")[:: every_nth(data)]
+        low, high = (float(value) for value in np.percentile(samples, _WINDOW_PERCENTILES))
+        bright = samples[samples > low + _OBJECT * (high - low)]
         if bright.size:
             high = float(np.percentile(bright, _WINDOW_PERCENTILES[1]))
         if not high > low:
@@ -75,15 +78,30 @@ class Window:
             raise ArSSRError(f"The image is constant (every voxel is {low:g}): nothing to show.")
         return cls(low, high)
 
-    def to_bytes(self, data: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """0 (black) to 255 (white), clipped beyond."""
-        levels = (data - np.float32(self.low)) * np.float32(255 / self.width)
-        return np.clip(np.rint(levels, out=levels), 0, 255, out=levels).astype(np.uint8)
+    def grey_levels(self, lowest: float, highest: float) -> NDArray[np.float64]:
+        """(256,) intensities for bytes to stand for, from the lowest to the highest.
+
+        Even steps over the window; what lies beyond gets a few, ever wider ones.
+
+        >>> Window(0, 199).grey_levels(0, 1000).round()[[0, 1, 100, 223, 224, 255]]
+        array([   0.,    1.,   89.,  199.,  200., 1000.])
+        """
+        below, above = 16 * (lowest < self.low), 32 * (highest > self.high)
+        under = np.square(np.arange(below, 0, -1) / max(below, 1)) * (lowest - self.low)
+        over = np.square(np.arange(1, above + 1) / max(above, 1)) * (highest - self.high)
+        inner = np.linspace(self.low, self.high, 256 - below - above)
+        return np.concatenate([self.low + under, inner, self.high + over])
 
     def object_mask(self, data: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where the image is clearly brighter than black."""
         mask: NDArray[np.bool_] = data > self.low + _OBJECT * self.width
         return mask
+
+
+def to_bytes(data: NDArray[np.float32], levels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The number of the nearest of 256 ascending intensities, for every voxel."""
+    middles = (levels[1:] + levels[:-1]) / 2
+    return np.searchsorted(middles.astype(np.float32), data).astype(np.uint8)
 
 
 def canonical(volume: Volume) -> Volume:
@@ -117,9 +135,9 @@ def on_display(volume: Volume, frame: Grid) -> tuple[Volume, str | None]:
     turned = canonical(volume)
     if turned.grid.matches(frame):
         return turned, None
-    coarse = turned.grid.spacing_mm.max() > 1.01 * frame.spacing_mm.max()
-    kind = "nearest" if coarse else "cubic"
-    return resample(turned, frame, "nearest" if coarse else "cubic"), kind
+    coarse = (turned.grid.spacing_mm > 1.01 * frame.spacing_mm).any()
+    kind: Kind = "nearest" if coarse else "cubic"
+    return resample(turned, frame, kind), kind
 
 
 def picture(data: NDArray[np.generic], plane: Plane, index: int) -> NDArray[np.generic]:
@@ -190,6 +208,11 @@ def detail_side_mm(grid: Grid) -> float:
     return float(min(40 * grid.spacing_mm.min(), 0.4 * np.sort(grid.extent_mm)[1]))
 
 
+def every_nth(data: NDArray[np.float32]) -> int:
+    """One of how many voxels or slices is enough to know a volume by."""
+    return 1 + data.size // _ENOUGH_VOXELS
+
+
 def find_detail(
     interest: NDArray[np.float32],
     mask: NDArray[np.bool_],
@@ -209,13 +232,13 @@ def find_detail(
         beside_centre = int(min(side_mm / spacing, grid.shape[axis]) - 1) // 2
         size[axis] = 1 + 2 * max(0, beside_centre)
         side_mm = min(side_mm, size[axis] * spacing)
-    first = 0 if at is None else at
-    if at is not None:
-        chosen[plane.normal] = slice(at, at + 1)
-    score = ndimage.uniform_filter(interest[tuple(chosen)], size, mode="constant")
-    score *= ndimage.uniform_filter(mask[tuple(chosen)].astype(np.float32), size) ** 4
+    slices = slice(None, None, every_nth(interest)) if at is None else slice(at, at + 1)
+    chosen[plane.normal] = slices
+    solid = mask[tuple(chosen)].astype(np.float32)
+    score = ndimage.uniform_filter(interest[tuple(chosen)] * solid, size, mode="constant")
+    score *= ndimage.uniform_filter(solid, size) ** 4
     inside = tuple(slice(s // 2, n - s // 2) for s, n in zip(size, score.shape, strict=True))
     best = np.unravel_index(int(np.argmax(score[inside])), score[inside].shape)
     centre = [int(b) + side.start for b, side in zip(best, inside, strict=True)]
-    centre[plane.normal] += first
+    centre[plane.normal] = range(grid.shape[plane.normal])[slices][centre[plane.normal]]
     return Detail(plane, (centre[0], centre[1], centre[2]), side_mm)

@@ -109,7 +109,7 @@ class Protocol:
 
     @classmethod
     def read(cls, name_or_path: str) -> "Protocol":
-        """One that ships (`card`, `paper`, `scanner2d`, `scanner3d`), or a YAML file like them.
+        """One that ships (`paper`, `scanner2d`, `card`, …), or a YAML file like them.
 
         Raises ArSSRError for an unknown name and for a file that does not say what it should.
         """

@@ -32,6 +32,7 @@ from arssr.evaluation.curves import (
 from arssr.evaluation.pictures import (
     PLANES,
     Detail,
+    Plane,
     Window,
     canonical,
     detail_side_mm,
@@ -39,14 +40,16 @@ from arssr.evaluation.pictures import (
     find_detail,
     middle,
     on_display,
+    to_bytes,
 )
 from arssr.files import replacing
 from arssr.grid import Grid
 from arssr.volume import Volume
 
 # The images of a page, in characters: opens on a phone, goes through a mail server.
-_BUDGET = 14_000_000
+_BUDGET = 13_500_000
 _FEWEST_SLICES = 8
+_SAMPLED = 8  # the size of the whole is foretold from every eighth slice
 _TRUTH = "truth"
 
 # What metrics are called on the page, and in what unit; others go by their own name.
@@ -88,13 +91,13 @@ def write_report(
         the truth, or else of the finest image; others are resampled on it, and the page says so.
     provenance: for any of the names, and "truth", what is known of its making (JSON-like).
 
-    Raises ArSSRError for no images, names that are not unique, a constant truth, a file that
-    exists (unless `overwrite`) or cannot be written, and a name without .html.
+    Raises ArSSRError for fewer than two images, names that are not unique, a constant truth, a
+    file that exists (unless `overwrite`) or cannot be written, and a name without .html.
     """
     path = check_report(path, overwrite)
     names = [name for name, _ in volumes]
-    if not names:
-        raise ArSSRError("A report needs at least one image.")
+    if len(names) + (truth is not None) < 2:
+        raise ArSSRError("A comparison needs at least two images (the truth is one).")
     if len(set(names)) < len(names) or (truth is not None and _TRUTH in names):
         raise ArSSRError(
             f"Every image of a report needs a name of its own, not {', '.join(names)}."
@@ -146,17 +149,22 @@ def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
         next((n for n, image in enumerate(images) if not image.is_blocks), 0),
     )
     wanted = [start, line.centre, *(detail.centre for detail in details)]
-    kept, blobs = _pack([window.to_bytes(image.data) for image in images], wanted)
+    lowest = min(float(image.data.min()) for image in images)
+    highest = max(float(image.data.max()) for image in images)
+    levels = window.grey_levels(lowest, highest)
+    kept, blobs = _pack([to_bytes(image.data, levels) for image in images], wanted)
     viewer = {
         "shape": grid.shape,
         "spacing": grid.spacing_mm.tolist(),
         "affine": grid.affine.tolist(),
         "window": [window.low, window.high],
+        "levels": [float(f"{level:.6g}") for level in levels],
         "reach": _reach(images, against, mask, window),
         "planes": [plane._asdict() for plane in PLANES],
         "kept": kept,
         "images": [image.name for image in images],
         "against": against,
+        "flip": _flip_pair(images),
         "start": start,
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
@@ -167,9 +175,14 @@ def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
         "images": images,
         "grid": grid,
         "window": window,
+        "step": float(np.diff(levels)[128]),
         "planes": PLANES,
-        "details": [(detail, _place_in_words(detail, grid)) for detail in details],
-        "line_place": _place_in_words(Detail(PLANES[0], line.centre, line.length_mm), grid),
+        "details": [
+            f"{_place_in_words(d.plane, d.centre, grid)}, {d.side_mm:.3g} mm wide" for d in details
+        ],
+        "line_place": (
+            f"{_place_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
+        ),
         "charts": _charts(images, reference, line, mask, window),
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
@@ -182,6 +195,14 @@ def _as_json(detail: Detail) -> dict[str, Any]:
         "centre": detail.centre,
         "side": detail.side_mm,
     }
+
+
+def _flip_pair(images: Sequence[_Shown]) -> list[int]:
+    """The two images to flip between at first: the last two that are not the truth."""
+    methods = [n for n, image in enumerate(images) if not image.is_truth]
+    if len(methods) < 2:
+        return [0, len(images) - 1]
+    return methods[-2:]
 
 
 def _reach(
@@ -203,10 +224,10 @@ def _pack(
 
     All slices are kept (None) where that fits the budget; otherwise every n-th, and those wanted.
     """
-    whole = [[_deflated(volume)] for volume in volumes]
-    excess = sum(len(blob) for (blob,) in whole) / _BUDGET
+    sampled = sum(len(_deflated(volume[::_SAMPLED])) for volume in volumes)
+    excess = _SAMPLED * sampled / _BUDGET
     if excess <= 1:
-        return None, whole
+        return None, [[_deflated(volume)] for volume in volumes]
     step = math.ceil(3 * excess)
     kept = []
     for axis, n in enumerate(volumes[0].shape):
@@ -225,11 +246,11 @@ def _deflated(volume: NDArray[np.uint8]) -> str:
     return base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode("ascii")
 
 
-def _place_in_words(detail: Detail, grid: Grid) -> str:
-    plane, at = detail.plane, detail.centre
+def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
+    """Which slice this is, such as "axial, S 31.5 mm"."""
     mm = grid.to_world(at)[plane.normal]
-    toward = ("R" if mm >= 0 else "L", "A" if mm >= 0 else "P", "S" if mm >= 0 else "I")
-    return f"{plane.name}, {toward[plane.normal]} {abs(mm):.1f} mm, {detail.side_mm:.3g} mm wide"
+    side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
+    return f"{plane.name}, {side} {abs(mm):.1f} mm"
 
 
 def _charts(
@@ -239,35 +260,53 @@ def _charts(
     mask: NDArray[np.bool_],
     window: Window,
 ) -> list[Chart]:
-    grid = reference.grid
     nyquist = {
         f"Nyquist of {image.name}": 0.5 / float(image.original.grid.spacing_mm.max())
         for image in images
         if image.is_blocks
     }
+    profiles = {i.name: profile(i.data, line, linear=not i.is_blocks) for i in images}
+    spectra = {i.name: radial_power_spectrum(i.data, reference.grid) for i in images}
+    faintest = max(float(c.y.min()) for c in spectra.values())
+    bins = _bins(images, window)
+    shares = {i.name: histogram(i.data, mask, bins) for i in images}
     return [
         line_chart(
             "Intensity across an edge",
             "Along the line in the picture, from its marked end.",
             ("mm", "intensity"),
-            {i.name: profile(i.data, line, linear=not i.is_blocks) for i in images},
+            profiles,
         ),
         line_chart(
             "Power spectrum",
-            "Mean power over all directions: how much detail of which fineness there is.",
+            "Mean power over all directions: how much detail there is, from coarse to fine.",
             ("cycles per mm", "power"),
-            {i.name: radial_power_spectrum(i.data, grid) for i in images},
+            spectra,
             log_y=True,
+            y_from=max(faintest, 1e-9 * max(float(c.y.max()) for c in spectra.values())) / 10,
             marks=nyquist,
         ),
         line_chart(
             "Histogram",
-            "Of the voxels inside the object: brighter than an eighth of the window.",
+            "Of the voxels of the object: where it is brighter than an eighth of the window.",
             ("intensity", "% of voxels"),
-            {i.name: histogram(i.data, mask, window.low, window.high) for i in images},
-            from_zero=True,
+            shares,
+            y_from=0,
         ),
     ]
+
+
+def _bins(images: Sequence[_Shown], window: Window) -> NDArray[np.float64]:
+    """Edges of about 80 bins over the window; integers on disk fill each bin alike."""
+    steps = [
+        abs(image.original.slope)
+        for image in images
+        if image.original.storage is not None and image.original.storage.kind in "iu"
+    ]
+    step = max([1e-6 * window.width, *(s for s in steps if s < window.width / 20)])
+    width = math.ceil(window.width / 80 / step) * step
+    n_bins = math.ceil(window.width / width)
+    return np.linspace(0, n_bins * width, n_bins + 1) + window.low - step / 2
 
 
 def _metrics(images: Sequence[_Shown], grid: Grid) -> dict[str, Any] | None:

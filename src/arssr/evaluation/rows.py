@@ -69,11 +69,11 @@ class Journal:
     def read(self) -> list[Row]:
         """The rows so far; none where there is no file."""
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArSSRError(f"cannot read {self.path}: {error}") from None
+        except OSError as error:
+            raise ArSSRError(f"cannot read {self.path}: {error.strerror or error}") from None
         rows = []
         for line in text.splitlines():
             try:

@@ -89,6 +89,8 @@ def evaluate(
     ]
     journal = Journal(folder / JOURNAL) if folder else None
     known = {row.key: row for row in journal.read()} if journal else {}
+    if journal:
+        journal.append([])  # a folder that cannot be written is better known now than later
     rows: dict[Case, Row] = {}
     for case in cases:
         if (row := known.get(case.row().key)) is not None:

@@ -8,7 +8,7 @@ from glob import glob
 from pathlib import Path
 
 from arssr.errors import ArSSRError
-from arssr.files import find_images, sha256, stem
+from arssr.files import find_images, is_image, sha256, stem
 from arssr.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,11 @@ def find_volumes(patterns: Iterable[str]) -> list[Path]:
         if Path(pattern).exists():
             paths.append(Path(pattern))
             continue
-        matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+        found = map(Path, sorted(glob(pattern, recursive=True)))  # noqa: PTH207 - absolute too
+        matches = [path for path in found if path.is_dir() or is_image(path)]
         if not matches:
             raise ArSSRError(f"no such file or folder, and nothing that matches: {pattern}")
-        paths += map(Path, matches)
+        paths += matches
     return find_images(paths)
 
 
@@ -85,4 +86,8 @@ def _names(origins: Sequence[Path | Volume]) -> list[str]:
     depth = 1
     while depth < max(map(len, parts), default=1) and len({p[-depth:] for p in parts}) < len(parts):
         depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+    names = ["/".join(p[-depth:]) for p in parts]
+    return [
+        f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
+        for i, name in enumerate(names)
+    ]

@@ -25,6 +25,7 @@ class Difference:
     low, high: 95 % bootstrap confidence interval of the mean (percentiles of 5000 seeded draws of
     the volumes with replacement); None for a single volume. worst: the least favourable value of
     any volume in any setting. wins, losses: in how many of these the method is better, worse.
+    per_volume: by the volume's name; its mean where there are several settings.
     """
 
     mean: float
@@ -33,6 +34,7 @@ class Difference:
     worst: float
     wins: int
     losses: int
+    per_volume: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ _Setting = tuple[str, str, float | None]
 
 def _summaries(rows: Sequence[Row], setting_of: Callable[[Row], _Setting]) -> list[Summary]:
     rows = [row for row in rows if row.method]
-    cubic = {(r.volume_sha256, r.setting): r for r in rows if r.method == YARDSTICK and not r.error}
+    cubic = {(r.volume, r.setting): r for r in rows if r.method == YARDSTICK and not r.error}
     groups: dict[tuple[_Setting, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((setting_of(row), row.method), []).append(row)
@@ -82,17 +84,16 @@ def _summary(
 ) -> Summary:
     good = [row for row in group if not row.error]
     pairs = [
-        (row, cubic[row.volume_sha256, row.setting])
+        (row, cubic[row.volume, row.setting])
         for row in good
-        if method != YARDSTICK and (row.volume_sha256, row.setting) in cubic
+        if method != YARDSTICK and (row.volume, row.setting) in cubic
     ]
-    values = {metric: _per_volume(good, [r.scores[metric] for r in good]) for metric in METRICS}
     return Summary(
         *setting,
         method=method,
-        volumes=len({row.volume_sha256 for row in good}),
+        volumes=len({row.volume for row in good}),
         failed=len(group) - len(good),
-        means={metric: float(v.mean()) if len(v) else float("nan") for metric, v in values.items()},
+        means={metric: _mean(good, [r.scores[metric] for r in good]) for metric in METRICS},
         differences={metric: _difference(metric, pairs) for metric in METRICS if pairs},
         seconds=float(np.mean([row.seconds for row in good])) if good else float("nan"),
         peak_mib=max((row.peak_mib or 0.0 for row in good), default=float("nan")),
@@ -103,23 +104,30 @@ def _difference(metric: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
     differences = [ours.scores[metric] - theirs.scores[metric] for ours, theirs in pairs]
     better = np.array(differences) * (1 if metric in HIGHER_IS_BETTER else -1)
     per_volume = _per_volume([ours for ours, _ in pairs], differences)
-    low, high = bootstrap_interval(per_volume) if len(per_volume) > 1 else (None, None)
+    values = np.array(list(per_volume.values()))
+    low, high = bootstrap_interval(values) if len(values) > 1 else (None, None)
     return Difference(
-        mean=float(per_volume.mean()),
+        mean=float(values.mean()),
         low=low,
         high=high,
         worst=differences[int(better.argmin())],
         wins=int((better > 0).sum()),
         losses=int((better < 0).sum()),
+        per_volume=per_volume,
     )
 
 
-def _per_volume(rows: Sequence[Row], values: Sequence[float]) -> NDArray[np.float64]:
-    """(volumes,) the mean of the values of each volume's rows."""
+def _mean(rows: Sequence[Row], values: Sequence[float]) -> float:
+    """Over volumes, whatever the number of rows that each has."""
+    return float(np.mean(list(_per_volume(rows, values).values()))) if rows else float("nan")
+
+
+def _per_volume(rows: Sequence[Row], values: Sequence[float]) -> dict[str, float]:
+    """The mean of the values of each volume's rows."""
     of_volume: dict[str, list[float]] = {}
     for row, value in zip(rows, values, strict=True):
-        of_volume.setdefault(row.volume_sha256, []).append(value)
-    return np.array([np.mean(v) for v in of_volume.values()])
+        of_volume.setdefault(row.volume, []).append(value)
+    return {name: float(np.mean(v)) for name, v in of_volume.items()}
 
 
 def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -43,7 +43,7 @@ class ResidualDecoder(nn.Module):
         self.place = nn.Linear(9, width)
         self.hidden = nn.ModuleList([nn.Linear(width, width) for _ in range(depth - 2)])
         self.last = nn.Linear(width, 1)
-        nn.init.normal_(self.last.weight, std=1e-3)
+        nn.init.normal_(self.last.weight, std=1e-2)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, feature: Tensor, place: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ UNKNOWN = "unknown"
 NATIVE = "kspace"  # along an axis that keeps its samples: what a scanner measures
 _NOISE_UNIT = 0.05  # the noise level at which its channel reads 1
 CONDITION_CHANNELS = 3 * len(ACQUISITIONS) + 2
+# A blurred scan wants sharpening, a noisy one smoothing: over the mix these cancel, and a network
+# that cannot yet tell them apart learns nothing. So the condition gates features strongly from
+# the first step on (0.2: no gain over cubic after 300 steps; 0.6: 0.8 dB; 1.5: 1.0 dB).
+_GATING = 1.5
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,16 @@ class ImplicitVoxelNetwork(nn.Module):
             self.decoder = PaperDecoder(in_dim, config.decoder_depth, config.decoder_width)
         else:
             self.decoder = ResidualDecoder(config.decoder_depth, config.decoder_width)
+            self.modulation = nn.Linear(CONDITION_CHANNELS, 2 * config.feature_dim)
+            nn.init.normal_(self.modulation.weight, std=_GATING)
             for conv in self.encoder.branch_ends():
                 conv.weight.data.mul_(self.encoder.branch_gain)
                 nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained numbers in all."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def is_residual(self) -> bool:
@@ -106,10 +117,15 @@ class ImplicitVoxelNetwork(nn.Module):
 
     def encode(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, 1, I, J, K) image and (N, CONDITION_CHANNELS) to (N, feature_dim, I, J, K)."""
-        if condition is not None:
-            channels = condition.to(image.dtype)[:, :, None, None, None]
-            image = torch.cat([image, channels.expand(-1, -1, *image.shape[2:])], dim=1)
-        return self.encoder(image)
+        if condition is None:
+            return self.encoder(image)
+        channels = condition.to(image.dtype)[:, :, None, None, None]
+        image = torch.cat([image, channels.expand(-1, -1, *image.shape[2:])], dim=1)
+        gain, shift = self.modulation(condition.to(image.dtype)).chunk(2, dim=1)
+        features = self.encoder(image)
+        return torch.addcmul(
+            shift[:, :, None, None, None], features, 1 + gain[:, :, None, None, None]
+        )
 
     def decode(self, features: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
         """Read a feature map (N, F, I, J, K) at voxel coordinates (N, P, 3): values (N, P).

@@ -73,6 +73,7 @@ class TrainConfig:
     loss: Literal["l1", "relative"] = "relative"
     optimiser: Literal["adam", "adamw"] = "adamw"
     lr: float = 7e-4
+    beta2: float = 0.99
     weight_decay: float = 0.01
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_every_epochs: int = 200

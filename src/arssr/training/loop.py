@@ -68,7 +68,12 @@ class Trainer:
             )
         self.total = config.total_steps(len(self.items))
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
-        optimiser = kind(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        optimiser = kind(
+            self.network.parameters(),
+            lr=config.lr,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+        )
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module, self.optimiser = self.fabric.setup(self.network, optimiser)
         self.average = (
@@ -171,8 +176,11 @@ class Trainer:
             max_norm=self.config.clip or math.inf,
             error_if_nonfinite=False,
         )
-        value = loss.item()
-        self._watch(value, norm, output, data)
+        # the same numbers in every process, so that all of them stop if one must
+        numbers = torch.stack([loss, self._trivial_loss(data), output.std()]).detach()
+        mean = self.fabric.all_reduce(numbers, reduce_op="mean")
+        value, trivial, spread = mean.tolist()  # type: ignore[union-attr]
+        self._watch(value, trivial, spread, norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average:
@@ -188,29 +196,29 @@ class Trainer:
             return warm * 0.5 ** (epoch // config.halve_every_epochs)
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total)))
 
-    def _watch(self, loss: float, norm: Tensor | None, output: Tensor, data: Batch) -> None:
+    def _watch(self, loss: float, trivial: float, spread: float, norm: Tensor | None) -> None:
         """Stop a run that has died or blown up, before its weights replace good ones."""
         if not math.isfinite(loss):
             raise ArSSRError(f"training stopped at step {self.step}: the loss is {loss}")
         if norm is not None and not math.isfinite(norm.item()):
             raise ArSSRError(f"training stopped at step {self.step}: a gradient is not finite")
-        if self._trivial_loss(data) * _EXPLODED < loss:
+        if trivial * _EXPLODED < loss:
             raise ArSSRError(
                 f"training stopped at step {self.step}: the network has exploded (loss "
                 f"{loss:.3g}); try a lower learning rate or a longer warm-up"
             )
-        self._quiet_steps = self._quiet_steps + 1 if output.std().item() < _DEAD else 0
+        self._quiet_steps = self._quiet_steps + 1 if spread < _DEAD else 0
         if self._quiet_steps >= _PATIENCE:
             raise ArSSRError(
                 f"training stopped at step {self.step}: the network has died (output constant for "
                 f"{_PATIENCE} steps); try a lower learning rate or a longer warm-up"
             )
 
-    def _trivial_loss(self, data: Batch) -> float:
+    def _trivial_loss(self, data: Batch) -> Tensor:
         """The loss of what the network answers before it has learnt anything."""
         trivial = data.base if self.network.is_residual else torch.zeros_like(data.truth)
-        answers = (trivial, data.truth + _EASY)
-        return max(batch_loss(self.config.loss, answer, data).item() for answer in answers)
+        nearly_right = batch_loss(self.config.loss, data.truth + _EASY, data)
+        return torch.maximum(batch_loss(self.config.loss, trivial, data), nearly_right)
 
 
 def batch_loss(kind: str, values: Tensor, data: Batch) -> Tensor:

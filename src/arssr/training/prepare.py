@@ -183,14 +183,14 @@ def split(subjects: set[str], config: PrepareConfig) -> dict[str, str]:
 
 
 def crop_corners(
-    data: NDArray[np.float32], patch: int, count: int, generator: np.random.Generator
+    foreground: NDArray[np.bool_], patch: int, count: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """First voxels (count, 3) of distinct random cubes, `patch` voxels a side, inside `data`.
+    """First voxels (count, 3) of distinct random cubes, `patch` voxels a side, inside the image.
 
     Every cube that holds at least half as much foreground as the fullest one is as likely as any
-    other. Fewer than `count` where the image has no more. Raises ArSSRError for a constant image.
+    other. Fewer than `count` where the image has no more.
     """
-    fullness = _box_sums(Normalisation.fit(data).apply(data) > _FOREGROUND, patch)
+    fullness = _box_sums(foreground, patch)
     candidates = np.flatnonzero(2 * fullness >= fullness.max())
     chosen = generator.choice(candidates, min(count, len(candidates)), replace=False)
     return np.stack(np.unravel_index(chosen, fullness.shape), axis=-1)
@@ -225,15 +225,9 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> list[dict[str
     if min(shape) < config.patch:
         size = "×".join(map(str, shape))
         raise ArSSRError(f"{source.path}: {size} voxels, too small for patches of {config.patch}")
-    try:
-        corners = crop_corners(
-            volume.data,
-            config.patch,
-            config.per_volume,
-            _generator(config.seed, source.name),
-        )
-    except ArSSRError as error:
-        raise ArSSRError(f"{source.path}: {error}") from None
+    normalised = Normalisation.fit(volume.data, str(source.path)).apply(volume.data)
+    generator = _generator(config.seed, source.name)
+    corners = crop_corners(normalised > _FOREGROUND, config.patch, config.per_volume, generator)
     crops = []
     for number, corner in enumerate(corners):
         name = f"{stem(Path(source.name.replace('/', '_')))}_{number}.nii.gz"
@@ -254,12 +248,12 @@ def _describe(source: Source) -> dict[str, Any]:
 def _subjects(images: Sequence[Path], table: Mapping[tuple[str, ...], str]) -> dict[Path, str]:
     """The subject of each image: as the table says, else by name.
 
-    A table that names some images but not others and fits none of them somewhere has a slip of
-    the pen in it, which would put one person on both sides of the split: ArSSRError.
+    Raises ArSSRError for a table that names an image that is not there while it leaves one out
+    that is: a slip of the pen, which could put one person on both sides of the split.
     """
     subjects, used = {}, set()
     for path in images:
-        parts = path.resolve().parts
+        parts = path.absolute().parts
         ends = [(*parts[n:-1], last) for n in range(len(parts)) for last in (path.name, stem(path))]
         row = next((end for end in ends if end in table), None)
         subjects[path] = subject_of(stem(path)) if row is None else table[row]
@@ -274,7 +268,7 @@ def _names(images: Sequence[Path]) -> list[str]:
     """A name for each image: that of the file, after its folder's where several have the same."""
     same = Counter(stem(path) for path in images)
     names = [
-        path.name if same[stem(path)] == 1 else f"{path.resolve().parent.name}/{path.name}"
+        path.name if same[stem(path)] == 1 else f"{path.absolute().parent.name}/{path.name}"
         for path in images
     ]
     twice = [
@@ -308,7 +302,8 @@ def _check_out(out: Path, images: Sequence[Path], overwrite: bool) -> None:
         raise ArSSRError(f"{out} is not empty; --overwrite replaces the patches in it")
     replaced = {(out / name).resolve() for name in FOLDERS.values()}
     for path in images:
-        if replaced & set(path.resolve().parents):
+        folder = path.parent.resolve()
+        if replaced & {folder, *folder.parents}:
             raise ArSSRError(f"{path} is in a folder that would be replaced; name another output")
 
 

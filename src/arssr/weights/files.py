@@ -22,9 +22,15 @@ from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 _CONFIG, _CARD = "arssr_config", "arssr_card"
 
 
-def save_weights(path: Path, network: ImplicitVoxelNetwork, card: Mapping[str, Any]) -> None:
-    """Write a network as safetensors, atomically; `card` is anything JSON can say."""
-    state = {n: tensor.detach().cpu().contiguous() for n, tensor in network.state_dict().items()}
+def save_weights(
+    path: Path, network: ImplicitVoxelNetwork, card: Mapping[str, Any], half: bool = False
+) -> None:
+    """Write a network as safetensors, atomically; `card` is anything JSON can say.
+
+    half: store float16, half the size.
+    """
+    dtype = torch.float16 if half else torch.float32
+    state = {n: t.detach().to("cpu", dtype).contiguous() for n, t in network.state_dict().items()}
     metadata = {_CONFIG: json.dumps(network.config.to_dict()), _CARD: json.dumps(card)}
     with replacing(path) as temporary:
         temporary.write_bytes(to_safetensors(state, metadata))

@@ -4,9 +4,8 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
   const report = JSON.parse($("#report-data").textContent);
-  const { shape, spacing, affine, planes, kept, against } = report;
+  const { shape, spacing, affine, planes, kept, against, levels } = report;
   const [black, white] = report.window;
-  const unitsPerLevel = (white - black) / 255;
   const root = $("#viewer");
   const AMBER = "#ffc857";
   // Differences from below zero to above: the same colours as in the still figures.
@@ -37,7 +36,7 @@
 
   const valueAt = (image, at) => {
     const [bytes, first, across, up] = layout(image, 0, at);
-    return bytes[first + at[0] * across + at[1] * up];
+    return levels[bytes[first + at[0] * across + at[1] * up]];
   };
 
   /** Rows from the top, columns from the left: both run against the axes. */
@@ -56,9 +55,7 @@
 
   const fresh = () => ({
     at: [...report.start], view: null, zoom: 1, layout: "side", show: "image", flipped: false,
-    a: Math.max(0, report.images.length - (against === report.images.length - 1 ? 3 : 2)),
-    b: report.images.length - (against === report.images.length - 1 ? 2 : 1),
-    against, low: 0, high: 255, reach: report.reach,
+    a: report.flip[0], b: report.flip[1], against, low: black, high: white, reach: report.reach,
   });
   let state = fresh();
 
@@ -78,36 +75,36 @@
 
   // ---- drawing --------------------------------------------------------------------------------
 
+  const pixel = (r, g, b) => (255 << 24 | b << 16 | g << 8 | r) >>> 0;
+  /** The grey of each of the 256 levels. */
   function greys() {
-    const span = Math.max(1, state.high - state.low);
-    return Uint32Array.from({ length: 256 }, (_, level) => {
-      const grey = Math.round(255 * Math.min(1, Math.max(0, (level - state.low) / span)));
-      return (255 << 24 | grey << 16 | grey << 8 | grey) >>> 0;
+    return Uint32Array.from(levels, (value) => {
+      const grey = Math.round(255 * Math.min(1, Math.max(0, (value - state.low) / (state.high - state.low))));
+      return pixel(grey, grey, grey);
     });
   }
-  function colours() {
-    const levels = state.reach / unitsPerLevel;
-    return Uint32Array.from({ length: 511 }, (_, n) => {
-      const place = 2 + 2 * Math.min(1, Math.max(-1, (n - 255) / levels));
-      const below = Math.min(3, Math.floor(place));
-      const [r, g, b] = DIVERGING[below].map((c, i) => Math.round(c + (place - below) * (DIVERGING[below + 1][i] - c)));
-      return (255 << 24 | b << 16 | g << 8 | r) >>> 0;
-    });
-  }
-  let tables = { image: greys(), difference: colours() };
+  /** The colours from −reach to +reach. */
+  const DIVERGING_COLOURS = Uint32Array.from({ length: 511 }, (_, n) => {
+    const place = Math.min(3.9999, n / 127.5), below = Math.floor(place);
+    return pixel(...DIVERGING[below].map((c, i) => Math.round(c + (place - below) * (DIVERGING[below + 1][i] - c))));
+  });
+  let greyTable = greys();
   const scratch = document.createElement("canvas");
 
-  /** One plane of one image, as a bitmap of one pixel a voxel on `scratch`. */
-  function paintVoxels(image, plane, at, show) {
+  /** One plane of one image, as a bitmap of one pixel a voxel on `scratch`; differences are those from an image. */
+  function paintVoxels(image, plane, at, show, from) {
     const width = shape[planes[plane].across], height = shape[planes[plane].up];
     const pixels = new ImageData(width, height);
     const out = new Uint32Array(pixels.data.buffer);
-    const values = cut(image, plane, at), table = tables[show];
+    const values = cut(image, plane, at);
     if (show === "difference") {
-      const base = cut(state.against, plane, at);
-      for (let n = 0; n < out.length; n++) out[n] = table[values[n] - base[n] + 255];
+      const base = cut(from, plane, at), steps = 255 / state.reach;
+      for (let n = 0; n < out.length; n++) {
+        const step = Math.round((levels[values[n]] - levels[base[n]]) * steps);
+        out[n] = DIVERGING_COLOURS[255 + Math.min(255, Math.max(-255, step))];
+      }
     } else {
-      for (let n = 0; n < out.length; n++) out[n] = table[values[n]];
+      for (let n = 0; n < out.length; n++) out[n] = greyTable[values[n]];
     }
     scratch.width = width;
     scratch.height = height;
@@ -123,7 +120,7 @@
       this.size = [shape[across], shape[up]];
       if (!fixed) {
         const ratio = (this.size[0] * this.mm[0]) / (this.size[1] * this.mm[1]);
-        canvas.style.aspectRatio = Math.min(1.5, Math.max(0.72, ratio));
+        canvas.style.setProperty("--ratio", Math.min(1.5, Math.max(0.72, ratio)));
         this.listen();
       }
     }
@@ -153,7 +150,7 @@
       const context = this.canvas.getContext("2d");
       context.scale(ratio, ratio);
       const at = this.fixed ? this.fixed.centre : state.at;
-      paintVoxels(this.image, this.plane, at, this.canvas.dataset.show || state.show);
+      paintVoxels(this.image, this.plane, at, this.canvas.dataset.show || state.show, this.fixed ? against : state.against);
       const [left, top] = this.toPixels(g, this.size[0] - 0.5, this.size[1] - 0.5);
       context.imageSmoothingEnabled = Math.max(...this.mm) * g.scale * ratio < 3;
       context.imageSmoothingQuality = "high";
@@ -265,7 +262,7 @@
     const zoomed = "zoom" in changes && changes.zoom !== state.zoom;
     Object.assign(state, changes);
     if (zoomed) state.view = state.zoom > 1 ? [...state.at] : null;
-    tables = { image: greys(), difference: colours() };
+    greyTable = greys();
     redraw();
   }
 
@@ -293,12 +290,13 @@
     $("#pick-A").value = state.a;
     $("#pick-B").value = state.b;
     $("#against").value = state.against;
-    $("#low").value = state.low;
-    $("#high").value = state.high;
-    $("#reach").value = Math.round((100 * state.reach) / (white - black));
+    const percent = (value) => Math.round((100 * value) / (white - black));
+    $("#low").value = percent(state.low - black);
+    $("#high").value = percent(state.high - black);
+    $("#reach").value = percent(state.reach);
     const mm = world(state.at);
-    $("#place").textContent = mm.map(side).join("  ") + " mm";
-    $("#levels").textContent = `black ${inUnits(black + state.low * unitsPerLevel)}, white ${inUnits(black + state.high * unitsPerLevel)}`;
+    $("#place").textContent = mm.map(side).join(" · ") + " mm";
+    $("#levels").textContent = `black ${inUnits(state.low)}, white ${inUnits(state.high)}`;
     for (const end of $$("[data-reach]")) end.textContent = (end.dataset.reach < 0 ? "−" : "+") + inUnits(state.reach);
     for (const section of $$(".plane", root)) {
       const { normal } = planes[section.dataset.plane];
@@ -308,11 +306,8 @@
         const image = Number(figure.dataset.image);
         const same = state.show === "difference" && image === state.against;
         figure.hidden = state.layout === "flip" ? image !== shown : same;
-        const level = valueAt(image, state.at);
-        const text = state.show === "image"
-          ? inUnits(black + level * unitsPerLevel)
-          : inUnits((level - valueAt(state.against, state.at)) * unitsPerLevel);
-        $("figcaption output", figure).textContent = text;
+        const base = state.show === "difference" ? valueAt(state.against, state.at) : 0;
+        $("figcaption output", figure).textContent = inUnits(valueAt(image, state.at) - base);
       }
     }
   }
@@ -328,9 +323,16 @@
     onInput("#pick-A", (a) => change({ a, flipped: false }));
     onInput("#pick-B", (b) => change({ b, flipped: true }));
     onInput("#against", (value) => change({ against: value }));
-    onInput("#low", (low) => stills({ low, high: Math.max(state.high, low + 1) }));
-    onInput("#high", (high) => stills({ high, low: Math.min(state.low, high - 1) }));
-    onInput("#reach", (percent) => stills({ reach: (percent / 100) * (white - black) }));
+    const share = (percent) => (percent / 100) * (white - black);
+    onInput("#low", (percent) => {
+      const low = black + share(percent);
+      stills({ low, high: Math.max(state.high, low + share(1)) });
+    });
+    onInput("#high", (percent) => {
+      const high = black + share(percent);
+      stills({ high, low: Math.min(state.low, high - share(1)) });
+    });
+    onInput("#reach", (percent) => stills({ reach: share(percent) }));
     const flip = () => change(state.layout === "flip" ? { flipped: !state.flipped } : { layout: "flip" });
     const reset = () => { state = fresh(); stills({}); };
     $("#flip").addEventListener("click", flip);

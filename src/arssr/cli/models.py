@@ -1,0 +1,92 @@
+"""`arssr models` and `arssr info`: what ships, and what is known about a model or an image."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from arssr.cli.console import print_json
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+
+
+def models(as_json: AsJson = False) -> None:
+    """List the weights that ship with the package."""
+    from arssr.weights.registry import load, shipped
+
+    found = [load(name) for name in shipped()]
+    if as_json:
+        print_json([{"name": w.name, "sha256": w.sha256, "card": w.card} for w in found])
+        return
+    table = Table("name", "encoder", "parameters", "trained", "gain over cubic", "licence")
+    for weights in found:
+        card = weights.card
+        gain = card.get("results", {}).get("told", {}).get("gain", {}).get("all") or {}
+        table.add_row(
+            weights.name,
+            weights.network.config.encoder,
+            f"{weights.network.parameter_count:,}",
+            f"{card.get('hours', 0):.1f} h, {card.get('device', '?')}",
+            f"{gain['mean']:+.2f} dB" if gain else "?",
+            card.get("licence", "?"),
+        )
+    Console().print(table)
+
+
+def info(
+    subject: Annotated[str, typer.Argument(help="Weights (a name or a file), or an image.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's card, or where an image lies and how it is stored."""
+    from arssr.files import is_image
+
+    facts = _image(Path(subject)) if is_image(Path(subject)) else _model(subject)
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def _image(path: Path) -> dict[str, Any]:
+    from arssr.volume import Volume
+
+    volume = Volume.read(path)
+    return {
+        "image": path.name,
+        "shape": list(volume.grid.shape),
+        "spacing_mm": [round(float(mm), 6) for mm in volume.grid.spacing_mm],
+        "extent_mm": [round(float(mm), 3) for mm in volume.grid.extent_mm],
+        "orientation": volume.grid.orientation,
+        "affine": volume.grid.affine.tolist(),
+        "stored_as": str(volume.storage),
+        "slope": volume.slope,
+        "intercept": volume.inter,
+        "range": [float(volume.data.min()), float(volume.data.max())],
+    }
+
+
+def _model(name: str) -> dict[str, Any]:
+    from arssr.weights.registry import load
+
+    weights = load(name)
+    return {
+        "model": weights.name,
+        "sha256": weights.sha256,
+        "parameters": weights.network.parameter_count,
+        "config": weights.network.config.to_dict(),
+        **weights.card,
+    }
+
+
+def _show(facts: dict[str, Any], indent: int = 0) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            console.print(" " * indent + f"{name}:", markup=False)
+            _show(value, indent + 2)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            console.print(" " * indent + f"{name}: {len(value)} entries (--json)", markup=False)
+        else:
+            console.print(" " * indent + f"{name}: {value}", markup=False)

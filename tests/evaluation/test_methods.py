@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr.api import load_model
+from arssr.errors import ArSSRError
+from arssr.evaluation.methods import Baseline, model_method, weights_method
+from arssr.evaluation.protocol import Setting
+from arssr.weights.files import save_weights
+
+SETTING = Setting("slice", (1.0, 1.0, 2.0))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, tiny_network(), {})
+    return path
+
+
+def test_the_hash_is_that_of_the_parameters(weights: Path, tmp_path: Path) -> None:
+    method = weights_method(str(weights))
+    assert method.name == "tiny" and len(method.weights_sha256) == 64
+    with_card, other = tmp_path / "with_card.safetensors", tmp_path / "other.safetensors"
+    save_weights(with_card, tiny_network(), {"evaluation": "good"})
+    save_weights(other, tiny_network(seed=1), {})
+    assert weights_method(str(with_card)).weights_sha256 == method.weights_sha256
+    assert weights_method(str(other)).weights_sha256 != method.weights_sha256
+    for precision in ("bf16", "float32"):
+        model = load_model(weights, "cpu", precision)
+        assert model_method(model).weights_sha256 == method.weights_sha256
+
+
+def test_weights_and_models_answer_alike_on_the_grid_of_the_truth(weights: Path) -> None:
+    truth = volume(smooth((12, 13, 14)))
+    lr = SETTING.measure(truth)
+    model = load_model(weights, "cpu")
+    by_name, in_memory = weights_method(str(weights), "cpu"), model_method(model)
+    results = [method.load()(lr, truth.grid, SETTING) for method in (by_name, in_memory)]
+    assert results[0].grid == truth.grid
+    assert (results[0].data == results[1].data).all()
+    direct = model.upsample(lr, like=truth.grid, acquisition="slice")
+    assert (results[0].data == direct.data).all()
+
+
+def test_the_blind_say_so(weights: Path) -> None:
+    seeing, blind = weights_method(str(weights)), weights_method(str(weights), blind=True)
+    assert (seeing.told(SETTING), blind.told(SETTING)) == ("slice", "unknown")
+    assert (seeing.name, blind.name) == ("tiny", "tiny (blind)")
+
+
+def test_only_the_wiener_filter_knows_the_degradation() -> None:
+    assert Baseline("wiener").told(SETTING) == "slice" and Baseline("cubic").told(SETTING) == ""
+
+
+def test_missing_weights_are_said() -> None:
+    with pytest.raises(ArSSRError, match="no weights 'missing'"):
+        weights_method("missing")
