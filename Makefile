@@ -1,10 +1,8 @@
 # Every command a person needs. The first one that needs it builds .venv; it is rebuilt only
 # when pyproject.toml or constraints.txt change.
 #
-#   make test PYTHON=python3.12                                          another interpreter
-#   make test PYTEST_ARGS="-k grid -x"                                   some tests only
-#   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu   PyTorch's CPU build, where
-#                                                                        pip alone would take CUDA's
+#   make test PYTHON=python3.12               another interpreter
+#   make test PYTEST_ARGS="-k grid -x"        some tests only
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n logical --maxprocesses 4

@@ -108,7 +108,11 @@ def with_licences(data: list[dict[str, str]], folder: Path) -> list[dict[str, st
     manifest = json.loads((folder.parent / "manifest.json").read_text(encoding="utf-8"))
     known = {Path(name).name: facts for name, facts in manifest.items()}
     return [
-        {**entry, "source": known[entry["name"]]["source"], "licence": known[entry["name"]]["licence"]}
+        {
+            **entry,
+            "source": known[entry["name"]]["source"],
+            "licence": known[entry["name"]]["licence"],
+        }
         for entry in data
     ]
 

@@ -1,5 +1,7 @@
 """The public face: weights in, sharper scans out."""
 
+import math
+import shutil
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -153,14 +155,34 @@ def target_grid(
 
 def require_memory(grid: Grid) -> None:
     """Refuse a result that cannot be held, with its size."""
-    size = float(np.prod(grid.shape, dtype=float)) * _BYTES_PER_OUTPUT_VOXEL
+    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL
     free = available_bytes()
     if size > free:
-        shape = "×".join(map(str, grid.shape))
         raise ArSSRError(
-            f"a result of {shape} voxels needs {in_words(size)} of memory and {in_words(free)} "
-            "are free; ask for a coarser grid"
+            f"a result of {_shape_in_words(grid)} voxels needs {in_words(size)} of memory and "
+            f"{in_words(free)} are free; ask for a coarser grid"
         )
+
+
+def require_disk(path: Path, volume: Volume, grid: Grid) -> None:
+    """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
+    stored = volume.storage
+    size = _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ArSSRError(
+            f"a result of {_shape_in_words(grid)} voxels takes {in_words(size)} of disk and "
+            f"{in_words(free)} are free in {folder}; ask for a coarser grid or name another folder"
+        )
+
+
+def _voxels(grid: Grid) -> float:
+    return math.prod(map(float, grid.shape))
+
+
+def _shape_in_words(grid: Grid) -> str:
+    return "×".join(f"{n:.6g}" for n in grid.shape)
 
 
 def _acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, ...]:

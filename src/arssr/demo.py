@@ -48,7 +48,7 @@ def run(folder: Path, weights: str = "light") -> None:
         for scale in SCALES:
             lr = degrade(truth, scale, named_degradation(ACQUISITION))
             lr.write(folder / f"lr_{scale:g}x.nii.gz", overwrite=True)
-            results = {}
+            results: dict[str, Volume] = {}
             for method in ("trilinear", "cubic", "ours"):
                 bar.update(steps, description=f"{scale:g}x {method}")
                 started = time.perf_counter()

@@ -82,13 +82,15 @@ class VoxelField:
 
     def on(self, grid: Grid, progress: ReportProgress = _silent) -> Volume:
         """The field on any grid: other spacing, other axes, oblique."""
+        to_source = grid.index_map_to(self.grid)
+        cell = np.linalg.norm(to_source[:3, :3], axis=1)  # of an output voxel, along input axes
         lattice = grid.axis_positions_in(self.grid)
         if lattice is None:
-            return self.volume.with_data(self._on_oblique(grid, progress), grid)
+            return self.volume.with_data(self._on_oblique(grid, to_source, cell, progress), grid)
         positions = [np.empty(0)] * 3
         for source_axis, p in zip(lattice.axes, lattice.positions, strict=True):
             positions[source_axis] = p
-        data = self._on_lattice((positions[0], positions[1], positions[2]), progress)
+        data = self._on_lattice((positions[0], positions[1], positions[2]), cell, progress)
         return self.volume.with_data(data.transpose(lattice.axes), grid)
 
     def at(self, points_ras_mm: ArrayLike, spacing_mm: float | None = None) -> np.ndarray:
@@ -98,9 +100,13 @@ class VoxelField:
         input's along each axis.
         """
         points = np.asarray(points_ras_mm, np.float64)
-        if points.shape[-1:] != (3,) or not np.isfinite(points).all():
-            raise ArSSRError(f"points must be finite and of shape (…, 3), not {points.shape}")
+        if points.shape[-1:] != (3,):
+            raise ArSSRError(f"points need three coordinates each; these have shape {points.shape}")
+        if not np.isfinite(points).all():
+            raise ArSSRError("points must be finite; these have NaN or infinite coordinates")
         size = self.grid.spacing_mm / 2 if spacing_mm is None else np.full(3, float(spacing_mm))
+        if not (np.isfinite(size) & (size > 0)).all():
+            raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm}")
         index = self.grid.to_index(points).reshape(-1, 3)
         return self._at_index(index, size / self.grid.spacing_mm).reshape(points.shape[:-1])
 
@@ -117,10 +123,12 @@ class VoxelField:
         return self.at(points, spacing_mm=float(np.sqrt(np.linalg.norm(np.cross(u, v)))))
 
     def _on_lattice(
-        self, positions: tuple[np.ndarray, np.ndarray, np.ndarray], progress: ReportProgress
+        self,
+        positions: tuple[np.ndarray, np.ndarray, np.ndarray],
+        cell: np.ndarray,
+        progress: ReportProgress,
     ) -> np.ndarray:
         """Values on positions along the input's own axes, float32 in the input's units."""
-        cell = np.array([abs(p[1] - p[0]) if len(p) > 1 else 1.0 for p in positions])
         if self.network.is_residual:
             matrices = [
                 torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
@@ -148,10 +156,9 @@ class VoxelField:
                 np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
         return data
 
-    def _on_oblique(self, grid: Grid, progress: ReportProgress) -> np.ndarray:
-        to_source = grid.index_map_to(self.grid)
-        # the extent of an output voxel along each input axis
-        cell = np.linalg.norm(to_source[:3, :3], axis=1)
+    def _on_oblique(
+        self, grid: Grid, to_source: np.ndarray, cell: np.ndarray, progress: ReportProgress
+    ) -> np.ndarray:
         data = np.empty(grid.shape, np.float32)
         flat = data.reshape(-1)
         for start in range(0, flat.size, _OBLIQUE_CHUNK):

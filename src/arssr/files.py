@@ -71,7 +71,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 def is_image(path: Path) -> bool:
     """Whether the name is that of an image file, and not of a hidden or temporary one."""
-    return path.name.endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
+    return path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
 
 
 def stem(path: Path) -> str:
@@ -81,7 +81,7 @@ def stem(path: Path) -> str:
     'T1'
     """
     for suffix in IMAGE_SUFFIXES:
-        if path.name.endswith(suffix):
+        if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
     return path.stem
 

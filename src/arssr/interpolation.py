@@ -57,17 +57,6 @@ def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def linear_matrix_zero_padded(n_in: int, positions: np.ndarray) -> np.ndarray:
-    """As `axis_matrix("linear", …)`, but samples beyond the ends are zeros (the paper's reading).
-
-    >>> linear_matrix_zero_padded(3, np.array([-0.25, 2.4]))
-    array([[0.75, 0.  , 0.  ],
-           [0.  , 0.  , 0.6]])
-    """
-    distance = np.abs(np.asarray(positions, np.float64)[:, None] - np.arange(n_in))
-    return np.maximum(0, 1 - distance)
-
-
 @lru_cache(maxsize=128)
 def _spline_coefficients(n: int) -> np.ndarray:
     """Matrix (n + 24, n) from samples to B-spline coefficients, the border repeated outside."""

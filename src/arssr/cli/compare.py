@@ -53,12 +53,13 @@ def _names(images: list[Path], names: str | None) -> list[str]:
 
 
 def _sidecar(image: Path) -> dict[str, Any]:
-    """What the JSON file beside an image (`<file>.json`) says of its making; {} without one."""
+    """What the JSON file beside an image says of its making; {} without one."""
     import json
 
     from arssr.errors import ArSSRError
+    from arssr.files import sidecar
 
-    path = image.with_name(f"{image.name}.json")
+    path = sidecar(image)
     if not path.is_file():
         return {}
     try:

@@ -34,7 +34,7 @@ def progress_bar(*, counted: bool = False) -> Progress:
     """A progress bar with the time left; `counted` shows how many of how many."""
     count = MofNCompleteColumn() if counted else TaskProgressColumn()
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # [brackets] in file names
         BarColumn(),
         count,
         TimeElapsedColumn(),

@@ -50,6 +50,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a folder that may not be listed, a name that is too long
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

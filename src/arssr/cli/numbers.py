@@ -42,9 +42,18 @@ def numbers(option: str, text: str) -> list[float]:
 def whole_numbers(option: str, text: str) -> list[int]:
     """Three whole numbers (one stands for all)."""
     values = numbers(option, text)
-    if any(value != int(value) for value in values):
+    if not all(value.is_integer() for value in values):
         raise typer.BadParameter(f"{option} takes whole numbers, not {text!r}")
     return [int(value) for value in values * (3 if len(values) == 1 else 1)]
+
+
+def number_or_word(option: str, text: str, words: Sequence[str]) -> float | str:
+    """One number, or one of the words as itself; else a usage error."""
+    if text in words:
+        return text
+    if not _NUMBER.fullmatch(text):
+        raise typer.BadParameter(f"{option} takes a number, {' or '.join(words)}, not {text!r}")
+    return float(text)
 
 
 def three_or_one(values: list[float]) -> float | list[float]:

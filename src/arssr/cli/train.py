@@ -43,7 +43,7 @@ def train(
     recipe = TrainConfig.read(config)
     if steps is not None:
         recipe = replace(recipe, steps=steps, epochs=None)
-    start = load(init).network if init else None
+    start = load(init) if init else None
     fabric = make_fabric(device, devices, num_nodes, recipe.precision)
     with progress_bar() as bar:
         reading = bar.add_task("reading", total=None)
@@ -80,5 +80,6 @@ def train(
             listener=Listener(on_step, on_loading, on_validation),  # type: ignore[arg-type]
         )
     if trainer.best:
-        stderr.print(f"best on validation: {out / BEST} (step {trainer.best['step']:.0f})")
-    stderr.print(f"weights: {out / WEIGHTS}")
+        text = f"best on validation: {out / BEST} (step {trainer.best['step']:.0f})"
+        stderr.print(text, markup=False, soft_wrap=True)
+    stderr.print(f"weights: {out / WEIGHTS}", markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+from arssr.cli.numbers import number_or_word, numbers, three_or_one, whole_numbers
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
     from arssr.api import Model
+    from arssr.volume import Volume
 
 
 def upsample(
@@ -50,6 +52,10 @@ def upsample(
         Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Beside each result a page: input, cubic and result."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Describe the results on standard output.")
     ] = False,
@@ -61,19 +67,21 @@ def upsample(
     from arssr.files import find_images
 
     target = _target(scale, spacing, shape, like)
+    level = number_or_word("--noise", noise, ("auto", "unknown"))
     jobs = _jobs(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
     from arssr.api import load_model
 
     network = load_model(model, device, precision)
-    options = {"acquisition": acquisition, "noise": noise}
+    options = {"acquisition": acquisition, "noise": level}
     results, failures = [], 0
     for source, destination in jobs:
         try:
-            results.append(_one(network, source, destination, target, options, overwrite))
-        except ArSSRError as error:
+            results.append(_one(network, source, destination, target, options, overwrite, report))
+        except (ArSSRError, OSError, MemoryError) as error:
             failures += 1
-            complain(str(error))
-            results.append({"input": str(source), "error": str(error)})
+            sentence = str(error) or f"{source}: out of memory"
+            complain(sentence)
+            results.append({"input": str(source), "error": sentence})
     if as_json:
         print_json(results)
     if failures and len(jobs) > 1:
@@ -101,17 +109,18 @@ def _target(
 
 def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
-    from arssr.files import IMAGE_SUFFIXES, stem
+    from arssr.files import IMAGE_SUFFIXES, sidecar, stem
 
     if not many and not out.is_dir():
         return [(sources[0], out)]
-    if out.name.endswith(IMAGE_SUFFIXES) or out.is_file():
+    if out.name.lower().endswith(IMAGE_SUFFIXES) or out.is_file():
         raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
     jobs = []
     for source in sources:
         name = stem(source)
         jobs.append((source, out / f"{name}_SR{source.name[len(name) :]}"))
-    twice = {d for _, d in jobs if [e for _, e in jobs].count(d) > 1}
+    names = Counter(sidecar(d).with_suffix("") for _, d in jobs)  # a.nii and a.nii.gz share one
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise ArSSRError(f"two scans would both be written to {min(twice)}; rename one")
     return jobs
@@ -124,28 +133,60 @@ def _one(
     target: Mapping[str, Any],
     options: Mapping[str, Any],
     overwrite: bool,
+    report: bool,
 ) -> dict[str, Any]:
+    """Super-resolve one scan and write everything that belongs to the result."""
+    from arssr.api import require_disk, target_grid
     from arssr.provenance import describe, write_sidecar
     from arssr.volume import Volume, check_output
 
     check_output(destination, overwrite)
+    for companion in _companions(destination, report):
+        if companion.exists() and not overwrite:
+            raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
     if destination.exists() and destination.samefile(source):
         raise ArSSRError(f"{destination} is the scan itself; name another file to write")
     started = time.perf_counter()
     with progress_bar() as bar:
         task = bar.add_task(f"{source.name}: reading", total=1.0)
 
-        def report(what: str, share: float) -> None:
+        def on_progress(what: str, share: float) -> None:
             bar.update(task, description=f"{source.name}: {what}", completed=share)
 
         scan = Volume.read(source)
-        result = model.upsample(scan, **target, **options, progress=report)
-        report("writing", 0.0)
+        grid = target_grid(scan.grid, **target)
+        require_disk(destination, scan, grid)
+        result = model.upsample(scan, like=grid, **options, progress=on_progress)
+        on_progress("writing", 0.0)
         result.write(destination, overwrite)
-        report("written", 1.0)
+        on_progress("written", 1.0)
     seconds = time.perf_counter() - started
     chosen = {k: str(v) if isinstance(v, Path) else v for k, v in target.items()} | dict(options)
     facts = describe(model, scan, result, chosen, seconds)
     write_sidecar(destination, facts)
+    if report:
+        _write_report(destination, scan, result, facts)
     stderr.print(f"{destination}  {result.grid}  {seconds:.1f} s", markup=False, soft_wrap=True)
     return {"output": str(destination), **facts}
+
+
+def _companions(destination: Path, report: bool) -> list[Path]:
+    """What is written beside a result: how it was made and, if asked for, a page that shows it."""
+    from arssr.files import sidecar
+
+    beside = sidecar(destination)
+    return [beside, beside.with_suffix(".html")] if report else [beside]
+
+
+def _write_report(
+    destination: Path, scan: "Volume", result: "Volume", facts: Mapping[str, Any]
+) -> None:
+    """The page beside a result that shows it with its input and plain interpolation."""
+    from arssr.evaluation.report import write_report
+    from arssr.interpolation import resample
+
+    *_, page = _companions(destination, report=True)
+    shown = [("input", scan), ("cubic", resample(scan, result.grid)), ("result", result)]
+    with stderr.status("report"):
+        write_report(page, shown, provenance={"result": facts}, overwrite=True)
+    stderr.print(f"report: {page}", markup=False, soft_wrap=True)

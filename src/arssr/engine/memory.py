@@ -4,11 +4,16 @@ from pathlib import Path
 
 import psutil
 
-_CGROUP_FILES = (  # (limit, usage) of control groups version 2 and 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+_CGROUPS = Path("/sys/fs/cgroup")
+# Of control groups version 2 and 1: limit, usage, and cached files, which count as usage but
+# are given back on demand.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
     ),
 )
 
@@ -16,12 +21,13 @@ _CGROUP_FILES = (  # (limit, usage) of control groups version 2 and 1
 def available_bytes() -> int:
     """Memory that this process can still take: what is free, within a container's limit."""
     free = psutil.virtual_memory().available
-    for limit, usage in _CGROUP_FILES:
+    for limit, usage, statistics, cached in _CGROUP_FILES:
         try:
-            left = int(Path(limit).read_text()) - int(Path(usage).read_text())
+            left = int((_CGROUPS / limit).read_text()) - int((_CGROUPS / usage).read_text())
+            known = dict(line.split() for line in (_CGROUPS / statistics).read_text().splitlines())
         except (OSError, ValueError):  # no such file, or "max"
             continue
-        free = min(free, max(left, 0))
+        free = min(free, max(left + int(known.get(cached, 0)), 0))
     return free
 
 
@@ -35,4 +41,4 @@ def in_words(count: float) -> str:
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
-    return f"{count:.1f} TB"
+    return f"{count:.4g} TB"

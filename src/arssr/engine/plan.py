@@ -10,6 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from arssr.engine.memory import in_words
 from arssr.errors import ArSSRError
 
 Box = tuple[slice, slice, slice]
@@ -64,9 +65,10 @@ def plan_tiles(
         if peak <= budget and (best is None or work < best[0]):
             best = work, (combination[0][0], combination[1][0], combination[2][0])
     if best is None:
+        least = math.prod(min(largest for *_, largest in axis) for axis in options)
         raise ArSSRError(
-            f"the memory budget of {budget / 1e9:.2f} GB is too small for this network: one tile "
-            f"needs {(2 * halo + 1) ** 3 * bytes_per_voxel / 1e9:.2f} GB"
+            f"the memory budget of {in_words(budget)} is too small for this network: one tile "
+            f"needs {in_words(least * bytes_per_voxel)}"
         )
     return cut(shape, best[1], halo)
 

@@ -42,6 +42,7 @@ class SamplingConfig:
     noisy: float = 0.4  # share with Rician noise
     noise: float = 0.06  # its largest standard deviation, in normalised intensity
     contrast: float = 0.5  # share with a random contrast
+    turned: float = 1.0  # share flipped and with axes permuted at random
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -55,7 +56,7 @@ class SamplingConfig:
             raise ArSSRError("context, margin and noise must be at least 0")
         if self.own_view < 1 and self.patch < 2 * self.margin + 4:
             raise ArSSRError(f"a margin of {self.margin:g} leaves nothing of {self.patch} voxels")
-        for name in ("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast"):
+        for name in ("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast", "turned"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArSSRError(f"{name} is a share, between 0 and 1, not {getattr(self, name)}")
         for name in self.acquisitions:

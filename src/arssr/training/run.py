@@ -16,8 +16,9 @@ from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
 from arssr.training.loop import Progress, Trainer
-from arssr.training.validation import Validation
+from arssr.training.validation import Validation, example_slice
 from arssr.weights.files import save_weights
+from arssr.weights.registry import Weights
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -60,13 +61,13 @@ def train(
     val_paths: Sequence[Path],
     folder: Path,
     fabric: "Fabric",
-    init: ImplicitVoxelNetwork | None = None,
+    init: Weights | None = None,
     resume: bool = False,
     listener: Listener = Listener(),
 ) -> Trainer:
     """Train and leave in `folder`: weights, the best weights, checkpoint and TensorBoard logs.
 
-    init: a network to start from (its configuration must be the run's).
+    init: weights to start from (of the network that the configuration describes).
     Raises ArSSRError for unusable data, a run that died, or a folder that holds another run.
     """
     from torch.utils.tensorboard import SummaryWriter
@@ -84,9 +85,14 @@ def train(
     torch.manual_seed(config.seed)
     network = ImplicitVoxelNetwork(config.model)
     if init is not None:
-        if init.config != config.model:
+        if init.network.config != config.model:
             raise ArSSRError("the weights to start from are of another network than this recipe's")
-        network.load_state_dict(init.state_dict())
+        network.load_state_dict(init.network.state_dict())
+    started_from = None
+    if init is not None:
+        kept = ("recipe", "data", "steps", "hours", "device", "started_from")
+        card_before = {key: init.card[key] for key in kept if key in init.card}
+        started_from = {"name": init.name, "sha256": init.sha256, **card_before}
     provenance = describe_data(train_paths) if fabric.is_global_zero else {}
     # a run that was cut off has logged steps after its checkpoint, which are now taken again
     purge_step = state["step"] + 1 if state else None
@@ -100,6 +106,7 @@ def train(
             "hours": round(seconds / 3600, 3),
             "device": describe_device(fabric.device),
             "versions": {name: version(name) for name in ("arssr", "torch")},
+            "started_from": started_from,
         }
 
     def on_step(progress: Progress) -> None:
@@ -112,9 +119,12 @@ def train(
         if validation is None:
             return
         values = validation(averaged)
-        for name, value in values.items():
-            if writer:
+        if writer:
+            for name, value in values.items():
                 writer.add_scalar(f"val/{name}", value, step)
+            for acquisition in config.sampling.acquisitions:
+                picture = example_slice(averaged, val_items[0], acquisition)
+                writer.add_image(f"val/{acquisition}_2x", picture, step, dataformats="HW")
         if values["gain"] > trainer.best.get("gain", -float("inf")):
             trainer.best = {"gain": values["gain"], "worst": values["worst"], "step": step}
             save_weights(folder / BEST, averaged, card(step, trainer.seconds))

@@ -102,8 +102,11 @@ def sample(
         scale = extent / n
     centre = item.centres[rng.integers(len(item.centres))] if len(item.centres) else shape // 2
     start = np.clip(centre - extent // 2, 0, shape - extent)
-    # … and the region that is simulated: with context, as far as the image goes
+    # … and the region that is simulated: with context, as far as the image goes. Ringing reaches
+    # across the whole image, so a k-space axis is taken whole.
     around = np.ceil(context * scale).astype(int)
+    if degradation.name == "kspace" and not what.own_view:
+        around = np.where(scale > 1, shape, around)
     low = np.maximum(start - around, 0)
     high = np.minimum(start + extent + around, shape)
     region = item.image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
@@ -160,7 +163,7 @@ def _patch_matrix(
     """The degradation of `n` voxels that begin at the middle one of `region`: (low, start, high).
 
     Where the region ends inside the image, its content fades out over the context, so that the
-    cut itself is not seen (the k-space kernel reaches far). An own view ends in real faces.
+    cut itself is not seen. An own view ends in real faces.
     """
     low, start, high = region
     if scale == 1:
@@ -230,7 +233,8 @@ def batch(
     for index in range(rank, config.batch, ranks):
         rng = np.random.default_rng([seed, 1, step, index])
         item = items[order[(place * config.batch + index) % len(items)]]
-        samples.append(_turn(sample(item, config, draw(config, rng), rng), rng))
+        values = sample(item, config, draw(config, rng), rng)
+        samples.append(_turn(values, rng) if rng.random() < config.turned else values)
     return stack(samples)
 
 

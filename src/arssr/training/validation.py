@@ -6,51 +6,91 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from arssr.networks import ImplicitVoxelNetwork
+from arssr.degradation import degrade, named_degradation
+from arssr.field import VoxelField
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.interpolation import resample
+from arssr.networks import UNKNOWN, ImplicitVoxelNetwork
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.sampler import Batch, Draw, sample, stack
+from arssr.volume import Volume
 
 _SCALES = (2.0, 3.0, 4.0)
+_MOST_ITEMS = 12
+_SIDE = 96  # voxels of an example slice
 _PATCHES = 2  # a volume, acquisition and scale
 
 
 class Validation:
     """Fixed patches of every item for every acquisition of a recipe at 2x, 3x and 4x, noise-free.
 
-    Called with a network it returns scalars in dB: the mean gain over cubic interpolation (or,
-    for a network that does not start from it, over what cubic would give) of each acquisition
-    and scale, their mean ("gain") and the smallest over all volumes ("worst").
+    Called with a network it returns scalars in dB: PSNR (range 1 in normalised intensity) and
+    gain over cubic interpolation of each acquisition and scale, means over the items; the mean of
+    all gains ("gain") and the smallest ("worst"). Of many items it takes some, evenly.
     """
 
     def __init__(
         self, items: Sequence[Item], sampling: SamplingConfig, device: torch.device
     ) -> None:
-        size = min(sampling.patch + 8, *(min(item.image.shape) for item in items))
-        fixed = replace(sampling, patch=size, points=20_000)
-        self.groups: list[tuple[str, int, Batch]] = []
-        for number, item in enumerate(items):
+        self.groups: list[tuple[str, Batch]] = []
+        for number, item in enumerate(items[:: -(-len(items) // _MOST_ITEMS)]):
             for acquisition in sampling.acquisitions:
                 for scale in _SCALES:
+                    patch = min(sampling.patch + 8, int(min(item.image.shape) / scale))
+                    margin = min(sampling.margin, patch / 4)
+                    fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
                     what = Draw(acquisition, np.full(3, scale), 0.0, True, True, False, False)
                     rng = np.random.default_rng([number, int(scale)])
                     samples = [sample(item, fixed, what, rng) for _ in range(_PATCHES)]
                     key = f"{acquisition}_{scale:g}x"
-                    self.groups.append((key, number, stack(samples).to(device)))
+                    self.groups.append((key, stack(samples).to(device)))
 
     @torch.no_grad()
     def __call__(self, network: ImplicitVoxelNetwork) -> dict[str, float]:
         gains: dict[str, list[float]] = {}
-        for key, _, data in self.groups:
+        psnrs: dict[str, list[float]] = {}
+        for key, data in self.groups:
             condition = data.condition if network.is_residual else None
             output = network(data.image, condition, data.positions, data.cell)
             values = data.base + output if network.is_residual else output
-            error = (values - data.truth).square().mean().item()
-            cubic = (data.base - data.truth).square().mean().item()
-            gains.setdefault(key, []).append(10 * math.log10(max(cubic, 1e-12) / max(error, 1e-12)))
+            psnr = _psnr(values - data.truth)
+            psnrs.setdefault(key, []).append(psnr)
+            gains.setdefault(key, []).append(psnr - _psnr(data.base - data.truth))
         means = {f"gain/{key}": float(np.mean(values)) for key, values in gains.items()}
-        return means | {
+        return {
+            **{f"psnr/{key}": float(np.mean(values)) for key, values in psnrs.items()},
+            **means,
             "gain": float(np.mean(list(means.values()))),
             "worst": min(min(values) for values in gains.values()),
         }
+
+
+def _psnr(error: Tensor) -> float:
+    return -10 * math.log10(max(error.square().mean().item(), 1e-12))
+
+
+def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -> np.ndarray:
+    """A slice through the middle of an item at 2x: input, cubic, result and truth side by side.
+
+    (H, 4 W) float32 in [0, 1], to look at while training goes on.
+    """
+    middle = [slice(max(0, n // 2 - _SIDE // 2), n // 2 + _SIDE // 2) for n in item.image.shape]
+    crop = item.image[tuple(middle)].cpu().numpy()
+    truth = Volume(crop, Grid(crop.shape, np.eye(4)))
+    lr = degrade(truth, 2.0, named_degradation(acquisition))
+    shift = np.eye(4)
+    shift[2, 3] = crop.shape[2] // 2
+    plane = Grid((crop.shape[0], crop.shape[1], 1), shift)
+    told = (acquisition,) * 3 if network.is_residual else (UNKNOWN,) * 3
+    field = VoxelField(network, lr, Normalisation.identity(), told, noise=0.0)
+    columns = [
+        resample(lr, plane, "nearest"),
+        resample(lr, plane, "cubic"),
+        field.on(plane),
+        resample(truth, plane, "nearest"),
+    ]
+    return np.clip(np.concatenate([c.data[..., 0] for c in columns], axis=1), 0, 1)

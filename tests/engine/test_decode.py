@@ -1,0 +1,167 @@
+"""Reading a feature map: on lattices, at points and as the network itself does it, all the same."""
+
+import itertools
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.thin import lively_network
+
+from arssr.engine import decode
+from arssr.engine.decode import Taps, decode_lattice, decode_points, nearest_voxel
+from arssr.interpolation import axis_matrix
+from arssr.networks import ImplicitVoxelNetwork
+
+NETWORKS = {flavour: lively_network("light", flavour) for flavour in ("paper", "residual")}
+Positions = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+shapes = st.tuples(*[st.integers(1, 6)] * 3)
+# inside, on the edges of the field of view, at voxel centres, and up to two voxels outside
+anywhere = st.one_of(st.floats(-2.5, 8), st.sampled_from([-0.5, 0.0, 1.0, 0.5, 5.5]))
+along_an_axis = st.lists(anywhere, min_size=1, max_size=7).map(np.array)
+lattices = st.tuples(*[along_an_axis] * 3)
+cells = st.tuples(*[st.floats(0.1, 1)] * 3).map(np.array)
+
+
+def features_of(shape: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def on_lattice(
+    network: ImplicitVoxelNetwork,
+    features: torch.Tensor,
+    positions: Positions,
+    cell: np.ndarray,
+    active: np.ndarray | None = None,
+) -> np.ndarray:
+    """The blocks put together; zero where there is none."""
+    everywhere = np.ones(features.shape[:3], bool)
+    values = torch.zeros([len(p) for p in positions])
+    written = torch.zeros(values.shape)
+    blocks = decode_lattice(
+        network, features, positions, cell, everywhere if active is None else active
+    )
+    for box, block in blocks:
+        values[box] = block
+        written[box] += 1
+    assert (written == 1).all() if active is None else (written <= 1).all()
+    return values.numpy()
+
+
+@pytest.mark.parametrize("flavour", NETWORKS)
+@settings(max_examples=40)
+@given(shape=shapes, positions=lattices, cell=cells, block=st.tuples(*[st.integers(1, 5)] * 3))
+def test_lattice_points_and_network_agree(
+    flavour: str,
+    shape: tuple[int, int, int],
+    positions: Positions,
+    cell: np.ndarray,
+    block: tuple[int, int, int],
+) -> None:
+    network, features = NETWORKS[flavour], features_of(shape)
+    with patch.object(decode, "_BLOCK", block):
+        lattice = on_lattice(network, features, positions, cell)
+    points = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1).reshape(-1, 3)
+    with patch.object(decode, "_POINTS", 37):
+        values = decode_points(network, features, points, cell)
+    with torch.inference_mode():
+        [truth] = network.decode(
+            features.permute(3, 0, 1, 2)[None],
+            torch.from_numpy(points).float()[None],
+            torch.from_numpy(cell).float()[None],
+        )
+    np.testing.assert_allclose(values, truth, atol=3e-5)
+    np.testing.assert_allclose(lattice.ravel(), truth, atol=3e-5)
+
+
+@pytest.mark.parametrize("flavour", NETWORKS)
+def test_the_networks_of_these_tests_are_alive(flavour: str) -> None:
+    positions = np.random.default_rng(0).uniform(0, 4, (50, 3))
+    values = decode_points(NETWORKS[flavour], features_of((5, 5, 5)), positions, np.full(3, 0.5))
+    assert values.std() > 0.1 and (values != 0).mean() > 0.8
+
+
+@pytest.mark.parametrize("flavour", NETWORKS)
+def test_bfloat16_is_the_same_to_its_rounding(flavour: str) -> None:
+    network, features = NETWORKS[flavour], features_of((5, 6, 7))
+    cell = np.full(3, 0.5)
+    positions = tuple(np.arange(2 * n) / 2 - 0.25 for n in (5, 6, 7))
+    exact = on_lattice(network, features, positions, cell)  # type: ignore[arg-type]
+    try:
+        network.to(torch.bfloat16)
+        rounded = on_lattice(network, features.bfloat16(), positions, cell)  # type: ignore[arg-type]
+    finally:
+        NETWORKS[flavour] = lively_network("light", flavour)
+    assert np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
+
+
+def test_only_what_is_nearest_to_an_active_voxel_is_wanted() -> None:
+    network, features = NETWORKS["residual"], features_of((4, 5, 6))
+    cell = np.full(3, 1 / 3)
+    i, j, k = (np.arange(3 * n) / 3 - 1 / 3 for n in (4, 5, 6))
+    active = np.random.default_rng(0).random((4, 5, 6)) < 0.3
+    everywhere = on_lattice(network, features, (i, j, k), cell)
+    some = on_lattice(network, features, (i, j, k), cell, active)
+    wanted = np.kron(active, np.ones((3, 3, 3)))
+    np.testing.assert_array_equal(some, everywhere * wanted)
+    assert np.abs(everywhere).min() > 0
+
+
+def test_nothing_is_computed_for_boxes_of_air() -> None:
+    network, features = NETWORKS["residual"], features_of((40, 4, 4))
+    active = np.zeros((40, 4, 4), bool)
+    active[0, 0, 0] = True
+    positions = (np.arange(40.0), np.arange(4.0), np.arange(4.0))
+    boxes = [box for box, _ in decode_lattice(network, features, positions, np.ones(3), active)]
+    assert len(boxes) == 1 and boxes[0][0].start == 0
+    assert not list(
+        decode_lattice(network, features, positions, np.ones(3), np.zeros((40, 4, 4), bool))
+    )
+
+
+def test_progress_grows_to_one_even_over_air() -> None:
+    shares: list[float] = []
+    network, features = NETWORKS["residual"], features_of((40, 2, 2))
+    active = np.zeros((40, 2, 2), bool)
+    positions = (np.arange(40.0), np.arange(2.0), np.arange(2.0))
+    list(decode_lattice(network, features, positions, np.ones(3), active, shares.append))
+    assert shares == sorted(shares) and len(shares) > 1 and shares[-1] == 1
+
+
+@pytest.mark.parametrize("flavour", NETWORKS)
+def test_no_points_no_values(flavour: str) -> None:
+    values = decode_points(NETWORKS[flavour], features_of((2, 2, 2)), np.empty((0, 3)), np.ones(3))
+    assert values.shape == (0,) and values.dtype == np.float32
+
+
+@given(n=st.integers(1, 6), positions=along_an_axis)
+def test_taps_are_linear_interpolation(n: int, positions: np.ndarray) -> None:
+    for zeros_outside, matrix in (
+        (False, axis_matrix("linear", n, positions)),
+        (True, np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))),
+    ):
+        taps = Taps.at(positions, n, zeros_outside)
+        samples = torch.randn(n, 3, dtype=torch.float64)
+        expected = torch.from_numpy(matrix) @ samples
+        torch.testing.assert_close(taps.mix(samples, axis=0), expected)
+        torch.testing.assert_close(torch.stack(list(taps.planes(samples))), expected)
+        torch.testing.assert_close(taps.mix(samples.T.contiguous(), axis=1), expected.T)
+        window, inner = taps.window()
+        torch.testing.assert_close(inner.mix(samples[window], axis=0), expected)
+
+
+def test_the_nearest_voxel() -> None:
+    positions = np.array([-3, -0.6, -0.5, 0.49, 0.5, 2.4, 2.6, 9])
+    assert nearest_voxel(positions, 3).tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
+
+
+def test_boxes_cover_a_lattice_once() -> None:
+    times = np.zeros((33, 65, 5), int)
+    for box in decode._boxes([33, 65, 5]):
+        times[box] += 1
+        assert all(s.stop - s.start <= b for s, b in zip(box, decode._BLOCK, strict=True))
+    assert (times == 1).all()
+    assert len(list(itertools.islice(decode._boxes([1, 1, 1]), 9))) == 1
