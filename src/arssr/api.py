@@ -25,6 +25,10 @@ Three = float | Sequence[float]
 
 # An axis whose voxels are this many times longer than the shortest is that of a slice stack.
 _CLEARLY_THICKER = 1.4
+# What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
+# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
+# would be smoothed away.
+_ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _BYTES_PER_OUTPUT_VOXEL = 14  # result, an intermediate, the written copy's slabs
 
 
@@ -84,12 +88,13 @@ class Model:
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
         norm = normalisation or Normalisation.fit(volume.data, label)
+        told = _acquisition_ijk(acquisition, volume.grid)
         return VoxelField(
             self.network,
             volume,
             norm,
-            _acquisition_ijk(acquisition, volume.grid),
-            _noise(noise, volume, norm),
+            told,
+            _noise(noise, volume, norm, _FOLDED_ANATOMY if "spline" in told else _ANATOMY),
             progress=progress,
         )
 
@@ -202,11 +207,14 @@ def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ..
     return tuple(acquisition if s < 0.999 else NATIVE for s in step)
 
 
-def _noise(noise: float | str | None, volume: Volume, norm: Normalisation) -> float | None:
+def _noise(
+    noise: float | str | None, volume: Volume, norm: Normalisation, anatomy: float
+) -> float | None:
     if noise is None or noise == UNKNOWN:
         return None
     if noise == "auto":
-        return estimate_noise(norm.apply(volume.data))
+        estimate = estimate_noise(norm.apply(volume.data))
+        return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
     try:
         sigma = float(noise) / norm.scale
     except ValueError:

@@ -12,6 +12,8 @@ from arssr.errors import ArSSRError
 
 # The darkest and the brightest 0.05 % (spikes, vessels, fat) do not decide the range.
 _PERCENTILES = (0.05, 99.95)
+# How deep ringing reaches below 0, as a share of the range; what is darker is meant.
+_RINGING = 0.2
 # Percentiles of more voxels than this are taken from every n-th: they differ by nothing that
 # matters, and a large image need not be copied to be sorted.
 _ENOUGH_VOXELS = 2**24
@@ -60,7 +62,8 @@ class Normalisation:
         """Takes the 0.05th and 99.95th percentile of the data to 0 and 1.
 
         Where these coincide (an object in less than a thousandth of the image), the least and the
-        greatest value. Raises ArSSRError, naming `label`, for an empty or constant image and for
+        greatest value. Slightly negative values are ringing below an air level of 0, which stays
+        0. Raises ArSSRError, naming `label`, for an empty or constant image and for
         NaN or infinite values.
         """
         if data.size == 0:
@@ -74,6 +77,8 @@ class Normalisation:
         low, high = (float(value) for value in np.percentile(samples, _PERCENTILES))
         if low == high:
             low, high = lowest, highest
+        if -_RINGING * high < low < 0:
+            low = 0.0
         return cls(offset=low, scale=high - low)
 
     def apply(self, data: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from arssr.cli.compare import compare
 from arssr.errors import ArSSRError
+from arssr.files import sidecar
 from arssr.interpolation import resample
 
 app = typer.Typer()
@@ -24,7 +25,7 @@ def files(tmp_path: Path) -> list[str]:
 
 def test_a_page_with_metrics_and_provenance(files: list[str], tmp_path: Path) -> None:
     truth, lr, cubic = files
-    Path(f"{cubic}.json").write_text(json.dumps({"model": "none", "seconds": 1.5}))
+    sidecar(Path(cubic)).write_text(json.dumps({"model": "none", "seconds": 1.5}))
     out = tmp_path / "out.html"
     CliRunner().invoke(app, [lr, cubic, "--truth", truth, "-o", str(out)], catch_exceptions=False)
     page = out.read_text()

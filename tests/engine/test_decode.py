@@ -81,7 +81,7 @@ def test_lattice_points_and_network_agree(
 def test_the_networks_of_these_tests_are_alive(flavour: str) -> None:
     positions = np.random.default_rng(0).uniform(0, 4, (50, 3))
     values = decode_points(NETWORKS[flavour], features_of((5, 5, 5)), positions, np.full(3, 0.5))
-    assert values.std() > 0.1 and (values != 0).mean() > 0.8
+    assert values.std() > 0.1 and (values != 0).mean() > 0.5
 
 
 @pytest.mark.parametrize("flavour", NETWORKS)

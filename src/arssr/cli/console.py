@@ -40,5 +40,5 @@ def progress_bar(*, counted: bool = False) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=stderr,
-        transient=not stderr.is_terminal,
+        disable=not stderr.is_terminal,
     )

@@ -41,7 +41,7 @@ def main() -> None:
     """Entry point: exit code 0 done, 1 a job failed, 2 wrong usage."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     try:
-        app(args=join_triples(sys.argv[1:]))
+        app(args=join_triples(sys.argv[1:]), prog_name="arssr")
     except ArSSRError as error:
         complain(str(error))
         sys.exit(1)

@@ -109,10 +109,17 @@ def _target(
 
 def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
+    jobs = _into_folder(sources, out) if many or out.is_dir() else [(sources[0], out)]
+    scans = {source.resolve() for source in sources}
+    for _, destination in jobs:
+        if destination.resolve() in scans:
+            raise ArSSRError(f"{destination} is the scan itself; name another place to write to")
+    return jobs
+
+
+def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     from arssr.files import IMAGE_SUFFIXES, sidecar, stem
 
-    if not many and not out.is_dir():
-        return [(sources[0], out)]
     if out.name.lower().endswith(IMAGE_SUFFIXES) or out.is_file():
         raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
     jobs = []
@@ -144,8 +151,6 @@ def _one(
     for companion in _companions(destination, report):
         if companion.exists() and not overwrite:
             raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
-    if destination.exists() and destination.samefile(source):
-        raise ArSSRError(f"{destination} is the scan itself; name another file to write")
     started = time.perf_counter()
     with progress_bar() as bar:
         task = bar.add_task(f"{source.name}: reading", total=1.0)

@@ -4,16 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-_EMPTY = 0.005  # normalised intensity; the darkest 0.05 % of the image are 0
-_REACH = 2  # voxels
+_FLAT = 0.01  # normalised intensity
+_SIZE = 5  # voxels: two to each side
 
 
 def active_voxels(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Voxels (I, J, K) with anything but air within two voxels along every axis.
+    """Voxels (I, J, K) whose neighbourhood of 5^3 voxels varies by more than 1 % of the range.
 
-    Elsewhere interpolation is right and needs no network: an empty neighbourhood stays empty,
-    whatever bias a network may have. Around a skull-stripped head this is most of the image; in
-    the noise of an unstripped one nothing counts as air.
+    Elsewhere interpolation is right and needs no network: what is flat stays flat, whatever bias
+    a network may have. Around a skull-stripped head this is most of the image; in the noise of an
+    unstripped one almost nothing is flat.
     """
-    brightest = ndimage.maximum_filter(np.abs(image), size=2 * _REACH + 1, mode="nearest")
-    return brightest > _EMPTY
+    highest = ndimage.maximum_filter(image, size=_SIZE, mode="nearest")
+    lowest = ndimage.minimum_filter(image, size=_SIZE, mode="nearest")
+    return highest - lowest > _FLAT

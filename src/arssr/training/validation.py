@@ -41,7 +41,7 @@ class Validation:
             for acquisition in sampling.acquisitions:
                 for scale in _SCALES:
                     patch = min(sampling.patch + 8, int(min(item.image.shape) / scale))
-                    margin = min(sampling.margin, patch / 4)
+                    margin = min(sampling.margin, patch / 4, max(0, patch / 2 - 2))
                     fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
                     what = Draw(acquisition, np.full(3, scale), 0.0, True, True, False, False)
                     rng = np.random.default_rng([number, int(scale)])

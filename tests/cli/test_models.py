@@ -1,0 +1,88 @@
+"""`arssr models` and `arssr info`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr.files import sha256
+from arssr.volume import Volume
+from arssr.weights import registry
+from arssr.weights.files import save_weights
+
+from .conftest import Arssr
+
+CARD = {
+    "hours": 1.5,
+    "device": "a CPU",
+    "licence": "CC0",
+    "results": {"told": {"gain": {"all": {"mean": 0.5}}}},
+}
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Two shipped models: one with a card, one that nothing is known of."""
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("known", "unknown")}
+    save_weights(files["known"], tiny_network(), CARD)
+    save_weights(files["unknown"], tiny_network("rescnn"), {})
+    monkeypatch.setattr(registry, "shipped", lambda: files)
+    return files
+
+
+def test_a_table_of_what_ships(arssr: Arssr, shipped: dict[str, Path]) -> None:
+    result = arssr("models")
+    assert result.code == 0 and result.err == ""
+    lines = {line.split()[1]: line for line in result.out.splitlines() if "known" in line}
+    assert "light" in lines["known"] and "+0.50 dB" in lines["known"] and "CC0" in lines["known"]
+    assert "rescnn" in lines["unknown"] and "?" in lines["unknown"]
+
+
+def test_models_as_json(arssr: Arssr, shipped: dict[str, Path]) -> None:
+    known, unknown = json.loads(arssr("models", "--json").out)
+    assert known == {"name": "known", "sha256": sha256(shipped["known"]), "card": CARD}
+    assert unknown["card"] == {}
+
+
+def test_what_is_known_of_a_model(arssr: Arssr, shipped: dict[str, Path], tiny: Path) -> None:
+    by_name = json.loads(arssr("info", "known", "--json").out)
+    assert by_name["licence"] == "CC0" and by_name["config"]["encoder"] == "light"
+    assert by_name["parameters"] == tiny_network().parameter_count
+    by_path = arssr("info", tiny)
+    assert by_path.code == 0 and "note: random" in by_path.out and "  encoder: light" in by_path.out
+
+
+def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) -> None:
+    grid = volume(np.zeros((5, 6, 7)), np.diag([-1, 2, 3, 1.0])).grid
+    data = 10 * np.rint(100 * smooth((5, 6, 7))) - 300
+    image = Volume(data, grid, storage=np.dtype(np.int16), slope=10, inter=-300)
+    path = image.write(tmp_path / "scan [1].nii.gz")
+    facts = json.loads(arssr("info", path, "--json").out)
+    assert facts == {
+        "image": "scan [1].nii.gz",
+        "shape": [5, 6, 7],
+        "spacing_mm": [1, 2, 3],
+        "extent_mm": [5, 12, 21],
+        "orientation": "LAS",
+        "affine": grid.affine.tolist(),
+        "stored_as": "int16",
+        "slope": 10,
+        "intercept": -300,
+        "range": [-300, 700],
+    }
+    shown = arssr("info", path)
+    assert shown.code == 0 and "image: scan [1].nii.gz" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing.nii", "no such file"),
+        ("nothing.safetensors", "no such weight file"),
+        ("nothing", "no weights 'nothing'"),
+    ],
+)
+def test_what_is_not_there(arssr: Arssr, tmp_path: Path, name: str, reason: str) -> None:
+    assert reason in arssr("info", tmp_path / name if "." in name else name).complaint

@@ -1,0 +1,490 @@
+"""`arssr upsample` as a person calls it: files, folders, targets, and every way it can go wrong."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr import api
+from arssr.cli import console
+from arssr.files import sha256
+from arssr.grid import Grid
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.volume import Volume
+from arssr.weights.files import save_reference
+
+from .conftest import Arssr
+
+Nibabel = nib.spatialimages.SpatialImage
+
+
+def files(folder: Path) -> set[str]:
+    """Everything in a folder, hidden and temporary files included."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A folder for results; empty."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+# --- what is made --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("--scale 2", lambda g: g.scaled(2)),
+        ("--scale 1 1 5", lambda g: g.scaled((1, 1, 5))),
+        ("--scale 1x1x5", lambda g: g.scaled((1, 1, 5))),
+        ("--scale=1,1,2.5", lambda g: g.scaled((1, 1, 2.5))),
+        ("--spacing 0.7", lambda g: g.with_spacing(0.7)),
+        ("--spacing 0.7 .8 1", lambda g: g.with_spacing((0.7, 0.8, 1))),
+        ("--shape 7 8 9", lambda g: g.with_shape((7, 8, 9))),
+    ],
+)
+def test_every_target_on_exactly_the_file_named(
+    arssr: Arssr,
+    scan: Path,
+    tiny: Path,
+    out: Path,
+    target: str,
+    expected: Callable[[Grid], Grid],
+) -> None:
+    result = arssr("upsample", scan, *target.split(), "-o", out / "new" / "sharp.nii", "-m", tiny)
+    assert result.code == 0, result.err
+    assert files(out) == {"new/sharp.nii", "new/sharp.json"}
+    written = Volume.read(out / "new" / "sharp.nii")
+    assert written.grid.matches(expected(Volume.read(scan).grid))
+    assert result.out == "" and str(out / "new" / "sharp.nii") in result.err
+
+
+def test_like_a_reference_in_another_orientation(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    grid = Volume.read(scan).grid
+    index_map = np.array([[0, 0, -0.5, 4], [0.5, 0, 0, 0], [0, 0.25, 0, 0], [0, 0, 0, 1.0]])
+    reference = volume(np.zeros((12, 16, 10)), grid.affine @ index_map)
+    path = reference.write(tmp_path / "reference.nii")
+    result = arssr("upsample", scan, "--like", path, "-o", out / "a.nii", "-m", tiny)
+    assert result.code == 0, result.err
+    assert Volume.read(out / "a.nii").grid.matches(reference.grid)
+
+
+def test_a_feature_keeps_its_millimetres_in_the_files(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    """Read by nibabel alone, oblique and flipped: the qform, the sform, the bright spot."""
+    affine = nib.affines.from_matvec(
+        nib.eulerangles.euler2mat(0.3, -0.2, 0.5) * [-1, 1, 3], [10, -20, 30]
+    )
+    index = np.moveaxis(np.indices((15, 16, 13)), 0, -1)
+    spot = np.array([7.4, 6.8, 6.3])
+    blob = np.exp(-0.5 * ((index - spot) ** 2).sum(axis=-1) / 1.4**2)
+    scan = nib.Nifti1Image(np.rint(1000 * blob).astype(np.int16), affine)
+    nib.save(scan, tmp_path / "spot.nii.gz")
+    sharp = out / "spot.nii.gz"
+    words = ("upsample", tmp_path / "spot.nii.gz", "-o", sharp, "-m", tiny, "--noise", "unknown")
+    assert arssr(*words, "--scale", 1.3, 1, 3).code == 0
+    result = nib.load(sharp)
+    assert result.get_data_dtype() == np.int16 and result.shape == (20, 16, 39)
+    np.testing.assert_allclose(result.get_qform(), result.get_sform(), atol=1e-4)
+    weight = np.clip(result.get_fdata() - 100, 0, None)
+    centre = [(weight * np.indices(result.shape)[a]).sum() / weight.sum() for a in range(3)]
+    found = nib.affines.apply_affine(result.affine, centre)
+    place = nib.affines.apply_affine(np.linalg.inv(affine), found)
+    np.testing.assert_allclose(place, spot, atol=0.08)
+
+
+def test_units_and_integers_survive(arssr: Arssr, tiny: Path, out: Path, tmp_path: Path) -> None:
+    """Hounsfield-like: int16, slope 2, intercept -1024, most of it negative."""
+    data = (1500 * smooth((8, 8, 8), sigma=1) - 1200).astype(np.float32)
+    grid = volume(data).grid
+    scan = Volume(data, grid, storage=np.dtype(np.int16), slope=2, inter=-1024)
+    path = scan.write(tmp_path / "ct.nii")
+    assert arssr("upsample", path, "-o", out / "ct.nii", "--scale", 2, "-m", tiny).code == 0
+    result = Volume.read(out / "ct.nii")
+    assert (result.storage, result.slope, result.inter) == (np.dtype(np.int16), 2, -1024)
+    assert abs(result.data.mean() - data.mean()) < 60
+    assert result.data.min() < -1000 and result.data.max() > 100
+
+
+def test_the_sidecar_says_how_it_was_made(arssr: Arssr, scan: Path, tiny: Path, out: Path) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii.gz", "-m", tiny, "--scale", 1, 1, 2)
+    assert arssr(*words, "--noise", 0.02, "--acquisition", "slice", "--device", "cpu").code == 0
+    facts = json.loads((out / "a.json").read_text())
+    assert facts["options"] == {"scale": [1, 1, 2], "acquisition": "slice", "noise": 0.02}
+    assert facts["input"]["file"] == "head.nii.gz" and facts["input"]["sha256"] == sha256(scan)
+    assert facts["model"]["sha256"] == sha256(tiny) and facts["model"]["name"] == "tiny"
+    assert facts["output"]["shape"] == [5, 6, 8] and facts["device"] == "cpu"
+    assert facts["seconds"] > 0
+
+
+def test_json_alone_on_standard_output(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a progress bar on standard error, as on a terminal."""
+    monkeypatch.setattr(console.stderr, "_force_terminal", True)
+    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--json")
+    assert result.code == 0 and "head.nii.gz: " in result.err
+    [facts] = json.loads(result.out)
+    assert facts["output"]["shape"] == [10, 12, 8]
+    assert facts["input"]["shape"] == [5, 6, 4]
+
+
+def test_no_bar_where_nobody_watches(arssr: Arssr, scan: Path, tiny: Path, out: Path) -> None:
+    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["my scan.nii.gz", "Schädel Ω 頭.nii", "a [bold] [/x] b.nii", "-.nii"]
+)
+def test_names_with_spaces_brackets_and_unicode(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.stderr, "_force_terminal", True)
+    scan = volume(smooth((4, 4, 4))).write(tmp_path / "scans of mine" / name)
+    result = arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny)
+    assert result.code == 0, result.err
+    stem, suffix = name.split(".", 1)
+    assert files(out) == {f"{stem}_SR.{suffix}", f"{stem}_SR.json"}
+    assert json.loads((out / f"{stem}_SR.json").read_text())["input"]["file"] == name
+
+
+def test_a_folder_gives_a_folder(arssr: Arssr, tiny: Path, out: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    for name in ("b.nii", "a.nii.gz", ".hidden.nii", "C.NII.GZ"):
+        volume(smooth((4, 4, 4))).write(folder / name)
+    (folder / "notes.txt").write_text("no scan")
+    result = arssr("upsample", folder, "-o", out / "new", "--spacing", 0.5, "-m", tiny, "--json")
+    assert result.code == 0, result.err
+    images = {"new/a_SR.nii.gz", "new/b_SR.nii", "new/C_SR.NII.GZ"}
+    assert files(out) == images | {"new/a_SR.json", "new/b_SR.json", "new/C_SR.json"}
+    assert len(json.loads(result.out)) == 3
+
+
+def test_several_scans_and_the_model_loaded_once(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = [volume(smooth((4, 4, 4))).write(tmp_path / f"{n}.nii") for n in range(3)]
+    counts = {"load": 0, "encode": 0}
+    load, encode = api.load, ImplicitVoxelNetwork.encode
+
+    def counted_load(*args: object) -> object:
+        counts["load"] += 1
+        return load(*args)  # type: ignore[arg-type]
+
+    def counted_encode(*args: object) -> object:
+        counts["encode"] += 1
+        return encode(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(api, "load", counted_load)
+    monkeypatch.setattr(ImplicitVoxelNetwork, "encode", counted_encode)
+    assert arssr("upsample", *scans, "-o", out, "--scale", 2, "-m", tiny).code == 0
+    assert len(files(out)) == 6 and counts == {"load": 1, "encode": 3}
+
+
+def test_a_report_beside_the_result(arssr: Arssr, scan: Path, tiny: Path, out: Path) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--report")
+    assert arssr(*words).code == 0
+    assert files(out) == {"a.nii", "a.json", "a.html"}
+    (out / "a.nii").unlink()
+    (out / "a.json").unlink()
+    assert "a.html: exists already" in arssr(*words).complaint
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def image(data: np.ndarray, affine: np.ndarray | None = None) -> nib.Nifti1Image:
+    return nib.Nifti1Image(data, np.eye(4) if affine is None else affine)
+
+
+def with_nan() -> np.ndarray:
+    data = smooth((4, 4, 4))
+    data[1, 2, 3] = np.nan
+    return data
+
+
+def singular() -> nib.Nifti1Image:
+    flat = image(smooth((4, 4, 4)))
+    flat.header["srow_z"] = flat.header["srow_y"]
+    flat.header["sform_code"], flat.header["qform_code"] = 1, 0
+    return nib.Nifti1Image(flat.dataobj, None, flat.header)
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+BAD_IMAGES: dict[str, tuple[Callable[[], nib.Nifti1Image], str]] = {
+    "2D": (lambda: image(smooth((4, 4, 1))[..., 0]), "2D"),
+    "RGB": (lambda: image(np.zeros((4, 4, 4), RGB)), "RGB"),
+    "complex": (lambda: image(smooth((4, 4, 4)).astype(np.complex64)), "complex"),
+    "4D": (lambda: image(smooth((4, 4, 8)).reshape(4, 4, 4, 2)), "4D .* four_to_three"),
+    "NaN": (lambda: image(with_nan()), "NaN"),
+    "constant": (lambda: image(np.full((4, 4, 4), 3, np.int16)), "constant"),
+    "singular": (singular, "singular"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_images_that_are_refused(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path, kind: str
+) -> None:
+    make, reason = BAD_IMAGES[kind]
+    nib.save(make(), tmp_path / "bad.nii.gz")
+    result = arssr(
+        "upsample", tmp_path / "bad.nii.gz", "-o", out / "a.nii", "--scale", 2, "-m", tiny
+    )
+    assert "bad.nii.gz" in result.complaint
+    assert not files(out)
+    assert re.search(reason, result.complaint)
+
+
+@pytest.mark.parametrize("damage", ["text", "truncated", "empty", "short", "missing", "folder"])
+def test_files_that_are_refused(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path, damage: str
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    if damage == "text":
+        bad.write_text("this is not an image")
+    elif damage == "truncated":
+        bad.write_bytes(scan.read_bytes()[:-60])
+    elif damage == "empty":
+        bad.touch()
+    elif damage == "short":
+        bad = volume(smooth((9, 9, 9))).write(tmp_path / "bad.nii")
+        bad.write_bytes(bad.read_bytes()[:-7])
+    elif damage == "folder":
+        bad.mkdir()
+    result = arssr("upsample", bad, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert bad.name in result.complaint
+    assert not files(out)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("--scale 0", "greater than 0"),
+        ("--scale -2", "greater than 0"),
+        ("--scale 1 1 0", "greater than 0"),
+        ("--scale 1e400", "finite"),
+        ("--scale 1e5", "voxels takes .* TB of disk"),
+        ("--spacing 0", "greater than 0"),
+        ("--spacing 1e-6", "voxels takes .* TB of disk"),
+        ("--shape 0 4 4", "at least 1"),
+        ("--shape 99999999", "voxels takes .* TB of disk"),
+        ("--like nothing.nii", "no such file"),
+        ("--scale 2 --noise -1", "noise must be at least 0"),
+        ("--scale 2 --device abacus", "no device 'abacus'"),
+        ("--scale 2 --model nothing", "no weights 'nothing'"),
+        ("--scale 2 --model nothing.safetensors", "no such weight file"),
+    ],
+)
+def test_targets_and_options_that_cannot_be(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, target: str, reason: str
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "-m", tiny)
+    complaint = arssr(*words, *target.split()).complaint
+    assert re.search(reason, complaint), complaint
+    assert not files(out)
+
+
+def test_a_result_beyond_memory_is_refused_with_its_size(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "available_bytes", lambda: 10_000)
+    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert "10×12×8 voxels needs 13.4 KB of memory and 10.0 KB are free" in result.complaint
+
+
+def test_a_result_beyond_the_disk_is_refused_with_its_size(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=3000))
+    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert "10×12×8 voxels takes 3.8 KB of disk and 3.0 KB are free" in result.complaint
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    arssr: Arssr,
+    scan: Path,
+    tiny: Path,
+    out: Path,
+    full_disk: Callable[[int], "object"],
+) -> None:
+    (out / "a.nii").write_text("what was there before")
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--overwrite")
+    with full_disk(2000):  # type: ignore[attr-defined]
+        complaint = arssr(*words).complaint
+    assert "cannot write" in complaint and "a.nii" in complaint
+    assert files(out) == {"a.nii"} and (out / "a.nii").read_text() == "what was there before"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--scale 2 --spacing 1",
+        "--shape 4 4 4 --like x.nii",
+        "--scale 1 2",
+        "--scale two",
+        "--scale nan",
+        "--shape 4.5 4 4",
+        "--scale 2 --acquisition blur",
+        "--scale 2 --noise loud",
+        "--scale 2 --precision float8",
+        "--scale 2 --sharper",
+        "--scale",
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, words: str
+) -> None:
+    result = arssr("upsample", scan, "-o", out / "a.nii", "-m", tiny, *words.split())
+    assert (result.code, result.out) == (2, "") and "Error" in result.err
+    assert not files(out)
+
+
+def test_no_output_named_is_wrong_usage(arssr: Arssr, scan: Path) -> None:
+    assert arssr("upsample", scan, "--scale", 2).code == 2
+
+
+def test_weights_of_another_network_are_refused(
+    arssr: Arssr, scan: Path, out: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "odd.pkl"
+    save_reference(weights, tiny_network("rescnn", "paper"))
+    content = weights.read_bytes()
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", weights)
+    assert arssr(*words).code == 0
+    weights.write_bytes(content[: len(content) // 2])
+    assert "refused" in arssr(*words, "--overwrite").complaint
+    save_reference(weights, tiny_network("light", "paper"))  # no encoder of the reference's
+    assert "not those of" in arssr(*words, "--overwrite").complaint
+
+
+def test_a_folder_that_cannot_be_written(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "a.nii", Path("/proc/no/a.nii")):
+        complaint = arssr("upsample", scan, "-o", place, "--scale", 2, "-m", tiny).complaint
+        assert "a.nii" in complaint and "cannot" in complaint
+    if os.geteuid():  # root may write anywhere
+        out.chmod(0o500)
+        assert arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny).complaint
+
+
+def test_other_suffixes_are_refused(arssr: Arssr, scan: Path, tiny: Path, out: Path) -> None:
+    for name in ("a.png", "a", "a.gz"):
+        result = arssr("upsample", scan, "-o", out / name, "--scale", 2, "-m", tiny)
+        assert ".nii" in result.complaint
+    assert not files(out)
+
+
+def test_nothing_is_replaced_unless_told_to(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert arssr(*words).code == 0
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    assert "a.nii: exists already" in arssr(*words).complaint
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+    (out / "a.nii").unlink()
+    assert "a.json: exists already" in arssr(*words).complaint  # may describe something else
+    assert files(out) == {"a.json"}
+    assert arssr(*words, "--overwrite").code == 0
+    assert files(out) == {"a.nii", "a.json"}
+
+
+def test_a_scan_is_never_its_own_result(
+    arssr: Arssr, scan: Path, tiny: Path, tmp_path: Path
+) -> None:
+    before = scan.read_bytes()
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to(scan)
+    for place in (scan, scan.parent / ".." / scan.parent.name / scan.name, link):
+        words = ("upsample", scan, "-o", place, "--scale", 2, "-m", tiny, "--overwrite")
+        assert "is the scan itself" in arssr(*words).complaint
+    # one scan's result would replace another scan
+    volume(smooth((4, 4, 4))).write(scan.parent / "head_SR.nii.gz")
+    words = ("upsample", scan.parent, "-o", scan.parent, "--scale", 2, "-m", tiny, "--overwrite")
+    assert "head_SR.nii.gz is the scan itself" in arssr(*words).complaint
+    assert scan.read_bytes() == before
+
+
+def test_two_scans_with_one_name(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    twin = volume(smooth((4, 4, 4))).write(tmp_path / "others" / scan.name)
+    kin = volume(smooth((4, 4, 4))).write(tmp_path / "others" / "head.nii")  # shares the sidecar
+    for other in (twin, kin):
+        result = arssr("upsample", scan, other, "-o", out, "--scale", 2, "-m", tiny)
+        assert "two scans would both be written to" in result.complaint
+    assert not files(out)
+
+
+def test_several_scans_need_a_folder(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    other = volume(smooth((4, 4, 4))).write(tmp_path / "other.nii")
+    for place in (out / "one.nii.gz", tiny):
+        result = arssr("upsample", scan, other, "-o", place, "--scale", 2, "-m", tiny)
+        assert "need a folder" in result.complaint
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no images" in arssr("upsample", empty, "-o", out, "--scale", 2, "-m", tiny).complaint
+
+
+def test_one_bad_scan_does_not_stop_the_others(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    (scan.parent / "broken.nii").write_text("no image")
+    volume(np.zeros((4, 4, 4))).write(scan.parent / "flat.nii")
+    words = ("upsample", scan.parent, "-o", out, "--scale", 2, "-m", tiny, "--json")
+    result = arssr(*words)
+    assert result.code == 1
+    assert files(out) == {"head_SR.nii.gz", "head_SR.json"}
+    broken, flat, head = json.loads(result.out)
+    assert broken["input"].endswith("broken.nii") and "cannot be read" in broken["error"]
+    assert ("constant" in flat["error"] and head["output"] == str(out / "head_SR.nii.gz")) or head
+    assert result.err.count("error: ") == 2 and "1 of 3 done, 2 failed" in result.err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error", "head.nii.gz")])
+def test_the_system_failing_on_one_scan_is_a_sentence(
+    arssr: Arssr,
+    scan: Path,
+    tiny: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api.Model, "upsample", fail)
+    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    assert "head.nii.gz" in result.complaint
+    assert not files(out)
+
+
+def test_interrupting_leaves_nothing_half_written(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Volume, file: object, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Volume, "_write_nifti", interrupt)
+    result = arssr("upsample", scan, "-o", out / "a.nii.gz", "--scale", 2, "-m", tiny)
+    assert result.code == 130 and not files(out)

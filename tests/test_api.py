@@ -1,0 +1,312 @@
+"""The Python face: one target, what the scan is, units that come back, refusals in words."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
+
+import arssr
+from arssr import api
+from arssr.api import Model, load_model, require_disk, require_memory, target_grid
+from arssr.errors import ArSSRError
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.volume import Volume
+from arssr.weights.files import save_reference, save_weights
+from arssr.weights.registry import Weights
+
+THICK = np.diag([1, 1, 4, 1.0])
+
+
+def model_of(network: ImplicitVoxelNetwork) -> Model:
+    return Model(Weights("tiny", network, {}, Path("tiny.safetensors")), "cpu", "float32")
+
+
+@pytest.fixture
+def model() -> Model:
+    return model_of(tiny_network())
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
+    """What `field` or `upsample` tells the network of the scan: acquisition and noise."""
+    seen: list[tuple[Any, Any]] = []
+
+    class Spy(api.VoxelField):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            seen.append((args[3], args[4]))
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(api, "VoxelField", Spy)
+
+    def told(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, Any]:
+        call(*args, **options)
+        return seen.pop()
+
+    return told
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+def test_every_target_gives_its_grid(model: Model) -> None:
+    image = volume(smooth((5, 6, 4)), THICK)
+    grid = image.grid
+    other = rotated(grid.scaled(0.7), (0, 0, 30))
+    reference = Volume(np.zeros(other.shape), other)
+    for target, expected in (
+        ({"scale": 2}, grid.scaled(2)),
+        ({"scale": (1, 1, 3.5)}, grid.scaled((1, 1, 3.5))),
+        ({"spacing": 0.7}, grid.with_spacing(0.7)),
+        ({"spacing": [1, 1, 2]}, grid.with_spacing([1, 1, 2])),
+        ({"shape": (7, 8, 9)}, grid.with_shape((7, 8, 9))),
+        ({"like": other}, other),
+        ({"like": reference}, other),
+        ({"like": reference.to_nibabel()}, other),
+    ):
+        result = model.upsample(image, **target)  # type: ignore[arg-type]
+        assert result.grid.matches(expected)
+        assert result.data.dtype == np.float32 and np.isfinite(result.data).all()
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [{}, {"scale": 2, "spacing": 1}, {"shape": (2, 2, 2), "like": Grid((1, 1, 1), THICK)}],
+)
+def test_exactly_one_target(model: Model, targets: dict[str, Any]) -> None:
+    with pytest.raises(ArSSRError, match="one target"):
+        model.upsample(volume(smooth((4, 4, 4))), **targets)
+
+
+def test_a_reference_in_another_orientation_gets_the_same_anatomy(model: Model) -> None:
+    """The same voxels, stored superior-left-anterior and back to front."""
+    image = volume(smooth((6, 7, 8)), THICK)
+    fine = model.upsample(image, scale=2, acquisition="unknown")
+    ras, sla = (nib.orientations.axcodes2ornt(codes) for codes in ("RAS", "SLA"))
+    to_sla = nib.orientations.ornt_transform(ras, sla)
+    turned = Volume.from_nibabel(fine.to_nibabel().as_reoriented(to_sla))
+    assert turned.grid.orientation == "SLA"
+    result = model.upsample(image, like=turned, acquisition="unknown")
+    assert result.grid.orientation == "SLA"
+    np.testing.assert_allclose(result.data, turned.data, atol=1e-4)
+
+
+def test_images_come_as_paths_nibabel_images_and_volumes(model: Model, tmp_path: Path) -> None:
+    image = volume(smooth((5, 5, 5)))
+    path = image.write(tmp_path / "a.nii.gz")
+    expected = model.upsample(image, scale=1.5).data
+    for one in (path, str(path), image.to_nibabel()):
+        np.testing.assert_array_equal(model.upsample(one, scale=1.5).data, expected)
+    with pytest.raises(ArSSRError, match="ndarray"):
+        model.upsample(image.data, scale=2)  # type: ignore[arg-type]
+
+
+# --- what the scan is ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [
+        ((1, 1, 1), ("kspace", "kspace", "kspace")),
+        ((1, 1.3, 1), ("kspace", "kspace", "kspace")),
+        ((1, 1, 5), ("kspace", "kspace", "slice")),
+        ((3, 1, 1), ("slice", "kspace", "kspace")),
+        ((0.5, 2, 2), ("kspace", "slice", "slice")),
+    ],
+)
+def test_auto_takes_a_clearly_thicker_axis_for_slices(
+    model: Model,
+    told: Callable[..., tuple[Any, Any]],
+    spacing: tuple[float, ...],
+    expected: tuple[str, ...],
+) -> None:
+    image = volume(smooth((5, 5, 5)), np.diag([*spacing, 1]))
+    assert told(model.field, image)[0] == expected
+    assert told(model.upsample, image, scale=2)[0] == expected
+
+
+def test_a_named_acquisition_holds_for_the_axes_that_are_refined(
+    model: Model, told: Callable[..., tuple[Any, Any]]
+) -> None:
+    image = volume(smooth((5, 5, 5)), THICK)
+
+    def acquired(acquisition: Any, **target: Any) -> Any:
+        return told(model.upsample, image, acquisition=acquisition, **target)[0]
+
+    assert acquired("spline", scale=2) == ("spline",) * 3
+    assert acquired("slice", scale=(1, 1, 4)) == ("kspace", "kspace", "slice")
+    assert acquired("slice", spacing=1) == ("kspace", "kspace", "slice")
+    assert acquired("unknown", scale=(1, 1, 4)) == ("unknown",) * 3
+    assert acquired(("spline", "slice", "unknown"), scale=2) == ("spline", "slice", "unknown")
+    # a grid whose first axis runs along the image's third
+    index_map = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [0.25, 0, 0, 0], [0, 0, 0, 1]])
+    turned = Grid((20, 5, 5), image.grid.affine @ index_map)
+    assert acquired("slice", like=turned) == ("kspace", "kspace", "slice")
+    assert acquired("slice", like=rotated(image.grid.scaled(2), (9, 9, 9))) == ("slice",) * 3
+    assert told(model.field, image, acquisition="spline")[0] == ("spline",) * 3
+
+
+@pytest.mark.parametrize("wrong", ["blur", ("slice", "slice"), ("auto", "slice", "slice"), ()])
+def test_other_acquisitions_are_refused(model: Model, wrong: Any) -> None:
+    with pytest.raises(ArSSRError, match="acquisition"):
+        model.upsample(volume(smooth((4, 4, 4))), scale=2, acquisition=wrong)
+
+
+def test_noise_is_in_units_of_the_image(model: Model, told: Callable[..., tuple[Any, Any]]) -> None:
+    random = np.random.default_rng(0)
+    image = volume(2000 + 1000 * smooth((16, 16, 16)) + random.normal(0, 30, (16, 16, 16)))
+    norm = Normalisation.fit(image.data)
+
+    def level(noise: Any) -> Any:
+        return told(model.field, image, noise=noise)[1]
+
+    assert level(30) == pytest.approx(30 / norm.scale)
+    assert level("45.5") == pytest.approx(45.5 / norm.scale)
+    assert level(0) == 0
+    assert level(None) is None and level("unknown") is None
+
+
+def test_auto_noise_is_what_an_image_has_beyond_its_anatomy(
+    model: Model, told: Callable[..., tuple[Any, Any]]
+) -> None:
+    clean = smooth((16, 16, 16))
+    for sigma in (0.04, 0.08):
+        noise = np.random.default_rng(0).normal(0, sigma, clean.shape)
+        image = volume(500 + 200 * (clean + noise))
+        level = told(model.field, image)[1] * Normalisation.fit(image.data).scale / 200
+        assert 0.8 * sigma < level < 1.1 * sigma
+    assert told(model.field, volume(clean))[1] == 0
+    # what folds over looks like noise
+    assert told(model.field, image, acquisition="spline")[1] is None
+
+
+@pytest.mark.parametrize("wrong", [-1, "-0.5", "nan", "inf", "loud", ""])
+def test_other_noise_is_refused(model: Model, wrong: Any) -> None:
+    with pytest.raises(ArSSRError, match="noise"):
+        model.upsample(volume(smooth((4, 4, 4))), scale=2, noise=wrong)
+
+
+# --- units ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=10)
+@given(
+    slope=st.floats(0.01, 1000),
+    inter=st.floats(-5000, 5000),
+    flavour=st.sampled_from(["paper", "residual"]),
+)
+def test_results_come_back_in_the_units_of_the_image(
+    slope: float, inter: float, flavour: str
+) -> None:
+    model = model_of(tiny_network(flavour=flavour))
+    plain = smooth((5, 6, 7), sigma=1)
+    expected = model.upsample(volume(plain), scale=2, noise=None).data
+    result = model.upsample(volume(slope * plain + inter), scale=2, noise=None).data
+    tolerance = 1e-4 + 1e-5 * abs(inter) / slope  # what float32 keeps of the contrast
+    np.testing.assert_allclose((result - inter) / slope, expected, atol=tolerance)
+
+
+def test_the_encoder_runs_once_per_volume(model: Model) -> None:
+    calls = []
+    hook = model.network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    for count, target in enumerate(({"scale": 3}, {"spacing": 0.8}, {"shape": (9, 9, 9)}), start=1):
+        model.upsample(volume(smooth((5, 5, 5))), **target)  # type: ignore[arg-type]
+        assert len(calls) == count
+    hook.remove()
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_held_is_refused_with_its_size_before_any_work(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "available_bytes", lambda: 10**9)
+    calls = []
+    hook = model.network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    image = volume(smooth((5, 5, 5)))
+    with pytest.raises(ArSSRError, match=r"1000×1000×1000 voxels needs 14\.0 GB .* 1\.0 GB"):
+        model.upsample(image, scale=200)
+    with pytest.raises(ArSSRError, match="TB of memory"):
+        model.upsample(image, scale=1e60)
+    hook.remove()
+    assert not calls
+    require_memory(Grid((400, 400, 400), np.eye(4)))
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    grid = Grid((100, 100, 100), np.eye(4))
+    image = volume(smooth((4, 4, 4)))
+    shorts = Volume(image.data, image.grid, storage=np.dtype(np.int16))
+    with pytest.raises(ArSSRError, match=r"100×100×100 .* 4\.0 MB of disk and 3\.0 MB are free"):
+        require_disk(tmp_path / "no" / "such" / "folder" / "a.nii", image, grid)
+    require_disk(tmp_path / "a.nii", shorts, grid)
+
+
+@pytest.mark.parametrize("value", [0, -2, float("nan"), float("inf"), (1, 2)])
+def test_scales_that_are_none_are_refused(model: Model, value: Any) -> None:
+    with pytest.raises(ArSSRError):
+        model.upsample(volume(smooth((4, 4, 4))), scale=value)
+
+
+def test_a_constant_image_is_refused_by_name(model: Model, tmp_path: Path) -> None:
+    path = volume(np.full((4, 4, 4), 7, np.float32)).write(tmp_path / "flat.nii")
+    with pytest.raises(ArSSRError, match=r"flat\.nii.* constant"):
+        model.upsample(path, scale=2)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def test_models_load_from_files_of_both_kinds(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.pkl"
+    save_weights(ours, tiny_network(), {"note": "tiny"})
+    save_reference(theirs, tiny_network("rescnn", "paper"))
+    model = load_model(ours, "cpu", "float32")
+    assert (model.name, model.card, model.precision) == ("ours", {"note": "tiny"}, "float32")
+    assert model.config == tiny_config() and str(model.device) == "cpu"
+    assert repr(model) == "Model(ours: light, cpu, float32)"
+    reference = load_model(str(theirs), "cpu")
+    assert reference.config.flavour == "paper" and reference.config.encoder == "rescnn"
+    assert reference.precision == "float32"  # the paper's numbers, whatever the processor
+    result = arssr.upsample(volume(smooth((4, 4, 4))), theirs, scale=2)
+    assert result.grid.shape == (8, 8, 8)
+
+
+def test_precision_is_bfloat16_only_where_it_is_fast_and_harmless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        cpu = torch.device("cpu")
+        assert api._dtype("auto", cpu, residual=True) == expected
+        assert api._dtype("auto", cpu, residual=False) == torch.float32
+        assert api._dtype("bf16", cpu, residual=False) == torch.bfloat16
+    with pytest.raises(ArSSRError, match="precision"):
+        api._dtype("float8", torch.device("cpu"), True)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "", "cpu:oops"])
+def test_devices_that_are_not_there_are_refused(tmp_path: Path, device: str) -> None:
+    save_weights(tmp_path / "a.safetensors", tiny_network(), {})
+    with pytest.raises(ArSSRError, match="no device"):
+        load_model(tmp_path / "a.safetensors", device)
+
+
+def test_target_grid_alone() -> None:
+    grid = Grid((10, 10, 10), np.eye(4))
+    assert target_grid(grid, scale=2) == grid.scaled(2)
+    with pytest.raises(ArSSRError):
+        target_grid(grid)

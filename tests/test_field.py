@@ -1,0 +1,325 @@
+"""The field is the network's answer, wherever and however it is read, and it stays in place."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+from tests.engine.thin import lively_network, thin_encoders
+from tests.phantoms import rotated, smooth, tiny_network, volume
+
+from arssr.errors import ArSSRError
+from arssr.field import VoxelField
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.interpolation import resample
+from arssr.networks import ImplicitVoxelNetwork, condition_vector
+from arssr.volume import Volume
+
+NETWORKS = {flavour: lively_network("light", flavour) for flavour in ("paper", "residual")}
+ACQUISITION, NOISE = ("kspace", "unknown", "slice"), 0.02
+UNITS = Normalisation(offset=-300, scale=1500)
+
+seeds = st.integers(0, 2**32 - 1)
+flavours = pytest.mark.parametrize("flavour", NETWORKS)
+
+
+def field_of(network: ImplicitVoxelNetwork, image: Volume) -> VoxelField:
+    return VoxelField(network, image, UNITS, ACQUISITION, NOISE)
+
+
+def random_image(random: np.random.Generator) -> Volume:
+    """4 to 9 voxels a side, no air, somewhere in space: oblique, flipped, anisotropic."""
+    shape = tuple(random.integers(4, 10, 3).tolist())
+    affine = np.eye(4)
+    turn = Rotation.from_rotvec(random.uniform(-2, 2, 3)).as_matrix()
+    affine[:3, :3] = turn * random.uniform(0.5, 4, 3) * random.choice([-1, 1], 3)
+    affine[:3, 3] = random.uniform(-90, 90, 3)
+    return volume(300 + 900 * smooth(shape, seed=int(random.integers(99)), sigma=1), affine)
+
+
+def along_the_axes(source: Grid, random: np.random.Generator) -> Grid:
+    """Permuted, flipped, scaled, shifted: some of it outside, by up to four voxels."""
+    index_map = np.zeros((4, 4))
+    index_map[3, 3] = 1
+    axes = random.permutation(3)
+    shape = random.integers(1, 8, 3)
+    for own, axis in enumerate(axes):
+        index_map[axis, own] = random.uniform(0.2, 1.5) * random.choice([-1, 1])
+        index_map[axis, 3] = random.uniform(0, source.shape[axis])
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), source.affine @ index_map)
+
+
+def as_the_network_says(
+    network: ImplicitVoxelNetwork, image: Volume, index_ijk: np.ndarray, cell: np.ndarray
+) -> np.ndarray:
+    """Values at voxel coordinates (P, 3), straight from `network.forward` and scipy."""
+    order = [0, 1, 2] if network.is_residual else [2, 1, 0]
+    normalised = UNITS.apply(image.data)
+    condition = torch.tensor(condition_vector(ACQUISITION, NOISE))[None]
+    with torch.inference_mode():
+        [values] = network(
+            torch.from_numpy(normalised.transpose(order).copy())[None, None],
+            condition if network.is_residual else None,
+            torch.from_numpy(index_ijk[:, order].copy()).float()[None],
+            torch.from_numpy(np.minimum(cell, 1)[order]).float()[None],
+        )
+    values = values.numpy()
+    if network.is_residual:
+        values += ndimage.map_coordinates(normalised, index_ijk.T, order=3, mode="nearest")
+    values = UNITS.invert(values)
+    far = (index_ijk < -1.5) | (index_ijk > np.array(image.grid.shape) + 0.5)
+    values[far.any(axis=1)] = UNITS.offset
+    return values
+
+
+def centres(grid: Grid) -> np.ndarray:
+    return np.indices(grid.shape).reshape(3, -1).T
+
+
+@flavours
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_lattices_points_and_the_network_agree(flavour: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    network, image = NETWORKS[flavour], random_image(random)
+    field = field_of(network, image)
+    grid = along_the_axes(image.grid, random)
+    to_source = grid.index_map_to(image.grid)
+    index = centres(grid) @ to_source[:3, :3].T + to_source[:3, 3]
+    cell = np.linalg.norm(to_source[:3, :3], axis=1)
+    truth = as_the_network_says(network, image, index, cell)
+    result = field.on(grid)
+    assert result.grid == grid
+    np.testing.assert_allclose(result.data.ravel(), truth, atol=0.2)
+    spacing = float(random.uniform(0.1, 5))
+    values = field.at(grid.to_world(centres(grid)), spacing_mm=spacing)
+    truth = as_the_network_says(network, image, index, spacing / image.grid.spacing_mm)
+    np.testing.assert_allclose(values, truth, atol=0.2)
+
+
+@flavours
+@settings(max_examples=15)
+@given(seed=seeds)
+def test_an_oblique_grid_is_the_same_field(flavour: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    network, image = NETWORKS[flavour], random_image(random)
+    grid = rotated(image.grid.scaled(1.3), random.uniform(5, 85, 3))
+    assert grid.axis_positions_in(image.grid) is None
+    to_source = grid.index_map_to(image.grid)
+    index = centres(grid) @ to_source[:3, :3].T + to_source[:3, 3]
+    truth = as_the_network_says(network, image, index, np.linalg.norm(to_source[:3, :3], axis=1))
+    result = field_of(network, image).on(grid)
+    assert result.grid == grid
+    np.testing.assert_allclose(result.data.ravel(), truth, atol=0.2)
+
+
+def test_an_oblique_grid_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = random_image(np.random.default_rng(0))
+    field, grid = field_of(NETWORKS["residual"], image), rotated(image.grid, (20, 0, 10))
+    whole, shares = field.on(grid).data, list[float]()
+    monkeypatch.setattr("arssr.field._OBLIQUE_CHUNK", 17)
+    pieces = field.on(grid, lambda what, share: shares.append(share)).data
+    np.testing.assert_allclose(pieces, whole, atol=1e-2)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 3
+
+
+@flavours
+def test_turning_the_result_about_turns_only_the_result(flavour: str) -> None:
+    image = random_image(np.random.default_rng(3))
+    field, grid = field_of(NETWORKS[flavour], image), image.grid.scaled((2, 1.5, 3))
+    turned = np.array([[0, 0, -1, grid.shape[0] - 1], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
+    turned[2, 3] = grid.shape[2] - 1
+    other = Grid((grid.shape[1], grid.shape[2], grid.shape[0]), grid.affine @ turned)
+    expected = field.on(grid).data.transpose(1, 2, 0)[:, ::-1, ::-1]
+    np.testing.assert_allclose(field.on(other).data, expected, atol=0.01)
+
+
+@flavours
+def test_a_plane_is_points_in_steps(flavour: str) -> None:
+    image = random_image(np.random.default_rng(4))
+    field = field_of(NETWORKS[flavour], image)
+    origin, u, v = image.grid.to_world((1, 1, 1)), np.array([0.4, 0.1, 0]), np.array([0, 0.3, 0.6])
+    plane = field.plane(origin, u, v, (4, 3))
+    assert plane.shape == (4, 3) and plane.dtype == np.float32
+    size = np.linalg.norm(np.cross(u, v)) ** 0.5
+    for a, b in ((0, 0), (3, 2), (1, 2)):
+        value = field.at(origin + a * u + b * v, spacing_mm=size)
+        assert value.shape == () and plane[a, b] == pytest.approx(value, abs=0.01)
+
+
+def test_points_by_default_stand_for_half_a_voxel() -> None:
+    image = volume(300 + 900 * smooth((5, 6, 7)), np.diag([1, 2, 3, 1.0]))
+    field, fine = field_of(NETWORKS["residual"], image), image.grid.scaled(2)
+    points = fine.to_world(np.moveaxis(np.indices(fine.shape), 0, -1))
+    np.testing.assert_allclose(field.at(points), field.on(fine).data, atol=0.05)
+    assert field.at(np.empty((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("points", "spacing"),
+    [([1, 2], 1), ([[1, 2, np.nan]], 1), ([1, 2, 3], 0), ([1, 2, 3], -1), ([1, 2, 3], np.inf)],
+)
+def test_points_that_are_none_are_refused(points: list[float], spacing: float) -> None:
+    field = field_of(NETWORKS["residual"], volume(smooth((4, 4, 4))))
+    with pytest.raises(ArSSRError):
+        field.at(points, spacing_mm=spacing)
+
+
+def test_the_encoder_runs_once_however_often_the_field_is_read() -> None:
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    network = tiny_network()
+    hook = network.encoder.register_forward_hook(count)
+    image = random_image(np.random.default_rng(0))
+    field = field_of(network, image)
+    field.on(image.grid.scaled(2))
+    field.on(image.grid.scaled((1, 1, 5)))
+    field.on(rotated(image.grid, (10, 20, 30)))
+    field.at([0, 0, 0])
+    hook.remove()
+    assert calls == 1
+
+
+def test_tiles_make_no_difference() -> None:
+    image = volume(300 + 900 * smooth((50, 5, 6)))
+    network = NETWORKS["residual"]
+    one_voxel_at_a_time = 37 * 5 * 6 * network.encoder.peak_channels * 4
+    grid = image.grid.scaled(1.5)
+    tiled = VoxelField(network, image, UNITS, ACQUISITION, NOISE, memory=one_voxel_at_a_time)
+    np.testing.assert_allclose(
+        tiled.on(grid).data, field_of(network, image).on(grid).data, atol=0.05
+    )
+    with pytest.raises(ArSSRError, match="memory budget"):
+        VoxelField(network, image, UNITS, ACQUISITION, NOISE, memory=one_voxel_at_a_time / 2)
+
+
+# --- place ---------------------------------------------------------------------------------------
+
+
+def interpolating(flavour: str) -> ImplicitVoxelNetwork:
+    """A network that answers with the plain interpolation of its input: cubic, or linear."""
+    if flavour == "residual":
+        network = tiny_network()
+        torch.nn.init.zeros_(network.decoder.last.weight)  # type: ignore[union-attr, arg-type]
+        return network
+    with thin_encoders():
+        network = tiny_network("rescnn", "paper")  # adds the image to each of its features
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    for layer in network.decoder.stage_two:  # type: ignore[union-attr]
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight.data[0, 0] = 1
+    return network
+
+
+@flavours
+@settings(max_examples=20)
+@given(seed=seeds)
+def test_a_blob_stays_where_it_is_in_millimetres(flavour: str, seed: int) -> None:
+    """Odd sizes, oblique, flipped, anisotropic; every target; to a few per cent of a voxel."""
+    random = np.random.default_rng(seed)
+    grid = Grid(
+        (int(random.integers(13, 17)), int(random.integers(13, 17)), 15),
+        random_image(random).grid.affine,
+    )
+    centre = (np.array(grid.shape) - 1) / 2 + random.uniform(-1, 1, 3)
+    blob = np.exp(-0.5 * ((centres(grid) - centre) ** 2).sum(axis=1) / 1.3**2)
+    image = Volume(blob.reshape(grid.shape), grid)
+    field = VoxelField(interpolating(flavour), image, Normalisation.identity())
+    targets = [
+        grid.scaled(random.uniform(1, 2.7, 3).tolist()),
+        grid.with_spacing(float(grid.spacing_mm.min()) / 1.2),
+        grid.with_shape([17, 20, 23]),
+        rotated(grid.scaled(1.5), random.uniform(-5, 5, 3)),
+    ]
+    for target in targets:
+        result = field.on(target)
+        weight = result.data.ravel().astype(np.float64)
+        found = weight @ target.to_world(centres(target)) / weight.sum()
+        assert np.abs(grid.to_index(found) - centre).max() < 0.03
+        volume_mm3 = abs(np.linalg.det(target.affine)) * weight.sum()
+        assert volume_mm3 == pytest.approx(abs(np.linalg.det(grid.affine)) * blob.sum(), rel=0.02)
+
+
+@flavours
+def test_the_border_holds_for_a_voxel_and_then_comes_air(flavour: str) -> None:
+    """Voxels of 2 mm: the field of view ends at -1 mm, the border value at -3 mm."""
+    image = volume(300 + 900 * smooth((7, 7, 7), seed=1), np.diag([2, 2, 2, 1.0]))
+    field = VoxelField(interpolating(flavour), image, UNITS)
+    border = field.at([-1 if flavour == "residual" else 0, 6, 6])
+    leaving = np.diag([-0.25, 1, 1, 1])
+    leaving[:3, 3] = -1, 6, 6
+    grid = Grid((20, 1, 1), leaving)
+    for values in (
+        field.on(grid).data.ravel(),
+        field.at(grid.to_world(centres(grid))),
+        field.on(Grid(grid.shape, rotated(grid, (0, 0, 0.2)).affine)).data.ravel(),
+    ):
+        if flavour == "residual":
+            np.testing.assert_allclose(values[:8], border, atol=20)
+        else:  # the paper's features fade to zeros; half of the border's are left at the edge
+            assert values[0] == pytest.approx((border + UNITS.offset) / 2, abs=5)
+        assert (values[9:] == UNITS.offset).all()
+    assert (field.at([[-3.1, 6, 6], [6, 15.1, 6], [6, 6, -4]]) == UNITS.offset).all()
+
+
+# --- intensities ---------------------------------------------------------------------------------
+
+
+def head_in_air(size: int = 20) -> Volume:
+    """A textured ball; nothing around it."""
+    distance = np.linalg.norm(np.indices((size,) * 3) - (size - 1) / 2, axis=0)
+    texture = 0.4 + 0.6 * smooth((size,) * 3, seed=5, sigma=1.5)
+    return volume(np.where(distance < size / 4, texture, 0))
+
+
+def test_air_is_left_to_interpolation() -> None:
+    """A network with any bias cannot light up what is empty: lattice, points and oblique alike."""
+    image = head_in_air()
+    network = tiny_network()
+    torch.nn.init.constant_(network.decoder.last.bias, 0.3)  # type: ignore[union-attr, arg-type]
+    field = VoxelField(network, image, Normalisation.identity())
+    grid = image.grid.scaled(2)
+    sr, cubic = field.on(grid), resample(image, grid)
+    nearby = ndimage.maximum_filter(image.data, size=5).repeat(2, 0).repeat(2, 1).repeat(2, 2) > 0
+    np.testing.assert_allclose(sr.data[~nearby], cubic.data[~nearby], atol=1e-6)
+    assert (np.abs(sr.data - cubic.data)[nearby] > 0.1).all()
+    points = grid.to_world(np.argwhere(~nearby)[::50])
+    np.testing.assert_allclose(field.at(points), cubic.data[~nearby][::50], atol=1e-5)
+    turned = rotated(grid, (0, 0, 20))
+    off = np.abs(field.on(turned).data - resample(image, turned).data)
+    assert np.mean(off < 1e-5) > 0.5 > np.mean(off > 0.1) > 0.01
+
+
+def test_bfloat16_agrees_with_float32_to_60_db() -> None:
+    """With corrections as large as trained networks make them: a few per cent of the range."""
+    image = head_in_air(16)
+    grid = image.grid.scaled(2)
+    network = lively_network("light")
+    for parameter in network.decoder.last.parameters():  # type: ignore[union-attr]
+        parameter.data *= 0.05
+    exact = VoxelField(network, image, Normalisation.identity()).on(grid).data
+    correction = exact - resample(image, grid).data
+    assert 0.02 < correction.std() < 0.2
+    rounded = VoxelField(network.bfloat16(), image, Normalisation.identity()).on(grid).data
+    mean_square = float(np.mean((rounded - exact) ** 2))
+    assert 0 < mean_square < np.ptp(image.data) ** 2 * 10**-6
+
+
+@flavours
+def test_progress_says_what_is_done(flavour: str) -> None:
+    told: list[tuple[str, float]] = []
+    image = random_image(np.random.default_rng(1))
+    field = VoxelField(
+        NETWORKS[flavour], image, UNITS, progress=lambda what, share: told.append((what, share))
+    )
+    assert {what for what, _ in told} == {"encoding"} and told[-1] == ("encoding", 1)
+    field.on(image.grid.scaled(2), lambda what, share: told.append((what, share)))
+    assert told[-1] == ("decoding", 1)

@@ -1,0 +1,67 @@
+"""The sidecar: what it takes to make a result again."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.phantoms import smooth, tiny_config, tiny_network, volume
+
+from arssr.api import load_model
+from arssr.errors import ArSSRError
+from arssr.files import sha256
+from arssr.provenance import describe, write_sidecar
+from arssr.volume import Volume
+from arssr.weights.files import save_weights
+
+
+def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny_network(), {})
+    model = load_model(weights, "cpu", "float32")
+    scan = Volume.read(
+        volume(smooth((5, 6, 4)), np.diag([-1, 1, 2.5, 1])).write(tmp_path / "a.nii")
+    )
+    result = model.upsample(scan, scale=2)
+    facts = describe(model, scan, result, {"scale": 2}, seconds=1.23456)
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["model"] == {
+        "name": "tiny",
+        "sha256": sha256(weights),
+        "config": tiny_config().to_dict(),
+    }
+    assert facts["input"] == {
+        "file": "a.nii",
+        "sha256": sha256(tmp_path / "a.nii"),
+        "shape": [5, 6, 4],
+        "spacing_mm": [1, 1, 2.5],
+        "orientation": "LAS",
+    }
+    assert facts["output"] == {
+        "shape": [10, 12, 8],
+        "spacing_mm": [0.5, 0.5, 1.25],
+        "orientation": "LAS",
+    }
+    assert (facts["options"], facts["seconds"]) == ({"scale": 2}, 1.235)
+    assert (facts["device"], facts["precision"]) == ("cpu", "float32")
+    assert facts["versions"].keys() == {"arssr", "torch", "numpy", "python"}
+    age = datetime.now(UTC) - datetime.fromisoformat(facts["created"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+def test_an_image_made_in_memory_has_no_file(tmp_path: Path) -> None:
+    save_weights(tmp_path / "tiny.safetensors", tiny_network(), {})
+    model = load_model(tmp_path / "tiny.safetensors", "cpu")
+    scan = volume(smooth((4, 4, 4)))
+    facts = describe(model, scan, scan, {}, 0)
+    assert facts["input"]["file"] is None and facts["input"]["sha256"] is None
+
+
+def test_the_sidecar_lies_beside_the_image_and_nothing_else_does(tmp_path: Path) -> None:
+    path = write_sidecar(tmp_path / "Schädel 1.nii.gz", {"größe": "1×1", "n": [1, 2]})
+    assert path == tmp_path / "Schädel 1.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == {"größe": "1×1", "n": [1, 2]}
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ArSSRError, match="cannot write"):
+        write_sidecar(path / "under a file" / "a.nii", {})
