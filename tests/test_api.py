@@ -185,8 +185,9 @@ def test_auto_noise_is_what_an_image_has_beyond_its_anatomy(
         level = told(model.field, image)[1] * Normalisation.fit(image.data).scale / 200
         assert 0.8 * sigma < level < 1.1 * sigma
     assert told(model.field, volume(clean))[1] == 0
-    # what folds over looks like noise
-    assert told(model.field, image, acquisition="spline")[1] is None
+    # where detail folds over, more of what looks like noise is anatomy
+    folded = told(model.field, image, acquisition="spline")[1]
+    assert 0 < folded < told(model.field, image, acquisition="slice")[1]
 
 
 @pytest.mark.parametrize("wrong", [-1, "-0.5", "nan", "inf", "loud", ""])

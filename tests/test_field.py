@@ -245,7 +245,7 @@ def test_a_blob_stays_where_it_is_in_millimetres(flavour: str, seed: int) -> Non
         found = weight @ target.to_world(centres(target)) / weight.sum()
         assert np.abs(grid.to_index(found) - centre).max() < 0.03
         volume_mm3 = abs(np.linalg.det(target.affine)) * weight.sum()
-        assert volume_mm3 == pytest.approx(abs(np.linalg.det(grid.affine)) * blob.sum(), rel=0.02)
+        assert volume_mm3 == pytest.approx(abs(np.linalg.det(grid.affine)) * blob.sum(), rel=0.05)
 
 
 @flavours

@@ -63,7 +63,7 @@ def test_files_of_one_name_go_by_their_folders(files: list[str], tmp_path: Path)
 
 
 def test_a_broken_sidecar_is_said(files: list[str], tmp_path: Path) -> None:
-    Path(f"{files[1]}.json").write_text("{")
+    sidecar(Path(files[1])).write_text("{")
     with pytest.raises(ArSSRError, match="cannot be read as JSON"):
         CliRunner().invoke(
             app, [*files[1:], "-o", str(tmp_path / "out.html")], catch_exceptions=False

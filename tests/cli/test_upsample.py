@@ -138,6 +138,7 @@ def test_json_alone_on_standard_output(
     result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--json")
     assert result.code == 0 and "head.nii.gz: " in result.err
     [facts] = json.loads(result.out)
+    assert (facts["scan"], facts["result"]) == (str(scan), str(out / "a.nii"))
     assert facts["output"]["shape"] == [10, 12, 8]
     assert facts["input"]["shape"] == [5, 6, 4]
 
@@ -148,7 +149,7 @@ def test_no_bar_where_nobody_watches(arssr: Arssr, scan: Path, tiny: Path, out: 
 
 
 @pytest.mark.parametrize(
-    "name", ["my scan.nii.gz", "Schädel Ω 頭.nii", "a [bold] [/x] b.nii", "-.nii"]
+    "name", ["my scan.nii.gz", "Schädel Ω 頭.nii", "a [bold] [ b.nii", "-.nii"]
 )
 def test_names_with_spaces_brackets_and_unicode(
     arssr: Arssr, tiny: Path, out: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -157,6 +158,7 @@ def test_names_with_spaces_brackets_and_unicode(
     scan = volume(smooth((4, 4, 4))).write(tmp_path / "scans of mine" / name)
     result = arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny)
     assert result.code == 0, result.err
+    assert f"{name}: " in result.err
     stem, suffix = name.split(".", 1)
     assert files(out) == {f"{stem}_SR.{suffix}", f"{stem}_SR.json"}
     assert json.loads((out / f"{stem}_SR.json").read_text())["input"]["file"] == name
@@ -229,7 +231,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[], nib.Nifti1Image], str]] = {
     "2D": (lambda: image(smooth((4, 4, 1))[..., 0]), "2D"),
     "RGB": (lambda: image(np.zeros((4, 4, 4), RGB)), "RGB"),
     "complex": (lambda: image(smooth((4, 4, 4)).astype(np.complex64)), "complex"),
-    "4D": (lambda: image(smooth((4, 4, 8)).reshape(4, 4, 4, 2)), "4D .* four_to_three"),
+    "4D": (lambda: image(smooth((4, 4, 8)).reshape(4, 4, 4, 2)), "4D .*four_to_three"),
     "NaN": (lambda: image(with_nan()), "NaN"),
     "constant": (lambda: image(np.full((4, 4, 4), 3, np.int16)), "constant"),
     "singular": (singular, "singular"),
@@ -377,9 +379,9 @@ def test_a_folder_that_cannot_be_written(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file" / "a.nii", Path("/proc/no/a.nii")):
-        complaint = arssr("upsample", scan, "-o", place, "--scale", 2, "-m", tiny).complaint
-        assert "a.nii" in complaint and "cannot" in complaint
+    place = tmp_path / "file" / "a.nii"
+    complaint = arssr("upsample", scan, "-o", place, "--scale", 2, "-m", tiny).complaint
+    assert str(place) in complaint and "not a writable folder" in complaint
     if os.geteuid():  # root may write anywhere
         out.chmod(0o500)
         assert arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny).complaint
@@ -456,8 +458,9 @@ def test_one_bad_scan_does_not_stop_the_others(
     assert result.code == 1
     assert files(out) == {"head_SR.nii.gz", "head_SR.json"}
     broken, flat, head = json.loads(result.out)
-    assert broken["input"].endswith("broken.nii") and "cannot be read" in broken["error"]
-    assert ("constant" in flat["error"] and head["output"] == str(out / "head_SR.nii.gz")) or head
+    assert broken["scan"].endswith("broken.nii") and "cannot be read" in broken["error"]
+    assert "constant" in flat["error"]
+    assert head["result"] == str(out / "head_SR.nii.gz") and "error" not in head
     assert result.err.count("error: ") == 2 and "1 of 3 done, 2 failed" in result.err
 
 

@@ -22,7 +22,8 @@ from arssr.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.loop import Progress
 from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric, train
-from arssr.weights.files import load_weights
+from arssr.weights.files import load_weights, save_weights
+from arssr.weights.registry import load
 
 CONFIG = TrainConfig(
     tiny_config(),
@@ -255,11 +256,17 @@ def test_weights_to_start_from_must_fit_and_are_used(
 ) -> None:
     config = replace(CONFIG, steps=1, lr=1e-9, ema=None, weight_decay=0)
     start = tiny_network(seed=5)
-    trained = train(config, images, [], tmp_path / "a", fabric, init=start).network
+    save_weights(tmp_path / "start.safetensors", start, {"steps": 7})
+    save_weights(tmp_path / "other.safetensors", tiny_network("rdn"), {})
+    init = load(tmp_path / "start.safetensors")
+    trained = train(config, images, [], tmp_path / "a", fabric, init=init).network
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=1e-7)
+    card = load_weights(tmp_path / "a" / WEIGHTS)[1]
+    assert card["started_from"] == {"name": "start", "sha256": init.sha256, "steps": 7}
     with pytest.raises(ArSSRError, match="another network"):
-        train(config, images, [], tmp_path / "b", fabric, init=tiny_network("rdn"))
+        other = load(tmp_path / "other.safetensors")
+        train(config, images, [], tmp_path / "b", fabric, init=other)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------

@@ -29,11 +29,16 @@ class _Boobytrap:
         return Path.touch, (self.proof,)
 
 
+def header(config: object, card: object = None) -> str:
+    """What a weight file of ours says beside its tensors."""
+    return json.dumps({"config": config, "card": card or {}})
+
+
 def written(tmp_path: Path, **changes: object) -> Path:
     """A weight file of ours, with some of its tensors or metadata changed."""
     network = tiny_network()
     state = dict(network.state_dict())
-    metadata = {"arssr_config": json.dumps(network.config.to_dict()), "arssr_card": "{}"}
+    metadata = {"arssr": header(network.config.to_dict())}
     for name, value in changes.items():
         where = metadata if name.startswith("arssr") else state
         name = name if name.startswith("arssr") else name.replace("__", ".")
@@ -97,12 +102,14 @@ def test_a_full_disk_leaves_the_weights_that_were_there(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"arssr_config": None}, "no configuration"),
-        ({"arssr_config": "{"}, "damaged configuration"),
-        ({"arssr_config": "[1]"}, "not a model configuration"),
-        ({"arssr_config": '{"encoder": "unet"}'}, "unknown encoder"),
-        ({"arssr_config": '{"taste": 1}'}, "not a model configuration"),
-        ({"arssr_card": "{"}, "damaged"),
+        ({"arssr": None}, "no configuration"),
+        ({"arssr": "{"}, "damaged configuration"),
+        ({"arssr": "[1]"}, "damaged configuration"),
+        ({"arssr": "{}"}, "damaged configuration"),
+        ({"arssr": header([1])}, "not a model configuration"),
+        ({"arssr": header({"encoder": "unet"})}, "unknown encoder"),
+        ({"arssr": header({"taste": 1})}, "not a model configuration"),
+        ({"arssr": header(tiny_network().config.to_dict(), card=7)}, "damaged"),
         ({"decoder__last__bias": None}, "does not fit light.*decoder.last.bias"),
         ({"decoder__last__bias": torch.zeros(2)}, "does not fit light.*decoder.last.bias"),
         ({"extra": torch.zeros(1)}, "does not fit light.*extra"),
@@ -118,9 +125,9 @@ def test_a_file_that_is_not_quite_ours_is_refused(
 
 
 def test_another_configuration_than_the_tensors_is_refused(tmp_path: Path) -> None:
-    config = json.dumps(tiny_network("srresnet").config.to_dict())
+    config = tiny_network("srresnet").config.to_dict()
     with pytest.raises(ArSSRError, match="does not fit srresnet"):
-        load_weights(written(tmp_path, arssr_config=config))
+        load_weights(written(tmp_path, arssr=header(config)))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])

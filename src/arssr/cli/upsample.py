@@ -81,7 +81,7 @@ def upsample(
             failures += 1
             sentence = str(error) or f"{source}: out of memory"
             complain(sentence)
-            results.append({"input": str(source), "error": sentence})
+            results.append({"scan": str(source), "error": sentence})
     if as_json:
         print_json(results)
     if failures and len(jobs) > 1:
@@ -172,7 +172,7 @@ def _one(
     if report:
         _write_report(destination, scan, result, facts)
     stderr.print(f"{destination}  {result.grid}  {seconds:.1f} s", markup=False, soft_wrap=True)
-    return {"output": str(destination), **facts}
+    return {"scan": str(source), "result": str(destination), **facts}
 
 
 def _companions(destination: Path, report: bool) -> list[Path]:

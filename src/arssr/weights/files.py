@@ -19,7 +19,7 @@ from arssr.errors import ArSSRError
 from arssr.files import replacing
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
-_CONFIG, _CARD = "arssr_config", "arssr_card"
+_HEADER = "arssr"  # one entry: safetensors writes several in no particular order
 
 
 def save_weights(
@@ -31,9 +31,9 @@ def save_weights(
     """
     dtype = torch.float16 if half else torch.float32
     state = {n: t.detach().to("cpu", dtype).contiguous() for n, t in network.state_dict().items()}
-    metadata = {_CONFIG: json.dumps(network.config.to_dict()), _CARD: json.dumps(card)}
+    header = json.dumps({"config": network.config.to_dict(), "card": card})
     with replacing(path) as temporary:
-        temporary.write_bytes(to_safetensors(state, metadata))
+        temporary.write_bytes(to_safetensors(state, {_HEADER: header}))
 
 
 def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
@@ -48,12 +48,12 @@ def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ArSSRError(f"{path} is not a readable safetensors file: {error}") from None
-    if _CONFIG not in metadata:
+    if _HEADER not in metadata:
         raise ArSSRError(f"{path} is a safetensors file, but not one of ArSSR's: no configuration")
     try:
-        config = ModelConfig.from_dict(json.loads(metadata[_CONFIG]))
-        card = json.loads(metadata.get(_CARD, "{}"))
-    except (json.JSONDecodeError, TypeError) as error:
+        header = json.loads(metadata[_HEADER])
+        config, card = ModelConfig.from_dict(header["config"]), dict(header["card"])
+    except (ValueError, TypeError, KeyError) as error:
         raise ArSSRError(f"{path} has a damaged configuration: {error}") from None
     return build(config, state, path), card
 
