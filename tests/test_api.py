@@ -100,6 +100,18 @@ def test_a_reference_in_another_orientation_gets_the_same_anatomy(model: Model) 
     np.testing.assert_allclose(result.data, turned.data, atol=1e-4)
 
 
+def test_a_reference_beside_the_scan_is_refused(model: Model) -> None:
+    image = volume(smooth((5, 5, 5)), THICK)
+    for shift, fits in (((4.9, 0, 0), True), ((5.1, 0, 0), False), ((0, 0, -20.1), False)):
+        affine = image.grid.affine.copy()
+        affine[:3, 3] += shift
+        if fits:
+            model.upsample(image, like=Grid((5, 5, 5), affine))
+        else:
+            with pytest.raises(ArSSRError, match="outside the scan's field of view"):
+                model.upsample(image, like=Grid((5, 5, 5), affine))
+
+
 def test_images_come_as_paths_nibabel_images_and_volumes(model: Model, tmp_path: Path) -> None:
     image = volume(smooth((5, 5, 5)))
     path = image.write(tmp_path / "a.nii.gz")

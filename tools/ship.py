@@ -28,6 +28,7 @@ from arssr.weights.files import load_weights, save_weights
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "src/arssr/weights/shipped"
 DOCS = ROOT / "docs/models"
+JOBS = 2
 LICENCE = "CC BY-NC 4.0"
 CREDIT = (
     "Contains information from OASIS (Marcus et al. 2007, doi:10.1162/jocn.2007.19.9.1498), "
@@ -91,7 +92,9 @@ def measure(
         def on_row(done: int, total: int, _row: Row | None) -> None:
             bar.update(task, completed=done, total=total)
 
-        rows = evaluate(find_images([volumes]), benchmark.settings, methods, folder, on_row=on_row)
+        rows = evaluate(
+            find_images([volumes]), benchmark.settings, methods, folder, jobs=JOBS, on_row=on_row
+        )
     if failed := [row for row in rows if row.error]:
         raise ArSSRError(f"{len(failed)} rows failed, the first: {failed[0].error}")
     return rows

@@ -155,7 +155,18 @@ def target_grid(
         return source.with_spacing(spacing)
     if shape is not None:
         return source.with_shape(shape)
-    return like if isinstance(like, Grid) else Volume.coerce(like).grid  # type: ignore[arg-type]
+    grid = like if isinstance(like, Grid) else Volume.coerce(like).grid  # type: ignore[arg-type]
+    _require_overlap(source, grid)
+    return grid
+
+
+def _require_overlap(source: Grid, grid: Grid) -> None:
+    """Refuse a grid that lies beside the source: nothing but air would come of it."""
+    corners = np.indices((2, 2, 2)).reshape(3, -1).T * grid.shape - 0.5
+    index = source.to_index(grid.to_world(corners))
+    end = np.array(source.shape) - 0.5
+    if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
+        raise ArSSRError("the reference image lies outside the scan's field of view")
 
 
 def require_memory(grid: Grid) -> None:

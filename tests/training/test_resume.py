@@ -237,6 +237,11 @@ def test_another_configuration_is_refused(
         train(replace(CONFIG, **change), images, [], uninterrupted, fabric, resume=True)
 
 
+def test_other_images_are_refused(images: list[Path], fabric: Fabric, uninterrupted: Path) -> None:
+    with pytest.raises(ArSSRError, match="other images"):
+        train(CONFIG, images[:1], [], uninterrupted, fabric, resume=True)
+
+
 def test_a_folder_with_a_run_is_not_overwritten(
     images: list[Path], fabric: Fabric, uninterrupted: Path
 ) -> None:

@@ -43,8 +43,8 @@ class Trainer:
     """Trains one network on items held in memory.
 
     The caller supplies Lightning's Fabric, which decides on devices, precision and processes.
-    `on_validation` gets the averaged network and the step; `on_step`
-    hears of every step; `on_save` gets the averaged network with every checkpoint.
+    `on_validation` gets the averaged network and the step; `on_step` hears of every step;
+    `on_save` gets the averaged network with every checkpoint.
     """
 
     config: TrainConfig
@@ -92,6 +92,7 @@ class Trainer:
         """All that resuming needs. Samples follow from the step, so no generator is kept."""
         return {
             "config": self.config.to_dict(),
+            "items": [item.name for item in self.items],
             "step": self.step,
             "seconds": self.seconds,
             "best": dict(self.best),
@@ -102,9 +103,11 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`; the configuration must be the same."""
+        """Continue from `state()`; configuration and images must be the same."""
         if state["config"] != self.config.to_dict():
             raise ArSSRError("the run to resume was made with another configuration")
+        if state["items"] != [item.name for item in self.items]:
+            raise ArSSRError("the run to resume was made with other images")
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = dict(state["best"])
         self.network.load_state_dict(state["network"])
