@@ -306,7 +306,9 @@ def test_precision_is_bfloat16_only_where_it_is_fast_and_harmless(
         cpu = torch.device("cpu")
         assert api._dtype("auto", cpu, residual=True) == expected
         assert api._dtype("auto", cpu, residual=False) == torch.float32
-        assert api._dtype("bf16", cpu, residual=False) == torch.bfloat16
+        assert api._dtype("bf16", cpu, residual=True) == torch.bfloat16
+        with pytest.raises(ArSSRError, match="too coarse"):
+            api._dtype("bf16", cpu, residual=False)
     with pytest.raises(ArSSRError, match="precision"):
         api._dtype("float8", torch.device("cpu"), True)
 

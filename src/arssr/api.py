@@ -74,6 +74,7 @@ class Model:
         self,
         image: Image,
         *,
+        towards: Grid | None = None,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         normalisation: Normalisation | None = None,
@@ -83,11 +84,14 @@ class Model:
 
         acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
             takes an axis clearly thicker than the others for the slice direction.
+        towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         """
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
         norm = normalisation or Normalisation.fit(volume.data, label)
+        if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
+            acquisition = _refined_axes(acquisition, volume.grid, towards)
         told = _acquisition_ijk(acquisition, volume.grid)
         return VoxelField(
             self.network,
@@ -113,15 +117,15 @@ class Model:
         """The image on a finer grid, in its own units; exactly one target must be given.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
-        image whose grid to take. See `field` for the rest; a named acquisition holds for the
-        axes that are refined. Raises ArSSRError for bad input and for results that do not fit.
+        image whose grid to take. See `field` for the rest. Raises ArSSRError for bad input and
+        for results that do not fit.
         """
         volume = Volume.coerce(image)
         grid = target_grid(volume.grid, scale=scale, spacing=spacing, shape=shape, like=like)
         require_memory(grid)
-        if isinstance(acquisition, str) and acquisition in ACQUISITIONS:
-            acquisition = _refined_axes(acquisition, volume.grid, grid)
-        field = self.field(volume, acquisition=acquisition, noise=noise, progress=progress)
+        field = self.field(
+            volume, towards=grid, acquisition=acquisition, noise=noise, progress=progress
+        )
         return field.on(grid, progress)
 
 
@@ -254,6 +258,8 @@ def _dtype(precision: str, device: torch.device, residual: bool) -> torch.dtype:
             else device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
         )
         return torch.bfloat16 if fast and residual else torch.float32
+    if precision == "bf16" and not residual:
+        raise ArSSRError("bf16 is too coarse for a network that is not residual; use float32")
     try:
         return {"bf16": torch.bfloat16, "float32": torch.float32}[precision]
     except KeyError:

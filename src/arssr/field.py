@@ -58,6 +58,8 @@ class VoxelField:
         self.network = network
         self.volume = volume
         self.normalisation = normalisation
+        self.acquisition_ijk = tuple(acquisition_ijk)
+        self.noise = noise
         # the reference reads its images with the axes reversed, and so do its networks
         self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
         self._image = normalisation.apply(volume.data).transpose(self._order)
@@ -71,7 +73,7 @@ class VoxelField:
             network,
             torch.from_numpy(np.ascontiguousarray(self._image)),
             condition,
-            memory or available_bytes() / 2,
+            memory or available_bytes(next(network.parameters()).device) / 2,
             lambda share: progress("encoding", share),
         )
 

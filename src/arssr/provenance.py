@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 
 from arssr.api import Model
+from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.volume import Volume
 
 
 def describe(
-    model: Model, source: Volume, result: Volume, options: Mapping[str, Any], seconds: float
+    model: Model, field: VoxelField, result: Volume, options: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """All it takes to make the result again, as plain values."""
+    """All it takes to make the result again, as plain values.
+
+    `told` is what the options came to: the acquisition per axis and the noise in units of the
+    image (null where unknown).
+    """
+    source, noise = field.volume, field.noise
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
@@ -33,6 +39,10 @@ def describe(
             "config": model.config.to_dict(),
         },
         "options": dict(options),
+        "told": {
+            "acquisition_ijk": list(field.acquisition_ijk),
+            "noise": None if noise is None else round(noise * field.normalisation.scale, 6),
+        },
         "device": str(model.device),
         "precision": model.precision,
         "seconds": round(seconds, 3),

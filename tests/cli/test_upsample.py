@@ -476,7 +476,7 @@ def test_the_system_failing_on_one_scan_is_a_sentence(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(api.Model, "upsample", fail)
+    monkeypatch.setattr(api.Model, "field", fail)
     result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
     assert "head.nii.gz" in result.complaint
     assert not files(out)

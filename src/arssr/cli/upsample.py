@@ -143,7 +143,7 @@ def _one(
     report: bool,
 ) -> dict[str, Any]:
     """Super-resolve one scan and write everything that belongs to the result."""
-    from arssr.api import require_disk, target_grid
+    from arssr.api import require_disk, require_memory, target_grid
     from arssr.provenance import describe, write_sidecar
     from arssr.volume import Volume, check_output
 
@@ -161,13 +161,15 @@ def _one(
         scan = Volume.read(source)
         grid = target_grid(scan.grid, **target)
         require_disk(destination, scan, grid)
-        result = model.upsample(scan, like=grid, **options, progress=on_progress)
+        require_memory(grid)
+        field = model.field(scan, towards=grid, **options, progress=on_progress)
+        result = field.on(grid, on_progress)
         on_progress("writing", 0.0)
         result.write(destination, overwrite)
         on_progress("written", 1.0)
     seconds = time.perf_counter() - started
     chosen = {k: str(v) if isinstance(v, Path) else v for k, v in target.items()} | dict(options)
-    facts = describe(model, scan, result, chosen, seconds)
+    facts = describe(model, field, result, chosen, seconds)
     write_sidecar(destination, facts)
     if report:
         _write_report(destination, scan, result, facts)

@@ -1,11 +1,14 @@
 """Features of a whole volume, tile by tile."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from arssr.engine.memory import available_bytes, in_words
 from arssr.engine.plan import plan_tiles
+from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork
 
 
@@ -24,6 +27,13 @@ def encode_volume(
     parameter = next(network.parameters())
     shape = (image.shape[0], image.shape[1], image.shape[2])
     bytes_per_voxel = network.encoder.peak_channels * parameter.element_size()
+    size = math.prod(shape) * network.config.feature_dim * parameter.element_size()
+    free = available_bytes(parameter.device)
+    if size > free:
+        raise ArSSRError(
+            f"the features of this image need {in_words(size)} of memory and {in_words(free)} are "
+            "free; give it in parts, or use a smaller model"
+        )
     tiles = plan_tiles(shape, network.encoder.radius, bytes_per_voxel, budget)
     features = torch.empty(
         (*shape, network.config.feature_dim), dtype=parameter.dtype, device=parameter.device

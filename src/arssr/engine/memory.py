@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
 # Of control groups version 2 and 1: limit, usage, and cached files, which count as usage but
@@ -18,8 +19,10 @@ _CGROUP_FILES = (
 )
 
 
-def available_bytes() -> int:
-    """Memory that this process can still take: what is free, within a container's limit."""
+def available_bytes(device: torch.device | None = None) -> int:
+    """Memory that can still be taken: a GPU's, or this process' within a container's limit."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     free = psutil.virtual_memory().available
     for limit, usage, statistics, cached in _CGROUP_FILES:
         try:
