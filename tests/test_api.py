@@ -247,7 +247,7 @@ def test_what_cannot_be_held_is_refused_with_its_size_before_any_work(
     calls = []
     hook = model.network.encoder.register_forward_hook(lambda *_: calls.append(1))
     image = volume(smooth((5, 5, 5)))
-    with pytest.raises(ArSSRError, match=r"1000×1000×1000 voxels needs 14\.0 GB .* 1\.0 GB"):
+    with pytest.raises(ArSSRError, match=r"1000×1000×1000 voxels needs 14 GB .* 1 GB"):
         model.upsample(image, scale=200)
     with pytest.raises(ArSSRError, match="TB of memory"):
         model.upsample(image, scale=1e60)
@@ -263,7 +263,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_with_its_size(
     grid = Grid((100, 100, 100), np.eye(4))
     image = volume(smooth((4, 4, 4)))
     shorts = Volume(image.data, image.grid, storage=np.dtype(np.int16))
-    with pytest.raises(ArSSRError, match=r"100×100×100 .* 4\.0 MB of disk and 3\.0 MB are free"):
+    with pytest.raises(ArSSRError, match=r"100×100×100 .* 4 MB of disk and 3 MB are free"):
         require_disk(tmp_path / "no" / "such" / "folder" / "a.nii", image, grid)
     require_disk(tmp_path / "a.nii", shorts, grid)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.files import find_images, is_image, replacing, sha256, stem
+from arssr.files import bytes_in_words, find_images, is_image, replacing, sha256, stem
 
 # --- replacing -----------------------------------------------------------------------------------
 
@@ -134,3 +134,17 @@ def test_missing_and_empty_places_are_refused(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"arssr" * 100_000)
     assert sha256(tmp_path / "a") == hashlib.sha256(b"arssr" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (64e6, "64 MB"),
+        (5.6e13, "56 TB"),
+        (1e300, "1e+288 TB"),
+    ],
+)
+def test_a_number_of_bytes_in_words(count: float, words: str) -> None:
+    assert bytes_in_words(count) == words

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 from arssr.api import load_model
 from arssr.degradation import degrade, named_degradation
 from arssr.demo import mni152_head
@@ -25,6 +27,8 @@ def main() -> None:
         for scale in (2.0, 3.2, 4.0)
     ]
     scales_figure(IMAGES / "scales.png", small, results)
+    for picture in IMAGES.glob("*.png"):  # 256 colours are plenty here
+        Image.open(picture).quantize(256).save(picture, optimize=True)
 
 
 if __name__ == "__main__":

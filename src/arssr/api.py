@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from nibabel.spatialimages import SpatialImage
 
-from arssr.engine.memory import available_bytes, in_words
+from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, _silent
+from arssr.files import bytes_in_words
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
@@ -179,8 +180,8 @@ def require_memory(grid: Grid) -> None:
     free = available_bytes()
     if size > free:
         raise ArSSRError(
-            f"a result of {_shape_in_words(grid)} voxels needs {in_words(size)} of memory and "
-            f"{in_words(free)} are free; ask for a coarser grid"
+            f"a result of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
+            f"and {bytes_in_words(free)} are free; ask for a coarser grid"
         )
 
 
@@ -192,8 +193,9 @@ def require_disk(path: Path, volume: Volume, grid: Grid) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise ArSSRError(
-            f"a result of {_shape_in_words(grid)} voxels takes {in_words(size)} of disk and "
-            f"{in_words(free)} are free in {folder}; ask for a coarser grid or name another folder"
+            f"a result of {_shape_in_words(grid)} voxels takes {bytes_in_words(size)} of disk and "
+            f"{bytes_in_words(free)} are free in {folder}; ask for a coarser grid or name another "
+            "folder"
         )
 
 

@@ -93,3 +93,16 @@ def sidecar(path: Path) -> Path:
     'T1_SR.json'
     """
     return path.with_name(stem(path) + ".json")
+
+
+def bytes_in_words(count: float) -> str:
+    """A number of bytes as a person says it.
+
+    >>> bytes_in_words(1_493_000_000)
+    '1.49 GB'
+    """
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.4g} TB"

@@ -26,7 +26,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import IMAGE_SUFFIXES, replacing, stem
+from arssr.files import IMAGE_SUFFIXES, bytes_in_words, replacing, stem
 from arssr.grid import Grid
 
 # What a header says about the image as a whole, true of any resampling of it. The rest (shape,
@@ -85,9 +85,7 @@ class Volume:
 
     def __repr__(self) -> str:
         where = repr(self.grid).removeprefix("Grid(").removesuffix(")")
-        return (
-            f"Volume({where}, stored as {self._stored_type}, {_bytes_in_words(self.data.nbytes)})"
-        )
+        return f"Volume({where}, stored as {self._stored_type}, {bytes_in_words(self.data.nbytes)})"
 
     @property
     def name(self) -> str:
@@ -299,7 +297,7 @@ def _read_samples(image: SpatialImage, label: str) -> NDArray[np.float32]:
                     "example with numpy.nan_to_num."
                 )
     except _DAMAGE as error:
-        size = _bytes_in_words(4 * int(np.prod(shape, dtype=np.float64)))
+        size = bytes_in_words(4 * int(np.prod(shape, dtype=np.float64)))
         raise ArSSRError(
             f"{label}: the {size} of samples cannot be read: the file is cut short or damaged, or "
             f"they do not fit in memory ({_reason(error)})."
@@ -359,14 +357,6 @@ def _set_qform(header: nib.Nifti1Header, affine: NDArray[np.float64], code: int 
     bcd = np.array([header[f"quatern_{part}"] for part in "bcd"], dtype=np.float64)
     bcd /= max(1.0, float(np.linalg.norm(bcd)))
     header["quatern_b"], header["quatern_c"], header["quatern_d"] = bcd
-
-
-def _bytes_in_words(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from arssr.engine import memory
-from arssr.engine.memory import available_bytes, in_words
+from arssr.engine.memory import available_bytes
 
 
 @pytest.fixture
@@ -40,17 +40,3 @@ def test_a_container_may_take_what_its_limit_leaves_cached_files_aside(
     (folder / f"memory.{statistics}").write_text("anon 7\n")
     (folder / f"memory.{usage}").write_text("1000001\n")
     assert available_bytes() == 0
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (64e6, "64.0 MB"),
-        (5.6e13, "56 TB"),
-        (1e300, "1e+288 TB"),
-    ],
-)
-def test_a_number_of_bytes_in_words(count: float, words: str) -> None:
-    assert in_words(count) == words

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from arssr.engine.memory import available_bytes, in_words
+from arssr.engine.memory import available_bytes
 from arssr.engine.plan import plan_tiles
 from arssr.errors import ArSSRError
+from arssr.files import bytes_in_words
 from arssr.networks import ImplicitVoxelNetwork
 
 
@@ -31,8 +32,8 @@ def encode_volume(
     free = available_bytes(parameter.device)
     if size > free:
         raise ArSSRError(
-            f"the features of this image need {in_words(size)} of memory and {in_words(free)} are "
-            "free; give it in parts, or use a smaller model"
+            f"the features of this image need {bytes_in_words(size)} of memory and "
+            f"{bytes_in_words(free)} are free; give it in parts, or use a smaller model"
         )
     tiles = plan_tiles(shape, network.encoder.radius, bytes_per_voxel, budget)
     features = torch.empty(

@@ -32,16 +32,3 @@ def available_bytes(device: torch.device | None = None) -> int:
             continue
         free = min(free, max(left + int(known.get(cached, 0)), 0))
     return free
-
-
-def in_words(count: float) -> str:
-    """A number of bytes as a person says it.
-
-    >>> in_words(1_493_000_000)
-    '1.5 GB'
-    """
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.4g} TB"

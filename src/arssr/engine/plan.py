@@ -10,8 +10,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from arssr.engine.memory import in_words
 from arssr.errors import ArSSRError
+from arssr.files import bytes_in_words
 
 Box = tuple[slice, slice, slice]
 
@@ -67,8 +67,8 @@ def plan_tiles(
     if best is None:
         least = math.prod(min(largest for *_, largest in axis) for axis in options)
         raise ArSSRError(
-            f"the memory budget of {in_words(budget)} is too small for this network: one tile "
-            f"needs {in_words(least * bytes_per_voxel)}"
+            f"the memory budget of {bytes_in_words(budget)} is too small for this network: one "
+            f"tile needs {bytes_in_words(least * bytes_per_voxel)}"
         )
     return cut(shape, best[1], halo)
 

@@ -21,8 +21,8 @@ def to_markdown(card: Mapping[str, Any]) -> str:
                 "Licence": f"{card['licence']}. {card['credit']}",
                 "Valid range": f"scale {_range(valid['scale'])} per axis, "
                 f"{_range(valid['scale_of_one_thick_axis'])} along one thick axis",
-                "Training": f"{card['steps']:,} steps, {card['hours']:.2f} h on {card['device']}, "
-                f"commit {card['commit']}, torch {card['versions']['torch']}",
+                "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
+                f"{card['versions']['torch']}" + _earlier(card),
                 "Recipe": f"inside the file: `arssr info {card['name']}`",
                 "Validation": ", ".join(results["validation"])
                 + " (never trained on; used for choosing the best step)",
@@ -42,6 +42,16 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     parts += ["## Every volume: PSNR, dB / SSIM", _volumes(results["told"]["table"])]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _run(card: Mapping[str, Any]) -> str:
+    return f"{card['steps']:,} steps, {card['hours']:.2f} h"
+
+
+def _earlier(card: Mapping[str, Any]) -> str:
+    """The run whose weights this one started from, if any."""
+    before = card.get("started_from")
+    return f"; started from an earlier run of {_run(before)}" if before else ""
 
 
 def _volumes(table: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,66 @@
+"""The card of shipped weights, and the page that is made of it."""
+
+import pytest
+
+from arssr.weights.card import to_markdown
+from arssr.weights.registry import load, shipped
+
+RESULTS = {
+    "gain": {
+        "settings": [
+            {"degradation": "slice", "scale": "2", "snr": None}
+            | {"mean": 1.25, "worst": -0.5, "wins": 4, "losses": 1}
+        ]
+    },
+    "table": [
+        {"volume": "head", "degradation": "slice", "scale": "2", "snr": None, "told": "slice"}
+        | {"psnr": {"cubic": 30.0, "light": 31.25}, "ssim": {"cubic": 0.9, "light": 0.95}}
+    ],
+}
+CARD = {
+    "name": "light",
+    "about": "light encoder",
+    "note": "",
+    "licence": "CC BY-NC 4.0",
+    "credit": "OASIS.",
+    "parameters": 519201,
+    "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]},
+    "steps": 9000,
+    "hours": 0.7,
+    "device": "CPU",
+    "commit": "abc1234",
+    "started_from": {"steps": 4854, "hours": 0.45},
+    "versions": {"torch": "2.13.0"},
+    "data": [{"name": "a.nii.gz", "source": "b", "licence": "CC0 1.0", "sha256": "0" * 64}],
+    "results": {"validation": ["v.nii.gz"]} | dict.fromkeys(("told", "blind", "noisy"), RESULTS),
+}
+
+
+def test_the_page_says_what_the_card_says() -> None:
+    page = to_markdown(CARD)
+    assert page.count("| slice 2 | +1.25 | -0.50 | 4/1 |") == 3  # told, blind, noisy
+    assert "| head | slice 2 | 30.00 / 0.9000 | 31.25 / 0.9500 |" in page
+    assert "519,201 parameters" in page and "1 to 6 along one thick axis" in page
+    assert "| a.nii.gz | b | CC0 1.0 | `000000000000` |" in page
+    assert "CC BY-NC 4.0. OASIS." in page
+    assert "9,000 steps, 0.70 h on CPU" in page
+    assert "started from an earlier run of 4,854 steps, 0.45 h" in page
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_weights_are_never_below_cubic_when_told(name: str) -> None:
+    weights = load(name)
+    settings = weights.card["results"]["told"]["gain"]["settings"]
+    assert {s["degradation"] for s in settings} == {"kspace", "slice", "spline"}
+    for setting in settings:
+        assert setting["worst"] > 0, f"{setting}"
+        assert setting["losses"] == 0
+    assert "OASIS" in weights.card["credit"] and weights.card["licence"] == "CC BY-NC 4.0"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_page_of_shipped_weights_is_that_of_their_card(name: str) -> None:
+    from pathlib import Path
+
+    page = Path(__file__).parents[2] / "docs/models" / f"{name}.md"
+    assert page.read_text(encoding="utf-8") == to_markdown(load(name).card)
