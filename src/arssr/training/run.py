@@ -1,5 +1,6 @@
 """A whole run: data in, weights out."""
 
+import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "F
     """Lightning's Fabric for `device` (auto, cpu, cuda), launched."""
     from lightning.fabric import Fabric
 
+    for name in ("lightning.fabric", "lightning.pytorch"):  # the import set them to INFO
+        logging.getLogger(name).setLevel(logging.WARNING)
     accelerator = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "gpu": "cuda"}.get(device)
     if accelerator is None:
         raise ArSSRError(f"unknown device {device!r} for training; known are auto, cpu, cuda")
