@@ -13,7 +13,7 @@ from nibabel.spatialimages import SpatialImage
 
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
-from arssr.field import ReportProgress, VoxelField, _silent
+from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
@@ -79,7 +79,7 @@ class Model:
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         normalisation: Normalisation | None = None,
-        progress: ReportProgress = _silent,
+        progress: ReportProgress = silent,
     ) -> VoxelField:
         """Encode an image once; read the result anywhere.
 
@@ -113,7 +113,7 @@ class Model:
         like: Grid | Image | None = None,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
-        progress: ReportProgress = _silent,
+        progress: ReportProgress = silent,
     ) -> Volume:
         """The image on a finer grid, in its own units; exactly one target must be given.
 

@@ -29,8 +29,8 @@ _OBLIQUE_CHUNK = 2**20  # points
 _LARGEST_CELL = 1.0
 
 
-def _silent(_what: str, _share: float) -> None:
-    pass
+def silent(_what: str, _share: float) -> None:
+    """Reports to nobody."""
 
 
 class VoxelField:
@@ -38,9 +38,10 @@ class VoxelField:
 
     acquisition_ijk: per axis kspace, slice, spline or unknown (residual flavour only).
     noise: its standard deviation in normalised intensity, or None for unknown.
-    dtype: of features and arithmetic; the network must be of that dtype and on its device.
     memory: bytes that the encoder's activations may take; by default half of what is free.
 
+    Features and arithmetic are in the network's dtype, on its device. Raises ArSSRError where the
+    features do not fit into memory.
     Beyond the field of view the border value holds for one voxel; farther out lies air, the
     lowest value of the normalisation.
     """
@@ -53,7 +54,7 @@ class VoxelField:
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
         memory: float | None = None,
-        progress: ReportProgress = _silent,
+        progress: ReportProgress = silent,
     ) -> None:
         self.network = network
         self.volume = volume
@@ -82,7 +83,7 @@ class VoxelField:
         """Where the samples lie that the field was made of."""
         return self.volume.grid
 
-    def on(self, grid: Grid, progress: ReportProgress = _silent) -> Volume:
+    def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
         """The field on any grid: other spacing, other axes, oblique."""
         to_source = grid.index_map_to(self.grid)
         cell = np.linalg.norm(to_source[:3, :3], axis=1)  # of an output voxel, along input axes
