@@ -13,7 +13,7 @@ from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.networks import UNKNOWN, ImplicitVoxelNetwork
+from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.sampler import Batch, Draw, sample, stack
@@ -81,11 +81,12 @@ def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -
     middle = [slice(max(0, n // 2 - _SIDE // 2), n // 2 + _SIDE // 2) for n in item.image.shape]
     crop = item.image[tuple(middle)].cpu().numpy()
     truth = Volume(crop, Grid(crop.shape, np.eye(4)))
-    lr = degrade(truth, 2.0, named_degradation(acquisition))
+    degradation = named_degradation(acquisition)
+    lr = degrade(truth, 2.0, degradation)
     shift = np.eye(4)
     shift[2, 3] = crop.shape[2] // 2
     plane = Grid((crop.shape[0], crop.shape[1], 1), shift)
-    told = (acquisition,) * 3 if network.is_residual else (UNKNOWN,) * 3
+    told = (degradation.name,) * 3
     field = VoxelField(network, lr, Normalisation.identity(), told, noise=0.0)
     columns = [
         resample(lr, plane, "nearest"),
