@@ -16,13 +16,13 @@ from typing import Any
 
 from arssr.cli.console import complain, progress_bar
 from arssr.errors import ArSSRError
+from arssr.evaluation.card_page import to_markdown
 from arssr.evaluation.cards import card_results
 from arssr.evaluation.methods import Baseline, weights_method
 from arssr.evaluation.protocol import Protocol
 from arssr.evaluation.rows import Row
 from arssr.evaluation.runner import evaluate
 from arssr.files import find_images, replacing
-from arssr.weights.card import to_markdown
 from arssr.weights.files import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -96,6 +96,14 @@ class Grid:
     def orientation(self) -> str:
         """Where the three axes point, roughly: "RAS" is right, anterior, superior."""
         return "".join(code or "?" for code in aff2axcodes(self.affine))
+
+    def describe(self) -> dict[str, Any]:
+        """Shape, spacing and orientation as plain values, for a file."""
+        return {
+            "shape": list(self.shape),
+            "spacing_mm": [round(float(mm), 6) for mm in self.spacing_mm],
+            "orientation": self.orientation,
+        }
 
     def scaled(self, scale: float | Sequence[float]) -> Grid:
         """The grid rule: `scale` output voxels per voxel (one factor, or one per axis).

@@ -49,9 +49,9 @@ def describe(
         "input": {
             "file": source.path.name if source.path else None,
             "sha256": sha256(source.path) if source.path else None,
-            **_describe_grid(source),
+            **source.grid.describe(),
         },
-        "output": _describe_grid(result),
+        "output": result.grid.describe(),
     }
 
 
@@ -61,11 +61,3 @@ def write_sidecar(image: Path, facts: Mapping[str, Any]) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def _describe_grid(volume: Volume) -> dict[str, Any]:
-    return {
-        "shape": list(volume.grid.shape),
-        "spacing_mm": [round(float(mm), 6) for mm in volume.grid.spacing_mm],
-        "orientation": volume.grid.orientation,
-    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arssr.weights.card import to_markdown
+from arssr.evaluation.card_page import to_markdown
 from arssr.weights.registry import load, shipped
 
 RESULTS = {

@@ -55,10 +55,8 @@ def _image(path: Path) -> dict[str, Any]:
     volume = Volume.read(path)
     return {
         "image": path.name,
-        "shape": list(volume.grid.shape),
-        "spacing_mm": [round(float(mm), 6) for mm in volume.grid.spacing_mm],
+        **volume.grid.describe(),
         "extent_mm": [round(float(mm), 3) for mm in volume.grid.extent_mm],
-        "orientation": volume.grid.orientation,
         "affine": volume.grid.affine.tolist(),
         "stored_as": str(volume.storage),
         "slope": volume.slope,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arssr.evaluation.tables import markdown_table
+
 _CASES = {
     "told": "Told the acquisition, noise-free",
     "blind": "Blind (`--acquisition unknown`), noise-free",
@@ -38,7 +40,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
             [_setting(s), f"{s['mean']:+.2f}", f"{s['worst']:+.2f}", f"{s['wins']}/{s['losses']}"]
             for s in settings
         ]
-        parts += [f"## {title}", _table(["", "mean gain", "worst", "wins/losses"], rows)]
+        parts += [f"## {title}", markdown_table(["", "mean gain", "worst", "wins/losses"], rows)]
     parts += ["## Every volume: PSNR, dB / SSIM", _volumes(results["told"]["table"])]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
@@ -61,12 +63,12 @@ def _volumes(table: Sequence[Mapping[str, Any]]) -> str:
         + [f"{entry['psnr'][m]:.2f} / {entry['ssim'][m]:.4f}" for m in methods]
         for entry in table
     ]
-    return _table(["volume", "", *methods], rows)
+    return markdown_table(["volume", "", *methods], rows)
 
 
 def _training_data(data: Sequence[Mapping[str, str]]) -> str:
     rows = [[d["name"], d["source"], d["licence"], f"`{d['sha256'][:12]}`"] for d in data]
-    return _table(["image", "source", "licence", "SHA-256"], rows)
+    return markdown_table(["image", "source", "licence", "SHA-256"], rows)
 
 
 def _setting(of: Mapping[str, Any]) -> str:
@@ -79,8 +81,3 @@ def _range(bounds: Sequence[float]) -> str:
 
 def _listing(facts: Mapping[str, str]) -> str:
     return "\n".join(f"- **{name}**: {value}" for name, value in facts.items())
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -101,7 +101,7 @@ class Evaluation:
         if failed := [row for row in self.rows if row.error]:
             cells = [(r.volume, *_words(r.setting), r.method, r.error) for r in failed]
             header = ("volume", "degradation", "scale", "SNR", "method", "reason")
-            parts += ["## What failed", _markdown(header, cells)]
+            parts += ["## What failed", markdown_table(header, cells)]
         return "\n\n".join(parts) + "\n"
 
 
@@ -139,7 +139,7 @@ def overall_table(rows: Sequence[Row]) -> str:
         line += [f"{gain.worst:+.2f}", f"{gain.wins}–{gain.losses}"] if gain else ["", ""]
         line += [f"{summary.seconds:.2f}", f"{summary.peak_mib:.0f}"]
         lines.append(line)
-    return _markdown(header, lines)
+    return markdown_table(header, lines)
 
 
 def _means_table(summaries: Sequence[Summary], metric: str) -> str:
@@ -152,7 +152,7 @@ def _means_table(summaries: Sequence[Summary], metric: str) -> str:
         top = best((_number(v, metric) for v in means.values()), key=float, default="")
         texts = [_number(means[m], metric) if m in means else "" for m in methods]
         lines.append((*_words(setting), *(f"**{t}**" if t and t == top else t for t in texts)))
-    return _markdown(("degradation", "scale", "SNR", *methods), lines)
+    return markdown_table(("degradation", "scale", "SNR", *methods), lines)
 
 
 def _differences_table(summaries: Sequence[Summary], metric: str) -> str:
@@ -167,7 +167,7 @@ def _differences_table(summaries: Sequence[Summary], metric: str) -> str:
             count = f", {difference.wins}–{difference.losses}" if difference else ""
             texts.append(_gain(summary, metric) + count if summary else "")
         lines.append((*_words(setting), *texts))
-    return _markdown(("degradation", "scale", "SNR", *methods), lines)
+    return markdown_table(("degradation", "scale", "SNR", *methods), lines)
 
 
 def _volumes_table(rows: Sequence[Row]) -> str:
@@ -179,7 +179,7 @@ def _volumes_table(rows: Sequence[Row]) -> str:
             line = lines.setdefault((row.volume, *_words(row.setting)), {})
             line[row.method] = " / ".join(texts) or "failed"
     cells = [(*names, *(line.get(m, "") for m in methods)) for names, line in lines.items()]
-    return _markdown(("volume", "degradation", "scale", "SNR", *methods), cells)
+    return markdown_table(("volume", "degradation", "scale", "SNR", *methods), cells)
 
 
 def _lines(summaries: Sequence[Summary]) -> dict[tuple[str, str, float | None], dict[str, Summary]]:
@@ -209,7 +209,7 @@ def _number(value: float, metric: str) -> str:
     return f"{value:.{_DECIMALS.get(metric, 4)}f}" if math.isfinite(value) else str(value)
 
 
-def _markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table; a column of numbers is ruled off to the right."""
     cells = [[text.replace("|", "\\|") for text in line] for line in lines]
     numeric = [

@@ -1,6 +1,7 @@
 """The weights that ship with the package, and loading any weights by name or path."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,8 @@ from typing import Any
 from arssr.errors import ArSSRError
 from arssr.files import sha256
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.encoders import ENCODERS
 from arssr.weights.files import load_reference, load_weights
-
-_ENCODER_SPELLINGS = {"srresnet": "srresnet", "rescnn": "rescnn", "rdn": "rdn", "light": "light"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Weights:
     card: dict[str, Any]
     path: Path
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the file."""
         return sha256(self.path)
@@ -36,12 +36,9 @@ def shipped() -> dict[str, Path]:
 
 def encoder_name(spelling: str) -> str:
     """Our name of an encoder, whichever way the reference spells it (SRResNet, SRResnet)."""
-    try:
-        return _ENCODER_SPELLINGS[spelling.lower()]
-    except KeyError:
-        raise ArSSRError(
-            f"unknown encoder {spelling!r}; known are RDN, ResCNN, SRResNet and light"
-        ) from None
+    if spelling.lower() not in ENCODERS:
+        raise ArSSRError(f"unknown encoder {spelling!r}; known are RDN, ResCNN, SRResNet and light")
+    return spelling.lower()
 
 
 def load(name_or_path: str | Path, config: ModelConfig | None = None) -> Weights:
