@@ -1,8 +1,6 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
-import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +12,7 @@ from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
     from arssr.api import Model
-    from arssr.volume import Volume
+    from arssr.job import Job
 
 
 def upsample(
@@ -70,13 +68,15 @@ def upsample(
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     jobs = _jobs(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
     from arssr.api import load_model
+    from arssr.job import Job
 
     network = load_model(model, device, precision)
     options = {"acquisition": acquisition, "noise": level}
     results, failures = [], 0
     for source, destination in jobs:
         try:
-            results.append(_one(network, source, destination, target, options, overwrite, report))
+            job = Job(source, destination, target, options, overwrite, report)
+            results.append(_run(network, job))
         except (ArSSRError, OSError, MemoryError) as error:
             failures += 1
             sentence = str(error) or f"{source}: out of memory"
@@ -133,67 +133,22 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _one(
-    model: "Model",
-    source: Path,
-    destination: Path,
-    target: Mapping[str, Any],
-    options: Mapping[str, Any],
-    overwrite: bool,
-    report: bool,
-) -> dict[str, Any]:
-    """Super-resolve one scan and write everything that belongs to the result."""
-    from arssr.api import require_disk, require_memory, target_grid
-    from arssr.provenance import describe, write_sidecar
-    from arssr.volume import Volume, check_output
+def _run(model: "Model", job: "Job") -> dict[str, Any]:
+    """One job, with a progress bar and a line at its end."""
+    from arssr.job import run
 
-    check_output(destination, overwrite)
-    for companion in _companions(destination, report):
-        if companion.exists() and not overwrite:
-            raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
-    started = time.perf_counter()
     with progress_bar() as bar:
-        task = bar.add_task(f"{source.name}: reading", total=1.0)
+        task = bar.add_task(f"{job.source.name}: reading", total=1.0)
 
         def on_progress(what: str, share: float) -> None:
-            bar.update(task, description=f"{source.name}: {what}", completed=share)
+            bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
-        scan = Volume.read(source)
-        grid = target_grid(scan.grid, **target)
-        require_disk(destination, scan, grid)
-        require_memory(grid)
-        field = model.field(scan, towards=grid, **options, progress=on_progress)
-        result = field.on(grid, on_progress)
-        on_progress("writing", 0.0)
-        result.write(destination, overwrite)
-        on_progress("written", 1.0)
-    seconds = time.perf_counter() - started
-    chosen = {k: str(v) if isinstance(v, Path) else v for k, v in target.items()} | dict(options)
-    facts = describe(model, field, result, chosen, seconds)
-    write_sidecar(destination, facts)
-    if report:
-        _write_report(destination, scan, result, facts)
-    stderr.print(f"{destination}  {result.grid}  {seconds:.1f} s", markup=False, soft_wrap=True)
-    return {"scan": str(source), "result": str(destination), **facts}
-
-
-def _companions(destination: Path, report: bool) -> list[Path]:
-    """What is written beside a result: how it was made and, if asked for, a page that shows it."""
-    from arssr.files import sidecar
-
-    beside = sidecar(destination)
-    return [beside, beside.with_suffix(".html")] if report else [beside]
-
-
-def _write_report(
-    destination: Path, scan: "Volume", result: "Volume", facts: Mapping[str, Any]
-) -> None:
-    """The page beside a result that shows it with its input and plain interpolation."""
-    from arssr.evaluation.report import write_report
-    from arssr.interpolation import resample
-
-    *_, page = _companions(destination, report=True)
-    shown = [("input", scan), ("cubic", resample(scan, result.grid)), ("result", result)]
-    with stderr.status("report"):
-        write_report(page, shown, provenance={"result": facts}, overwrite=True)
-    stderr.print(f"report: {page}", markup=False, soft_wrap=True)
+        facts = run(model, job, on_progress)
+    grid, seconds = facts["output"], facts["seconds"]
+    size = "×".join(map(str, grid["shape"]))
+    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
+    line = f"{job.destination}  {size} voxels of {spacing} mm  {seconds:.1f} s"
+    stderr.print(line, markup=False, soft_wrap=True)
+    if job.report:
+        stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
+    return facts
