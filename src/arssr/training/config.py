@@ -72,7 +72,7 @@ class TrainConfig:
     model: ModelConfig
     sampling: SamplingConfig = SamplingConfig()
     loss: Literal["l1", "relative"] = "relative"
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Literal["adam", "adamw", "muon"] = "muon"
     lr: float = 7e-4
     beta2: float = 0.99
     weight_decay: float = 0.01

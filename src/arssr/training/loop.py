@@ -17,6 +17,7 @@ from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import save_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import Item
+from arssr.training.muon import Muon
 from arssr.training.sampler import Batch, batch
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class Trainer:
                 f"{config.sampling.batch} equally"
             )
         self.total = config.total_steps(len(self.items))
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[
+            config.optimiser
+        ]
         optimiser = kind(
             self.network.parameters(),
             lr=config.lr,
