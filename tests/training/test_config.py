@@ -77,7 +77,7 @@ def test_numbers_are_numbers_however_yaml_reads_them(tmp_path: Path) -> None:
         ({"steps": 2.5}, "steps cannot be 2.5"),
         ({"steps": None}, "either steps or epochs"),
         ({"steps": 1, "epochs": 1}, "either steps or epochs"),
-        ({"optimiser": "sgd"}, "optimiser cannot be 'sgd'; it is 'adam' or 'adamw'"),
+        ({"optimiser": "sgd"}, "optimiser cannot be 'sgd'; it is 'adam' or 'adamw' or 'muon'"),
         ({"loss": "l2"}, "loss cannot be 'l2'"),
         ({"schedule": "step"}, "schedule cannot be 'step'"),
         ({"precision": "fp16"}, "precision cannot be 'fp16'"),
