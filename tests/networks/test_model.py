@@ -261,3 +261,12 @@ def test_the_papers_decoder_has_two_stages_of_half_its_depth() -> None:
     expected = stage("stage_two", x + stage("stage_one", x))
     torch.testing.assert_close(network.decoder(x), expected)
     assert len(state) == 12
+
+
+@pytest.mark.parametrize("encoder", list(ENCODERS))
+def test_most_first_filters_start_blind_to_brightness(encoder: str) -> None:
+    network = ImplicitVoxelNetwork(ModelConfig(encoder=encoder, feature_dim=8, decoder_width=8))
+    first = next(m for m in network.encoder.modules() if isinstance(m, torch.nn.Conv3d))
+    brightness = first.weight[:, 0].sum(dim=(1, 2, 3)).abs()
+    blind = brightness < 1e-4
+    assert blind.sum() == len(blind) - len(blind) // 8
