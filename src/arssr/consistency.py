@@ -12,6 +12,7 @@ eigendecompositions solve the system at once, for every amount of regularisation
 than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slice) times at 2x.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,11 +72,9 @@ class Acquisition:
         sigma: standard deviation of the noise in r. λ is such that noise of this size is left
         unexplained (the discrepancy principle, Morozov 1966), and next to nothing without noise.
         """
-        values, vectors = zip(
-            *(torch.linalg.eigh(m.double() @ m.double().mT) for m in self._matrices), strict=True
-        )
-        vectors = [v.float() for v in vectors]
-        i, j, k = (v.clamp(min=0) for v in values)
+        solved = [torch.linalg.eigh(m.double() @ m.double().mT) for m in self._matrices]
+        i, j, k = (values.clamp(min=0) for values, _ in solved)
+        vectors = [v.float() for _, v in solved]
         power = (i[:, None, None] * j[:, None] * k).float()
         turned = apply_axis_matrices(residual, [v.mT.contiguous() for v in vectors])
         ridge = _ridge(power, turned, sigma)
@@ -107,7 +106,7 @@ def make_consistent(
         residual = measured - acquisition.measure(image)
         corrected = acquisition.spread(acquisition.solve(residual, sigma)).add_(image)
         left = measured - acquisition.measure(corrected)
-        size = max(float(measured.norm()), np.finfo(np.float32).tiny)
+        size = max(float(measured.norm()), float(np.finfo(np.float32).tiny))
         return Consistent(
             result.with_data(corrected.numpy(), result.grid),
             float(residual.norm()) / size,
@@ -119,8 +118,8 @@ def _axis_matrix(
     name: str, n_in: int, positions: np.ndarray, step: float, target_mm: float
 ) -> Tensor:
     """(n_out, n_in) float32: scan voxels `step` target voxels long from the target's voxels."""
-    edges = np.sort(positions[[0, -1]]) + [-step / 2, step / 2]
-    if np.abs(edges - [-0.5, n_in - 0.5]).max() > 1:
+    start, end = positions.min() - step / 2, positions.max() + step / 2
+    if max(abs(start + 0.5), abs(end - (n_in - 0.5))) > 1:
         raise ArSSRError(
             "a result can only be made consistent with a scan of the same field of view; ask for "
             "a scale, a spacing or a shape"
@@ -143,15 +142,13 @@ def _ridge(power: Tensor, turned: Tensor, sigma: float) -> float | None:
     """λ for which noise of `sigma` is left of the residual; None where no more than it is there."""
     least = _RIDGE * float(power.max())
     noise = sigma**2 * turned.numel()
-    if float(turned.double().square().sum()) <= noise:
-        return None
 
     def excess(log_ridge: float) -> float:
-        ridge = float(np.exp(log_ridge))
+        ridge = math.exp(log_ridge)
         left = turned * (ridge / (power + ridge))
         return float(left.double().square().sum()) - noise
 
-    low, high = np.log(least), np.log(least * 1e18)
+    low, high = math.log(least), math.log(least) + 40  # from nothing left to nothing explained
     if excess(low) >= 0:
         return least
-    return float(np.exp(brentq(excess, low, high, rtol=1e-4)))
+    return None if excess(high) <= 0 else math.exp(brentq(excess, low, high, rtol=1e-4))
