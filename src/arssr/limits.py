@@ -16,9 +16,9 @@ def outside_valid_range(card: Mapping[str, Any], source: Grid, target: Grid) -> 
     """One sentence for each way in which reading `source` on `target` leaves the card's range.
 
     Of `valid` in the card are checked, where it has them: `scale`, per axis that the target
-    refines; `scale_of_one_thick_axis`, where it refines no other; `spacing_mm`, the target's
-    voxel size (the range of voxel sizes that were shown as the truth). A card without `valid`, as
-    of reference checkpoints, promises nothing and is never left.
+    refines; `scale_of_one_thick_axis`, where it refines no other; `spacing_mm`, the voxel size
+    along an axis that it refines (the range of voxel sizes that were shown as the truth). A card
+    without `valid`, as of reference checkpoints, promises nothing and is never left.
 
     >>> scan = Grid((9, 9, 9), np.diag([1, 1, 5, 1]))
     >>> card = {"name": "light", "valid": {"scale": [1, 4], "scale_of_one_thick_axis": [1, 6]}}
@@ -28,7 +28,8 @@ def outside_valid_range(card: Mapping[str, Any], source: Grid, target: Grid) -> 
     ['a scale of 8 along k is outside what light was trained for, 1 to 6']
     """
     valid, name = card.get("valid", {}), card.get("name", "the model")
-    scale = 1 / np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
+    steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
+    scale = 1 / np.linalg.norm(steps, axis=1)
     refined = np.flatnonzero(scale > 1 + _TOLERANCE)
     limits = valid.get("scale_of_one_thick_axis" if len(refined) == 1 else "scale")
     sentences = [
@@ -38,9 +39,10 @@ def outside_valid_range(card: Mapping[str, Any], source: Grid, target: Grid) -> 
         if _outside(scale[axis], limits)
     ]
     limits = valid.get("spacing_mm")
+    spacing_mm = target.spacing_mm[np.linalg.norm(steps, axis=0) < 1 - _TOLERANCE]
     sentences += [
         f"voxels of {mm:.3g} mm are outside what {name} was trained for, {_range(limits)} mm"
-        for mm in np.unique(np.round(target.spacing_mm, 3))
+        for mm in np.unique(np.round(spacing_mm, 3))
         if _outside(mm, limits)
     ]
     return sentences
