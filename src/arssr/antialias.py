@@ -30,8 +30,12 @@ def parts_ijk(grid: Grid, source: Grid) -> tuple[int, int, int]:
     >>> parts_ijk(scan.with_spacing((0.5, 1, 2.5)), scan)
     (1, 1, 3)
     """
-    step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
-    i, j, k = np.maximum(np.ceil(step - _TOLERANCE), 1).astype(int).tolist()
+    return parts_of(np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0))
+
+
+def parts_of(step_ijk: np.ndarray) -> tuple[int, int, int]:
+    """The same from the lengths (3,) of a grid's steps in source voxels."""
+    i, j, k = np.maximum(np.ceil(step_ijk - _TOLERANCE), 1).astype(int).tolist()
     return i, j, k
 
 
