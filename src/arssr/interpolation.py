@@ -100,15 +100,17 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
 class SplineCoefficients:
     """Cubic-spline coefficients of an image (I, J, K), for interpolation at single points."""
 
+    padding = _EDGE_PADDING  # voxels of border that `padded` has on each side
+
     def __init__(self, image: np.ndarray) -> None:
-        padded = np.pad(image, _EDGE_PADDING, mode="edge")
-        self._coefficients = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
+        padded = np.pad(image, self.padding, mode="edge")
+        self.padded = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """The image at voxel coordinates (…, 3), float32; the same as `axis_matrix("cubic", …)`."""
         return ndimage.map_coordinates(
-            self._coefficients,
-            np.moveaxis(positions, -1, 0) + _EDGE_PADDING,
+            self.padded,
+            np.moveaxis(positions, -1, 0) + self.padding,
             output=np.float32,
             order=3,
             mode="nearest",
