@@ -31,6 +31,9 @@ from arssr.volume import Volume
 # Regularisation where there is no noise, as a share of the largest eigenvalue: above rounding.
 _RIDGE = 1e-6
 _SAME = 1e-3  # voxels that a grid may stray and still count as in place
+# The lines of k-space are periods of the field of view. With a period 0.2 % off (95 voxels where
+# 95.2 were measured) the correction cost 2.4 dB; with the right one it gains 0.3 to 1.4.
+_SAME_PERIOD = 0.02  # target voxels
 
 
 class Acquisition:
@@ -38,8 +41,8 @@ class Acquisition:
 
     names_ijk: kspace, slice or spline for each axis of `scan`; an axis on which `target` is no
     finer keeps its samples, whatever its name. Raises ArSSRError where the axes of the two grids
-    are oblique to each other, where `target` is coarser or has another field of view, and where
-    the acquisition along a finer axis is unknown.
+    are oblique to each other, where `target` is coarser or has another field of view (by more than
+    a voxel; for kspace, at all), and where the acquisition along a finer axis is unknown.
     """
 
     def __init__(self, scan: Grid, target: Grid, names_ijk: Sequence[str]) -> None:
@@ -134,6 +137,12 @@ def _axis_matrix(
         return torch.eye(n_in)[order]
     if name == UNKNOWN:
         raise ArSSRError("consistency needs to know how the scan was made; name its acquisition")
+    if name == "kspace" and abs(n_in - len(positions) * step) > _SAME_PERIOD:
+        raise ArSSRError(
+            "a result can only be made consistent with k-space on exactly its field of view: "
+            f"{len(positions)} voxels of the scan are {len(positions) * step:.5g} of the result's, "
+            f"which has {n_in}; ask for a shape"
+        )
     matrix = named_degradation(name).axis_matrix(n_in, positions, step)
     return torch.from_numpy(matrix.astype(np.float32))
 
