@@ -324,3 +324,20 @@ def test_scales_beyond_floating_point_are_refused(extreme: float) -> None:
 def test_points_need_three_coordinates() -> None:
     with pytest.raises(ArSSRError, match="three coordinates"):
         Grid((2, 2, 2), np.eye(4)).to_world([1, 2])
+
+
+@given(grids())
+def test_isotropic_voxels_are_as_fine_as_the_finest_axis(grid: Grid) -> None:
+    fine = grid.isotropic()
+    np.testing.assert_allclose(fine.spacing_mm, grid.spacing_mm.min(), rtol=1e-9)
+    np.testing.assert_allclose(fine.to_world((-0.5,) * 3), grid.to_world((-0.5,) * 3), atol=1e-6)
+    assert all(fine_n >= n for fine_n, n in zip(fine.shape, grid.shape, strict=True))
+
+
+def test_a_part_of_a_grid_stays_in_place() -> None:
+    grid = Grid((6, 5, 4), np.diag([1, 2, 3, 1.0]))
+    part = grid.part((slice(2, None), slice(None), slice(1, 3)))
+    assert part.shape == (4, 5, 2)
+    np.testing.assert_allclose(part.to_world((0, 0, 0)), grid.to_world((2, 0, 1)))
+    with pytest.raises(ArSSRError):
+        grid.part((slice(3, 3), slice(None), slice(None)))

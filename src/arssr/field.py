@@ -96,20 +96,20 @@ class VoxelField:
         data = self._on_lattice((positions[0], positions[1], positions[2]), cell, progress)
         return self.volume.with_data(data.transpose(lattice.axes), grid)
 
-    def at(self, points_ras_mm: ArrayLike, spacing_mm: float | None = None) -> np.ndarray:
+    def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
         """Values (…,) float32 at points (…, 3) in RAS+ mm.
 
-        spacing_mm: the size of the voxel that a value should stand for; by default half the
-        input's along each axis.
+        spacing_mm: the size of the voxel that a value should stand for, one or one along each of
+        the input's axes; by default half the input's.
         """
         points = np.asarray(points_ras_mm, np.float64)
         if points.shape[-1:] != (3,):
             raise ArSSRError(f"points need three coordinates each; these have shape {points.shape}")
         if not np.isfinite(points).all():
             raise ArSSRError("points must be finite; these have NaN or infinite coordinates")
-        size = self.grid.spacing_mm / 2 if spacing_mm is None else np.full(3, float(spacing_mm))
+        size = np.full(3, self.grid.spacing_mm / 2 if spacing_mm is None else spacing_mm, float)
         if not (np.isfinite(size) & (size > 0)).all():
-            raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm}")
+            raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm!r}")
         index = self.grid.to_index(points).reshape(-1, 3)
         return self._at_index(index, size / self.grid.spacing_mm).reshape(points.shape[:-1])
 

@@ -128,6 +128,24 @@ class Grid:
             factors = self.spacing_mm / _three_positive(spacing_mm, "spacing")
         return self.scaled(factors.tolist())
 
+    def isotropic(self) -> Grid:
+        """Voxels as long along every axis as they are along the finest.
+
+        >>> Grid((4, 4, 3), np.diag([1, 1, 5, 1])).isotropic()
+        Grid(4×4×15 voxels of 1×1×1 mm, RAS)
+        """
+        return self.with_spacing(float(self.spacing_mm.min()))
+
+    def part(self, box: Sequence[slice]) -> Grid:
+        """The voxels that three slices (without steps) choose, where they were.
+
+        Raises ArSSRError where a slice chooses none.
+        """
+        ranges = [range(n)[chosen] for n, chosen in zip(self.shape, box, strict=True)]
+        index_map = np.eye(4)
+        index_map[:3, 3] = [r.start for r in ranges]
+        return Grid(_three_ints([len(r) for r in ranges]), self.affine @ index_map)
+
     def with_shape(self, shape: Sequence[int]) -> Grid:
         """The same field of view, exactly, cut into this many voxels per axis."""
         counts = _checked_shape(shape)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import ndimage
 
+from arssr.antialias import averaged, averaging_matrix, parts_ijk
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -99,15 +100,17 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
 class SplineCoefficients:
     """Cubic-spline coefficients of an image (I, J, K), for interpolation at single points."""
 
+    padding = _EDGE_PADDING  # voxels of border that `padded` has on each side
+
     def __init__(self, image: np.ndarray) -> None:
-        padded = np.pad(image, _EDGE_PADDING, mode="edge")
-        self._coefficients = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
+        padded = np.pad(image, self.padding, mode="edge")
+        self.padded = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """The image at voxel coordinates (…, 3), float32; the same as `axis_matrix("cubic", …)`."""
         return ndimage.map_coordinates(
-            self._coefficients,
-            np.moveaxis(positions, -1, 0) + _EDGE_PADDING,
+            self.padded,
+            np.moveaxis(positions, -1, 0) + self.padding,
             output=np.float32,
             order=3,
             mode="nearest",
@@ -118,16 +121,23 @@ class SplineCoefficients:
 def resample(volume: Volume, grid: Grid, kind: Kind = "cubic") -> Volume:
     """The volume interpolated on another grid, in the same units; oblique grids included.
 
-    No anti-aliasing: made for grids at least as fine as the input's.
+    Along axes that are coarser than the input's, what the grid cannot show is filtered out (see
+    `arssr.antialias`), except for `nearest`, which only ever picks samples.
     """
-    lattice = grid.axis_positions_in(volume.grid)
+    parts = (1, 1, 1) if kind == "nearest" else parts_ijk(grid, volume.grid)
+    fine = grid.scaled(parts)
+    lattice = fine.axis_positions_in(volume.grid)
     if lattice is None:
-        return volume.with_data(_resample_points(volume, grid, kind), grid)
+        slabs = averaged([_resample_points(volume, fine, kind)], parts, grid.shape[2])
+        return volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
     import torch
 
     matrices = [np.empty(0)] * 3
-    for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
-        matrices[source_axis] = axis_matrix(kind, volume.grid.shape[source_axis], positions)
+    for axis, (source_axis, positions) in enumerate(zip(*lattice, strict=True)):
+        matrix = axis_matrix(kind, volume.grid.shape[source_axis], positions)
+        if parts[axis] > 1:
+            matrix = averaging_matrix(grid.shape[axis], parts[axis]) @ matrix
+        matrices[source_axis] = matrix
     result = apply_axis_matrices(
         torch.from_numpy(np.ascontiguousarray(volume.data)),
         [torch.from_numpy(m.astype(np.float32)) for m in matrices],

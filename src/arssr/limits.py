@@ -1,0 +1,59 @@
+"""What weights were trained for, and what is asked of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from arssr.grid import Grid
+
+_AXES = "ijk"
+# Spacings in headers are rounded, and a limit is no cliff.
+_TOLERANCE = 0.01
+
+
+def outside_valid_range(card: Mapping[str, Any], source: Grid, target: Grid) -> list[str]:
+    """One sentence for each way in which reading `source` on `target` leaves the card's range.
+
+    Of `valid` in the card are checked, where it has them: `scale`, per axis that the target
+    refines; `scale_of_one_thick_axis`, where it refines no other; `spacing_mm`, the voxel size
+    along an axis that it refines (the range of voxel sizes that were shown as the truth). A card
+    without `valid`, as of reference checkpoints, promises nothing and is never left.
+
+    >>> scan = Grid((9, 9, 9), np.diag([1, 1, 5, 1]))
+    >>> card = {"name": "light", "valid": {"scale": [1, 4], "scale_of_one_thick_axis": [1, 6]}}
+    >>> outside_valid_range(card, scan, scan.isotropic())
+    []
+    >>> outside_valid_range(card, scan, scan.scaled((1, 1, 8)))
+    ['a scale of 8 along k is outside what light was trained for, 1 to 6']
+    """
+    valid, name = card.get("valid", {}), card.get("name", "the model")
+    steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
+    scale = 1 / np.linalg.norm(steps, axis=1)
+    refined = np.flatnonzero(scale > 1 + _TOLERANCE)
+    limits = valid.get("scale_of_one_thick_axis" if len(refined) == 1 else "scale")
+    sentences = [
+        f"a scale of {scale[axis]:.3g} along {_AXES[axis]} is outside what {name} was trained "
+        f"for, {_range(limits)}"
+        for axis in refined
+        if _outside(scale[axis], limits)
+    ]
+    limits = valid.get("spacing_mm")
+    spacing_mm = target.spacing_mm[np.linalg.norm(steps, axis=0) < 1 - _TOLERANCE]
+    sentences += [
+        f"voxels of {mm:.3g} mm are outside what {name} was trained for, {_range(limits)} mm"
+        for mm in np.unique(np.round(spacing_mm, 3))
+        if _outside(mm, limits)
+    ]
+    return sentences
+
+
+def _outside(value: float, limits: Sequence[float] | None) -> bool:
+    if limits is None:
+        return False
+    low, high = limits
+    return not low * (1 - _TOLERANCE) <= value <= high * (1 + _TOLERANCE)
+
+
+def _range(limits: Sequence[float] | None) -> str:
+    return " to ".join(f"{limit:g}" for limit in limits or ())

@@ -1,0 +1,59 @@
+"""Sentences where the card's range is left, and none within it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.phantoms import rotated
+
+from arssr.grid import Grid
+from arssr.limits import outside_valid_range
+
+CARD = {"name": "light", "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]}}
+SCAN = Grid((20, 20, 10), np.diag([1, 1, 3, 1.0]))
+
+
+@given(
+    scale=st.tuples(*[st.floats(0.2, 4)] * 3),
+    turn=st.sampled_from([(0, 0, 0), (0, 180, 0), (0, 0, 90)]),
+)
+def test_within_the_range_nothing_is_said(scale: tuple, turn: tuple) -> None:
+    assert outside_valid_range(CARD, SCAN, rotated(SCAN.scaled(scale), turn)) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "named"),
+    [
+        (4.5, ["4.5 along i", "4.5 along j", "4.5 along k"]),
+        ((1, 1, 5.9), []),
+        ((0.5, 1, 5.9), []),
+        ((1, 1, 6.5), ["6.5 along k"]),
+        ((1.5, 1, 5.9), ["5.9 along k"]),
+        (1, []),
+        (0.3, []),
+    ],
+)
+def test_scales_beyond_the_range_are_named(scale: float, named: list[str]) -> None:
+    said = outside_valid_range(CARD, SCAN, SCAN.scaled(scale))
+    assert len(said) == len(named)
+    for sentence, part in zip(said, named, strict=True):
+        assert part in sentence and "light" in sentence and "1 to " in sentence
+
+
+def test_scales_below_what_was_drawn_are_named() -> None:
+    card = {"name": "paper", "valid": {"scale": [2, 4], "scale_of_one_thick_axis": [2, 4]}}
+    assert len(outside_valid_range(card, SCAN, SCAN.scaled(1.5))) == 3
+    assert outside_valid_range(card, SCAN, SCAN.scaled((1, 1, 2))) == []
+
+
+def test_voxel_sizes_that_were_never_the_truth_are_named() -> None:
+    card = {"name": "light", "valid": {"spacing_mm": [0.8, 1.25]}}
+    assert outside_valid_range(card, SCAN, SCAN.isotropic()) == []
+    [said] = outside_valid_range(card, SCAN, SCAN.with_spacing(0.5))
+    assert "voxels of 0.5 mm" in said and "0.8 to 1.25 mm" in said
+    assert outside_valid_range(card, SCAN, SCAN) == []  # the thick axis keeps its 3 mm …
+    assert len(outside_valid_range(card, SCAN, SCAN.scaled((1, 1, 2)))) == 1  # … or gets 1.5
+
+
+def test_without_a_card_nothing_is_promised() -> None:
+    assert outside_valid_range({}, SCAN, SCAN.scaled(9)) == []
