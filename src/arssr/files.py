@@ -9,7 +9,7 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii")
+IMAGE_SUFFIXES = (".nii.gz", ".nii.zst", ".nii")
 
 
 @contextmanager
@@ -74,16 +74,32 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
 
 
+def image_suffix(path: Path) -> str:
+    """Which of the suffixes of images the name has. Raises ArSSRError if none.
+
+    >>> image_suffix(Path("scans/T1.NII.GZ"))
+    '.nii.gz'
+    """
+    suffix = _known_suffix(path)
+    if not suffix:
+        *others, last = IMAGE_SUFFIXES
+        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}.")
+    return suffix
+
+
 def stem(path: Path) -> str:
     """The name without its image suffix.
 
     >>> stem(Path("scans/T1.nii.gz"))
     'T1'
     """
-    for suffix in IMAGE_SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
+    suffix = _known_suffix(path)
+    return path.name[: -len(suffix)] if suffix else path.stem
+
+
+def _known_suffix(path: Path) -> str:
+    name = path.name.lower()
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")
 
 
 def sidecar(path: Path) -> Path:

@@ -1,0 +1,90 @@
+"""Any image file in, any image file out: the suffix says which format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from arssr.errors import ArSSRError
+from arssr.files import image_suffix
+from arssr.formats import nifti
+from arssr.formats.opened import Opened, Stored, damage_in_words, reason
+from arssr.formats.writing import OpenSink, Writer, streamed
+from arssr.grid import Grid
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what it is called in a sentence, how it is read, how it is written."""
+
+    name: str
+    open: Callable[[Path], Opened]
+    sink: OpenSink
+
+
+_NIFTI = Format("a NIfTI image", nifti.open_image, streamed(nifti.layout))
+_FORMATS = dict.fromkeys((".nii", ".nii.gz", ".nii.zst"), _NIFTI)
+
+
+def open_image(path: Path) -> Opened:
+    """The image in a file, of which only the header was read.
+
+    Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
+    it does not hold real 3D images with a place in space.
+    """
+    with damage_in_words(f"{path}: cannot be read"):
+        if not path.exists():
+            raise ArSSRError(f"{path}: there is no such file.")
+        if path.is_dir():
+            raise ArSSRError(f"{path}: this is a folder, not an image.")
+    kind = _FORMATS[image_suffix(path)]
+    with damage_in_words(f"{path}: cannot be read as {kind.name}"):
+        return kind.open(path)
+
+
+@contextmanager
+def open_writer(
+    path: str | os.PathLike[str],
+    like: Stored,
+    grid: Grid,
+    overwrite: bool = False,
+    frames: int = 1,
+) -> Iterator[Writer]:
+    """Write an image on `grid` plane by plane to exactly this file, whole or not at all.
+
+    `like`, a Volume, lends type, slope and intercept, and header fields. The suffix is the format;
+    NIfTI and MGH are written as the planes come, compressed in a thread of their own, in
+    the memory of a few slabs; the others when all planes are there. Missing folders are made.
+
+    Raises ArSSRError as `check_output` and `Writer.put` do, and where planes are missing at the
+    end.
+    """
+    target = check_output(path, overwrite)
+    with _FORMATS[image_suffix(target)].sink(target, like, grid, frames) as sink:
+        writer = Writer(target, grid, frames, sink)
+        yield writer
+        writer.finish()
+
+
+def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """The path, if an image can be written there: ask before the work, not after.
+
+    Raises ArSSRError for an unknown suffix, a folder, an existing file unless `overwrite`, and a
+    place where no file can be made.
+    """
+    path = Path(path)
+    image_suffix(path)
+    try:
+        if path.is_dir():
+            raise ArSSRError(f"{path}: this is a folder; name the file to write.")
+        if not overwrite and (path.exists() or path.is_symlink()):
+            raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder.")
+    except OSError as error:
+        raise ArSSRError(f"{path}: cannot be written ({reason(error)}).") from error
+    return path
