@@ -9,7 +9,10 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii.zst", ".nii")
+IMAGE_SUFFIXES = (
+    *(".nii.gz", ".nii.zst", ".nii", ".mgz", ".mgh"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd"),
+)
 
 
 @contextmanager
@@ -28,14 +31,44 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        _seal(temporary)
         temporary.replace(path)
     except OSError as error:
         raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_all(path: Path) -> Iterator[Path]:
+    """Like `replacing`, for a file that brings others with it, as .mhd brings .zraw.
+
+    The temporary path has the name of `path` in a folder of its own. All that is written there
+    goes beside `path`, which comes last: where it is, the others are.
+    """
+    with _temporary_folder(path) as folder:
+        yield folder / path.name
+        for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
+            _seal(written)
+            written.replace(path.parent / written.name)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that is gone afterwards; OSErrors name `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", suffix=f".{path.name}", dir=path.parent) as f:
+            yield Path(f)
+    except OSError as error:
+        raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _seal(path: Path) -> None:
+    """On the disk, not only in its cache; with the permissions of any new file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.chmod(0o666 & ~_umask())
 
 
 def sha256(path: Path) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arssr.errors import ArSSRError
 from arssr.files import image_suffix
-from arssr.formats import nifti
+from arssr.formats import itk, mgh, nifti
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
 from arssr.formats.writing import OpenSink, Writer, streamed
 from arssr.grid import Grid
@@ -22,11 +22,19 @@ class Format:
 
     name: str
     open: Callable[[Path], Opened]
-    sink: OpenSink
+    sink: OpenSink | None = None  # none where it is only read
 
 
 _NIFTI = Format("a NIfTI image", nifti.open_image, streamed(nifti.layout))
-_FORMATS = dict.fromkeys((".nii", ".nii.gz", ".nii.zst"), _NIFTI)
+_MGH = Format("an MGH image", mgh.open_image, streamed(mgh.layout))
+_NRRD = Format("a NRRD image", itk.open_nrrd, itk.collected(itk.NRRD))
+_META = Format("a MetaImage", itk.open_meta, itk.collected(itk.META))
+_FORMATS = (
+    dict.fromkeys((".nii", ".nii.gz", ".nii.zst"), _NIFTI)
+    | dict.fromkeys((".mgh", ".mgz"), _MGH)
+    | {".nrrd": _NRRD, ".nhdr": replace(_NRRD, sink=None)}
+    | dict.fromkeys((".mha", ".mhd"), _META)
+)
 
 
 def open_image(path: Path) -> Opened:
@@ -63,7 +71,9 @@ def open_writer(
     end.
     """
     target = check_output(path, overwrite)
-    with _FORMATS[image_suffix(target)].sink(target, like, grid, frames) as sink:
+    open_sink = _FORMATS[image_suffix(target)].sink
+    assert open_sink is not None, "check_output has refused"
+    with open_sink(target, like, grid, frames) as sink:
         writer = Writer(target, grid, frames, sink)
         yield writer
         writer.finish()
@@ -76,12 +86,18 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     place where no file can be made.
     """
     path = Path(path)
-    image_suffix(path)
+    suffix = image_suffix(path)
+    if _FORMATS[suffix].sink is None:
+        raise ArSSRError(f"{path}: {suffix} can only be read; name a file that ends in .nrrd.")
+    written = (path, path.with_suffix(".zraw")) if suffix == ".mhd" else (path,)
     try:
         if path.is_dir():
             raise ArSSRError(f"{path}: this is a folder; name the file to write.")
-        if not overwrite and (path.exists() or path.is_symlink()):
-            raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
+        for file in written:
+            if not overwrite and (file.exists() or file.is_symlink()):
+                raise ArSSRError(
+                    f"{file}: exists already; --overwrite (overwrite=True) replaces it."
+                )
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder.")
