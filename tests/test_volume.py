@@ -525,7 +525,7 @@ def test_links_are_existing_output_too(tmp_path: Path) -> None:
 
 
 def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.mgz", "a", "a.nii.bz2"):
+    for name in ("a.img", "a", "a.nii.bz2"):
         with refusal(tmp_path / name, "must end in .nii"):
             volume().write(tmp_path / name)
     (tmp_path / "folder.nii").mkdir()
