@@ -71,10 +71,35 @@ def _seal(path: Path) -> None:
     path.chmod(0o666 & ~_umask())
 
 
+@contextmanager
+def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its name on success, with all that is in it.
+
+    Raises ArSSRError for OSErrors, and where `path` is there already, unless `overwrite`: a folder
+    is then replaced as a whole.
+    """
+    with _temporary_folder(path) as folder:
+        (folder / "new").mkdir()
+        yield folder / "new"
+        for written in (folder / "new").iterdir():
+            _seal(written)
+        (folder / "new").chmod(0o777 & ~_umask())
+        if overwrite and path.is_dir() and not path.is_symlink():
+            path.rename(folder / "old")
+        (folder / "new").rename(path)  # fails where something is
+
+
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file; of a folder, that of the sums of all files in it, by name."""
+    if path.is_dir():
+        sums = (f"{sha256(p)} {p.relative_to(path)}\n" for p in _files_below(path))
+        return hashlib.sha256("".join(sums).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 def _umask() -> int:
@@ -86,12 +111,15 @@ def _umask() -> int:
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Image files: those named, and those directly inside folders named; sorted, each once.
 
-    Raises ArSSRError for a path that does not exist or a folder without images.
+    A folder of DICOM files, without image files of another kind, is one scan and stands for
+    itself. Raises ArSSRError for a path that does not exist or a folder without images.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if is_image(p))
+            if not inside and holds_dicom(path):
+                inside = [path]
             if not inside:
                 raise ArSSRError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in the folder {path}")
             found.update(dict.fromkeys(inside))
@@ -105,6 +133,20 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 def is_image(path: Path) -> bool:
     """Whether the name is that of an image file, and not of a hidden or temporary one."""
     return path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10, 7.1), whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether there is a DICOM file in a folder or its subfolders."""
+    return any(path.is_file() and is_dicom(path) for path in folder.rglob("*"))
 
 
 def image_suffix(path: Path) -> str:
@@ -127,7 +169,19 @@ def stem(path: Path) -> str:
     'T1'
     """
     suffix = _known_suffix(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+    if suffix:
+        return path.name[: -len(suffix)]
+    return path.name if path.is_dir() else path.stem
+
+
+def output_suffix(source: Path) -> str:
+    """The suffix for a result of this scan: its own, or .nii.gz for DICOM.
+
+    >>> output_suffix(Path("T1.mgz")), output_suffix(Path("dicom/t1"))
+    ('.mgz', '.nii.gz')
+    """
+    suffix = _known_suffix(source)
+    return {"": ".nii.gz", ".nhdr": ".nrrd"}.get(suffix, suffix)
 
 
 def _known_suffix(path: Path) -> str:

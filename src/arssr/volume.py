@@ -79,14 +79,16 @@ class Volume:
         return stem(self.path) if self.path else "volume"
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Volume:
-        """The 3D image in a file.
+    def read(cls, path: str | os.PathLike[str], series: str | None = None) -> Volume:
+        """The 3D image in a file, or in a folder or .zip of DICOM files.
+
+        series: which one where there are several: its UID, number, or a part of its description.
 
         Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
         it does not hold one finite real 3D image with a place in space (see `from_nibabel`).
         """
         path = Path(path)
-        with open_image(path) as opened:
+        with open_image(path, series) as opened:
             _require_one_frame(opened, str(path))
             return _from_opened(opened, 0, path)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arssr.errors import ArSSRError
-from arssr.files import image_suffix
-from arssr.formats import itk, mgh, nifti
+from arssr.files import image_suffix, is_dicom
+from arssr.formats import dicom, itk, mgh, nifti
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
 from arssr.formats.writing import OpenSink, Writer, streamed
 from arssr.grid import Grid
@@ -37,8 +37,10 @@ _FORMATS = (
 )
 
 
-def open_image(path: Path) -> Opened:
-    """The image in a file, of which only the header was read.
+def open_image(path: Path, series: str | None = None) -> Opened:
+    """The image in a file, or in a folder or .zip of DICOM files; only its header was read.
+
+    series: which DICOM series, see `dicom.open_series`.
 
     Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
     it does not hold real 3D images with a place in space.
@@ -46,8 +48,12 @@ def open_image(path: Path) -> Opened:
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
             raise ArSSRError(f"{path}: there is no such file.")
-        if path.is_dir():
-            raise ArSSRError(f"{path}: this is a folder, not an image.")
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            return dicom.open_series(path, series)
+        if is_dicom(path):
+            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series.")
+    if series is not None:
+        raise ArSSRError(f"{path}: only DICOM has series to choose from.")
     kind = _FORMATS[image_suffix(path)]
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
         return kind.open(path)
