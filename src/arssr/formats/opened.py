@@ -4,10 +4,12 @@ and the formats.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Protocol, Self
 
 import nibabel as nib
@@ -27,6 +29,8 @@ _DAMAGE = (
     *(ValueError, KeyError, OverflowError, MemoryError),
     RuntimeError,  # SimpleITK's
 )
+# What SimpleITK's errors begin with: where in its sources, an address, the layers passed.
+_WHERE_IN_ITK = re.compile(r"Exception thrown in SimpleITK.*?ERROR: [^:]*: |.*\[nrrd\] [^:]*: ")
 
 
 class Stored(Protocol):
@@ -84,4 +88,5 @@ def damage_in_words(message: str) -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """What went wrong, on one line."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(text.split()).rstrip(".") or type(error).__name__
+    text = _WHERE_IN_ITK.sub("", " ".join(text.split()))
+    return shorten(text, 200, placeholder=" …").rstrip(".") or type(error).__name__
