@@ -254,3 +254,14 @@ def test_an_image_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path
     (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(1000))
     with pytest.raises(ArSSRError, match="4000 TB and do not fit in memory"):
         Volume.read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii.zst", ".mgz", ".mha", ".mhd"])
+def test_one_changed_bit_of_compressed_samples_is_noticed(tmp_path: Path, suffix: str) -> None:
+    path = Volume(np.random.default_rng(0).random(SHAPE), GRID).write(tmp_path / f"a{suffix}")
+    damaged = path.with_suffix(".zraw") if suffix == ".mhd" else path
+    content = bytearray(damaged.read_bytes())
+    content[-40] ^= 4
+    damaged.write_bytes(content)
+    with pytest.raises(ArSSRError, match=r"damaged|cannot be read"):
+        Volume.read(path)

@@ -1,8 +1,6 @@
-"""NRRD and MetaImage files, through SimpleITK.
+"""SimpleITK reads NRRD (https://teem.sourceforge.net/nrrd/format.html) and writes it and MetaImage.
 
-In these files i runs fastest, as in ours; SimpleITK's arrays are (k, j, i), so the transpose is
-(i, j, k). NRRD: https://teem.sourceforge.net/nrrd/format.html, MetaImage:
-https://docs.itk.org/en/latest/learn/metaio.html
+Its arrays are (k, j, i), so that the transpose is (i, j, k).
 """
 
 from __future__ import annotations
@@ -20,7 +18,14 @@ from arssr.files import replacing_all
 from arssr.formats import units
 from arssr.formats.lps import lps_to_ras, ras_to_lps
 from arssr.formats.opened import Opened, Stored
-from arssr.formats.samples import encode, gather, slabs, unscaled_type
+from arssr.formats.samples import (
+    encode,
+    gather,
+    require_3d,
+    require_one_channel,
+    slabs,
+    unscaled_type,
+)
 from arssr.formats.writing import OpenSink, Sink
 from arssr.grid import Grid
 
@@ -32,28 +37,22 @@ _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 _COMPRESSION_LEVEL = 1
 
 
-def open_nrrd(path: Path) -> Opened:
+def open_image(path: Path) -> Opened:
     """A .nrrd or .nhdr file; raises what SimpleITK does and ArSSRError."""
-    return _open_image(path, NRRD)
-
-
-def open_meta(path: Path) -> Opened:
-    """A .mha or .mhd file; raises what SimpleITK does and ArSSRError."""
-    return _open_image(path, META)
-
-
-def _open_image(path: Path, image_io: str) -> Opened:
     import SimpleITK as sitk  # noqa: N813
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
     reader = sitk.ImageFileReader()
-    reader.SetImageIO(image_io)
+    reader.SetImageIO(NRRD)
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     size = reader.GetSize()
-    _check(size, reader.GetNumberOfComponents(), reader.GetPixelID(), path)
+    require_one_channel(reader.GetNumberOfComponents(), str(path))
+    if reader.GetPixelID() not in _numpy_types():
+        raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
+    require_3d(size, str(path))
     shape = (size[0], size[1], size[2])
-    frames = size[3] if len(size) == 4 else 1
+    frames = size[3] if len(size) > 3 else 1
     try:
         grid = Grid(shape, lps_to_ras(_affine_lps(reader)))
     except ArSSRError as error:
@@ -79,22 +78,6 @@ def _open_image(path: Path, image_io: str) -> Opened:
         storage=_numpy_types()[reader.GetPixelID()],
         header=timed,
     )
-
-
-def _check(size: tuple[int, ...], components: int, pixel_id: int, path: Path) -> None:
-    """Refuse, in words, what is not real 3D images."""
-    words = "×".join(map(str, size))
-    if components > 1:
-        raise ArSSRError(
-            f"{path}: each voxel holds {components} values (colours or a vector), not one "
-            "intensity; give one channel."
-        )
-    if pixel_id not in _numpy_types():
-        raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
-    if len(size) not in (3, 4):
-        raise ArSSRError(f"{path}: this is a {len(size)}D image ({words}); 3D is needed.")
-    if 0 in size:
-        raise ArSSRError(f"{path}: the image has no voxels ({words}).")
 
 
 def _affine_lps(reader: sitk.ImageFileReader) -> NDArray[np.float64]:

@@ -31,9 +31,7 @@ def open_image(path: Path) -> Opened:
     try:
         header = MGHHeader(stream.read(_SAMPLES_START)[:_HEAD])
         samples = ArrayProxy(stream, header, mmap=False)
-        opened = replace(
-            open_spatial(samples, header.get_affine(), None, str(path)), close=stream.close
-        )
+        opened = open_spatial(samples, header.get_affine(), None, str(path), stream)
         if opened.frames == 1:
             return opened
         stream.seek(header.get_footer_offset())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,8 +39,7 @@ def open_image(path: Path) -> Opened:
         if int(header["intent_code"]) in _CIFTI_INTENTS:
             raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
         samples = ArrayProxy(stream, header, mmap=False)
-        opened = open_spatial(samples, header.get_best_affine(), header, str(path))
-        return replace(opened, close=stream.close)
+        return open_spatial(samples, header.get_best_affine(), header, str(path), stream)
     except BaseException:
         stream.close()
         raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 from arssr.files import image_suffix, is_dicom
-from arssr.formats import dicom, itk, mgh, nifti
+from arssr.formats import dicom, itk, meta, mgh, nifti
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
 from arssr.formats.writing import OpenSink, Writer, streamed
 from arssr.grid import Grid
@@ -27,8 +27,8 @@ class Format:
 
 _NIFTI = Format("a NIfTI image", nifti.open_image, streamed(nifti.layout))
 _MGH = Format("an MGH image", mgh.open_image, streamed(mgh.layout))
-_NRRD = Format("a NRRD image", itk.open_nrrd, itk.collected(itk.NRRD))
-_META = Format("a MetaImage", itk.open_meta, itk.collected(itk.META))
+_NRRD = Format("a NRRD image", itk.open_image, itk.collected(itk.NRRD))
+_META = Format("a MetaImage", meta.open_image, itk.collected(itk.META))
 _FORMATS = (
     dict.fromkeys((".nii", ".nii.gz", ".nii.zst"), _NIFTI)
     | dict.fromkeys((".mgh", ".mgz"), _MGH)

@@ -5,7 +5,7 @@ that neither way needs a second copy of a large image.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,29 @@ def slabs(shape: Shape) -> Iterator[slice]:
     """Slices along k that together cover it, each of about four million voxels."""
     thickness = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
     return (slice(k, min(k + thickness, shape[2])) for k in range(0, shape[2], thickness))
+
+
+def require_3d(shape: Sequence[int], label: str) -> None:
+    """Refuse, in words, what is neither one 3D image nor several along a fourth axis."""
+    size = "×".join(str(n) for n in shape)
+    if len(shape) < 3:
+        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
+    if min(shape) < 1:
+        raise ArSSRError(f"{label}: the image has no voxels ({size}).")
+    if any(n != 1 for n in shape[4:]):
+        raise ArSSRError(
+            f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
+            "one of its channels."
+        )
+
+
+def require_one_channel(count: int, label: str) -> None:
+    """Refuse, in words, colours and vectors."""
+    if count != 1:
+        raise ArSSRError(
+            f"{label}: each voxel holds {count} values (colours or a vector), not one intensity; "
+            "give one channel."
+        )
 
 
 def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
@@ -11,25 +12,33 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.formats import units
 from arssr.formats.opened import Opened
-from arssr.formats.samples import Shape, gather, slabs
+from arssr.formats.samples import Shape, gather, require_3d, slabs
 from arssr.grid import Grid
+
+_TRAILER = 2**20
 
 
 def open_spatial(
-    samples: Any, affine: NDArray[Any] | None, header: nib.Nifti1Header | None, label: str
+    samples: Any,
+    affine: NDArray[Any] | None,
+    header: nib.Nifti1Header | None,
+    label: str,
+    stream: IO[bytes] | None = None,
 ) -> Opened:
     """An image whose samples are read when they are asked for.
 
     samples: (I, J, K) or (I, J, K, frames), an array or a nibabel proxy of one; with axes of
         length 1 behind, if any.
     affine: voxel index → RAS+ in the units of the header, millimetres without one.
+    stream: what the samples come from, if it is still to be read and closed.
 
     Raises ArSSRError, beginning with the label, for what is not real 3D images, and for a missing
     or singular affine.
     """
     shape = tuple(map(int, samples.shape))
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
-    _check_samples(shape, dtype, label)
+    _require_intensities(dtype, label)
+    require_3d(shape, label)
     if affine is None:
         raise ArSSRError(f"{label}: the image has no affine, so no place in space.")
     affine = np.array(affine, dtype=np.float64)
@@ -44,12 +53,18 @@ def open_spatial(
     if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
         storage, slope, inter = None, 1, 0
 
-    def read(frame: int) -> NDArray[np.float32]:
-        at = ((frame,) + (0,) * len(shape))[: len(shape) - 3]
-        parts = ((k, samples[(slice(None), slice(None), k, *at)]) for k in slabs(three))
-        return gather(parts, three, label)
-
     frames = shape[3] if len(shape) > 3 else 1
+
+    def read(frame: int) -> NDArray[np.float32]:
+        return gather(parts(frame), three, label)
+
+    def parts(frame: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        at = ((frame,) + (0,) * len(shape))[: len(shape) - 3]
+        for k in slabs(three):
+            yield k, samples[(slice(None), slice(None), k, *at)]
+        if stream and frame == frames - 1:
+            stream.read(_TRAILER)  # the check sum of what is compressed comes last
+
     return Opened(
         grid,
         read,
@@ -59,24 +74,14 @@ def open_spatial(
         slope=float(slope),
         inter=float(inter),
         header=None if header is None else header.copy(),
+        close=stream.close if stream else lambda: None,
     )
 
 
-def _check_samples(shape: tuple[int, ...], dtype: np.dtype[Any], label: str) -> None:
-    """Refuse, in words, what is not real 3D images."""
-    size = "×".join(str(n) for n in shape)
+def _require_intensities(dtype: np.dtype[Any], label: str) -> None:
     if dtype.kind == "c":
         raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead.")
     if dtype.kind not in "iuf":
         raise ArSSRError(
             f"{label}: the samples are colours (RGB), not intensities; give one channel."
-        )
-    if len(shape) < 3:
-        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
-    if 0 in shape:
-        raise ArSSRError(f"{label}: the image has no voxels ({size}).")
-    if any(n != 1 for n in shape[4:]):
-        raise ArSSRError(
-            f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
-            "one of its channels."
         )
