@@ -84,9 +84,14 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         for written in (folder / "new").iterdir():
             _seal(written)
         (folder / "new").chmod(0o777 & ~_umask())
-        if overwrite and path.is_dir() and not path.is_symlink():
+        if overwrite and path.is_dir():
             path.rename(folder / "old")
-        (folder / "new").rename(path)  # fails where something is
+        try:
+            (folder / "new").rename(path)  # fails where something is
+        except OSError:
+            if (folder / "old").exists():
+                (folder / "old").rename(path)
+            raise
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,7 @@
 """The same scan is the same volume, in the same place, whichever format it comes in."""
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -37,6 +39,14 @@ def grids(draw: st.DrawFn) -> Grid:
     affine[:3, 0] *= draw(st.sampled_from((-1.0, 1.0)))
     affine[:3, 3] = draw(st.tuples(*[st.floats(-300, 300)] * 3))
     return Grid(draw(st.tuples(*[st.integers(1, 6)] * 3)), affine)
+
+
+def test_the_libraries_of_other_formats_are_loaded_when_they_are_needed() -> None:
+    script = "import sys, arssr.volume; print({'SimpleITK', 'torch'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_every_suffix_has_a_format() -> None:
@@ -114,11 +124,50 @@ def test_an_mhd_with_raw_samples(tmp_path: Path) -> None:
         "DimSize = 5 4 3\nElementType = MET_USHORT\nElementDataFile = a.raw\n"
     )
     scan = Volume.read(tmp_path / "a.mhd")
-    np.testing.assert_array_equal(
-        scan.grid.affine, np.diag([-1, -2, 3, 1]) + [[0] * 3 + [x] for x in (-10, -20, 30, 0)]
-    )
+    affine = [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(scan.grid.affine, affine)
     np.testing.assert_array_equal(scan.data.ravel(order="F"), np.arange(60))
     assert scan.storage == np.uint16
+
+
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "BinaryData": "True",
+    "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+    "DimSize": "5 4 3",
+    "ElementType": "MET_UCHAR",
+    "ElementDataFile": "LOCAL",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"BinaryData": "False"}, "written as text"),
+        ({"DimSize": "5 -4 3"}, "no voxels (5×-4×3)"),
+        ({"DimSize": "5 4"}, "2D image (5×4)"),
+        ({"DimSize": "5 4 x"}, "invalid literal"),
+        ({"TransformMatrix": "1 0 0"}, "TransformMatrix is 3 numbers, not 9"),
+        ({"TransformMatrix": "0 0 0 0 0 0 0 0 0"}, "singular"),
+        ({"ElementType": "MET_STRING"}, "ElementType is MET_STRING"),
+        ({"ElementNumberOfChannels": "3"}, "holds 3 values"),
+        ({"ElementDataFile": "LIST"}, "several files"),
+        ({"ElementDataFile": "slice%03d.raw 1 3 1"}, "several files"),
+        ({"ElementDataFile": "gone.raw"}, "there is no gone.raw beside it"),
+        ({"CompressedData": "True"}, "damaged"),
+        ({"DimSize": "5 4 4"}, "too few samples"),
+        ({"Comment": "x" * 70_000}, "its header is none"),
+    ],
+)
+def test_meta_images_that_cannot_be_read(tmp_path: Path, fields: dict, words: str) -> None:
+    lines = META | fields
+    lines["ElementDataFile"] = lines.pop("ElementDataFile")  # the last
+    header = "".join(f"{name} = {value}\n" for name, value in lines.items())
+    (tmp_path / "a.mha").write_bytes(header.encode() + bytes(60))
+    with pytest.raises(ArSSRError) as caught:
+        Volume.read(tmp_path / "a.mha")
+    assert words in str(caught.value) and str(tmp_path / "a.mha") in str(caught.value)
 
 
 # --- several frames ------------------------------------------------------------------------------

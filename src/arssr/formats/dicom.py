@@ -1,11 +1,12 @@
 """A DICOM series, in a folder or a .zip, as one volume.
 
 Geometry comes from the headers of its slices (PS3.3 C.7.6.2): position, orientation and pixel
-spacing of each, checked against one another. GDCM, through SimpleITK, decodes the pixels.
+spacing of each, checked against one another.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 import zipfile
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, is_dicom
+from arssr.formats.dicom_pixels import read_pixels
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened, reason
 from arssr.formats.samples import gather
@@ -38,6 +40,7 @@ _CONVERT = "make a NIfTI image of it with dcm2niix first"
 _SAME_DIRECTION = 1e-3  # scanners write directions with some six digits
 _SAME_SPACING = 1e-3
 _SAME_STEP = 0.01  # of the distance of slices
+_PIXELS_PER_BYTE = 1000  # of a file; no compression of an image with content comes near
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_RATIO = 250  # scans reach about 10, empty ones 100
 
@@ -96,7 +99,7 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
 
         def read(_: int) -> NDArray[np.float32]:
-            planes = ((slice(k, k + 1), _pixels(s)) for k, s in enumerate(slices))
+            planes = ((slice(k, k + 1), _plane(s)) for k, s in enumerate(slices))
             return gather(planes, grid.shape, str(path))
 
         close = stack.pop_all().close
@@ -113,7 +116,9 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, Path(folder), path)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, RuntimeError, EOFError) as error:
+        except ArSSRError:
+            raise
+        except Exception as error:  # a damaged directory makes zipfile raise anything
             raise ArSSRError(f"{path}: cannot be unpacked ({reason(error)}).") from error
         yield Path(folder)
 
@@ -188,6 +193,9 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
+        if syntax and syntax.is_deflated:
+            raise ValueError("files compressed as a whole are not read")
         header = pydicom.dcmread(
             path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags)
         )
@@ -223,11 +231,14 @@ def _slice(path: Path, header: Any) -> Slice:
             raise ValueError("ImageOrientationPatient is zero")
         unit = pair / length
         place = Place(position, unit, spacing_ji[::-1])  # in the header rows come first
+    shape_ij = int(header.Columns), int(header.Rows)
+    if min(shape_ij) < 1 or math.prod(shape_ij) > _PIXELS_PER_BYTE * path.stat().st_size:
+        raise ValueError(f"it cannot hold {shape_ij[0]}×{shape_ij[1]} pixels")
     bits, signed = int(number("BitsAllocated", 16)), number("PixelRepresentation", 0) == 1
     distance = number("SpacingBetweenSlices", 0) or number("SliceThickness", 0)
     return Slice(
         path,
-        (int(header.Columns), int(header.Rows)),
+        shape_ij,
         int(number("NumberOfFrames", 1)),
         int(number("SamplesPerPixel", 1)),
         np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32) else None,
@@ -303,13 +314,6 @@ def _step(positions: Floats, normal: Floats, thickness_mm: float | None, label: 
     return step
 
 
-def _pixels(image: Slice) -> NDArray[Any]:
-    """(I, J, 1) in the units of the image: GDCM applies rescale slope and intercept."""
-    import SimpleITK as sitk  # noqa: N813
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(image.path))
-    pixels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
-    return pixels.T.reshape(*image.shape_ij, 1)
+def _plane(image: Slice) -> NDArray[Any]:
+    """(I, J, 1) in the units of the image."""
+    return read_pixels(image.path).T.reshape(*image.shape_ij, 1)

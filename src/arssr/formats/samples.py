@@ -19,6 +19,7 @@ from arssr.formats.opened import Stored, damage_in_words
 Shape = tuple[int, int, int]
 
 _SLAB_VOXELS = 2**22
+_LONGEST_AXIS = 2**31
 _LARGE = 2**28  # bytes; below, memory is not even asked for
 
 
@@ -35,6 +36,8 @@ def require_3d(shape: Sequence[int], label: str) -> None:
         raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
     if min(shape) < 1:
         raise ArSSRError(f"{label}: the image has no voxels ({size}).")
+    if max(shape) > _LONGEST_AXIS:
+        raise ArSSRError(f"{label}: no image is that large ({size}).")
     if any(n != 1 for n in shape[4:]):
         raise ArSSRError(
             f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
