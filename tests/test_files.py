@@ -12,7 +12,20 @@ from pathlib import Path
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.files import bytes_in_words, find_images, is_image, replacing, sha256, stem
+from arssr.files import (
+    bytes_in_words,
+    find_images,
+    holds_dicom,
+    image_suffix,
+    is_image,
+    output_suffix,
+    replacing,
+    replacing_all,
+    replacing_folder,
+    sha256,
+    sidecar,
+    stem,
+)
 
 # --- replacing -----------------------------------------------------------------------------------
 
@@ -99,18 +112,86 @@ def test_killed_at_any_moment_the_target_is_old_or_new(tmp_path: Path) -> None:
         assert len(set(content)) == 1
 
 
+def test_companions_come_before_the_file_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    rename = Path.replace
+
+    def note(self: Path, target: Path) -> Path:
+        seen.append(target.name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    with replacing_all(tmp_path / "new" / "a.mhd") as temporary:
+        assert temporary.name == "a.mhd"
+        temporary.write_text("header")
+        temporary.with_suffix(".zraw").write_text("samples")
+        temporary.with_suffix(".abc").write_text("more")
+    assert seen == ["a.abc", "a.zraw", "a.mhd"]
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(seen)
+
+
+def test_a_failure_leaves_no_companion(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing_all(tmp_path / "a.mhd") as temporary:
+        temporary.with_suffix(".zraw").write_text("samples")
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "1").write_text("old")
+    rename = Path.rename
+
+    def fail_for_the_new(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new)
+    with (
+        pytest.raises(ArSSRError, match="Permission denied"),
+        replacing_folder(tmp_path / "series", overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "series" / "1").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["series"]
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "series"
+    with replacing_folder(target) as temporary:
+        (temporary / "1").write_text("one")
+        assert not target.exists()
+    assert [p.name for p in target.iterdir()] == ["1"]
+    with pytest.raises(ZeroDivisionError), replacing_folder(target, overwrite=True) as temporary:
+        (temporary / "2").write_text("two")
+        raise ZeroDivisionError
+    assert [p.name for p in target.iterdir()] == ["1"]
+    with pytest.raises(ArSSRError, match=r"cannot write .*series"), replacing_folder(target):
+        pass
+    with replacing_folder(target, overwrite=True) as temporary:
+        (temporary / "2").write_text("two")
+    assert [p.name for p in target.iterdir()] == ["2"]
+    assert [p.name for p in target.parent.iterdir()] == ["series"]
+
+
 # --- which files ---------------------------------------------------------------------------------
 
 
 def test_images_are_told_by_name() -> None:
-    for name in ("a.nii", "a.nii.gz", "sub-01_T1w.nii.gz"):
+    for name in ("a.nii", "a.nii.gz", "sub-01_T1w.nii.gz", "a.nii.zst", "A.MGZ", "b.nrrd", "c.mhd"):
         assert is_image(Path(name))
-    for name in (".a.nii.gz", "a.nii.bz2", "a.gz", "nii", "a.json"):
+    for name in (".a.nii.gz", "a.nii.bz2", "a.gz", "nii", "a.json", "a.zraw", "a.zip"):
         assert not is_image(Path(name))
 
 
 def test_stems() -> None:
-    names = {"a.nii.gz": "a", "a.b.nii": "a.b", "x.y/c.nii.gz": "c", "d.txt": "d"}
+    names = {"a.nii.gz": "a", "a.b.nii": "a.b", "x.y/c.nii.gz": "c", "d.txt": "d", "e.NII.ZST": "e"}
+    names |= {"f.v2.mgz": "f.v2", "g.mhd": "g", "h.zip": "h"}
     assert {name: stem(Path(name)) for name in names} == names
 
 
@@ -129,6 +210,39 @@ def test_missing_and_empty_places_are_refused(tmp_path: Path) -> None:
         find_images([tmp_path / "nothing.nii"])
     with pytest.raises(ArSSRError, match="no images"):
         find_images([tmp_path])
+
+
+def test_a_folder_of_dicom_files_is_one_scan(tmp_path: Path) -> None:
+    series = tmp_path / "study.v2" / "series"
+    series.mkdir(parents=True)
+    (series / "notes").write_text("short")
+    assert not holds_dicom(tmp_path)
+    (series / "IM0001").write_bytes(bytes(128) + b"DICM and so on")
+    assert find_images([tmp_path / "study.v2"]) == [tmp_path / "study.v2"]
+    assert stem(tmp_path / "study.v2") == "study.v2"
+    (tmp_path / "study.v2" / "a.mgz").write_text("")
+    assert find_images([tmp_path / "study.v2"]) == [tmp_path / "study.v2" / "a.mgz"]
+
+
+def test_results_of_what_cannot_be_written_are_nifti_or_nrrd() -> None:
+    suffixes = {"a.nii.zst": ".nii.zst", "a.nhdr": ".nrrd", "a.zip": ".nii.gz", "b": ".nii.gz"}
+    assert {name: output_suffix(Path(name)) for name in suffixes} == suffixes
+
+
+def test_unknown_suffixes_are_refused_with_the_known_ones() -> None:
+    assert image_suffix(Path("a.b.MHA")) == ".mha"
+    with pytest.raises(ArSSRError, match=r"a\.png: .* must end in \.nii\.gz, .* or \.mhd\."):
+        image_suffix(Path("a.png"))
+    assert sidecar(Path("x/T1.mgz")) == Path("x/T1.json")
+
+
+def test_the_sum_of_a_folder_is_that_of_names_and_contents(tmp_path: Path) -> None:
+    for folder, names in (("a", "12"), ("b", "12"), ("c", "13"), ("d", "1")):
+        (tmp_path / folder / "deep").mkdir(parents=True)
+        for name in names:
+            (tmp_path / folder / "deep" / name).write_text("x")
+    a, b, c, d = (sha256(tmp_path / folder) for folder in "abcd")
+    assert a == b and len({a, c, d}) == 3
 
 
 def test_sha256(tmp_path: Path) -> None:

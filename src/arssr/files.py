@@ -9,7 +9,10 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii")
+IMAGE_SUFFIXES = (
+    *(".nii.gz", ".nii.zst", ".nii", ".mgz", ".mgh"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd"),
+)
 
 
 @contextmanager
@@ -28,9 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        _seal(temporary)
         temporary.replace(path)
     except OSError as error:
         raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
@@ -38,10 +39,72 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_all(path: Path) -> Iterator[Path]:
+    """Like `replacing`, for a file that brings others with it, as .mhd brings .zraw.
+
+    The temporary path has the name of `path` in a folder of its own. All that is written there
+    goes beside `path`, which comes last: where it is, the others are.
+    """
+    with _temporary_folder(path) as folder:
+        yield folder / path.name
+        for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
+            _seal(written)
+            written.replace(path.parent / written.name)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that is gone afterwards; OSErrors name `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", suffix=f".{path.name}", dir=path.parent) as f:
+            yield Path(f)
+    except OSError as error:
+        raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _seal(path: Path) -> None:
+    """On the disk, not only in its cache; with the permissions of any new file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.chmod(0o666 & ~_umask())
+
+
+@contextmanager
+def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its name on success, with all that is in it.
+
+    Raises ArSSRError for OSErrors, and where `path` is there already, unless `overwrite`: a folder
+    is then replaced as a whole.
+    """
+    with _temporary_folder(path) as folder:
+        (folder / "new").mkdir()
+        yield folder / "new"
+        for written in (folder / "new").iterdir():
+            _seal(written)
+        (folder / "new").chmod(0o777 & ~_umask())
+        if overwrite and path.is_dir():
+            path.rename(folder / "old")
+        try:
+            (folder / "new").rename(path)  # fails where something is
+        except OSError:
+            if (folder / "old").exists():
+                (folder / "old").rename(path)
+            raise
+
+
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file; of a folder, that of the sums of all files in it, by name."""
+    if path.is_dir():
+        sums = (f"{sha256(p)} {p.relative_to(path)}\n" for p in _files_below(path))
+        return hashlib.sha256("".join(sums).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 def _umask() -> int:
@@ -53,12 +116,15 @@ def _umask() -> int:
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Image files: those named, and those directly inside folders named; sorted, each once.
 
-    Raises ArSSRError for a path that does not exist or a folder without images.
+    A folder of DICOM files, without image files of another kind, is one scan and stands for
+    itself. Raises ArSSRError for a path that does not exist or a folder without images.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if is_image(p))
+            if not inside and holds_dicom(path):
+                inside = [path]
             if not inside:
                 raise ArSSRError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in the folder {path}")
             found.update(dict.fromkeys(inside))
@@ -74,16 +140,58 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10, 7.1), whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether there is a DICOM file in a folder or its subfolders."""
+    return any(path.is_file() and is_dicom(path) for path in folder.rglob("*"))
+
+
+def image_suffix(path: Path) -> str:
+    """Which of the suffixes of images the name has. Raises ArSSRError if none.
+
+    >>> image_suffix(Path("scans/T1.NII.GZ"))
+    '.nii.gz'
+    """
+    suffix = _known_suffix(path)
+    if not suffix:
+        *others, last = IMAGE_SUFFIXES
+        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}.")
+    return suffix
+
+
 def stem(path: Path) -> str:
     """The name without its image suffix.
 
     >>> stem(Path("scans/T1.nii.gz"))
     'T1'
     """
-    for suffix in IMAGE_SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
+    suffix = _known_suffix(path)
+    if suffix:
+        return path.name[: -len(suffix)]
+    return path.name if path.is_dir() else path.stem
+
+
+def output_suffix(source: Path) -> str:
+    """The suffix for a result of this scan: its own, or .nii.gz for DICOM.
+
+    >>> output_suffix(Path("T1.mgz")), output_suffix(Path("dicom/t1"))
+    ('.mgz', '.nii.gz')
+    """
+    suffix = _known_suffix(source)
+    return {"": ".nii.gz", ".nhdr": ".nrrd"}.get(suffix, suffix)
+
+
+def _known_suffix(path: Path) -> str:
+    name = path.name.lower()
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")
 
 
 def sidecar(path: Path) -> Path:

@@ -485,9 +485,9 @@ def test_the_system_failing_on_one_scan_is_a_sentence(
 def test_interrupting_leaves_nothing_half_written(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(self: Volume, file: object, target: Path) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Volume, "_write_nifti", interrupt)
+    monkeypatch.setattr("arssr.formats.writing.encode", interrupt)
     result = arssr("upsample", scan, "-o", out / "a.nii.gz", "--scale", 2, "-m", tiny)
     assert result.code == 130 and not files(out)

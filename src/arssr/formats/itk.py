@@ -1,0 +1,151 @@
+"""SimpleITK reads NRRD (https://teem.sourceforge.net/nrrd/format.html) and writes it and MetaImage.
+
+Its arrays are (k, j, i), so that the transpose is (i, j, k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.files import replacing_all
+from arssr.formats import units
+from arssr.formats.lps import lps_to_ras, ras_to_lps
+from arssr.formats.opened import Opened, Stored
+from arssr.formats.samples import (
+    encode,
+    gather,
+    require_3d,
+    require_one_channel,
+    slabs,
+    unscaled_type,
+)
+from arssr.formats.writing import OpenSink, Sink
+from arssr.grid import Grid
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
+NRRD, META = "NrrdImageIO", "MetaImageIO"
+_INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+_COMPRESSION_LEVEL = 1
+
+
+def open_image(path: Path) -> Opened:
+    """A .nrrd or .nhdr file; raises what SimpleITK does and ArSSRError."""
+    import SimpleITK as sitk  # noqa: N813
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(NRRD)
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    require_one_channel(reader.GetNumberOfComponents(), str(path))
+    if reader.GetPixelID() not in _numpy_types():
+        raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
+    require_3d(size, str(path))
+    shape = (size[0], size[1], size[2])
+    frames = size[3] if len(size) > 3 else 1
+    try:
+        grid = Grid(shape, lps_to_ras(_affine_lps(reader)))
+    except ArSSRError as error:
+        raise ArSSRError(f"{path}: {error}") from error
+
+    def read(frame: int) -> NDArray[np.float32]:
+        def parts() -> Iterator[tuple[slice, NDArray[Any]]]:
+            if frames > 1:
+                reader.SetExtractSize([*shape, 0])
+                reader.SetExtractIndex([0, 0, 0, frame])
+            image = reader.Execute()  # a view of it does not keep it alive
+            samples = sitk.GetArrayViewFromImage(image).T.reshape(shape)
+            yield from ((k, samples[..., k]) for k in slabs(shape))
+
+        return gather(parts(), shape, str(path))
+
+    timed = units.header_with_repetition(reader.GetSpacing()[3]) if frames > 1 else None
+    return Opened(
+        grid,
+        read,
+        frames,
+        repetition_s=units.repetition_s(timed),
+        storage=_numpy_types()[reader.GetPixelID()],
+        header=timed,
+    )
+
+
+def _affine_lps(reader: sitk.ImageFileReader) -> NDArray[np.float64]:
+    """Of the first three axes; in a 4D image the last one is time."""
+    n = reader.GetDimension()
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(reader.GetDirection(), (n, n))[:3, :3] * reader.GetSpacing()[:3]
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return affine
+
+
+def _numpy_types() -> dict[int, np.dtype[Any]]:
+    """The type of array for each kind of scalar pixel."""
+    import SimpleITK as sitk  # noqa: N813
+
+    bits = {f"i{n // 8}": getattr(sitk, f"sitkInt{n}") for n in (8, 16, 32, 64)}
+    bits |= {f"u{n // 8}": getattr(sitk, f"sitkUInt{n}") for n in (8, 16, 32, 64)}
+    bits |= {f"f{n // 8}": getattr(sitk, f"sitkFloat{n}") for n in (32, 64)}
+    return {pixel_id: np.dtype(name) for name, pixel_id in bits.items()}
+
+
+def collected(image_io: str) -> OpenSink:
+    """The sink of a format that is written when all planes are there.
+
+    Integers without slope and intercept stay what they are, everything else is float32.
+    """
+
+    @contextmanager
+    def open_sink(target: Path, like: Stored, grid: Grid, frames: int) -> Iterator[Sink]:
+        yield _Collected(target, like, grid, frames, image_io)
+
+    return open_sink
+
+
+class _Collected:
+    def __init__(self, target: Path, like: Stored, grid: Grid, frames: int, image_io: str) -> None:
+        self._target, self._grid, self._image_io = target, grid, image_io
+        self._repetition_s = units.repetition_s(like.header) or 1.0
+        self._dtype = unscaled_type(like, _INTEGERS)
+        i, j, k = grid.shape
+        shape = (k, j, i) if frames == 1 else (frames, k, j, i)
+        self._samples = np.empty(shape, self._dtype)
+        self._planes = self._samples.reshape(-1, j, i)
+        self._done = 0
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        end = self._done + samples.shape[2]
+        self._planes[self._done : end] = encode(samples, self._dtype, 1, 0).T
+        self._done = end
+
+    def finish(self) -> None:
+        import SimpleITK as sitk  # noqa: N813
+
+        image = sitk.GetImageFromArray(self._samples, isVector=False)
+        affine, spacing = ras_to_lps(self._grid.affine), self._grid.spacing_mm
+        n = image.GetDimension()
+        direction = np.eye(n)
+        direction[:3, :3] = affine[:3, :3] / spacing
+        image.SetDirection(direction.ravel().tolist())
+        image.SetSpacing([*spacing.tolist(), self._repetition_s][:n])
+        image.SetOrigin([*affine[:3, 3].tolist(), 0.0][:n])
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO(self._image_io)
+        writer.UseCompressionOn()
+        writer.SetCompressionLevel(_COMPRESSION_LEVEL)
+        with replacing_all(self._target) as temporary:
+            writer.SetFileName(str(temporary))
+            try:
+                writer.Execute(image)
+            except RuntimeError as error:  # such as a full disk, without its name
+                raise OSError(" ".join(str(error).split())) from error

@@ -1,0 +1,56 @@
+"""FreeSurfer's MGH and MGZ files, https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
+
+The header holds spacing, directions and the place of the centre in single precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
+
+from arssr.formats import units
+from arssr.formats.opened import Opened, Stored
+from arssr.formats.samples import unscaled_type
+from arssr.formats.spatial import open_spatial
+from arssr.formats.streams import open_reading
+from arssr.formats.writing import Layout
+from arssr.grid import Grid
+
+_SAMPLES_START = 284
+_HEAD = MGHHeader._hdrdtype.itemsize  # of the header; a footer lies behind the samples
+_TYPES = ("u1", "i2", "i4", "f4")
+
+
+def open_image(path: Path) -> Opened:
+    """A .mgh or .mgz file; raises what nibabel does and ArSSRError."""
+    stream = open_reading(path)
+    try:
+        header = MGHHeader(stream.read(_SAMPLES_START)[:_HEAD])
+        samples = ArrayProxy(stream, header, mmap=False)
+        opened = open_spatial(samples, header.get_affine(), None, str(path), stream)
+        if opened.frames == 1:
+            return opened
+        stream.seek(header.get_footer_offset())
+        repetition_ms = np.frombuffer(stream.read(4).ljust(4, b"\0"), ">f4").item()
+        timed = units.header_with_repetition(repetition_ms / 1000)
+        return replace(opened, header=timed, repetition_s=units.repetition_s(timed))
+    except BaseException:
+        stream.close()
+        raise
+
+
+def layout(like: Stored, grid: Grid, frames: int = 1) -> Layout:
+    """An MGH file for these samples: 8-bit unsigned, 16- and 32-bit signed integers without slope
+    and intercept stay what they are, everything else is float32.
+    """
+    dtype = unscaled_type(like, _TYPES).newbyteorder(">")
+    shape = grid.shape if frames == 1 else (*grid.shape, frames)
+    header = MGHImage(np.broadcast_to(np.zeros((), dtype), shape), grid.affine).header
+    if frames > 1:
+        header["tr"] = 1000 * (units.repetition_s(like.header) or 0)
+    content = header.binaryblock
+    return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), dtype, tail=content[_HEAD:])

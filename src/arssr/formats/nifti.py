@@ -1,0 +1,118 @@
+"""NIfTI-1 and NIfTI-2 files, https://nifti.nimh.nih.gov/nifti-1/"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.formats import units
+from arssr.formats.opened import Opened, Stored
+from arssr.formats.samples import stored_type
+from arssr.formats.spatial import open_spatial
+from arssr.formats.streams import open_reading
+from arssr.formats.writing import Layout
+from arssr.grid import Grid
+
+# What a header says about the image as a whole, true of any resampling of it. The rest (shape,
+# type, place, slice timing, vendor extensions) belongs to the samples and is written anew.
+_KEPT_FIELDS = (
+    *("descrip", "aux_file", "cal_min", "cal_max", "toffset"),
+    *("intent_code", "intent_name", "intent_p1", "intent_p2", "intent_p3"),
+)
+_LONGEST_NIFTI1_AXIS = 32767
+_CIFTI_INTENTS = range(3000, 3100)
+
+
+def open_image(path: Path) -> Opened:
+    """A .nii, .nii.gz or .nii.zst file; raises what nibabel does and ArSSRError."""
+    stream = open_reading(path)
+    try:
+        header = _read_header(stream)
+        if int(header["intent_code"]) in _CIFTI_INTENTS:
+            raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
+        samples = ArrayProxy(stream, header, mmap=False)
+        return open_spatial(samples, header.get_best_affine(), header, str(path), stream)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _read_header(stream: IO[bytes]) -> nib.Nifti1Header:
+    """Without the extensions, which may be of any size."""
+    start = stream.read(nib.Nifti2Header.template_dtype.itemsize)
+    for header_type in (nib.Nifti1Header, nib.Nifti2Header):
+        if header_type.may_contain_header(start):
+            return header_type(start[: header_type.template_dtype.itemsize])
+    raise ImageFileError("there is no NIfTI header at its beginning")
+
+
+def as_image(data: NDArray[np.float32], like: Stored, grid: Grid) -> nib.Nifti1Image:
+    """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares these data."""
+    header = _header(like, grid, np.dtype(np.float32))
+    image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return image_type(data, _affine_in_file_units(like, grid), header)
+
+
+def layout(like: Stored, grid: Grid, frames: int = 1) -> Layout:
+    """A NIfTI file for these samples: NIfTI-1, or NIfTI-2 where the image came as such or an axis
+    is longer than 32767. Integer types keep type, slope and intercept, the rest is float32.
+    """
+    header = _header(like, grid, stored_type(like), frames)
+    head = io.BytesIO()
+    header.write_to(head)  # up to the first sample: there are no extensions
+    slope, inter = header.get_slope_inter()  # as the file has them, in single precision
+    return Layout(head.getvalue(), header.get_data_dtype(), slope, inter)
+
+
+def _affine_in_file_units(like: Stored, grid: Grid) -> NDArray[np.float64]:
+    affine = grid.affine.copy()
+    affine[:3] /= units.mm_per_unit(like.header)
+    return affine
+
+
+def _header(like: Stored, grid: Grid, dtype: np.dtype[Any], frames: int = 1) -> nib.Nifti1Header:
+    """A complete header for these samples stored as `dtype`, with the fields worth keeping.
+
+    sform and qform agree as far as a qform can: it has no shear, and resolves a rotation by
+    nearly 180° to 1e-3 rad. The sform is exact.
+    """
+    source, affine = like.header, _affine_in_file_units(like, grid)
+    long = max(*grid.shape, frames) > _LONGEST_NIFTI1_AXIS
+    nifti2 = long or isinstance(source, nib.Nifti2Header)
+    header = nib.Nifti2Header() if nifti2 else nib.Nifti1Header()
+    unit, time_unit, code = "mm", "unknown", 0
+    if source is not None:
+        for field in _KEPT_FIELDS:
+            header[field] = source[field]
+        unit, time_unit = units.names(source)
+        code = int(source["sform_code"] or source["qform_code"])  # of the affine in use
+    header.set_xyzt_units("mm" if unit == "unknown" else unit, time_unit)
+    header.set_data_shape(grid.shape if frames == 1 else (*grid.shape, frames))
+    header.set_data_dtype(dtype)
+    if frames > 1 and source is not None:
+        header["pixdim"][4] = source["pixdim"][4]
+    whole = dtype.kind in "iu"
+    header.set_slope_inter(like.slope if whole else 1, like.inter if whole else 0)
+    header.set_sform(affine, code or "aligned")
+    _set_qform(header, affine, code or "aligned")
+    return header
+
+
+def _set_qform(header: nib.Nifti1Header, affine: NDArray[np.float64], code: int | str) -> None:
+    """Header.set_qform, with a quaternion that can be read again.
+
+    A file holds b, c and d and readers take a = √(1 − b² − c² − d²): rounding must not make that
+    the root of a negative number, which in NIfTI-2 nibabel writes but refuses to read.
+    """
+    header.set_qform(affine, code)
+    bcd = np.array([header[f"quatern_{part}"] for part in "bcd"], dtype=np.float64)
+    bcd /= max(1.0, float(np.linalg.norm(bcd)))
+    header["quatern_b"], header["quatern_c"], header["quatern_d"] = bcd

@@ -1,0 +1,92 @@
+"""What every format says of an image, whatever its file looks like: the words between a Volume
+and the formats.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any, Protocol, Self
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.formats import streams
+from arssr.grid import Grid
+
+_DAMAGE = (
+    *(ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError),
+    *(OSError, EOFError, struct.error, *streams.DAMAGE),
+    *(ValueError, KeyError, OverflowError, MemoryError),
+    RuntimeError,  # SimpleITK's
+)
+# What SimpleITK's errors begin with: where in its sources, an address, the layers passed.
+_WHERE_IN_ITK = re.compile(r"Exception thrown in SimpleITK.*?ERROR: [^:]*: |.*\[nrrd\] [^:]*: ")
+
+
+class Stored(Protocol):
+    """How samples are stored: value = stored * slope + inter, in a type, under a header."""
+
+    @property
+    def storage(self) -> np.dtype[Any] | None: ...
+    @property
+    def slope(self) -> float: ...
+    @property
+    def inter(self) -> float: ...
+    @property
+    def header(self) -> nib.Nifti1Header | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An image file of which the header is known; its samples are read when they are asked for.
+
+    grid: where the samples of a frame lie.
+    read: frame number → (I, J, K) float32, C-contiguous, finite, slope and intercept applied;
+        raises ArSSRError that names the file.
+    frames: how many images of this grid the file holds, `repetition_s` seconds apart.
+    close: gives the file back; nothing can be read afterwards.
+
+    The rest is how the samples are stored, see `Stored`.
+    """
+
+    grid: Grid
+    read: Callable[[int], NDArray[np.float32]]
+    frames: int = 1
+    repetition_s: float | None = None
+    storage: np.dtype[Any] | None = None
+    slope: float = 1.0
+    inter: float = 0.0
+    header: nib.Nifti1Header | None = None
+    close: Callable[[], object] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def damage_in_words(message: str) -> Iterator[None]:
+    """Whatever the libraries raise over a damaged file becomes an ArSSRError: message (reason)."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ArSSRError(f"{message} ({reason(error)}).") from error
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = _WHERE_IN_ITK.sub("", " ".join(text.split()))
+    return shorten(text, 200, placeholder=" …").rstrip(".") or type(error).__name__

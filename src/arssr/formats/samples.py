@@ -1,0 +1,114 @@
+"""Samples between a file and memory: float32 here, whatever the file likes there, slab by slab so
+that neither way needs a second copy of a large image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import ArrayLike, NDArray
+
+from arssr.errors import ArSSRError
+from arssr.files import bytes_in_words
+from arssr.formats.opened import Stored, damage_in_words
+
+Shape = tuple[int, int, int]
+
+_SLAB_VOXELS = 2**22
+_LONGEST_AXIS = 2**31
+_LARGE = 2**28  # bytes; below, memory is not even asked for
+
+
+def slabs(shape: Shape) -> Iterator[slice]:
+    """Slices along k that together cover it, each of about four million voxels."""
+    thickness = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
+    return (slice(k, min(k + thickness, shape[2])) for k in range(0, shape[2], thickness))
+
+
+def require_3d(shape: Sequence[int], label: str) -> None:
+    """Refuse, in words, what is neither one 3D image nor several along a fourth axis."""
+    size = "×".join(str(n) for n in shape)
+    if len(shape) < 3:
+        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
+    if min(shape) < 1:
+        raise ArSSRError(f"{label}: the image has no voxels ({size}).")
+    if max(shape) > _LONGEST_AXIS:
+        raise ArSSRError(f"{label}: no image is that large ({size}).")
+    if any(n != 1 for n in shape[4:]):
+        raise ArSSRError(
+            f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
+            "one of its channels."
+        )
+
+
+def require_one_channel(count: int, label: str) -> None:
+    """Refuse, in words, colours and vectors."""
+    if count != 1:
+        raise ArSSRError(
+            f"{label}: each voxel holds {count} values (colours or a vector), not one intensity; "
+            "give one channel."
+        )
+
+
+def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -> NDArray[Any]:
+    """(I, J, K) float32, C-contiguous, from its slabs along k, in the units of the image.
+
+    Raises ArSSRError for NaN and infinite values, where the parts cannot be read, and where the
+    samples do not fit in memory.
+    """
+    size = 4 * math.prod(shape)
+    if size > _LARGE and size > psutil.virtual_memory().available:
+        raise ArSSRError(
+            f"{label}: its samples take {bytes_in_words(size)} and do not fit in memory."
+        )
+    with damage_in_words(
+        f"{label}: the {bytes_in_words(size)} of samples cannot be read: the file is cut short or "
+        "damaged, or they do not fit in memory"
+    ):
+        data = np.empty(shape, dtype=np.float32)
+        for slab, part in parts:
+            with np.errstate(over="ignore", invalid="ignore"):
+                data[..., slab] = part
+            if not np.isfinite(data[..., slab]).all():
+                raise ArSSRError(
+                    f"{label}: the image has NaN or infinite values; replace them first, for "
+                    "example with numpy.nan_to_num."
+                )
+    return data
+
+
+def encode(
+    samples: NDArray[np.float32], dtype: np.dtype[Any], slope: float, inter: float
+) -> NDArray[Any]:
+    """The samples as a file stores them: for integer types the nearest ones of these values,
+    rounded, and clipped to the type's range.
+    """
+    if dtype.kind == "f":
+        return samples.astype(dtype, copy=False)
+    stored = samples.astype(np.float64)
+    stored -= inter
+    stored /= slope
+    limits = np.iinfo(dtype)
+    highest = float(limits.max)
+    if int(highest) > limits.max:  # 64-bit types end between two doubles
+        highest = np.nextafter(highest, 0)
+    return np.clip(np.rint(stored, out=stored), limits.min, highest, out=stored).astype(dtype)
+
+
+def stored_type(like: Stored) -> np.dtype[Any]:
+    """The type that results are stored as: integers stay what they are, the rest is float32."""
+    if like.storage is not None and like.storage.kind in "iu":
+        return like.storage
+    return np.dtype(np.float32)
+
+
+def unscaled_type(like: Stored, known: Iterable[str]) -> np.dtype[Any]:
+    """The same for a format of these types only, without slope and intercept."""
+    dtype = stored_type(like)
+    if dtype in map(np.dtype, known) and (like.slope, like.inter) == (1, 0):
+        return dtype
+    return np.dtype(np.float32)

@@ -1,0 +1,87 @@
+"""Images as nibabel gives them: samples in some array, an affine, perhaps a NIfTI header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.errors import ArSSRError
+from arssr.formats import units
+from arssr.formats.opened import Opened
+from arssr.formats.samples import Shape, gather, require_3d, slabs
+from arssr.grid import Grid
+
+_TRAILER = 2**20
+
+
+def open_spatial(
+    samples: Any,
+    affine: NDArray[Any] | None,
+    header: nib.Nifti1Header | None,
+    label: str,
+    stream: IO[bytes] | None = None,
+) -> Opened:
+    """An image whose samples are read when they are asked for.
+
+    samples: (I, J, K) or (I, J, K, frames), an array or a nibabel proxy of one; with axes of
+        length 1 behind, if any.
+    affine: voxel index → RAS+ in the units of the header, millimetres without one.
+    stream: what the samples come from, if it is still to be read and closed.
+
+    Raises ArSSRError, beginning with the label, for what is not real 3D images, and for a missing
+    or singular affine.
+    """
+    shape = tuple(map(int, samples.shape))
+    dtype = np.dtype(getattr(samples, "dtype", np.float32))
+    _require_intensities(dtype, label)
+    require_3d(shape, label)
+    if affine is None:
+        raise ArSSRError(f"{label}: the image has no affine, so no place in space.")
+    affine = np.array(affine, dtype=np.float64)
+    affine[:3] *= units.mm_per_unit(header)
+    three: Shape = (shape[0], shape[1], shape[2])
+    try:
+        grid = Grid(three, affine)
+    except ArSSRError as error:
+        raise ArSSRError(f"{label}: {error}") from error
+    storage: np.dtype[Any] | None = dtype.newbyteorder("=")
+    slope, inter = getattr(samples, "slope", 1), getattr(samples, "inter", 0)
+    if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
+        storage, slope, inter = None, 1, 0
+
+    frames = shape[3] if len(shape) > 3 else 1
+
+    def read(frame: int) -> NDArray[np.float32]:
+        return gather(parts(frame), three, label)
+
+    def parts(frame: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        at = ((frame,) + (0,) * len(shape))[: len(shape) - 3]
+        for k in slabs(three):
+            yield k, samples[(slice(None), slice(None), k, *at)]
+        if stream and frame == frames - 1:
+            stream.read(_TRAILER)  # the check sum of what is compressed comes last
+
+    return Opened(
+        grid,
+        read,
+        frames,
+        repetition_s=units.repetition_s(header) if frames > 1 else None,
+        storage=storage,
+        slope=float(slope),
+        inter=float(inter),
+        header=None if header is None else header.copy(),
+        close=stream.close if stream else lambda: None,
+    )
+
+
+def _require_intensities(dtype: np.dtype[Any], label: str) -> None:
+    if dtype.kind == "c":
+        raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead.")
+    if dtype.kind not in "iuf":
+        raise ArSSRError(
+            f"{label}: the samples are colours (RGB), not intensities; give one channel."
+        )

@@ -1,0 +1,40 @@
+"""The units of space and time of a NIfTI header."""
+
+import math
+
+import nibabel as nib
+
+_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
+_SECONDS_PER_UNIT = {"unknown": 1.0, "sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+
+
+def names(header: nib.Nifti1Header) -> tuple[str, str]:
+    """Of the units of space and time; "unknown" for codes that the standard has not."""
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:
+        return "unknown", "unknown"
+    return space, time
+
+
+def mm_per_unit(header: nib.Nifti1Header | None) -> float:
+    """Millimetres in the header's unit of length."""
+    return 1.0 if header is None else _MM_PER_UNIT[names(header)[0]]
+
+
+def repetition_s(header: nib.Nifti1Header | None) -> float | None:
+    """Seconds from frame to frame; None where the header does not say so."""
+    if header is None:
+        return None
+    seconds = float(header["pixdim"][4]) * _SECONDS_PER_UNIT.get(names(header)[1], math.nan)
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def header_with_repetition(seconds: float | None) -> nib.Nifti1Header | None:
+    """What carries the time between frames from a format that is not NIfTI to one that is."""
+    if not (seconds and math.isfinite(seconds) and seconds > 0):
+        return None
+    header = nib.Nifti1Header()
+    header.set_xyzt_units("mm", "sec")
+    header["pixdim"][4] = seconds
+    return header
