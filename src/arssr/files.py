@@ -1,5 +1,6 @@
 """Which files are images, and files that are whole or not there at all."""
 
+import glob
 import hashlib
 import os
 import tempfile
@@ -92,6 +93,12 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
             if (folder / "old").exists():
                 (folder / "old").rename(path)
             raise
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; nobody may be writing it now."""
+    for left in path.parent.glob(f".????????.{glob.escape(path.name)}"):
+        left.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from arssr.cli import compare, evaluate, models, prepare, train, upsample
+from arssr.cli import bids, compare, evaluate, models, prepare, train, upsample
+from arssr.cli.bids import spread_lists
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upsample")(upsample.upsample)
+app.command("bids")(bids.bids)
 app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
@@ -41,7 +43,7 @@ def main() -> None:
     """Entry point: exit code 0 done, 1 a job failed, 2 wrong usage."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     try:
-        app(args=join_triples(sys.argv[1:]), prog_name="arssr")
+        app(args=join_triples(spread_lists(sys.argv[1:])), prog_name="arssr")
     except ArSSRError as error:
         complain(str(error))
         sys.exit(1)

@@ -8,13 +8,9 @@ the border of the same scan, and all are compared everywhere.
 """
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
@@ -32,6 +28,7 @@ from arssr.evaluation.protocol import Setting
 from arssr.evaluation.rows import Journal, Row
 from arssr.evaluation.sources import Source, sources
 from arssr.volume import Volume
+from arssr.workers import worker_pool
 
 JOURNAL = "rows.jsonl"
 
@@ -130,8 +127,7 @@ def _compute(waiting: deque[Case], jobs: int) -> Iterator[tuple[Case, Row]]:
 def _compute_in_workers(waiting: deque[Case], jobs: int) -> Iterator[tuple[Case, Row]]:
     """As many cases under way as there are workers; fresh workers where one was killed."""
     while waiting:
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        with ProcessPoolExecutor(jobs, context, _begin_worker, (jobs,)) as pool:
+        with worker_pool(jobs) as pool:
             running: dict[Future[Row], Case] = {}
             broken = False
             while running or (waiting and not broken):
@@ -201,19 +197,3 @@ _worker_bench = _Bench()
 
 def _row_in_worker(case: Case) -> Row:
     return _worker_bench.row(case)
-
-
-def _begin_worker(jobs: int) -> None:
-    """Share the processor with the other workers; end at once with Ctrl-C, or with the parent."""
-    import torch
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: "multiprocessing.process.BaseProcess") -> None:
-    parent.join()
-    os._exit(1)

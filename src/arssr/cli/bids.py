@@ -1,0 +1,176 @@
+"""`arssr bids`: a BIDS App; a data set of scans in, a data set of sharper scans out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from arssr.cli.console import complain, print_json, progress_bar, stderr
+from arssr.cli.numbers import number_or_word, numbers, three_or_one
+from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
+
+if TYPE_CHECKING:
+    from arssr.cohort.participants import Done
+
+# Options that take a list, as every BIDS App does; click itself knows one value at a time.
+_LISTS = (
+    "--participant-label",
+    "--participant_label",
+    "--session-label",
+    "--session_label",
+    "--suffix",
+    "-s",
+)
+
+
+def bids(
+    bids_dir: Annotated[Path, typer.Argument(help="The BIDS data set.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder for the data set of results.")],
+    level: Annotated[
+        Literal["participant", "group"],
+        typer.Argument(help="participant: the scans; group: the overview alone (index.html)."),
+    ],
+    participants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--participant-label", "--participant_label", help="Some subjects: 01 02 …; else all."
+        ),
+    ] = None,
+    sessions: Annotated[
+        list[str] | None,
+        typer.Option("--session-label", "--session_label", help="Some sessions; else all."),
+    ] = None,
+    suffixes: Annotated[
+        list[str] | None,
+        typer.Option("--suffix", "-s", help="Which images: T1w T2w FLAIR …; else T1w."),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
+    ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the results.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
+    ] = "light",
+    acquisition: Annotated[
+        Literal["auto", "kspace", "slice", "spline", "unknown"],
+        typer.Option(
+            help="How the scans were made; auto: slice along an axis clearly thicker than the "
+            "others, else kspace."
+        ),
+    ] = "auto",
+    noise: Annotated[
+        str, typer.Option(help="Noise level in units of the scans, auto (estimated) or unknown.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[
+        Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
+    ] = "auto",
+    jobs: Jobs = 1,
+    dask: DaskAddress = None,
+    slurm: OnSlurm = False,
+    slurm_options: SlurmOptions = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make again what is done already.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option(help="Beside each result a page: input, cubic and result.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Describe the results on standard output.")
+    ] = False,
+) -> None:
+    """Super-resolve the anatomical images of a BIDS data set into a derived one.
+
+    The same command goes on where it stopped: what is done is left alone.
+    """
+    from arssr.cohort.dataset import Dataset
+    from arssr.cohort.derivatives import Derivatives
+    from arssr.cohort.index import write_index
+
+    derivatives = Derivatives(output_dir, Dataset(bids_dir))
+    done: list[Done] = []
+    if level == "participant":
+        from arssr.cohort.engine import Network
+        from arssr.cohort.participants import Request, super_resolve
+
+        level_of_noise = number_or_word("--noise", noise, ("auto", "unknown"))
+        options = {"acquisition": acquisition, "noise": level_of_noise}
+        request = Request(_target(scale, spacing), options, overwrite, report)
+        where = place(jobs, dask, slurm, slurm_options)
+        scans = derivatives.source.scans(
+            suffixes or ["T1w"],
+            [label.removeprefix("sub-") for label in participants or ()],
+            [label.removeprefix("ses-") for label in sessions or ()],
+        )
+        network = Network.find(model, device, precision)
+        with progress_bar(counted=True) as bar:
+            task = bar.add_task("scans", total=len(scans))
+
+            def on_progress(what: str, share: float) -> None:
+                bar.update(task, description=f"{what} {share:.0%}")
+
+            for each in super_resolve(derivatives, scans, request, network, where, on_progress):
+                done.append(each)
+                bar.update(task, completed=len(done))
+                _tell(each)
+        if as_json:
+            print_json([_as_json(each) for each in done])
+        stderr.print(_sum(done))
+    index = write_index(derivatives)
+    stderr.print(f"overview: {index}", markup=False, soft_wrap=True)
+    if any(each.error for each in done):
+        raise typer.Exit(1)
+
+
+def spread_lists(arguments: Sequence[str]) -> list[str]:
+    """The command line of `arssr bids` with an option's name before every word of its list.
+
+    >>> spread_lists(["bids", "in", "out", "participant", "-s", "T1w", "T2w", "--scale", "2"])
+    ['bids', 'in', 'out', 'participant', '-s', 'T1w', '-s', 'T2w', '--scale', '2']
+    """
+    if list(arguments[:1]) != ["bids"]:
+        return list(arguments)
+    spread: list[str] = []
+    option = None
+    for word in arguments:
+        if word.startswith("-"):
+            option = word if word in _LISTS else None
+        elif option is not None and spread[-1] != option:
+            spread.append(option)
+        spread.append(word)
+    return spread
+
+
+def _target(scale: str | None, spacing: str | None) -> dict[str, Any]:
+    """The one target that was given, as `Model.upsample` takes it."""
+    if (scale is None) == (spacing is None):
+        raise typer.BadParameter("name one target: --scale or --spacing")
+    if scale is not None:
+        return {"scale": three_or_one(numbers("--scale", scale))}
+    return {"spacing": three_or_one(numbers("--spacing", spacing or ""))}
+
+
+def _tell(done: "Done") -> None:
+    """A line for what was made now or failed."""
+    if done.error:
+        complain(done.error)
+    elif done.facts is not None:
+        line = f"{done.destination}  {done.facts['seconds']:.1f} s"
+        stderr.print(line, markup=False, soft_wrap=True)
+
+
+def _sum(done: "list[Done]") -> str:
+    failed = sum(bool(each.error) for each in done)
+    made = sum(each.facts is not None for each in done)
+    before = len(done) - failed - made
+    return f"{made} of {len(done)} done, {before} were done before, {failed} failed"
+
+
+def _as_json(done: "Done") -> dict[str, Any]:
+    scan = {"scan": str(done.scan.path)}
+    if done.error:
+        return scan | {"error": done.error}
+    return done.facts or scan | {"result": str(done.destination), "done": "before"}

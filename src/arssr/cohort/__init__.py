@@ -1,0 +1,1 @@
+"""Many scans: BIDS data sets, worker processes, clusters."""

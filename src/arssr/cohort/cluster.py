@@ -1,0 +1,144 @@
+"""Jobs on many machines, through dask (the extra `arssr[cluster]`).
+
+The machines share the file system with the scans, the results and the weights. A worker does one
+scan at a time, with all its threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from arssr.cohort.engine import Facts, Network, do
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress
+from arssr.job import Job
+
+if TYPE_CHECKING:
+    from dask_jobqueue.slurm import SLURMCluster
+    from distributed import Client
+
+_RETRIES = 2  # of what may be the machine's fault; a dead worker's scan goes to another anyway
+_SCAN = "arssr-scan"  # what a worker has one of, and every job takes
+
+
+@dataclass(frozen=True)
+class Dask:
+    """A dask cluster that is running already; address: that of its scheduler, tcp://host:port."""
+
+    address: str
+
+    def compute(
+        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+    ) -> Iterator[tuple[int, Facts | BaseException]]:
+        """See `arssr.cohort.engine.Place`. Raises ArSSRError where no scheduler answers."""
+        if jobs:
+            with _client(self.address) as client:
+                yield from _compute(client, network, jobs)
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """Slurm jobs of our own, one worker each, for as long as the work lasts.
+
+    options: of dask_jobqueue.SLURMCluster (queue, account, cores, memory, walltime, …); what is
+        not named here comes from dask's own configuration (~/.config/dask/jobqueue.yaml).
+    """
+
+    workers: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def cluster(self) -> SLURMCluster:
+        """The cluster, still without workers. Raises ArSSRError where the options do not do."""
+        try:
+            from dask_jobqueue.slurm import SLURMCluster
+        except ImportError:
+            raise ArSSRError(_MISSING) from None
+        try:
+            return SLURMCluster(**{"processes": 1, **self.options})
+        except (ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ArSSRError(f"the Slurm options will not do: {reason}") from None
+
+    def compute(
+        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+    ) -> Iterator[tuple[int, Facts | BaseException]]:
+        """See `arssr.cohort.engine.Place`."""
+        if jobs:
+            with self.cluster() as cluster, _client(cluster) as client:
+                cluster.scale(jobs=min(self.workers, len(jobs)))
+                yield from _compute(client, network, jobs)
+
+
+_MISSING = "clusters need dask: pip install 'arssr[cluster]'"
+
+
+@contextmanager
+def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ArSSRError(_MISSING) from None
+    try:
+        client = Client(cluster, timeout="10s", set_as_default=False)
+    except (OSError, ValueError):
+        raise ArSSRError(f"no dask scheduler answers at {cluster}") from None
+    with client:
+        yield client
+
+
+def _compute(
+    client: Client, network: Network, jobs: Sequence[Job]
+) -> Iterator[tuple[int, Facts | BaseException]]:
+    from distributed import KilledWorker, as_completed
+
+    client.register_plugin(_one_scan_at_a_time())
+    futures = {
+        client.submit(_do, network, job, pure=False, retries=_RETRIES, resources={_SCAN: 1}): number
+        for number, job in enumerate(jobs)
+    }
+    for future in as_completed(futures, loop=client.loop):
+        number = futures.pop(future)
+        if future.status == "finished":
+            yield number, _result(future.result())
+            continue
+        error = future.exception() if future.status == "error" else None
+        where = jobs[number].source
+        if error is None:
+            yield number, ArSSRError(f"{where}: the connection to the cluster was lost")
+        elif isinstance(error, KilledWorker):
+            yield number, ArSSRError(f"{where}: its worker died again and again (memory?)")
+        else:
+            yield number, error
+
+
+def _do(network: Network, job: Job) -> Facts | str:
+    """On a worker. What is the user's to mend is returned as its sentence, for it would not go
+    better a second time; anything else is raised, and tried again.
+    """
+    try:
+        return do(network, job)
+    except ArSSRError as error:
+        return str(error)
+
+
+def _result(answer: Facts | str) -> Facts | BaseException:
+    return ArSSRError(answer) if isinstance(answer, str) else answer
+
+
+def _one_scan_at_a_time() -> Any:
+    """A plugin for every worker, also for those that come later: one scan, all threads."""
+    from distributed import Worker, WorkerPlugin
+
+    class OneScanAtATime(WorkerPlugin):
+        name = _SCAN
+
+        async def setup(self, worker: Worker) -> None:
+            import torch
+
+            torch.set_num_threads(worker.state.nthreads)  # dask itself allows libraries one
+            await worker.set_resources(**{_SCAN: 1})
+
+    return OneScanAtATime()

@@ -1,0 +1,121 @@
+"""A BIDS data set to read from: its scans, and what its sidecars say of them.
+
+Of the libraries that do this, pybids brings an SQL engine and bids2table a table engine, each far
+more than a search by file name needs, and ancpbids 0.4 passes over the sidecars at the root.
+"""
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arssr.cohort.names import BIDSName
+from arssr.errors import ArSSRError
+from arssr.files import is_image
+
+DESCRIPTION = "dataset_description.json"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An anatomical image of a data set."""
+
+    path: Path
+    name: BIDSName
+
+    @property
+    def subject(self) -> str:
+        """Whose it is: the label after `sub-`."""
+        return self.name.entities["sub"]
+
+
+class Dataset:
+    """A BIDS data set, raw or derived. Raises ArSSRError where `root` is none."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / DESCRIPTION).is_file():
+            raise ArSSRError(f"{root} is no BIDS data set: it has no {DESCRIPTION}")
+        self.description = read_json(root / DESCRIPTION)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether it holds images as the scanner gave them."""
+        return self.description.get("DatasetType", "raw") == "raw"
+
+    def scans(
+        self,
+        suffixes: Collection[str],
+        subjects: Collection[str] = (),
+        sessions: Collection[str] = (),
+    ) -> list[Scan]:
+        """Every `sub-*/[ses-*/]anat` image with one of these suffixes, sorted by path.
+
+        subjects, sessions: labels, without `sub-` and `ses-`; none for all.
+        Raises ArSSRError for labels that are not there and where nothing is left.
+        """
+        found = [scan for scan in self._anatomies() if scan.name.suffix in suffixes]
+        for key, labels in (("sub", subjects), ("ses", sessions)):
+            pattern = f"{key}-*" if key == "sub" else f"sub-*/{key}-*"
+            there = {p.name.removeprefix(f"{key}-") for p in self.root.glob(pattern) if p.is_dir()}
+            if missing := sorted(set(labels) - there):
+                raise ArSSRError(f"no {key}-{missing[0]} in {self.root}")
+            found = [s for s in found if not labels or s.name.entities.get(key) in labels]
+        if not found:
+            kinds = " or ".join(sorted(suffixes))
+            raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} to work on")
+        return found
+
+    def _anatomies(self) -> Iterator[Scan]:
+        folders = [*self.root.glob("sub-*/anat"), *self.root.glob("sub-*/ses-*/anat")]
+        for path in sorted(path for folder in folders for path in folder.iterdir()):
+            name = BIDSName.parse(path.name)
+            if name is not None and "sub" in name.entities and is_image(path):
+                yield Scan(path, name)
+
+    def metadata(self, scan: Scan) -> dict[str, Any]:
+        """What the sidecars say: those nearer to the image win, then those that name more of it.
+
+        Source: BIDS specification, "The Inheritance Principle".
+        """
+        folders = [self.root]
+        for part in scan.path.relative_to(self.root).parts[:-1]:
+            folders.append(folders[-1] / part)
+        known: dict[str, Any] = {}
+        for folder in folders:
+            for path in sorted(_applicable(folder, scan.name), key=lambda p: p.name.count("_")):
+                known |= read_json(path)
+        return known
+
+    def uri(self, path: Path, name: str) -> str:
+        """The BIDS URI of a file, where this data set goes by `name`."""
+        return f"bids:{name}:{path.relative_to(self.root).as_posix()}"
+
+
+def _applicable(folder: Path, image: BIDSName) -> Iterator[Path]:
+    for path in folder.glob(f"*{image.suffix}.json"):
+        name = BIDSName.parse(path.name)
+        if name is None or name.suffix != image.suffix:
+            continue
+        if name.entities.items() <= image.entities.items():
+            yield path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises ArSSRError where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ArSSRError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ArSSRError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ArSSRError(f"{path} holds no JSON object")
+    return content
+
+
+def relative(path: Path, start: Path) -> Path:
+    """`path` as seen from the folder `start`."""
+    return Path(os.path.relpath(path.resolve(), start.resolve()))

@@ -1,0 +1,199 @@
+"""The BIDS data set of results: where each lies, what its sidecar says, and what is done already.
+
+Source: BIDS specification, "BIDS Derivatives".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from arssr.cohort.dataset import DESCRIPTION, Dataset, Scan, read_json, relative
+from arssr.cohort.engine import Facts, Network
+from arssr.cohort.names import BIDSName
+from arssr.errors import ArSSRError
+from arssr.files import replacing, sha256, sidecar
+from arssr.job import Job
+from arssr.provenance import write_sidecar
+
+PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
+LOGS = "logs"  # a file for every scan that failed
+_BIDS_VERSION = "1.10.0"
+_SOURCE = "raw"  # what the data set that we read is called in BIDS URIs
+# What pages and logs are for people; the validator need not know them.
+_IGNORED = f"*.html\n{LOGS}/\n"
+# Said of the samples of the scan, and no longer true of finer ones.
+_OF_THE_SAMPLES = {
+    "AcquisitionMatrixPE",
+    "BaseResolution",
+    "Density",
+    "EffectiveEchoSpacing",
+    "ImageOrientationPatientDICOM",
+    "PhaseResolution",
+    "RawSources",
+    "ReconMatrixPE",
+    "Resolution",
+    "SliceEncodingDirection",
+    "SliceThickness",
+    "SliceTiming",
+    "Sources",
+    "SpacingBetweenSlices",
+    PROVENANCE,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Something that is done: its sidecar, its name, and what is known of its making."""
+
+    sidecar: Path
+    name: BIDSName
+    made: Mapping[str, Any]
+
+    @property
+    def page(self) -> Path:
+        """Where its report lies, if it has one."""
+        return self.sidecar.with_suffix(".html")
+
+
+class Derivatives:
+    """The folder of results of one data set. Raises ArSSRError where something else lies there."""
+
+    def __init__(self, root: Path, source: Dataset) -> None:
+        self.root, self.source = root, source
+        if root.resolve() == source.root.resolve():
+            raise ArSSRError(f"{root} is the data set itself; name another folder for the results")
+        if (root / DESCRIPTION).exists():
+            makers = read_json(root / DESCRIPTION).get("GeneratedBy")
+            names = [maker.get("Name") for maker in makers or [] if isinstance(maker, dict)]
+            if names != ["ArSSR"]:
+                raise ArSSRError(f"{root} is a data set of something else; name another folder")
+
+    def describe(self) -> None:
+        """Write what makes the folder a data set."""
+        links = quote(relative(self.source.root, self.root).as_posix())
+        known = self.source.description
+        origin = {"URL": links, "Version": known.get("Version"), "DOI": known.get("DatasetDOI")}
+        description = {
+            "Name": f"{known.get('Name', self.source.root.resolve().name)}, super-resolved",
+            "BIDSVersion": _BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "ArSSR", "Version": version("arssr")}],
+            "SourceDatasets": [{key: value for key, value in origin.items() if value}],
+            "DatasetLinks": {_SOURCE: links},
+        }
+        _write_json(self.root / DESCRIPTION, description)
+        for name, text in ((".bidsignore", _IGNORED), ("README.md", _README)):
+            if not (self.root / name).exists():
+                _write(self.root / name, text)
+
+    def destination(self, scan: Scan) -> Path:
+        """Where the result lies: `…_res-SR_desc-arssr_T1w.nii.gz`; a `desc` of the scan's stays
+        part of it, so that `desc-preproc` and `desc-brain` have a result each.
+        """
+        described = scan.name.entities.get("desc")
+        desc = f"{described}Arssr" if described else "arssr"
+        folder = self.root / scan.path.parent.relative_to(self.source.root)
+        return folder / str(scan.name.having(res="SR", desc=desc))
+
+    def is_done(self, scan: Scan, job: Job, network: Network) -> bool:
+        """Whether the result is there, from the same samples by the same weights and options.
+
+        Raises ArSSRError where it is there, but from others.
+        """
+        try:
+            made = read_json(sidecar(job.destination))[PROVENANCE]
+        except (ArSSRError, KeyError):
+            return False  # never begun, or cut off before its end
+        if not job.destination.exists() or (job.report and not job.page.exists()):
+            return False
+        asked = json.loads(json.dumps({**job.target, **job.options}))
+        same = {
+            "the scan": made["input"]["sha256"] == sha256(scan.path),
+            "the weights": made["model"]["sha256"] == network.sha256,
+            "the options": made["options"] == asked,
+        }
+        changed = [what for what, is_same in same.items() if not is_same]
+        if changed:
+            raise ArSSRError(
+                f"{job.destination} was made before {' and '.join(changed)} changed; --overwrite "
+                "makes it again"
+            )
+        return True
+
+    def record(self, scan: Scan, destination: Path, facts: Facts) -> None:
+        """Write the sidecar of a result; from then on it is done."""
+        known = self.source.metadata(scan)
+        kept = {key: value for key, value in known.items() if key not in _OF_THE_SAMPLES}
+        if self.source.is_raw:  # the specification wants to know of every derived image
+            kept.setdefault("SkullStripped", False)
+        made = {key: value for key, value in facts.items() if key not in ("scan", "result")}
+        name = facts["model"]["name"]
+        ours = {
+            "Description": f"Super-resolved by ArSSR {version('arssr')} with the weights {name}; "
+            "what is finer than the scan was estimated, not measured.",
+            "Sources": [self.source.uri(scan.path, _SOURCE)],
+            "Resolution": f"{_spacing(facts['output'])}, super-resolved from "
+            f"{_spacing(facts['input'])}",
+            PROVENANCE: made,
+        }
+        write_sidecar(destination, kept | ours)
+        self.forget_failure(scan)
+
+    def record_failure(self, scan: Scan, error: str) -> None:
+        """Remember, for the overview, why there is no result."""
+        note = {"scan": self.source.uri(scan.path, _SOURCE), "error": error}
+        _write_json(self._log(scan), note)
+
+    def forget_failure(self, scan: Scan) -> None:
+        """There is a result now."""
+        self._log(scan).unlink(missing_ok=True)
+
+    def _log(self, scan: Scan) -> Path:
+        return self.root / LOGS / sidecar(self.destination(scan)).name
+
+    def results(self) -> list[Result]:
+        """Everything that is done, by name."""
+        found = [*self.root.glob("sub-*/anat/*.json"), *self.root.glob("sub-*/ses-*/anat/*.json")]
+        done = []
+        for path in sorted(found):
+            name = BIDSName.parse(path.name)
+            if name is not None and (made := read_json(path).get(PROVENANCE)):
+                done.append(Result(path, name, made))
+        return done
+
+    def failures(self) -> list[tuple[BIDSName, str]]:
+        """Name of the missing result and reason, of everything that failed."""
+        failed = []
+        for path in sorted((self.root / LOGS).glob("sub-*.json")):
+            name = BIDSName.parse(path.name)
+            if name is not None:
+                failed.append((name, str(read_json(path).get("error"))))
+        return failed
+
+
+def _spacing(grid: Mapping[str, Any]) -> str:
+    return "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"]) + " mm"
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+_README = """\
+# Super-resolved scans
+
+Made by ArSSR, an implementation of the implicit voxel function of Wu et al. (IEEE JBHI 2022,
+doi:10.1109/JBHI.2022.3223106). `index.html` lists what was done. The key `ArSSR` of every JSON
+file says how its image was made.
+
+Not for diagnosis: what is finer than the scan was estimated by a network, not measured.
+"""

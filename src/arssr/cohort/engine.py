@@ -1,0 +1,119 @@
+"""Many jobs, one model: each is done wherever there is room, and told of as it finishes.
+
+Where the work is done changes nothing in the files: the same code does every job, and a worker
+that dies half-way leaves a job undone, not half-done.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from arssr.api import Model, load_model
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.files import sidecar, sweep
+from arssr.job import Job, run
+from arssr.weights.registry import load, shipped
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: what `arssr.job.run` says of the result, or why there is none."""
+
+    job: Job
+    facts: Facts | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which model a worker loads: a name or an absolute path, the hash it must have, and how."""
+
+    weights: str
+    sha256: str
+    device: str = "auto"
+    precision: str = "auto"
+
+    @classmethod
+    def find(cls, weights: str | Path, device: str = "auto", precision: str = "auto") -> "Network":
+        """The weights that go by this name or path here. Raises ArSSRError if there are none."""
+        name = str(weights)
+        absolute = name if name.lower() in shipped() else str(Path(weights).absolute())
+        return cls(absolute, load(weights).sha256, device, precision)
+
+    def load(self) -> Model:
+        """The model. Raises ArSSRError where this machine has other weights by that name."""
+        model = load_model(self.weights, self.device, self.precision)
+        if model.weights.sha256 != self.sha256:
+            raise ArSSRError(f"{self.weights} are other weights on the worker than on this machine")
+        return model
+
+
+class Place(Protocol):
+    """Somewhere to do jobs: this process, processes beside it, a cluster."""
+
+    def compute(
+        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+    ) -> Iterator[tuple[int, Facts | BaseException]]:
+        """The number of each job and what `arssr.job.run` returned or raised, as it is known."""
+        ...
+
+
+def run_jobs(
+    jobs: Iterable[Job], network: Network, where: Place, progress: ReportProgress = silent
+) -> Iterator[Outcome]:
+    """Do every job; an outcome for each, in the order in which they finish.
+
+    What cannot be written is known at once. One job's failure is its own: the others go on.
+    progress: told about the job under way, where this process itself does it.
+    """
+    todo = []
+    for job in jobs:
+        try:
+            job.check()
+        except ArSSRError as error:
+            yield Outcome(job, error=str(error))
+        else:
+            todo.append(job)
+    for number, result in where.compute(network, [_portable(job) for job in todo], progress):
+        job = todo[number]
+        if isinstance(result, BaseException):
+            yield Outcome(job, error=_in_words(job, result))
+        else:
+            for path in (job.destination, sidecar(job.destination), job.page):
+                sweep(path)
+            names = {"scan": str(job.source), "result": str(job.destination)}
+            yield Outcome(job, {**result, **names})
+
+
+def do(network: Network, job: Job, progress: ReportProgress = silent) -> Facts:
+    """One job by this process, which keeps the model for the next."""
+    if network not in _loaded:
+        _loaded.clear()
+        _loaded[network] = network.load()
+    return run(_loaded[network], job, progress)
+
+
+_loaded: dict[Network, Model] = {}
+
+
+def _portable(job: Job) -> Job:
+    """The job for a process with another working folder, which may be the second to try it: what
+    a killed worker had written is replaced.
+    """
+    target = {k: v.absolute() if isinstance(v, Path) else v for k, v in job.target.items()}
+    source, destination = job.source.absolute(), job.destination.absolute()
+    return replace(job, source=source, destination=destination, target=target, overwrite=True)
+
+
+def _in_words(job: Job, error: BaseException) -> str:
+    """What went wrong, on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ArSSRError):
+        return text
+    if isinstance(error, MemoryError):
+        return f"{job.source}: out of memory"
+    return f"{job.source}: {type(error).__name__}: {text}"

@@ -1,0 +1,94 @@
+"""The participant level of a BIDS App: every scan of some subjects, as far as it is not done."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arssr.cohort.dataset import Scan
+from arssr.cohort.derivatives import Derivatives
+from arssr.cohort.engine import Facts, Network, Place, run_jobs
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.files import sidecar
+from arssr.job import Job
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every scan is to become; see `arssr.job.Job`. overwrite: what is done, do again."""
+
+    target: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    report: bool = True
+
+
+@dataclass(frozen=True)
+class Done:
+    """A scan that is dealt with: a result now (`facts`), one from an earlier run, or an `error`."""
+
+    scan: Scan
+    destination: Path
+    facts: Facts | None = None
+    error: str = ""
+
+
+def super_resolve(
+    derivatives: Derivatives,
+    scans: Iterable[Scan],
+    request: Request,
+    network: Network,
+    where: Place,
+    progress: ReportProgress = silent,
+) -> Iterator[Done]:
+    """Make what is missing; tells of every scan, in the order in which it is dealt with.
+
+    A failure is that scan's own, and remembered in the folder of results. Raises ArSSRError, at
+    once, where two scans would have the same result and where nothing can be written.
+    """
+    jobs = [(scan, _job(derivatives, scan, request)) for scan in scans]
+    names = Counter(sidecar(job.destination) for _, job in jobs)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ArSSRError(f"two scans would both become {twice[0].stem}; name one suffix at a time")
+    derivatives.describe()
+    todo: dict[Path, tuple[Scan, Job]] = {}
+    for scan, job in jobs:
+        try:
+            is_done = _is_done(derivatives, scan, job, network, request.overwrite)
+        except ArSSRError as error:
+            yield _failed(derivatives, scan, job, str(error))
+            continue
+        if is_done:
+            derivatives.forget_failure(scan)
+            yield Done(scan, job.destination)
+        else:
+            todo[job.destination] = scan, job
+    for outcome in run_jobs((job for _, job in todo.values()), network, where, progress):
+        scan, job = todo[outcome.job.destination]
+        if outcome.facts is None:
+            yield _failed(derivatives, scan, job, outcome.error)
+        else:
+            derivatives.record(scan, job.destination, outcome.facts)
+            yield Done(scan, job.destination, outcome.facts)
+
+
+def _job(derivatives: Derivatives, scan: Scan, request: Request) -> Job:
+    """overwrite: what is there and not done was cut off, or is to be done again."""
+    destination = derivatives.destination(scan)
+    target, options = request.target, request.options
+    return Job(scan.path, destination, target, options, overwrite=True, report=request.report)
+
+
+def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, again: bool) -> bool:
+    """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
+    if not scan.path.exists():
+        raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")
+    derivatives.source.metadata(scan)  # what cannot be read is better known before the work
+    return not again and derivatives.is_done(scan, job, network)
+
+
+def _failed(derivatives: Derivatives, scan: Scan, job: Job, error: str) -> Done:
+    derivatives.record_failure(scan, error)
+    return Done(scan, job.destination, error=error)
