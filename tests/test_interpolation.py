@@ -14,6 +14,7 @@ from arssr.interpolation import (
     SplineCoefficients,
     apply_axis_matrices,
     axis_matrix,
+    cubic_at,
     resample,
 )
 
@@ -90,6 +91,20 @@ def test_three_matrices_are_one_product_whatever_the_order() -> None:
     shared = [m[0] for m in matrices]
     expected = torch.einsum("nijk,ai,bj,ck->nabc", data, *shared)
     torch.testing.assert_close(apply_axis_matrices(data, shared), expected)
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(0, 99))
+def test_points_of_several_images_are_scipys_spline(shape: tuple[int, ...], seed: int) -> None:
+    """Inside, between and beyond the voxels."""
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((2, *shape))
+    at = rng.uniform(-3, np.array(shape) + 2, (2, 20, 3))
+    expected = [
+        ndimage.map_coordinates(image, points.T, order=3, mode="nearest")
+        for image, points in zip(images, at, strict=True)
+    ]
+    values = cubic_at(torch.from_numpy(images), torch.from_numpy(at))
+    np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 @given(kinds, st.floats(-3, 3), st.floats(-3, 3))

@@ -8,7 +8,7 @@ Positions are voxel coordinates of the input: 0 is the centre of the first voxel
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -43,7 +43,7 @@ def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
         first = np.minimum(np.floor(padded).astype(int) - 1, len(coefficients) - 4)
         return np.einsum(
             "mt,mtn->mn",
-            _bspline_weights(padded - 1 - first),
+            np.stack(_bspline_weights(padded - 1 - first), axis=-1),
             coefficients[first[:, None] + np.arange(4)],
         )
     matrix = np.zeros((len(positions), n_in))
@@ -65,17 +65,13 @@ def _spline_coefficients(n: int) -> np.ndarray:
     return ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest")
 
 
-def _bspline_weights(t: np.ndarray) -> np.ndarray:
-    """Cubic B-spline weights (m, 4) of the four coefficients around offset t in [0, 1]."""
-    t = t[:, None]
-    return np.concatenate(
-        [
-            (1 - t) ** 3 / 6,
-            (4 - 6 * t**2 + 3 * t**3) / 6,
-            (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
-            t**3 / 6,
-        ],
-        axis=1,
+def _bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:
+    """Cubic B-spline weights of the four coefficients around offset t in [0, 1]."""
+    return (
+        (1 - t) ** 3 / 6,
+        (4 - 6 * t**2 + 3 * t**3) / 6,
+        (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
+        t**3 / 6,
     )
 
 
@@ -95,6 +91,34 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
         else:
             data = data @ m.unsqueeze(-3).mT
     return data
+
+
+def cubic_at(images: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":
+    """Images (N, I, J, K) at voxel coordinates (N, P, 3), float32 (N, P), on their device.
+
+    The same as `axis_matrix("cubic", …)`: a product of matrices for the coefficients of all
+    images, then 4 x 4 x 4 of them for each point.
+    """
+    import torch
+
+    coefficients = apply_axis_matrices(
+        images, [images.new_tensor(_spline_coefficients(n)) for n in images.shape[1:]]
+    )
+    shape = coefficients.shape[1:]
+    strides = (shape[1] * shape[2], shape[2], 1)
+    places = torch.arange(len(images), device=images.device, dtype=torch.int32)[:, None, None]
+    places = places * (strides[0] * shape[0])
+    weights = positions.new_ones(())
+    taps = torch.arange(4, device=images.device, dtype=torch.int32)
+    for axis, (n, stride) in enumerate(zip(shape, strides, strict=True)):
+        padded = (positions[..., axis] + _EDGE_PADDING).clamp(1, n - 2)
+        first = (padded.floor() - 1).clamp_max(n - 4)
+        along = (first.int()[..., None] + taps) * stride
+        weight = torch.stack(_bspline_weights(padded - 1 - first), dim=-1)
+        places = (places[..., None] + along[..., None, :]).flatten(-2)
+        weights = (weights[..., None] * weight[..., None, :]).flatten(-2)
+    picked = coefficients.flatten().index_select(0, places.flatten())
+    return (picked.view_as(weights) * weights).sum(dim=-1)
 
 
 class SplineCoefficients:

@@ -17,6 +17,7 @@ from tests.phantoms import smooth, tiny_config
 from torch import Tensor
 
 from arssr.errors import ArSSRError
+from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
@@ -50,7 +51,7 @@ def fabric() -> Fabric:
 
 def items(count: int = 2, detail: float = 1.0) -> list[Item]:
     centres = np.full((1, 3), 14)
-    images = [torch.from_numpy(smooth((28, 28, 28), n, sigma=detail)) for n in range(count)]
+    images = [torch.from_numpy(smooth((28, 28, 28), n, sigma=detail)).half() for n in range(count)]
     return [Item(str(n), image, centres) for n, image in enumerate(images)]
 
 
@@ -268,7 +269,8 @@ def test_easy_samples_are_no_explosion(fabric: Fabric, tmp_path: Path) -> None:
 def test_an_untrained_network_of_the_paper_is_no_explosion(fabric: Fabric, tmp_path: Path) -> None:
     """It answers about zero, which for smooth images is a thousand times worse than interpolation;
     in any units."""
-    images = [replace(i, image=800 * i.image + 400) for i in items(detail=6)]
+    units = Normalisation(offset=400, scale=800)
+    images = [replace(i, units=units) for i in items(detail=6)]
     trainer(PAPER, fabric, tmp_path, items=images).run()
 
 

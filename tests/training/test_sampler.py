@@ -8,30 +8,45 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
-from tests.phantoms import smooth, volume
+from tests import phantoms
+from tests.phantoms import volume
 from torch import Tensor
 
 from arssr.degradation import degrade, low_resolution_positions, named_degradation
+from arssr.intensity import Normalisation
 from arssr.interpolation import apply_axis_matrices, axis_matrix
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, condition_vector
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
-from arssr.training.sampler import Batch, Draw, batch, draw, random_contrast, sample
+from arssr.training.draw import Contrast, Draw, Turn, draw
+from arssr.training.sampler import Batch, batch, remap, simulate
 
 CONFIG = SamplingConfig(batch=4, patch=8, points=500, context=6, margin=2, contrast=0, noisy=0)
 CENTRE = (40, 36, 38)
 
 
+def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """An image that float16 holds exactly."""
+    return phantoms.smooth(shape, seed).astype(np.float16).astype(np.float32)
+
+
 def item(image: np.ndarray, centre: tuple[int, ...] = CENTRE, name: str = "x") -> Item:
     """An image whose foreground is a single voxel: it says where the patch will be."""
-    return Item(name, torch.from_numpy(np.asarray(image, np.float32)), np.array([centre]))
+    return Item(name, torch.from_numpy(np.asarray(image, np.float16)), np.array([centre]))
 
 
 def known(acquisition: str, scale: object, **changes: object) -> Draw:
     """A noise-free sample of which everything is told."""
-    scale_ijk = np.broadcast_to(np.asarray(scale, float), 3)
-    plain = Draw(acquisition, scale_ijk, 0.0, True, True, own_view=False, contrast=False)
+    plain = Draw(acquisition, np.broadcast_to(np.asarray(scale, float), 3))
     return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def sample(
+    item: Item, config: SamplingConfig, what: Draw, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """A batch of one, without its first dimension."""
+    alone = simulate([item], config, [what], [rng])
+    return {f.name: getattr(alone, f.name)[0] for f in fields(Batch)}
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -221,28 +236,78 @@ def test_the_condition_names_what_was_done_to_each_axis() -> None:
 
 
 def test_noise_is_rician_and_its_level_told() -> None:
-    """Of air, half of the scans have none: they were stripped after the noise."""
+    """Of air; a scan that was stripped after the noise has none there."""
     image = smooth((60,) * 3) * 0
-    config = replace(CONFIG, patch=16)
-    means = []
-    for seed in range(40):
-        values = sample(item(image), config, known("slice", 2, noise=0.05), rng(seed))
+    config, noisy = replace(CONFIG, patch=16), known("slice", 2, noise=0.05)
+    for seed in range(10):
+        values = sample(item(image), config, noisy, rng(seed))
         torch.testing.assert_close(values["condition"][-2:], torch.tensor([1.0, 1.0]))
-        means.append(float(values["image"].mean()))
+        np.testing.assert_allclose(values["image"].mean(), 0.05 * np.sqrt(np.pi / 2), rtol=0.05)
         assert float(values["truth"].abs().max()) == 0
-    noisy = [m for m in means if m > 0]
-    np.testing.assert_allclose(noisy, 0.05 * np.sqrt(np.pi / 2), rtol=0.05)
-    assert 10 < len(noisy) < 30
+    assert not sample(item(image), config, replace(noisy, stripped=True), rng())["image"].any()
+
+
+def test_noise_of_the_image_itself_is_told_as_well() -> None:
+    noisy = replace(item(smooth((60,) * 3)), noise=0.03)
+    told = sample(noisy, CONFIG, known("slice", 2, noise=0.04), rng())["condition"]
+    torch.testing.assert_close(told[-2:], torch.tensor([1.0, 1.0]))
+
+
+def test_samples_without_noise_are_as_in_a_batch_without_any() -> None:
+    both = [item(smooth((60,) * 3))] * 2
+    draws = [known("slice", 2), known("slice", 2, noise=0.05)]
+    mixed = simulate(both, CONFIG, draws, [rng(), rng()])
+    alone = simulate(both, CONFIG, draws[:1] * 2, [rng(), rng()])
+    assert torch.equal(mixed.image[0], alone.image[0])
+    assert not torch.equal(mixed.image[1], alone.image[1])
 
 
 def test_a_random_contrast_keeps_the_air_and_the_geometry() -> None:
-    image = torch.from_numpy(smooth((20, 18, 16), seed=7))
-    image[:5] = 0
+    """Remapped in order or in reverse order, shaded slowly."""
+    image = smooth((60, 60, 60), seed=7)
+    image[30:] = 0
+    before = sample(item(image), CONFIG, known("spline", 1), rng())
     for seed in range(30):
-        other = random_contrast(image, rng(seed))
-        assert (other[:5] == 0).all()
-        assert torch.isfinite(other).all() and other.abs().max() < 2.5
-        assert other[5:].std() > 0.01
+        contrast = Contrast.draw(rng(seed))
+        after = sample(item(image), CONFIG, known("spline", 1, contrast=contrast), rng())
+        assert torch.equal(after["positions"], before["positions"])
+        assert (after["truth"][before["truth"] == 0] == 0).all()
+        # at scale 1 the image is what is asked for, so it has the same contrast
+        torch.testing.assert_close(after["base"], after["truth"], atol=1e-4, rtol=1e-4)
+        assert torch.isfinite(after["truth"]).all() and after["truth"].abs().max() < 2.5
+
+
+def test_a_contrast_is_the_formula_that_it_states() -> None:
+    x = torch.linspace(0.03, 1, 50)
+    torch.testing.assert_close(remap(x, Contrast()), x)
+    torch.testing.assert_close(remap(x, Contrast(inverted=True)), 1.05 - x)
+    torch.testing.assert_close(remap(x, Contrast(gamma=1.7)), x**1.7)
+    expected = x + x * (1 - x) * (0.4 - 0.3 * (1 - 2 * x))
+    torch.testing.assert_close(remap(x, Contrast(bend=0.4, skew=-0.3)), expected)
+    torch.testing.assert_close(remap(-x, Contrast(gamma=1.7)), -x)
+
+
+def test_a_bias_field_lies_over_the_region_and_counts_in_the_scan() -> None:
+    """Of a flat image it is all there is: 1 + slope u + curve u² along an axis, times the gain."""
+    shading = np.array([[0.1, -0.05], [0, 0], [0, 0]])
+    what = known("spline", 1, own_view=True, contrast=Contrast(shading=shading, gain=0.8))
+    values = sample(item(np.full((60,) * 3, 0.5)), CONFIG, what, rng())
+    u = torch.linspace(-1, 1, 8)
+    expected = 0.4 * (1 + 0.1 * u - 0.05 * u * u)
+    torch.testing.assert_close(values["image"][0], expected[:, None, None].expand(8, 8, 8))
+    at = values["positions"][:, 0].round().long()
+    torch.testing.assert_close(values["truth"], expected[at])
+
+
+def test_an_image_can_keep_its_units() -> None:
+    """The paper's networks see the file's intensities; float16 holds normalised ones."""
+    plain = item(smooth((60,) * 3))
+    raw = replace(plain, units=Normalisation(offset=200, scale=80_000))
+    for field in ("image", "truth", "base"):
+        expected = sample(plain, CONFIG, known("slice", 2), rng())[field] * 80_000 + 200
+        torch.testing.assert_close(
+            sample(raw, CONFIG, known("slice", 2), rng())[field], expected, rtol=1e-5, atol=0.5
+        )
 
 
 def test_draws_keep_to_the_recipes_shares() -> None:
@@ -259,7 +324,9 @@ def test_draws_keep_to_the_recipes_shares() -> None:
         "hidden noise": (share([not d.told_noise for d in draws]), config.unknown),
         "noisy": (share([d.noise > 0 for d in draws]), config.noisy),
         "own view": (share([d.own_view for d in draws]), config.own_view),
-        "contrast": (share([d.contrast for d in draws]), config.contrast),
+        "contrast": (share([d.contrast is not None for d in draws]), config.contrast),
+        "stripped": (share([d.stripped for d in draws]), 0.5),
+        "turned": (share([d.turn != Turn() for d in draws]), config.turned * 47 / 48),
         "isotropic": (
             share([np.ptp(d.scale_ijk) == 0 for d in draws]),
             1 - config.thick - config.anisotropic,
@@ -271,6 +338,12 @@ def test_draws_keep_to_the_recipes_shares() -> None:
     thick = (scales > 1).sum(axis=1) == 1
     assert scales.min() >= 1 and scales[~thick].max() <= 4 < scales[thick].max() <= 6
     assert max(d.noise for d in draws) <= config.noise
+
+
+def test_a_single_thick_axis_is_one_of_those_that_may_be() -> None:
+    config, generator = replace(CONFIG, thick=1.0, scale=(3, 3), thick_scale=3), rng()
+    scales = np.array([draw(config, generator, (0, 2)).scale_ijk for _ in range(50)])
+    assert {tuple(scale) for scale in scales} == {(3, 1, 1), (1, 1, 3)}
 
 
 def test_the_papers_scales_are_tenths_from_two_to_four() -> None:

@@ -11,8 +11,7 @@ from arssr.training.validation import Validation, example_slice
 
 
 def item(shape: tuple[int, int, int]) -> Item:
-    image = torch.from_numpy(np.ascontiguousarray(smooth(shape), np.float32))
-    return Item("phantom", image, np.argwhere(image.numpy() > image.mean().item()))
+    return Item.of("phantom", smooth(shape))
 
 
 @pytest.mark.parametrize("acquisition", ["kspace", "slice", "spline", "spline-aligned"])
@@ -22,14 +21,14 @@ def test_an_example_ends_with_the_truth(acquisition: str, flavour: str) -> None:
     picture = example_slice(tiny_network(flavour=flavour).eval(), phantom, acquisition)
     assert picture.shape == (24, 4 * 20) and np.isfinite(picture).all()
     assert picture.min() >= 0 and picture.max() <= 1
-    truth = phantom.image[:, :, 11].clamp(0, 1).numpy()
+    truth = phantom.image[:, :, 11].float().clamp(0, 1).numpy()
     np.testing.assert_allclose(picture[:, 60:], truth, atol=1e-6)
 
 
 def test_a_network_that_corrects_nothing_gains_nothing() -> None:
     network = tiny_network().eval()
     torch.nn.init.zeros_(network.decoder.last.weight)
-    validation = Validation([item((40, 44, 42))], SamplingConfig(patch=12), torch.device("cpu"))
+    validation = Validation([item((40, 44, 42))], SamplingConfig(patch=12))
     values = validation(network)
     assert values["gain"] == values["worst"] == 0
     assert {

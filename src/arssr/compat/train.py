@@ -96,11 +96,12 @@ def _train(args: argparse.Namespace) -> int:
                 recipe.sampling.patch,
                 normalise=False,
                 progress=lambda done, total: bar.update(reading, completed=done, total=total),
+                device=fabric.device,
             )
             for paths in (train_paths, val_paths)
         )
         bar.update(reading, description="drawing patches for validation", total=None)
-        validation = Validation(val_items, recipe.sampling, fabric.device)
+        validation = Validation(val_items, recipe.sampling)
         bar.remove_task(reading)
         stderr.print(f"{len(items)} patches, {describe_device(fabric.device)}", markup=False)
         epoch_steps = recipe.epoch_steps(len(items))

@@ -165,7 +165,7 @@ class Trainer:
                 data = ahead.result()
                 following = self.step + 1
                 ahead = pool.submit(draw, following) if following < self.total else None
-                yield data.to(self.fabric.device)
+                yield data
 
     def _advance(self, data: Batch) -> float:
         for group in self.optimiser.param_groups:

@@ -80,11 +80,11 @@ def train(
         raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
     normalise = config.model.flavour == "residual"
     patch = config.sampling.patch
-    items = load_items(train_paths, patch, normalise, listener.on_loading)
+    items = load_items(train_paths, patch, normalise, listener.on_loading, fabric.device)
     validation = None
     if val_paths:
-        val_items = load_items(val_paths, patch, normalise)
-        validation = Validation(val_items, config.sampling, fabric.device)
+        val_items = load_items(val_paths, patch, normalise, device=fabric.device)
+        validation = Validation(val_items, config.sampling)
     torch.manual_seed(config.seed)
     network = ImplicitVoxelNetwork(config.model)
     if init is not None:

@@ -1,24 +1,33 @@
-"""From high-resolution images to training batches.
+"""From high-resolution images to training batches, on the device that holds the images.
 
-A sample is drawn from `np.random.default_rng([seed, step, index])` and nothing else: any step of
+A sample is drawn from `np.random.default_rng([seed, 1, step, index])` and nothing else: any step of
 a run can be drawn again, on any process, in any order. That is all that resuming and data-parallel
 training need.
+
+The host draws a few numbers a sample and builds the small matrices of its acquisition. All that
+is per voxel happens on the device: sample by sample where regions differ in size (read a region,
+three matrix products), for the whole batch at once where they do not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from arssr.degradation import Degradation, low_resolution_positions, named_degradation
-from arssr.interpolation import apply_axis_matrices, axis_matrix
+from arssr.interpolation import cubic_at
 from arssr.networks import NATIVE, UNKNOWN, condition_vector
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
+from arssr.training.draw import Contrast, Draw, Turn, draw
 
 _AIR = 0.01  # normalised intensity below which a skull-stripped scan has no noise
+_DARK = 0.02  # normalised intensity that a contrast does not turn into a bright one
+_IN_CACHE = 2**18  # voxels that a processor reads and multiplies without going to memory
 
 
 @dataclass(frozen=True)
@@ -32,124 +41,171 @@ class Batch:
     base: Tensor  # (N, P) cubic interpolation of the patch
     truth: Tensor  # (N, P)
 
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
-
 
 @dataclass(frozen=True)
-class Draw:
-    """The random choices of one sample that say what kind of scan it is."""
+class _View:
+    """Where a sample lies in its image, in high-resolution voxels along each axis."""
 
-    acquisition: str
-    scale_ijk: np.ndarray
-    noise: float
-    told_acquisition: bool
-    told_noise: bool
-    own_view: bool
-    contrast: bool
+    scale: np.ndarray  # high-resolution voxels per low-resolution voxel
+    start: np.ndarray  # first voxel of the patch
+    low: np.ndarray  # first voxel and …
+    high: np.ndarray  # … end of the region that is simulated
+    first: np.ndarray  # first voxel, counted from the patch's, whose centre keeps the margin
+    count: np.ndarray  # how many do
+
+    @classmethod
+    def draw(
+        cls, item: Item, config: SamplingConfig, what: Draw, rng: np.random.Generator
+    ) -> "_View":
+        """A patch around a voxel of the foreground."""
+        shape = np.array(item.image.shape)
+        scale = np.minimum(what.scale_ijk, shape / config.patch)
+        context = 0.0 if what.own_view else config.context
+        margin = 0.0 if what.own_view else config.margin
+        extent = np.floor(config.patch * scale + 1e-6).astype(int)
+        if what.own_view:
+            scale = extent / config.patch
+        centre = item.centres[rng.integers(len(item.centres))] if len(item.centres) else shape // 2
+        start = np.clip(centre - extent // 2, 0, shape - extent)
+        # Simulated with context, as far as the image goes. Ringing reaches across the whole
+        # image, so a k-space axis is taken whole.
+        around = np.ceil(context * scale).astype(int)
+        if named_degradation(what.acquisition).name == "kspace" and not what.own_view:
+            around = np.where(scale > 1, shape, around)
+        first = np.ceil(margin * scale).astype(int)
+        return cls(
+            scale,
+            start,
+            low=np.maximum(start - around, 0),
+            high=np.minimum(start + extent + around, shape),
+            first=first,
+            count=(extent - margin * scale).astype(int) - first,
+        )
 
 
-def draw(config: SamplingConfig, rng: np.random.Generator) -> Draw:
-    """Choose an acquisition, a scale per axis and a noise level."""
-    names = list(config.acquisitions)
-    shares = np.array([config.acquisitions[name] for name in names], float)
-    return Draw(
-        acquisition=names[rng.choice(len(names), p=shares / shares.sum())],
-        scale_ijk=_draw_scale(config, rng),
-        noise=config.noise * rng.random() if rng.random() < config.noisy else 0.0,
-        told_acquisition=rng.random() >= config.unknown,
-        told_noise=rng.random() >= config.unknown,
-        own_view=rng.random() < config.own_view,
-        contrast=rng.random() < config.contrast,
+def simulate(
+    items: Sequence[Item],
+    config: SamplingConfig,
+    draws: Sequence[Draw],
+    rngs: Sequence[np.random.Generator],
+) -> Batch:
+    """A sample of each item, of the kind drawn for it, where its generator says."""
+    device, n = items[0].image.device, config.patch
+    views = [_View.draw(*each) for each in zip(items, repeat(config), draws, rngs, strict=False)]
+    dice = [torch.Generator(device).manual_seed(int(rng.integers(2**62))) for rng in rngs]
+    tables = _tables(items, draws)
+
+    kinds = list(zip(items, draws, views, strict=True))
+    matrices = iter(_matrices_on(device, [m for kind in kinds for m in _axis_matrices(*kind, n)]))
+    patches = []
+    for item, view, table in zip(items, views, tables, strict=True):
+        region = item.image[tuple(map(slice, view.low, view.high))]
+        patches.append(_scan(region, table, next(matrices), next(matrices), next(matrices)))
+    image = _add_noise(torch.stack(patches), draws, dice)
+
+    facts = [(v.scale, v.start, v.low, v.high, v.first, v.count) for v in views]
+    scale, start, low, high, first, count = _to(device, facts)[:, :, None].unbind(1)
+    uniform = [torch.rand((config.points, 3), generator=g, device=device) for g in dice]
+    picks = first + torch.minimum((torch.stack(uniform) * count).floor(), count - 1)
+    positions = (picks + 0.5) / scale - 0.5
+    at = picks + start
+    truth = torch.stack(
+        [
+            _read(item.image[tuple(index.T)], table)
+            for item, table, index in zip(items, tables, at.long(), strict=True)
+        ]
+    )
+    truth *= _shading_at((at - low) / (high - low - 1).clamp_min(1) * 2 - 1, draws)
+    return Batch(
+        image=torch.stack([_turned(i, w.turn) for i, w in zip(image, draws, strict=True)])[:, None],
+        condition=_to(device, [_condition(*kind) for kind in kinds]),
+        positions=_turned_positions(positions, n, draws),
+        cell=_to(device, [1 / v.scale[list(w.turn.order)] for _, w, v in kinds]),
+        base=cubic_at(image, positions),
+        truth=truth,
     )
 
 
-def _draw_scale(config: SamplingConfig, rng: np.random.Generator) -> np.ndarray:
-    low, high = config.scale
+def batch(
+    items: Sequence[Item],
+    config: SamplingConfig,
+    seed: int,
+    step: int,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Batch:
+    """Batch number `step` of a run; of several processes each draws its own share of it."""
+    per_epoch = -(-len(items) // config.batch)
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng([seed, 0, epoch]).permutation(len(items))
+    indices = range(rank, config.batch, ranks)
+    chosen = [items[order[(place * config.batch + index) % len(items)]] for index in indices]
+    rngs = [np.random.default_rng([seed, 1, step, index]) for index in indices]
+    draws = [draw(config, rng, item.thick_axes) for item, rng in zip(chosen, rngs, strict=True)]
+    return simulate(chosen, config, draws, rngs)
 
-    def one(top: float = high) -> float:
-        if config.scale_step is None:
-            return rng.uniform(low, top)
-        return low + config.scale_step * rng.integers(round((top - low) / config.scale_step) + 1)
 
-    kind = rng.random()
-    if kind < config.thick:
-        scale = np.ones(3)
-        scale[rng.integers(3)] = one(config.thick_scale)
-        return scale
-    if kind < config.thick + config.anisotropic:
-        scale = np.array([one() if rng.random() < 0.75 else 1.0 for _ in range(3)])
-        scale[rng.integers(3)] = one()
-        return scale
-    return np.full(3, one())
+def _to(device: torch.device, numbers: Any) -> Tensor:
+    """Numbers of the host, float32, on the device."""
+    return torch.from_numpy(np.asarray(numbers, np.float32)).to(device, non_blocking=True)
 
 
-def sample(
-    item: Item, config: SamplingConfig, what: Draw, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """One sample of an image; the values are the fields of `Batch` without the batch dimension."""
-    shape = np.array(item.image.shape)
-    n = config.patch
-    scale = np.minimum(what.scale_ijk, shape / n)
-    context = 0.0 if what.own_view else config.context
-    margin = 0.0 if what.own_view else config.margin
+# --- an image as it is stored, and as a sample sees it -------------------------------------------
+
+
+def _tables(items: Sequence[Item], draws: Sequence[Draw]) -> Tensor:
+    """(N, 65536): for each sample, what each of the values that float16 has stands for."""
+    device = items[0].image.device
+    codes = torch.arange(2**16, dtype=torch.int32, device=device).to(torch.int16)
+    stored = codes.view(torch.float16).float()
+    tables = []
+    for item, what in zip(items, draws, strict=True):
+        table = stored if what.contrast is None else remap(stored, what.contrast)
+        tables.append(table * item.units.scale + item.units.offset)
+    return torch.stack(tables)
+
+
+def _read(stored: Tensor, table: Tensor) -> Tensor:
+    """Stored float16 values of any shape, looked up: float32."""
+    codes = stored.view(torch.uint16).int()
+    return torch.index_select(table, 0, codes.flatten()).view(codes.shape)
+
+
+def remap(values: Tensor, contrast: Contrast) -> Tensor:
+    """Normalised intensities in another contrast, its bias field and gain apart."""
+    if contrast.inverted:
+        values = torch.where(values > _DARK, 1.05 - values, values)
+    if contrast.gamma != 1:
+        values = torch.where(values > 0, values.clamp_min(0) ** contrast.gamma, values)
+    bend = contrast.bend + contrast.skew * (1 - 2 * values)
+    return values + values * (1 - values) * bend
+
+
+def _shading_at(u: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Bias field and gain (N, P) of each sample at places (N, P, 3) in [-1, 1] of its region."""
+    contrasts = [what.contrast or Contrast() for what in draws]
+    slope, curve = _to(u.device, [c.shading for c in contrasts])[:, None].unbind(-1)
+    gain = _to(u.device, [c.gain for c in contrasts])[:, None]
+    return (1 + slope * u + curve * u * u).prod(dim=-1) * gain
+
+
+# --- from a region to a low-resolution patch -----------------------------------------------------
+
+
+def _axis_matrices(item: Item, what: Draw, view: _View, n: int) -> list[np.ndarray]:
+    """What the acquisition does to the region along each axis (n, voxels), bias field included."""
     degradation = named_degradation(what.acquisition)
-
-    # the patch in high-resolution voxels, around a voxel of the foreground …
-    extent = np.floor(n * scale + 1e-6).astype(int)
-    if what.own_view:
-        scale = extent / n
-    centre = item.centres[rng.integers(len(item.centres))] if len(item.centres) else shape // 2
-    start = np.clip(centre - extent // 2, 0, shape - extent)
-    # … and the region that is simulated: with context, as far as the image goes. Ringing reaches
-    # across the whole image, so a k-space axis is taken whole.
-    around = np.ceil(context * scale).astype(int)
-    if degradation.name == "kspace" and not what.own_view:
-        around = np.where(scale > 1, shape, around)
-    low = np.maximum(start - around, 0)
-    high = np.minimum(start + extent + around, shape)
-    region = item.image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    if what.contrast:
-        region = random_contrast(region, rng)
-
-    down = [
-        torch.from_numpy(
-            _patch_matrix(
-                degradation, n, scale[a], (low[a], start[a], high[a]), int(shape[a]), what.own_view
-            )
-        ).to(region)
-        for a in range(3)
-    ]
-    image = apply_axis_matrices(region, down)
-    if what.noise > 0:
-        image = _add_noise(image, what.noise, rng)
-
-    # high-resolution voxels whose centres keep the margin, and where they lie in the patch
-    inner = [
-        np.arange(int(np.ceil(margin * scale[a])), int(extent[a] - margin * scale[a]))
-        for a in range(3)
-    ]
-    inner_positions = [(h + 0.5) / k - 0.5 for h, k in zip(inner, scale, strict=True)]
-    picks = [rng.integers(len(h), size=config.points) for h in inner]
-    up = [torch.from_numpy(axis_matrix("cubic", n, p)).to(region) for p in inner_positions]
-    base = apply_axis_matrices(image, up)[tuple(map(torch.from_numpy, picks))]
-    at = [torch.from_numpy(inner[a][picks[a]] + start[a] - low[a]) for a in range(3)]
-    positions = np.stack([x[p] for x, p in zip(inner_positions, picks, strict=True)], axis=-1)
-
-    acquisition = [
-        UNKNOWN if not what.told_acquisition else degradation.name if k > 1 else NATIVE
-        for k in scale
-    ]
-    condition = condition_vector(acquisition, what.noise if what.told_noise else None)
-    return {
-        "image": image[None],
-        "condition": torch.tensor(condition),
-        "positions": torch.from_numpy(positions).to(region),
-        "cell": torch.from_numpy(1 / scale).to(region),
-        "base": base,
-        "truth": region[tuple(at)],
-    }
+    contrast = what.contrast or Contrast()
+    matrices = []
+    for axis, length in enumerate(item.image.shape):
+        low, start, high = int(view.low[axis]), int(view.start[axis]), int(view.high[axis])
+        scale, own_view = float(view.scale[axis]), what.own_view
+        matrix = _patch_matrix(degradation, n, scale, (low, start, high), length, own_view)
+        u = np.linspace(-1, 1, high - low)
+        slope, curve = contrast.shading[axis]
+        matrices.append(matrix * (1 + slope * u + curve * u * u))
+    matrices[0] *= contrast.gain
+    return matrices
 
 
 def _patch_matrix(
@@ -182,62 +238,62 @@ def _fade(n: int, before: float, after: float) -> np.ndarray:
     return 0.5 - 0.5 * np.cos(np.pi * np.clip(distance, 0, 1))
 
 
-def _add_noise(image: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
-    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
-    noise = torch.randn((2, *image.shape), generator=generator, device=image.device) * sigma
-    noisy = torch.hypot(image + noise[0], noise[1])
-    # half of the noisy scans are skull-stripped after the noise: their air stays empty
-    return noisy if rng.random() < 0.5 else torch.where(image > _AIR, noisy, image)
+def _matrices_on(device: torch.device, matrices: Sequence[np.ndarray]) -> list[Tensor]:
+    """All matrices on the device, in a single transfer."""
+    flat = _to(device, np.concatenate([m.ravel() for m in matrices]))
+    parts = flat.split([m.size for m in matrices])
+    return [part.view(m.shape) for part, m in zip(parts, matrices, strict=True)]
 
 
-def random_contrast(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Another contrast for an image in about [0, 1]: smooth remapping, inversion, bias field."""
-    if rng.random() < 0.25:  # bright becomes dark, air stays air
-        image = torch.where(image > 0.02, 1.05 - image, image)
-    a, b = rng.uniform(-0.6, 0.6), rng.uniform(-0.4, 0.4)
-    image = image + image * (1 - image) * (a + b * (1 - 2 * image))
-    for axis, n in enumerate(image.shape):
-        u = torch.linspace(-1, 1, n, device=image.device)
-        slope, bend = rng.uniform(-0.15, 0.15), rng.uniform(-0.1, 0.1)
-        shading = 1 + slope * u + bend * u * u
-        image = image * shading.view([-1 if a == axis else 1 for a in range(3)])
-    return image * rng.uniform(0.7, 1.2)
+def _scan(region: Tensor, table: Tensor, i: Tensor, j: Tensor, k: Tensor) -> Tensor:
+    """The region (I, J, K) as stored, looked up and multiplied along each axis: (n, n, n).
+
+    A processor goes through it in slabs that stay in its cache (a third of the time).
+    """
+    slab = len(region)
+    if region.device.type == "cpu":
+        slab = max(1, _IN_CACHE // region[0].numel())
+    planes = torch.cat([j @ (_read(part, table) @ k.T) for part in region.split(slab)])
+    return (i @ planes.flatten(1)).view(-1, *planes.shape[1:])
 
 
-def _turn(values: dict[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-    """The sample flipped and its axes permuted at random, everything that has axes alike."""
-    order = rng.permutation(3)
-    flips = [axis for axis in range(3) if rng.random() < 0.5]
-    image = values["image"][0].permute(*order).flip(flips)[None]
-    positions, cell = values["positions"][:, order], values["cell"][order]
-    for axis in flips:
-        positions[:, axis] = image.shape[axis + 1] - 1 - positions[:, axis]
-    acquisition, noise = values["condition"][:-2].view(3, -1), values["condition"][-2:]
-    condition = torch.cat([acquisition[order].flatten(), noise])
-    return values | {"image": image, "positions": positions, "cell": cell, "condition": condition}
+def _add_noise(image: Tensor, draws: Sequence[Draw], dice: Sequence[torch.Generator]) -> Tensor:
+    """Rician noise for the patches (N, n, n, n) that have some (Gudbjartsson and Patz 1995)."""
+    if not any(what.noise for what in draws):
+        return image
+    shape = (2, *image.shape[1:])
+    real, imaginary = torch.stack(
+        [
+            torch.randn(shape, generator=g, device=image.device) * what.noise
+            if what.noise
+            else image.new_zeros(shape)
+            for what, g in zip(draws, dice, strict=True)
+        ],
+        dim=1,
+    )
+    clean = _to(image.device, [not what.noise for what in draws]).bool()[:, None, None, None]
+    bare = _to(image.device, [what.stripped for what in draws]).bool()[:, None, None, None]
+    return torch.where(clean | (bare & (image <= _AIR)), image, (image + real).hypot(imaginary))
 
 
-def batch(
-    items: Sequence[Item],
-    config: SamplingConfig,
-    seed: int,
-    step: int,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Batch:
-    """Batch number `step` of a run; of several processes each draws its own share of it."""
-    per_epoch = -(-len(items) // config.batch)
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([seed, 0, epoch]).permutation(len(items))
-    samples = []
-    for index in range(rank, config.batch, ranks):
-        rng = np.random.default_rng([seed, 1, step, index])
-        item = items[order[(place * config.batch + index) % len(items)]]
-        values = sample(item, config, draw(config, rng), rng)
-        samples.append(_turn(values, rng) if rng.random() < config.turned else values)
-    return stack(samples)
+# --- turned, and told ----------------------------------------------------------------------------
 
 
-def stack(samples: Sequence[dict[str, Tensor]]) -> Batch:
-    """Samples as one batch."""
-    return Batch(**{f.name: torch.stack([s[f.name] for s in samples]) for f in fields(Batch)})
+def _turned(image: Tensor, turn: Turn) -> Tensor:
+    return image.permute(turn.order).flip([a for a in range(3) if turn.flipped[a]])
+
+
+def _turned_positions(positions: Tensor, n: int, draws: Sequence[Draw]) -> Tensor:
+    """Positions (N, P, 3) in the turned patches of `n` voxels a side."""
+    order = _to(positions.device, [what.turn.order for what in draws]).long()
+    flipped = _to(positions.device, [what.turn.flipped for what in draws]).bool()
+    positions = positions.gather(2, order[:, None].expand_as(positions))
+    return torch.where(flipped[:, None], n - 1 - positions, positions)
+
+
+def _condition(item: Item, what: Draw, view: _View) -> list[float]:
+    """What the network is told about the turned sample."""
+    name = named_degradation(what.acquisition).name
+    told = [UNKNOWN if not what.told_acquisition else name if k > 1 else NATIVE for k in view.scale]
+    noise = float(np.hypot(what.noise, item.noise)) if what.told_noise else None
+    return condition_vector([told[axis] for axis in what.turn.order], noise)

@@ -16,7 +16,8 @@ from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
-from arssr.training.sampler import Batch, Draw, sample, stack
+from arssr.training.draw import Draw
+from arssr.training.sampler import Batch, simulate
 from arssr.volume import Volume
 
 _SCALES = (2.0, 3.0, 4.0)
@@ -30,12 +31,11 @@ class Validation:
 
     Called with a network it returns scalars in dB: PSNR (range 1 in normalised intensity) and
     gain over cubic interpolation of each acquisition and scale, means over the items; the mean of
-    all gains ("gain") and the smallest ("worst"). Of many items it takes some, evenly.
+    all gains ("gain") and the smallest ("worst"). Of many items it takes some, evenly. The patches
+    lie where the items do.
     """
 
-    def __init__(
-        self, items: Sequence[Item], sampling: SamplingConfig, device: torch.device
-    ) -> None:
+    def __init__(self, items: Sequence[Item], sampling: SamplingConfig) -> None:
         self.groups: list[tuple[str, Batch]] = []
         for number, item in enumerate(items[:: -(-len(items) // _MOST_ITEMS)]):
             for acquisition in sampling.acquisitions:
@@ -43,11 +43,10 @@ class Validation:
                     patch = min(sampling.patch + 8, int(min(item.image.shape) / scale))
                     margin = min(sampling.margin, patch / 4, max(0, patch / 2 - 2))
                     fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
-                    what = Draw(acquisition, np.full(3, scale), 0.0, True, True, False, False)
-                    rng = np.random.default_rng([number, int(scale)])
-                    samples = [sample(item, fixed, what, rng) for _ in range(_PATCHES)]
-                    key = f"{acquisition}_{scale:g}x"
-                    self.groups.append((key, stack(samples).to(device)))
+                    what = Draw(acquisition, np.full(3, scale))
+                    rngs = [np.random.default_rng([number, int(scale), p]) for p in range(_PATCHES)]
+                    patches = simulate([item] * _PATCHES, fixed, [what] * _PATCHES, rngs)
+                    self.groups.append((f"{acquisition}_{scale:g}x", patches))
 
     @torch.no_grad()
     def __call__(self, network: ImplicitVoxelNetwork) -> dict[str, float]:
@@ -79,7 +78,7 @@ def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -
     (H, 4 W) float32 in [0, 1], to look at while training goes on.
     """
     middle = [slice(max(0, n // 2 - _SIDE // 2), n // 2 + _SIDE // 2) for n in item.image.shape]
-    crop = item.image[tuple(middle)].cpu().numpy()
+    crop = item.image[tuple(middle)].float().cpu().numpy()
     truth = Volume(crop, Grid(crop.shape, np.eye(4)))
     degradation = named_degradation(acquisition)
     lr = degrade(truth, 2.0, degradation)
