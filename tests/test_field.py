@@ -47,7 +47,7 @@ def along_the_axes(source: Grid, random: np.random.Generator) -> Grid:
     axes = random.permutation(3)
     shape = random.integers(1, 8, 3)
     for own, axis in enumerate(axes):
-        index_map[axis, own] = random.uniform(0.2, 1.5) * random.choice([-1, 1])
+        index_map[axis, own] = random.uniform(0.2, 1.0) * random.choice([-1, 1])
         index_map[axis, 3] = random.uniform(0, source.shape[axis])
     return Grid((int(shape[0]), int(shape[1]), int(shape[2])), source.affine @ index_map)
 
@@ -106,7 +106,7 @@ def test_lattices_points_and_the_network_agree(flavour: str, seed: int) -> None:
 def test_an_oblique_grid_is_the_same_field(flavour: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     network, image = NETWORKS[flavour], random_image(random)
-    grid = rotated(image.grid.scaled(1.3), random.uniform(5, 85, 3))
+    grid = rotated(image.grid.isotropic().scaled(1.3), random.uniform(5, 85, 3))
     assert grid.axis_positions_in(image.grid) is None
     to_source = grid.index_map_to(image.grid)
     index = centres(grid) @ to_source[:3, :3].T + to_source[:3, 3]

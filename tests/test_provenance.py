@@ -25,7 +25,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
     )
     field = model.field(scan, noise=0.25)
     result = field.on(scan.grid.scaled(2))
-    facts = describe(model, field, result, {"scale": 2}, seconds=1.23456)
+    facts = describe(scan, result.grid, {"scale": 2}, 1.23456, model, field)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["model"] == {
         "name": "tiny",
@@ -52,12 +52,15 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
     assert timedelta(0) <= age < timedelta(minutes=1)
 
 
-def test_an_image_made_in_memory_has_no_file(tmp_path: Path) -> None:
-    save_weights(tmp_path / "tiny.safetensors", tiny_network(), {})
-    model = load_model(tmp_path / "tiny.safetensors", "cpu")
+def test_an_image_made_in_memory_has_no_file() -> None:
     scan = volume(smooth((4, 4, 4)))
-    facts = describe(model, model.field(scan), scan, {}, 0)
+    facts = describe(scan, scan.grid, {}, 0)
     assert facts["input"]["file"] is None and facts["input"]["sha256"] is None
+
+
+def test_without_a_network_none_is_named() -> None:
+    scan = volume(smooth((4, 4, 4)))
+    assert not {"model", "told", "device"} & describe(scan, scan.grid, {}, 0).keys()
 
 
 def test_the_sidecar_lies_beside_the_image_and_nothing_else_does(tmp_path: Path) -> None:

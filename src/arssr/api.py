@@ -17,6 +17,7 @@ from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
+from arssr.interpolation import resample
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
 from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
@@ -30,6 +31,7 @@ _CLEARLY_THICKER = 1.4
 # noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
 # would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
+_SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 _BYTES_PER_OUTPUT_VOXEL = 14  # result, an intermediate, the written copy's slabs
 
 
@@ -111,6 +113,7 @@ class Model:
         spacing: Three | None = None,
         shape: Sequence[int] | None = None,
         like: Grid | Image | None = None,
+        isotropic: bool = False,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         progress: ReportProgress = silent,
@@ -118,12 +121,17 @@ class Model:
         """The image on a finer grid, in its own units; exactly one target must be given.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
-        image whose grid to take. See `field` for the rest. Raises ArSSRError for bad input and
-        for results that do not fit.
+        image whose grid to take; isotropic: the finest spacing along all axes. A grid that is
+        only coarser than the image is resampled with an anti-aliasing filter instead. See `field`
+        for the rest. Raises ArSSRError for bad input and for results that do not fit.
         """
         volume = Volume.coerce(image)
-        grid = target_grid(volume.grid, scale=scale, spacing=spacing, shape=shape, like=like)
+        grid = target_grid(
+            volume.grid, scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic
+        )
         require_memory(grid)
+        if not refines(volume.grid, grid):
+            return resample(volume, grid)
         field = self.field(
             volume, towards=grid, acquisition=acquisition, noise=noise, progress=progress
         )
@@ -149,11 +157,14 @@ def target_grid(
     spacing: Three | None = None,
     shape: Sequence[int] | None = None,
     like: Grid | Image | None = None,
+    isotropic: bool = False,
 ) -> Grid:
-    """The grid that exactly one of the targets describes."""
-    given = [target is not None for target in (scale, spacing, shape, like)]
+    """The grid that exactly one of the targets describes; isotropic: the finest spacing on all."""
+    given = [isotropic, *(target is not None for target in (scale, spacing, shape, like))]
     if sum(given) != 1:
-        raise ArSSRError("name one target: scale, spacing, shape or like")
+        raise ArSSRError("name one target: scale, spacing, shape, like or isotropic")
+    if isotropic:
+        return source.isotropic()
     if scale is not None:
         return source.scaled(scale)
     if spacing is not None:
@@ -163,6 +174,12 @@ def target_grid(
     grid = like if isinstance(like, Grid) else Volume.coerce(like).grid  # type: ignore[arg-type]
     _require_overlap(source, grid)
     return grid
+
+
+def refines(source: Grid, grid: Grid) -> bool:
+    """Whether a grid asks a network for anything: it is finer somewhere, or coarser nowhere."""
+    step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
+    return bool((step < 1 - _SAME).any() or (step <= 1 + _SAME).all())
 
 
 def _require_overlap(source: Grid, grid: Grid) -> None:

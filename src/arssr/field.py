@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from arssr.antialias import averaged, parts_ijk
 from arssr.engine.air import active_voxels
 from arssr.engine.decode import decode_lattice, decode_points, nearest_voxel
 from arssr.engine.encode import encode_volume
@@ -84,7 +85,15 @@ class VoxelField:
         return self.volume.grid
 
     def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
-        """The field on any grid: other spacing, other axes, oblique."""
+        """The field on any grid: other spacing, other axes, oblique.
+
+        Along axes that are coarser than the input's it is read finely and averaged down.
+        """
+        parts = parts_ijk(grid, self.grid)
+        if max(parts) > 1:
+            fine = self.on(grid.scaled(parts), progress).data
+            slabs = averaged([fine], parts, grid.shape[2])
+            return self.volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
         to_source = grid.index_map_to(self.grid)
         cell = np.linalg.norm(to_source[:3, :3], axis=1)  # of an output voxel, along input axes
         lattice = grid.axis_positions_in(self.grid)

@@ -13,19 +13,25 @@ import numpy as np
 from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
+from arssr.grid import Grid
 from arssr.volume import Volume
 
 
 def describe(
-    model: Model, field: VoxelField, result: Volume, options: Mapping[str, Any], seconds: float
+    source: Volume,
+    grid: Grid,
+    options: Mapping[str, Any],
+    seconds: float,
+    model: Model | None = None,
+    field: VoxelField | None = None,
 ) -> dict[str, Any]:
-    """All it takes to make the result again, as plain values.
+    """All it takes to make the result on `grid` again, as plain values.
 
-    `told` is what the options came to: the acquisition per axis and the noise in units of the
-    image (null where unknown).
+    `model`, `told` and where it was computed are there if a field was made. `told` is what the
+    options came to: the acquisition per axis and the noise in units of the image (null where
+    unknown).
     """
-    source, noise = field.volume, field.noise
-    return {
+    facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "arssr": version("arssr"),
@@ -33,25 +39,32 @@ def describe(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "model": {
-            "name": model.name,
-            "sha256": model.weights.sha256,
-            "config": model.config.to_dict(),
-        },
         "options": dict(options),
-        "told": {
-            "acquisition_ijk": list(field.acquisition_ijk),
-            "noise": None if noise is None else round(noise * field.normalisation.scale, 6),
-        },
-        "device": str(model.device),
-        "precision": model.precision,
         "seconds": round(seconds, 3),
         "input": {
             "file": source.path.name if source.path else None,
             "sha256": sha256(source.path) if source.path else None,
             **source.grid.describe(),
         },
-        "output": result.grid.describe(),
+        "output": grid.describe(),
+    }
+    return facts if model is None or field is None else facts | _of_network(model, field)
+
+
+def _of_network(model: Model, field: VoxelField) -> dict[str, Any]:
+    noise = field.noise
+    return {
+        "model": {
+            "name": model.name,
+            "sha256": model.weights.sha256,
+            "config": model.config.to_dict(),
+        },
+        "told": {
+            "acquisition_ijk": list(field.acquisition_ijk),
+            "noise": None if noise is None else round(noise * field.normalisation.scale, 6),
+        },
+        "device": str(model.device),
+        "precision": model.precision,
     }
 
 

@@ -42,7 +42,9 @@ def info(
     """Show a model's card, or where an image lies and how it is stored."""
     from arssr.files import is_image
 
-    facts = _image(Path(subject)) if is_image(Path(subject)) else _model(subject)
+    path = Path(subject)
+    image = is_image(path) or path.is_dir() or path.suffix == ".zip"
+    facts = _image(path) if image else _model(subject)
     if as_json:
         print_json(facts)
     else:

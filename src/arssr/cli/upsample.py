@@ -1,6 +1,7 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +33,34 @@ def upsample(
     like: Annotated[
         Path | None, typer.Option(help="An image whose grid the result shall have.")
     ] = None,
+    isotropic: Annotated[
+        bool, typer.Option("--isotropic", help="The scan's finest spacing along all axes.")
+    ] = False,
+    transform: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --like: a registration of the scan to that image (ITK/ANTs, FSL, "
+            "FreeSurfer, ITK warp); of several the last is applied first."
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="The images are label maps; no label is invented.")
+    ] = False,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="The images are 4D; take every frame.")
+    ] = False,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Of several DICOM series: UID, number or part of the description."),
+    ] = None,
+    consistent: Annotated[
+        bool,
+        typer.Option("--consistent", help="Degraded again, the result shall give the scan back."),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse what the weights were not trained for."),
+    ] = False,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
     ] = "light",
@@ -64,18 +93,36 @@ def upsample(
     """
     from arssr.files import find_images
 
-    target = _target(scale, spacing, shape, like)
+    target = _target(scale, spacing, shape, like, isotropic)
+    if transform and like is None:
+        raise typer.BadParameter("--transform leads to another image's space; name it with --like")
+    if frames and report:
+        raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
-    jobs = _jobs(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
+    sources = find_images(images)
+    jobs = _jobs(sources, out, many=len(images) > 1 or sources != images)
     from arssr.api import load_model
     from arssr.job import Job
 
-    network = load_model(model, device, precision)
-    options = {"acquisition": acquisition, "noise": level}
+    network = None if labels else load_model(model, device, precision)
+    pattern = Job(
+        source=Path(),
+        destination=Path(),
+        target=target,
+        options={"acquisition": acquisition, "noise": level},
+        overwrite=overwrite,
+        report=report,
+        transforms=tuple(transform or ()),
+        series=series,
+        frames=frames,
+        labels=labels,
+        consistent=consistent,
+        strict=strict,
+    )
     results, failures = [], 0
     for source, destination in jobs:
         try:
-            job = Job(source, destination, target, options, overwrite, report)
+            job = replace(pattern, source=source, destination=destination)
             results.append(_run(network, job))
         except (ArSSRError, OSError, MemoryError) as error:
             failures += 1
@@ -91,25 +138,34 @@ def upsample(
 
 
 def _target(
-    scale: str | None, spacing: str | None, shape: str | None, like: Path | None
+    scale: str | None, spacing: str | None, shape: str | None, like: Path | None, isotropic: bool
 ) -> dict[str, Any]:
     """The one target that was given, as `Model.upsample` takes it."""
-    given = {"scale": scale, "spacing": spacing, "shape": shape, "like": like}
+    given = {
+        "scale": scale,
+        "spacing": spacing,
+        "shape": shape,
+        "like": like,
+        "isotropic": isotropic or None,
+    }
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
-        raise typer.BadParameter("name one target: --scale, --spacing, --shape or --like")
+        raise typer.BadParameter(
+            "name one target: --scale, --spacing, --shape, --like or --isotropic"
+        )
     if scale is not None:
         return {"scale": three_or_one(numbers("--scale", scale))}
     if spacing is not None:
         return {"spacing": three_or_one(numbers("--spacing", spacing))}
     if shape is not None:
         return {"shape": whole_numbers("--shape", shape)}
-    return {"like": like}
+    return {"like": like} if like is not None else {"isotropic": True}
 
 
 def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
-    jobs = _into_folder(sources, out) if many or out.is_dir() else [(sources[0], out)]
+    folder = many or (out.is_dir() and out.suffix != ".dicom")
+    jobs = _into_folder(sources, out) if folder else [(sources[0], out)]
     scans = {source.resolve() for source in sources}
     for _, destination in jobs:
         if destination.resolve() in scans:
@@ -118,14 +174,13 @@ def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]
 
 
 def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    from arssr.files import IMAGE_SUFFIXES, sidecar, stem
+    from arssr.files import IMAGE_SUFFIXES, output_suffix, sidecar, stem
 
     if out.name.lower().endswith(IMAGE_SUFFIXES) or out.is_file():
         raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
     jobs = []
     for source in sources:
-        name = stem(source)
-        jobs.append((source, out / f"{name}_SR{source.name[len(name) :]}"))
+        jobs.append((source, out / f"{stem(source)}_SR{output_suffix(source)}"))
     names = Counter(sidecar(d).with_suffix("") for _, d in jobs)  # a.nii and a.nii.gz share one
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -133,7 +188,7 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _run(model: "Model", job: "Job") -> dict[str, Any]:
+def _run(model: "Model | None", job: "Job") -> dict[str, Any]:
     """One job, with a progress bar and a line at its end."""
     from arssr.job import run
 
@@ -149,6 +204,11 @@ def _run(model: "Model", job: "Job") -> dict[str, Any]:
     spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
     line = f"{job.destination}  {size} voxels of {spacing} mm  {seconds:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
+    for warning in facts.get("warnings", ()):
+        stderr.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    if "consistency" in facts:
+        before, after = facts["consistency"].values()
+        stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
     if job.report:
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
     return facts

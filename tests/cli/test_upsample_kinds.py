@@ -1,0 +1,135 @@
+"""`arssr upsample` beyond one scalar 3D scan and a factor: targets, kinds of data, limits."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from tests.cli.conftest import Arssr
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr.interpolation import resample
+from arssr.volume import Volume
+from arssr.weights.files import save_weights
+
+THICK = np.diag([1.0, 1, 3, 1])
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Untrained weights whose card has a valid range."""
+    path = tmp_path / "tiny.safetensors"
+    card = {"name": "tiny", "valid": {"scale": [1, 4], "scale_of_one_thick_axis": [1, 6]}}
+    save_weights(path, tiny_network(), card)
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return volume(smooth((8, 9, 5)), THICK).write(tmp_path / "scan.nii.gz")
+
+
+def test_isotropic_takes_the_finest_spacing(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.nii.gz"
+    assert arssr("upsample", scan, "-o", out, "--isotropic", "-m", tiny).code == 0
+    assert Volume.read(out).grid == Volume.read(scan).grid.isotropic()
+
+
+def test_a_coarser_target_is_filtered_and_said_so(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.nii.gz"
+    result = arssr("upsample", scan, "-o", out, "--spacing", 3, "-m", tiny, "--json")
+    assert json.loads(result.out)[0]["method"] == "resampled, anti-aliased"
+    source, found = Volume.read(scan), Volume.read(out)
+    assert np.allclose(found.data, resample(source, found.grid).data, atol=1e-4)
+
+
+def test_no_label_is_invented_and_no_model_needed(arssr: Arssr, scan: Path, tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).choice([0, 3, 7], (8, 9, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, THICK), tmp_path / "seg.nii.gz")
+    out = tmp_path / "seg_SR.nii.gz"
+    call = arssr("upsample", tmp_path / "seg.nii.gz", "-o", out, "--labels", "--isotropic")
+    assert call.code == 0, call.err
+    found = nib.load(out)
+    assert found.get_data_dtype() == np.int16
+    assert set(np.unique(found.dataobj)) == {0, 3, 7}
+    assert Volume.read(out).grid == Volume.read(scan).grid.isotropic()
+
+
+def test_every_frame_is_what_it_would_be_alone(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
+    frames = [smooth((6, 5, 4), seed) for seed in range(3)]
+    series = nib.Nifti1Image(np.stack(frames, axis=-1), np.eye(4))
+    series.header.set_zooms((1, 1, 1, 2.5))
+    nib.save(series, tmp_path / "bold.nii.gz")
+    out = tmp_path / "bold_SR.nii.gz"
+    call = arssr(
+        "upsample", tmp_path / "bold.nii.gz", "-o", out, "--frames", "--scale", 2, "-m", tiny
+    )
+    assert call.code == 0, call.err
+    found = nib.load(out)
+    assert found.shape == (12, 10, 8, 3)
+    assert found.header.get_zooms()[3] == 2.5
+    volume(frames[1]).write(tmp_path / "one.nii.gz")
+    arssr("upsample", tmp_path / "one.nii.gz", "-o", tmp_path / "o.nii", "--scale", 2, "-m", tiny)
+    alone = Volume.read(tmp_path / "o.nii").data
+    assert np.array_equal(np.asarray(found.dataobj[..., 1], np.float32), alone)
+
+
+def test_leaving_the_valid_range_is_a_warning_or_an_error(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.nii.gz"
+    target = ("--scale", 1, 1, 9, "-m", tiny)
+    call = arssr("upsample", scan, "-o", out, *target, "--strict")
+    assert call.code == 1 and "trained for, 1 to 6" in call.err and not out.exists()
+    call = arssr("upsample", scan, "-o", out, *target)
+    assert call.code == 0 and "warning: a scale of 9 along k" in call.err
+    assert json.loads((tmp_path / "out.json").read_text())["warnings"]
+
+
+def test_consistency_is_reported(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.nii.gz"
+    call = arssr(
+        "upsample",
+        scan,
+        "-o",
+        out,
+        "--isotropic",
+        "-m",
+        tiny,
+        "--consistent",
+        "--noise",
+        0,
+        "--json",
+    )
+    facts = json.loads(call.out)[0]["consistency"]
+    assert facts["residual_after"] < 1e-4 < facts["residual_before"]
+    call = arssr(
+        "upsample", scan, "-o", tmp_path / "b.nii", "--isotropic", "-m", tiny, "--consistent",
+        "--noise", "unknown",
+    )  # fmt: skip
+    assert call.code == 1 and "noise level" in call.err
+
+
+def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:
+    """FSL's matrices are in scaled voxels; a shift by whole millimetres is the same everywhere."""
+    shift = np.eye(4)
+    shift[0, 3] = 2
+    np.savetxt(tmp_path / "shift.mat", shift)
+    reference = volume(np.zeros((8, 9, 5)), THICK).write(tmp_path / "reference.nii")
+    plain, moved = tmp_path / "plain.nii", tmp_path / "moved.nii"
+    arssr("upsample", scan, "-o", plain, "--like", reference, "-m", tiny)
+    call = arssr(
+        "upsample", scan, "-o", moved, "--like", reference, "-m", tiny,
+        "--transform", tmp_path / "shift.mat",
+    )  # fmt: skip
+    assert call.code == 0, call.err
+    a, b = Volume.read(plain).data, Volume.read(moved).data
+    misses = [np.abs(b[2:6] - a[4:]).max(), np.abs(b[2:6] - a[:4]).max()]
+    assert min(misses) < 0.05 * np.ptp(a) < max(misses)
+    call = arssr("upsample", scan, "-o", moved, "--scale", 2, "--transform", tmp_path / "shift.mat")
+    assert call.code == 2 and "--like" in call.err
