@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from arssr.cli import compare, evaluate, models, prepare, train, upsample
+from arssr.cli import adapt, compare, evaluate, models, prepare, train, upsample
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("upsample")(upsample.upsample)
 app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("models")(models.models)
