@@ -95,13 +95,13 @@ class Model:
         norm = normalisation or Normalisation.fit(volume.data, label)
         if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
             acquisition = _refined_axes(acquisition, volume.grid, towards)
-        told = _acquisition_ijk(acquisition, volume.grid)
+        told = acquisition_ijk(acquisition, volume.grid)
         return VoxelField(
             self.network,
             volume,
             norm,
             told,
-            _noise(noise, volume, norm, _FOLDED_ANATOMY if "spline" in told else _ANATOMY),
+            noise_level(noise, volume, norm, told),
             progress=progress,
         )
 
@@ -224,7 +224,8 @@ def _shape_in_words(grid: Grid) -> str:
     return "×".join(f"{n:.6g}" for n in grid.shape)
 
 
-def _acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, ...]:
+def acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, ...]:
+    """What to tell a network about each axis; see `Model.field`."""
     if not isinstance(acquisition, str):
         if len(acquisition) != 3:
             raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
@@ -241,13 +242,18 @@ def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ..
     return tuple(acquisition if s < 0.999 else NATIVE for s in step)
 
 
-def _noise(
-    noise: float | str | None, volume: Volume, norm: Normalisation, anatomy: float
+def noise_level(
+    noise: float | str | None, volume: Volume, norm: Normalisation, told: Sequence[str]
 ) -> float | None:
+    """What to tell a network about the noise, in normalised intensity; see `Model.field`.
+
+    told: the acquisition of each axis.
+    """
     if noise is None or noise == UNKNOWN:
         return None
     if noise == "auto":
         estimate = estimate_noise(norm.apply(volume.data))
+        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
         return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
     try:
         sigma = float(noise) / norm.scale

@@ -5,8 +5,7 @@ import sys
 
 import typer
 
-from arssr.cli import bids, compare, evaluate, models, prepare, train, upsample
-from arssr.cli.bids import spread_lists
+from arssr.cli import adapt, bids, compare, evaluate, models, prepare, train, upsample
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
@@ -23,6 +22,7 @@ app.command("upsample")(upsample.upsample)
 app.command("bids")(bids.bids)
 app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("models")(models.models)

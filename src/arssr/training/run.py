@@ -91,11 +91,7 @@ def train(
         if init.network.config != config.model:
             raise ArSSRError("the weights to start from are of another network than this recipe's")
         network.load_state_dict(init.network.state_dict())
-    started_from = None
-    if init is not None:
-        kept = ("recipe", "data", "steps", "hours", "device", "started_from")
-        card_before = {key: init.card[key] for key in kept if key in init.card}
-        started_from = {"name": init.name, "sha256": init.sha256, **card_before}
+    started_from = None if init is None else describe_weights(init)
     provenance = describe_data(train_paths) if fabric.is_global_zero else {}
     # a run that was cut off has logged steps after its checkpoint, which are now taken again
     purge_step = state["step"] + 1 if state else None
@@ -103,12 +99,8 @@ def train(
 
     def card(step: int, seconds: float) -> dict[str, Any]:
         return {
-            "recipe": config.to_dict(),
             "data": provenance,
-            "steps": step,
-            "hours": round(seconds / 3600, 3),
-            "device": describe_device(fabric.device),
-            "versions": {name: version(name) for name in ("arssr", "torch")},
+            **describe_work(config, step, seconds, fabric.device),
             "started_from": started_from,
         }
 
@@ -156,6 +148,26 @@ def train(
 def describe_data(paths: Sequence[Path]) -> list[dict[str, str]]:
     """Name and SHA-256 of each file."""
     return [{"name": path.name, "sha256": sha256(path)} for path in paths]
+
+
+def describe_work(
+    config: TrainConfig, steps: int, seconds: float, device: torch.device
+) -> dict[str, Any]:
+    """What a training has done, for the card."""
+    return {
+        "recipe": config.to_dict(),
+        "steps": steps,
+        "hours": round(seconds / 3600, 3),
+        "device": describe_device(device),
+        "versions": {name: version(name) for name in ("arssr", "torch")},
+    }
+
+
+def describe_weights(weights: Weights) -> dict[str, Any]:
+    """Where a training started, for the card of what came of it."""
+    kept = ("recipe", "data", "steps", "hours", "device", "started_from")
+    card = {key: weights.card[key] for key in kept if key in weights.card}
+    return {"name": weights.name, "sha256": weights.sha256, **card}
 
 
 def describe_device(device: torch.device) -> str:

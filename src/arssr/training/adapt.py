@@ -1,0 +1,253 @@
+"""Weights for one scan, taught by the scan itself.
+
+A stack of thick slices is sharp within its slices: one of those directions, made as thick as the
+slices are, is a low-resolution scan whose high-resolution truth is known. What is learnt there
+holds across the slices too, for anatomy has no preferred axis and the network is told which axis
+is thick (Zhao et al. 2021, SMORE, doi:10.1109/TMI.2020.3037187). An isotropic scan is degraded
+once more by the factor that it is to be refined by (Shocher et al. 2018, arXiv 1712.06087).
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from arssr.api import acquisition_ijk, noise_level
+from arssr.degradation import degrade, named_degradation
+from arssr.errors import ArSSRError
+from arssr.field import VoxelField
+from arssr.files import sha256
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.interpolation import resample
+from arssr.networks import NATIVE, ImplicitVoxelNetwork
+from arssr.training.config import SamplingConfig, TrainConfig
+from arssr.training.data import Item
+from arssr.training.loop import Progress, Trainer
+from arssr.training.run import describe_weights, describe_work
+from arssr.volume import Volume
+from arssr.weights.files import save_weights
+from arssr.weights.registry import Weights
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+MINUTES = 3.0
+_HELD_OUT = 0.25  # share of the foreground that is judged and not trained on
+_PATCH = 16  # low-resolution voxels a side of a training patch, or as many as the scan has …
+_SMALLEST_PATCH = 10  # … and at least so many
+_TIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a scan can teach: some of its axes made coarser, as its own coarse ones are.
+
+    volume: the scan, in normalised intensity.
+    axes: those that are degraded, one at a time; or, for an isotropic scan, all at once.
+    scale: by how much. noise: of the scan itself, in normalised intensity.
+    """
+
+    volume: Volume
+    acquisition: str
+    axes: tuple[int, ...]
+    scale: float
+    together: bool
+    noise: float
+    held_axis: int
+    cut: int  # the first held-out voxel along that axis
+
+    @classmethod
+    def of(cls, scan: Volume, scale: float | None = None) -> "Lesson":
+        """Decides as `--acquisition auto` does; `scale` is by default the scan's own ratio, or 2.
+
+        Raises ArSSRError for a scan that is too small to learn from.
+        """
+        norm = Normalisation.fit(scan.data, scan.name)
+        told = acquisition_ijk("auto", scan.grid)
+        noise = noise_level("auto", scan, norm, told)
+        spacing = scan.grid.spacing_mm
+        thick = np.array([name != NATIVE for name in told])
+        if scale is None:
+            scale = float(spacing[thick].mean() / spacing[~thick].mean()) if thick.any() else 2.0
+        if not (math.isfinite(scale) and scale > 1):
+            raise ArSSRError(f"a scan is adapted to a scale above 1, not {scale:g}")
+        data = norm.apply(scan.data)
+        held_axis = int(np.argmax(np.where(thick, 0, scan.grid.shape)))
+        bright = np.nonzero(data > data.mean())[held_axis]
+        return cls(
+            scan.with_data(data, scan.grid),
+            acquisition="slice" if thick.any() else NATIVE,
+            axes=tuple(int(axis) for axis in np.flatnonzero(~thick)),
+            scale=scale,
+            together=not thick.any(),
+            noise=noise or 0.0,
+            held_axis=held_axis,
+            cut=int(np.quantile(bright, 1 - _HELD_OUT)),
+        )
+
+    def item(self) -> Item:
+        """What is trained on: the scan up to a gap before the held-out part."""
+        end = max(1, self.cut - 2 * math.ceil(self.scale))
+        taught = self.volume.data.take(range(end), axis=self.held_axis)
+        return replace(Item.of(self.volume.name, taught), thick_axes=self.axes, noise=self.noise)
+
+    def sampling(self) -> SamplingConfig:
+        """Samples of this kind only, everything told. Raises ArSSRError for a small scan."""
+        shape = np.array(self.item().image.shape, float)
+        shape[list(self.axes)] /= self.scale
+        patch = min(_PATCH, int(shape.min()))
+        if patch < _SMALLEST_PATCH:
+            size = "×".join(map(str, self.volume.grid.shape))
+            raise ArSSRError(
+                f"{self.volume.name}: {size} voxels are too few to learn from at a scale of "
+                f"{self.scale:.3g}"
+            )
+        return SamplingConfig(
+            patch=patch,
+            acquisitions={self.acquisition: 1.0},
+            unknown=0.0,
+            scale=(self.scale, self.scale),
+            anisotropic=0.0,
+            thick=0.0 if self.together else 1.0,
+            thick_scale=self.scale,
+            noisy=0.0,
+            contrast=0.0,
+        )
+
+    def judge(self, network: ImplicitVoxelNetwork) -> float:
+        """Gain over cubic interpolation, in dB, on the held-out part; the mean over the axes."""
+        degradation = named_degradation(self.acquisition)
+        data, grid = self.volume.data, self.volume.grid
+        begin = np.where(np.arange(3) == self.held_axis, self.cut, 0)
+        truth = data[tuple(slice(b, None) for b in begin)]
+        shift = np.eye(4)
+        shift[:3, 3] = begin
+        part = Grid(truth.shape, grid.affine @ shift)
+        gains = []
+        for axes in [self.axes] if self.together else [(axis,) for axis in self.axes]:
+            i, j, k = (self.scale if axis in axes else 1.0 for axis in range(3))
+            lr = degrade(self.volume, (i, j, k), degradation)
+            told = [degradation.name if axis in axes else NATIVE for axis in range(3)]
+            field = VoxelField(network, lr, Normalisation.identity(), told, self.noise)
+            errors = [
+                np.square(v.data - truth).mean() for v in (resample(lr, part), field.on(part))
+            ]
+            gains.append(10 * math.log10(errors[0] / errors[1]))
+        return float(np.mean(gains))
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What came of it: the network to use from now on, and how good it is on the held-out part.
+
+    gain_before, gain_after: dB over cubic interpolation of the weights it started from and of the
+    adapted ones. Where adapting did not help, `network` is the one it started from.
+    """
+
+    network: ImplicitVoxelNetwork
+    card: dict[str, Any]
+    gain_before: float
+    gain_after: float
+
+    @property
+    def helped(self) -> bool:
+        """Whether the adapted weights are better on what they have not seen."""
+        return self.gain_after > self.gain_before
+
+    def save(self, path: Path) -> None:
+        """Write an ordinary weight file."""
+        save_weights(path, self.network, self.card)
+
+
+def adapt(
+    scan: Volume,
+    weights: Weights,
+    fabric: "Fabric",
+    scale: float | None = None,
+    steps: int | None = None,
+    minutes: float = MINUTES,
+    lr: float = 1e-4,
+    on_step: Callable[[Progress], None] = lambda _: None,
+) -> Adaptation:
+    """Fine-tune weights on one scan.
+
+    scale: what it learns to undo; by default slice thickness over in-plane spacing, or 2.
+    steps: by default as many as fit into `minutes`, by the time that a few take.
+    Raises ArSSRError for a scan that is too small and for weights of the paper's flavour.
+    """
+    if not weights.network.is_residual:
+        raise ArSSRError(f"{weights.name}: only weights of the residual flavour can be adapted")
+    lesson = Lesson.of(scan, scale)
+    config = TrainConfig(
+        weights.network.config,
+        lesson.sampling(),
+        optimiser="adamw",
+        lr=lr,
+        warmup_steps=10,
+        steps=_TIMED_STEPS + 1,
+        ema=0.98,
+        validate_every=2**31,
+        checkpoint_every_seconds=math.inf,
+    )
+    train = partial(_train, lesson.item(), weights, fabric)
+    if steps is None:
+        ticks: list[float] = []
+        train(config, lambda _: ticks.append(time.monotonic()))
+        steps = max(1, round(minutes * 60 / (ticks[-1] - ticks[0]) * _TIMED_STEPS))
+    config = replace(config, steps=steps)
+    before = lesson.judge(weights.network.to(fabric.device))
+    trainer = train(config, on_step)
+    adapted = trainer.averaged.eval()
+    after = lesson.judge(adapted)
+    kept = ("licence", "credit", "valid", "parameters")
+    card = {
+        "about": f"{weights.name} adapted to one scan",
+        **{key: weights.card[key] for key in kept if key in weights.card},
+        "adapted": after > before,
+        "data": [_describe_scan(scan)],
+        "lesson": {
+            "acquisition": lesson.acquisition,
+            "axes": list(lesson.axes),
+            "scale": round(lesson.scale, 4),
+        },
+        "held_out": {
+            "axis": lesson.held_axis,
+            "from_voxel": lesson.cut,
+            "gain_before": round(before, 3),
+            "gain_after": round(after, 3),
+        },
+        **describe_work(config, trainer.step, trainer.seconds, fabric.device),
+        "started_from": describe_weights(weights),
+    }
+    return Adaptation(adapted if after > before else weights.network, card, before, after)
+
+
+def _train(
+    item: Item,
+    weights: Weights,
+    fabric: "Fabric",
+    config: TrainConfig,
+    on_step: Callable[[Progress], None],
+) -> Trainer:
+    network = ImplicitVoxelNetwork(config.model)
+    network.load_state_dict(weights.network.state_dict())
+    item = replace(item, image=item.image.to(fabric.device))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, [item], fabric, Path(folder), network, on_step=on_step)
+        trainer.run()
+    return trainer
+
+
+def _describe_scan(scan: Volume) -> dict[str, Any]:
+    return {
+        "name": scan.name,
+        "sha256": sha256(scan.path) if scan.path else None,
+        **scan.grid.describe(),
+    }

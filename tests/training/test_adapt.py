@@ -1,0 +1,139 @@
+"""What a scan can teach, and that nothing it is judged by is taught."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric import Fabric
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr.errors import ArSSRError
+from arssr.networks import ACQUISITIONS
+from arssr.training.adapt import Lesson, adapt
+from arssr.training.run import make_fabric
+from arssr.training.sampler import batch
+from arssr.volume import Volume
+from arssr.weights.files import load_weights
+from arssr.weights.registry import Weights, load
+
+THICK = {0: (12, 60, 52), 1: (52, 12, 60), 2: (60, 52, 12)}
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return make_fabric("cpu", 1, 1, "float32")
+
+
+def stack(axis: int, thickness: float = 3.0) -> Volume:
+    """Slices stacked along an axis."""
+    spacing = [thickness if a == axis else 1.0 for a in range(3)]
+    return volume(smooth(THICK[axis], sigma=1), np.diag([*spacing, 1]))
+
+
+def weights(flavour: str = "residual") -> Weights:
+    """Nothing that was ever trained."""
+    found = Weights("tiny", tiny_network(flavour=flavour).eval(), {"licence": "none"}, Path("x"))
+    found.__dict__["sha256"] = "0"
+    return found
+
+
+@pytest.mark.parametrize("axis", THICK)
+def test_of_a_stack_of_slices_the_sharp_axes_teach(axis: int) -> None:
+    lesson = Lesson.of(stack(axis))
+    assert axis not in lesson.axes and len(lesson.axes) == 2
+    assert (lesson.acquisition, lesson.scale) == ("slice", 3.0)
+    item, sampling = lesson.item(), replace(lesson.sampling(), turned=0.0)
+    degraded = set()
+    for step in range(4):
+        drawn = batch([item], sampling, 0, step)
+        for cell, condition in zip(drawn.cell, drawn.condition, strict=True):
+            [thick] = (cell < 1).nonzero().flatten().tolist()
+            assert abs(1 / float(cell[thick]) - 3) < 0.1
+            told = condition[:-2].view(3, -1).argmax(dim=1).tolist()
+            assert [ACQUISITIONS[n] for n in told] == [
+                "slice" if a == thick else "kspace" for a in range(3)
+            ]
+            degraded.add(thick)
+    assert degraded == set(lesson.axes)
+
+
+def test_an_isotropic_scan_is_degraded_once_more() -> None:
+    lesson = Lesson.of(volume(smooth((40, 48, 44), sigma=1)), scale=2.5)
+    assert (lesson.acquisition, lesson.axes, lesson.together) == ("kspace", (0, 1, 2), True)
+    drawn = batch([lesson.item()], replace(lesson.sampling(), own_view=0.0), 0, 0)
+    torch.testing.assert_close(drawn.cell, torch.full((8, 3), 0.4))
+    assert Lesson.of(volume(smooth((40, 48, 44), sigma=1))).scale == 2
+
+
+def test_what_is_judged_is_not_taught() -> None:
+    """Changing the held-out part changes no sample; a gap lies between."""
+    scan = stack(2)
+    lesson = Lesson.of(scan)
+    assert lesson.held_axis == 0
+    taught = lesson.item().image
+    assert taught.shape[0] == lesson.cut - 6
+    changed = scan.data.copy()
+    changed[lesson.cut - 6 :] = changed[::-1][lesson.cut - 6 :]
+    other = replace(lesson, volume=scan.with_data(changed, scan.grid))
+    same = replace(lesson, volume=scan.with_data(scan.data, scan.grid))
+    assert torch.equal(other.item().image, same.item().image)
+    bright = np.nonzero(scan.data > scan.data.mean())[0]
+    assert 0.2 < float((bright >= lesson.cut).mean()) < 0.3
+
+
+def test_a_network_that_corrects_nothing_gains_nothing() -> None:
+    network = tiny_network().eval()
+    torch.nn.init.zeros_(network.decoder.last.weight)  # type: ignore[union-attr]
+    for scan in (stack(1), volume(smooth((40, 48, 44), sigma=1))):
+        assert abs(Lesson.of(scan).judge(network)) < 1e-4
+
+
+@pytest.mark.slow
+def test_adapting_teaches(fabric: Fabric) -> None:
+    """Weights that exaggerate every correction learn not to."""
+    start = replace(load("light"), network=deepcopy(load("light").network))
+    start.network.decoder.last.weight.mul_(3)  # type: ignore[union-attr,operator]
+    result = adapt(stack(2), start, fabric, steps=12, lr=1e-3)
+    assert result.helped and result.gain_after > result.gain_before + 0.1
+    assert result.card["held_out"]["gain_after"] == round(result.gain_after, 3)
+    assert result.card["started_from"]["name"] == "light" and result.card["steps"] == 12
+    assert result.card["licence"] == start.card["licence"]
+
+
+def test_the_start_is_kept_where_adapting_does_not_help(
+    fabric: Fabric, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start, gains = weights(), iter([1.0, 0.5])
+    monkeypatch.setattr(Lesson, "judge", lambda *_: next(gains))
+    result = adapt(stack(2), start, fabric, steps=2, lr=1e-3)
+    assert not result.helped and result.network is start.network
+    assert result.card["adapted"] is False
+    result.save(tmp_path / "mine.safetensors")
+    saved = load_weights(tmp_path / "mine.safetensors")[0].state_dict()
+    assert all(torch.equal(saved[n], v) for n, v in start.network.state_dict().items())
+
+
+def test_the_weights_it_starts_from_stay_as_they_are(fabric: Fabric) -> None:
+    start = weights()
+    before = {n: v.clone() for n, v in start.network.state_dict().items()}
+    adapt(stack(2), start, fabric, steps=2, lr=1e-2)
+    assert all(torch.equal(before[n], v) for n, v in start.network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("scan", "scale", "flavour", "reason"),
+    [
+        (stack(2), 1.0, "residual", "scale above 1"),
+        (stack(2), 8.0, "residual", "60×52×12 voxels are too few"),
+        (volume(smooth((9, 50, 50))), None, "residual", "too few"),
+        (stack(2), None, "paper", "residual flavour"),
+    ],
+)
+def test_what_cannot_be_adapted(
+    scan: Volume, scale: float | None, flavour: str, reason: str, fabric: Fabric
+) -> None:
+    with pytest.raises(ArSSRError, match=reason):
+        adapt(scan, weights(flavour), fabric, scale=scale, steps=1)
