@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _RETRIES = 2  # of what may be the machine's fault; a dead worker's scan goes to another anyway
+_PATIENCE = "10s"  # for a scheduler that does not answer
 _SCAN = "arssr-scan"  # what a worker has one of, and every job takes
 
 
@@ -82,7 +83,7 @@ def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
     except ImportError:
         raise ArSSRError(_MISSING) from None
     try:
-        client = Client(cluster, timeout="10s", set_as_default=False)
+        client = Client(cluster, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError):
         raise ArSSRError(f"no dask scheduler answers at {cluster}") from None
     with client:

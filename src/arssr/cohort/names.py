@@ -16,7 +16,7 @@ ENTITIES = (
 )
 # fmt: on
 _NAME = re.compile(
-    r"(?P<entities>([a-z]+-[a-zA-Z0-9+]+_)*)(?P<suffix>[a-zA-Z0-9]+)(?P<extension>\..+)"
+    r"(?P<entities>([a-z]+-[a-zA-Z0-9+]+_)*)(?P<suffix>[a-zA-Z0-9]+)(?P<extension>(\.[a-zA-Z0-9]+)+)"
 )
 
 

@@ -1,0 +1,108 @@
+"""Clusters: a dask cluster of two processes whose worker is killed, and Slurm with a stand-in."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arssr.cohort.cluster import Dask, Slurm
+from arssr.cohort.engine import Network, run_jobs
+from arssr.cohort.local import Local
+from arssr.errors import ArSSRError
+from arssr.job import Job
+
+from .conftest import hashes
+
+Jobs = Callable[[str], list[Job]]
+
+# Runs the job script at once; a job's id is that of its process group.
+SBATCH = """#!/bin/sh
+setsid sh "$1" >"$SLURM_LOGS/worker.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill -TERM -- "-$1"
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing_in_the_files(jobs: Jobs, network: Network) -> None:
+    distributed = pytest.importorskip("distributed")
+    expected, given = jobs("here"), jobs("there")
+    assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
+    bad = replace(given[0], source=given[0].source.with_name("none.nii.gz"))
+    bad = replace(bad, destination=bad.destination.with_name("none.nii.gz"))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        outcomes = []
+        for outcome in run_jobs([bad, *given], network, Dask(cluster.scheduler_address)):
+            outcomes.append(outcome)
+            if len(outcomes) == 2:
+                os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
+    assert [outcome.job for outcome in outcomes if outcome.error] == [bad]
+    assert len(outcomes) == 7
+    assert hashes(given) == hashes(expected)
+    assert {p.name for p in given[0].destination.parent.iterdir()} == {
+        f"{n}{suffix}" for n in range(6) for suffix in (".nii.gz", ".json")
+    }
+
+
+@pytest.mark.slow
+def test_slurm_jobs_are_workers(
+    jobs: Jobs, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dask_jobqueue")
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_LOGS", str(tmp_path))
+    expected, given = jobs("here")[:2], jobs("there")[:2]
+    assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
+    place = Slurm(1, {"cores": 1, "memory": "2GB", "python": sys.executable})
+    assert [outcome.error for outcome in run_jobs(given, network, place)] == ["", ""]
+    assert hashes(given) == hashes(expected)
+    assert "worker" in (tmp_path / "worker.log").read_text().lower()
+
+
+def test_options_of_slurm_reach_the_job_script() -> None:
+    pytest.importorskip("dask_jobqueue")
+    options = {"cores": 3, "memory": "5GB", "queue": "night", "walltime": "02:00:00"}
+    with Slurm(1, options).cluster() as cluster:
+        script = cluster.job_script()
+    for line in ("#SBATCH -p night", "#SBATCH --cpus-per-task=3", "#SBATCH -t 02:00:00"):
+        assert line in script
+    assert "--nworkers 1" in script or "--nworkers" not in script
+
+
+@pytest.mark.parametrize("options", [{}, {"cores": 1, "memory": "1GB", "colour": "blue"}])
+def test_options_that_slurm_will_not_have_are_one_sentence(options: dict[str, object]) -> None:
+    pytest.importorskip("dask_jobqueue")
+    with pytest.raises(ArSSRError, match=r"^the Slurm options will not do: .+$"):
+        Slurm(1, options).cluster()
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    jobs: Jobs, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("arssr.cohort.cluster._PATIENCE", "0.5s")
+    with pytest.raises(ArSSRError, match="no dask scheduler answers at tcp://127.0.0.1:9"):
+        list(run_jobs(jobs("there")[:1], network, Dask("tcp://127.0.0.1:9")))
+
+
+@pytest.mark.parametrize("place", [Dask("tcp://127.0.0.1:9"), Slurm(1)])
+def test_without_dask_one_sentence_says_what_to_install(
+    jobs: Jobs, network: Network, monkeypatch: pytest.MonkeyPatch, place: Dask | Slurm
+) -> None:
+    for module in ("distributed", "dask_jobqueue", "dask_jobqueue.slurm"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ArSSRError, match=r"pip install 'arssr\[cluster\]'"):
+        list(run_jobs(jobs("there")[:1], network, place))

@@ -1,0 +1,172 @@
+"""The derived data set: names, sidecars, and what counts as done. The official validator agrees."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arssr.cohort.dataset import Dataset, Scan, read_json
+from arssr.cohort.derivatives import PROVENANCE, Derivatives
+from arssr.cohort.engine import Network
+from arssr.cohort.index import write_index
+from arssr.cohort.local import Local
+from arssr.cohort.participants import Request, super_resolve
+from arssr.errors import ArSSRError
+from arssr.files import sidecar
+from arssr.job import Job
+
+from .conftest import AddScan
+
+VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
+
+
+def make(derivatives: Derivatives, network: Network, **request: Any) -> list[Scan]:
+    """All T1w images, at twice their resolution."""
+    scans = derivatives.source.scans({"T1w"})
+    wanted = Request({"scale": 2.0}, {"acquisition": "auto"}, **{"report": False, **request})
+    outcomes = list(super_resolve(derivatives, scans, wanted, network, Local()))
+    assert not [each.error for each in outcomes if each.error]
+    return scans
+
+
+@pytest.mark.parametrize(
+    ("scan", "result"),
+    [
+        ("sub-01_T1w.nii.gz", "sub-01_res-SR_desc-arssr_T1w.nii.gz"),
+        ("sub-01_acq-hi_run-1_T1w.nii", "sub-01_acq-hi_run-1_res-SR_desc-arssr_T1w.nii"),
+        (
+            "sub-01_space-MNI_res-2_desc-preproc_T1w.nii.gz",
+            "sub-01_space-MNI_res-SR_desc-preprocArssr_T1w.nii.gz",
+        ),
+    ],
+)
+def test_what_a_result_is_called(
+    derivatives: Derivatives, add: AddScan, scan: str, result: str
+) -> None:
+    add(f"sub-01/anat/{scan}")
+    [found] = derivatives.source.scans({"T1w"})
+    assert derivatives.destination(found) == derivatives.root / "sub-01" / "anat" / result
+
+
+def test_a_sidecar_keeps_what_holds_and_says_what_is_new(
+    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    (root / "T1w.json").write_text('{"EchoTime": 0.003, "SliceThickness": 5, "Sources": ["x"]}')
+    [scan] = make(derivatives, network)
+    said = read_json(sidecar(derivatives.destination(scan)))
+    made = said.pop(PROVENANCE)
+    assert said.pop("Description").startswith("Super-resolved by ArSSR")
+    assert said == {
+        "EchoTime": 0.003,
+        "SkullStripped": False,
+        "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"],
+        "Resolution": "0.5×0.5×0.5 mm, super-resolved from 1×1×1 mm",
+    }
+    assert made["model"]["sha256"] == network.sha256
+    assert str(root) not in json.dumps(made)
+
+
+def test_a_stripped_skull_stays_stripped(
+    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    (root / "T1w.json").write_text('{"SkullStripped": true}')
+    [scan] = make(derivatives, network)
+    assert read_json(sidecar(derivatives.destination(scan)))["SkullStripped"] is True
+
+
+def test_of_a_derived_image_nothing_is_made_up(
+    root: Path, network: Network, tmp_path: Path, add: AddScan
+) -> None:
+    description = {"Name": "x", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
+    (root / "dataset_description.json").write_text(json.dumps(description))
+    add("sub-01/anat/sub-01_desc-preproc_T1w.nii.gz")
+    derivatives = Derivatives(tmp_path / "out", Dataset(root))
+    [scan] = make(derivatives, network)
+    assert "SkullStripped" not in read_json(sidecar(derivatives.destination(scan)))
+
+
+def test_links_lead_from_the_results_to_the_scans(derivatives: Derivatives, root: Path) -> None:
+    derivatives.describe()
+    description = read_json(derivatives.root / "dataset_description.json")
+    assert description["DatasetLinks"] == {"raw": "../raw%20data"}
+    assert description["Name"] == "phantoms, super-resolved"
+
+
+def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
+    derivatives: Derivatives, network: Network, add: AddScan
+) -> None:
+    path = add("sub-01/anat/sub-01_T1w.nii.gz")
+    [scan] = make(derivatives, network)
+    destination = derivatives.destination(scan)
+    job = Job(path, destination, {"scale": 2.0}, {"acquisition": "auto"})
+
+    def is_done(job: Job = job, network: Network = network) -> bool:
+        return derivatives.is_done(scan, job, network)
+
+    assert is_done()
+    assert not is_done(Job(path, destination, job.target, job.options, report=True))
+    with pytest.raises(ArSSRError, match="before the options changed"):
+        is_done(Job(path, destination, {"scale": 3.0}, job.options))
+    with pytest.raises(ArSSRError, match="before the weights changed"):
+        is_done(network=Network(network.weights, "another"))
+    path.unlink()
+    add("sub-01/anat/sub-01_T1w.nii.gz", seed=1)
+    with pytest.raises(ArSSRError, match="before the scan changed"):
+        is_done()
+    destination.unlink()
+    assert not is_done()
+
+
+def test_a_sidecar_of_before_the_end_does_not_count(
+    derivatives: Derivatives, network: Network, add: AddScan
+) -> None:
+    """A process killed between the job and its BIDS sidecar leaves that of the job."""
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    [scan] = make(derivatives, network)
+    destination = derivatives.destination(scan)
+    made = read_json(sidecar(destination))[PROVENANCE]
+    sidecar(destination).write_text(json.dumps(made))
+    job = Job(scan.path, destination, {"scale": 2.0}, {"acquisition": "auto"})
+    assert not derivatives.is_done(scan, job, network)
+
+
+def test_folders_of_something_else_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArSSRError, match="is the data set itself"):
+        Derivatives(root, Dataset(root))
+    other = tmp_path / "fmriprep"
+    other.mkdir()
+    (other / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "fMRIPrep"}]}')
+    with pytest.raises(ArSSRError, match="a data set of something else"):
+        Derivatives(other, Dataset(root))
+
+
+def validate(folder: Path) -> list[str]:
+    """The codes of what the official validator calls errors."""
+    if not VALIDATOR.exists():
+        pytest.skip("the BIDS validator (bids-validator-deno) is not installed")
+    command = [str(VALIDATOR), "--format", "json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    return [issue["code"] for issue in issues if issue["severity"] == "error"]
+
+
+def test_the_bids_validator_finds_no_fault(
+    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    add("sub-02/ses-a/anat/sub-02_ses-a_acq-hi_run-1_T1w.nii.gz")
+    (root / "T1w.json").write_text('{"EchoTime": 0.003, "MagneticFieldStrength": 3}')
+    scans = make(derivatives, network, report=True)
+    derivatives.record_failure(scans[0], "an example")
+    write_index(derivatives)
+    assert validate(derivatives.root) == []
+    read = read_json(sidecar(derivatives.destination(scans[0])))
+    del read["SkullStripped"], read["Resolution"]
+    sidecar(derivatives.destination(scans[0])).write_text(json.dumps(read))
+    (derivatives.root / ".bidsignore").unlink()
+    assert {"NOT_INCLUDED", "SIDECAR_KEY_REQUIRED"} <= set(validate(derivatives.root))

@@ -1,0 +1,48 @@
+"""The overview: every subject, what was done, what failed, and links that lead somewhere."""
+
+import re
+from urllib.parse import unquote
+
+from arssr.cohort.derivatives import Derivatives
+from arssr.cohort.engine import Network
+from arssr.cohort.index import write_index
+from arssr.cohort.local import Local
+from arssr.cohort.participants import Request, super_resolve
+
+from .conftest import AddScan
+
+
+def test_every_scan_its_grids_and_its_links(
+    derivatives: Derivatives, network: Network, add: AddScan
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    add("sub-02/ses-a/anat/sub-02_ses-a_run-1_T1w.nii.gz").write_bytes(b"no image")
+    wanted = Request({"scale": (2.0, 2.0, 4.0)})
+    scans = derivatives.source.scans({"T1w"})
+    assert len(list(super_resolve(derivatives, scans, wanted, network, Local()))) == 2
+    page = write_index(derivatives).read_text()
+    for text in (
+        "phantoms",
+        "2 subjects · 1 done · 1 failed",
+        "6×5×4<span>1×1×1 mm</span>",
+        "12×10×16<span>0.5×0.5×0.25 mm</span>",
+        "ses-a_run-1_T1w",
+        "cannot be read",
+        "prefers-color-scheme: dark",
+    ):
+        assert text in page, text
+    links = [unquote(link) for link in re.findall(r'<a href="([^"]+)"', page)]
+    assert len(links) == 2
+    assert all((derivatives.root / link).is_file() for link in links)
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+
+
+def test_an_error_cannot_write_into_the_page(derivatives: Derivatives, add: AddScan) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    [scan] = derivatives.source.scans({"T1w"})
+    derivatives.record_failure(scan, "<b>bold</b>")
+    assert "&lt;b&gt;bold" in write_index(derivatives).read_text()
+
+
+def test_nothing_done_is_a_page_too(derivatives: Derivatives) -> None:
+    assert "Nothing is done yet" in write_index(derivatives).read_text()
