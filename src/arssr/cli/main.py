@@ -6,6 +6,7 @@ import sys
 import typer
 
 from arssr.cli import adapt, bids, compare, evaluate, models, prepare, train, upsample
+from arssr.cli.bids import spread_lists
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
