@@ -94,7 +94,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
 ) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("arssr.cohort.cluster._PATIENCE", "0.5s")
-    with pytest.raises(ArSSRError, match="no dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(ArSSRError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(run_jobs(jobs("there")[:1], network, Dask("tcp://127.0.0.1:9")))
 
 

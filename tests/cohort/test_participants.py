@@ -1,6 +1,5 @@
 """A data set from end to end: what is made, left alone, made again, and what fails."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +96,10 @@ def test_changed_options_are_refused_and_the_result_stays(
     add("sub-01/anat/sub-01_T1w.nii.gz")
     work(derivatives, network)
     image = derivatives.destination(_scan(derivatives))
-    before = os.stat(image).st_mtime_ns
+    before = image.stat().st_mtime_ns
     told = work(derivatives, network, options={"acquisition": "slice"})
     assert "before the options changed; --overwrite makes it again" in told["01"]
-    assert os.stat(image).st_mtime_ns == before
+    assert image.stat().st_mtime_ns == before
     assert work(derivatives, network) == {"01": "left"} and derivatives.failures() == []
 
 
