@@ -1,6 +1,5 @@
 """A data set from end to end: what is made, left alone, made again, and what fails."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,9 @@ def test_failures_are_each_their_own_and_forgotten_once_mended(
     assert [(str(n), e) for n, e in derivatives.failures()] == [
         (f"sub-{s}_res-SR_desc-arssr_T1w.json", told[s]) for s in ("02", "03", "04")
     ]
-    broken.unlink(), link.unlink(), (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
+    broken.unlink()
+    link.unlink()
+    (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
     for subject in ("02", "03"):
         add(f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
     assert work(derivatives, network) == {"01": "left", "02": "made", "03": "made", "04": "made"}
@@ -97,10 +98,10 @@ def test_changed_options_are_refused_and_the_result_stays(
     add("sub-01/anat/sub-01_T1w.nii.gz")
     work(derivatives, network)
     image = derivatives.destination(_scan(derivatives))
-    before = os.stat(image).st_mtime_ns
+    before = image.stat().st_mtime_ns
     told = work(derivatives, network, options={"acquisition": "slice"})
     assert "before the options changed; --overwrite makes it again" in told["01"]
-    assert os.stat(image).st_mtime_ns == before
+    assert image.stat().st_mtime_ns == before
     assert work(derivatives, network) == {"01": "left"} and derivatives.failures() == []
 
 
