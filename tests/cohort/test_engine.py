@@ -58,7 +58,7 @@ def test_workers_get_absolute_paths_and_the_caller_its_own(
     assert given.destination == tmp_path / "out" / "0.nii.gz"
     assert given.target == {"like": tmp_path / "scans" / "1.nii.gz"}
     assert outcome.job is job and outcome.facts is not None
-    assert outcome.facts["result"] == str(Path("out") / "0.nii.gz")
+    assert outcome.facts["result"] == str(job.destination)
 
 
 def test_what_exists_is_refused_before_it_is_handed_out(jobs: Jobs, network: Network) -> None:
@@ -69,7 +69,8 @@ def test_what_exists_is_refused_before_it_is_handed_out(jobs: Jobs, network: Net
     outcomes = list(run_jobs(some, network, place))
     assert "--overwrite replaces it" in outcomes[0].error and outcomes[1].facts
     assert len(place.given) == 1 and some[0].destination.read_bytes() == b"precious"
-    assert not next(iter(run_jobs([replace(some[0], overwrite=True)], network, place))).error
+    [again] = run_jobs([replace(some[0], overwrite=True)], network, place)
+    assert not again.error
 
 
 def test_other_weights_of_the_same_name_are_refused(network: Network) -> None:

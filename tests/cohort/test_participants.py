@@ -83,7 +83,9 @@ def test_failures_are_each_their_own_and_forgotten_once_mended(
     assert [(str(n), e) for n, e in derivatives.failures()] == [
         (f"sub-{s}_res-SR_desc-arssr_T1w.json", told[s]) for s in ("02", "03", "04")
     ]
-    broken.unlink(), link.unlink(), (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
+    broken.unlink()
+    link.unlink()
+    (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
     for subject in ("02", "03"):
         add(f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
     assert work(derivatives, network) == {"01": "left", "02": "made", "03": "made", "04": "made"}
