@@ -24,8 +24,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
         volume(smooth((5, 6, 4)), np.diag([-1, 1, 2.5, 1])).write(tmp_path / "a.nii")
     )
     field = model.field(scan, noise=0.25)
-    result = field.on(scan.grid.scaled(2))
-    facts = describe(model, field, result, {"scale": 2}, seconds=1.23456)
+    facts = describe(model, field, scan.grid.scaled(2), {"scale": 2}, seconds=1.23456)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["model"] == {
         "name": "tiny",
@@ -44,6 +43,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
         "spacing_mm": [0.5, 0.5, 1.25],
         "orientation": "LAS",
     }
+    assert facts["air_skipped"] == field.air == 0
     assert facts["told"] == {"acquisition_ijk": ["kspace", "kspace", "slice"], "noise": 0.25}
     assert (facts["options"], facts["seconds"]) == ({"scale": 2}, 1.235)
     assert (facts["device"], facts["precision"]) == ("cpu", "float32")
@@ -56,7 +56,7 @@ def test_an_image_made_in_memory_has_no_file(tmp_path: Path) -> None:
     save_weights(tmp_path / "tiny.safetensors", tiny_network(), {})
     model = load_model(tmp_path / "tiny.safetensors", "cpu")
     scan = volume(smooth((4, 4, 4)))
-    facts = describe(model, model.field(scan), scan, {}, 0)
+    facts = describe(model, model.field(scan), scan.grid, {}, 0)
     assert facts["input"]["file"] is None and facts["input"]["sha256"] is None
 
 

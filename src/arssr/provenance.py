@@ -13,16 +13,17 @@ import numpy as np
 from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
-from arssr.volume import Volume
+from arssr.grid import Grid
 
 
 def describe(
-    model: Model, field: VoxelField, result: Volume, options: Mapping[str, Any], seconds: float
+    model: Model, field: VoxelField, grid: Grid, options: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     """All it takes to make the result again, as plain values.
 
-    `told` is what the options came to: the acquisition per axis and the noise in units of the
-    image (null where unknown).
+    grid: of the result. `told` is what the options came to: the acquisition per axis and the noise
+    in units of the image (null where unknown). `air_skipped` is the share of the scan's voxels
+    that was left to the interpolation.
     """
     source, noise = field.volume, field.noise
     return {
@@ -51,7 +52,8 @@ def describe(
             "sha256": sha256(source.path) if source.path else None,
             **source.grid.describe(),
         },
-        "output": result.grid.describe(),
+        "air_skipped": round(field.air, 4),
+        "output": grid.describe(),
     }
 
 

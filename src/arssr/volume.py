@@ -14,6 +14,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -182,14 +183,10 @@ class Volume:
         The sform is exact. Missing folders are made. Raises ArSSRError as `check_output` does,
         for NaN or infinite samples, and where the disk is full or refuses.
         """
-        target = check_output(path, overwrite)
-        with replacing(target) as temporary, temporary.open("wb") as file:
-            if _suffix(target) == ".nii":
-                self._write_nifti(file, target)
-            else:  # no name and no time inside: the same volume gives the same bytes
-                with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped:
-                    self._write_nifti(zipped, target)
-        return target
+        with open_writer(path, self, self.grid, overwrite) as writer:
+            for slab in _slabs(self.grid.shape):
+                writer.put(self.data[..., slab])
+        return Path(path)
 
     @property
     def _stored_type(self) -> np.dtype[Any]:
@@ -202,18 +199,6 @@ class Volume:
         affine = self.grid.affine.copy()
         affine[:3] /= _mm_per_unit(self.header)
         return affine
-
-    def _write_nifti(self, file: IO[bytes] | gzip.GzipFile, target: Path) -> None:
-        header = self._nifti_header(self._stored_type)
-        header.write_to(file)  # up to the first sample: there are no extensions
-        slope, inter = header.get_slope_inter()  # as the file has them, in single precision
-        for slab in _slabs(self.grid.shape):
-            samples = self.data[..., slab]
-            if not np.isfinite(samples).all():
-                raise ArSSRError(f"{target}: not written, the samples have NaN or infinite values.")
-            if self._stored_type.kind in "iu":
-                samples = _to_integers(samples, header.get_data_dtype(), slope, inter)
-            file.write(samples.astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
 
     def _nifti_header(self, dtype: np.dtype[Any]) -> nib.Nifti1Header:
         """A complete header for these samples stored as `dtype`, with the fields worth keeping."""
@@ -235,6 +220,46 @@ class Volume:
         header.set_sform(self._affine_in_file_units, code or "aligned")
         _set_qform(header, self._affine_in_file_units, code or "aligned")
         return header
+
+
+class Writer:
+    """Takes the planes of an image along its last axis, in order. (Stand-in.)"""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, target: Path, image: Volume) -> None:
+        self._file, self._target, self._left = file, target, image.grid.shape[2]
+        self._header = image._nifti_header(image._stored_type)
+        self._header.write_to(file)  # up to the first sample: there are no extensions
+
+    def put(self, samples: NDArray[np.float32]) -> None:
+        """The next n planes: (I, J, n) float32 in the units of the image."""
+        if not np.isfinite(samples).all():
+            raise ArSSRError(
+                f"{self._target}: not written, the samples have NaN or infinite values."
+            )
+        dtype = self._header.get_data_dtype()
+        if dtype.kind in "iu":
+            slope, inter = self._header.get_slope_inter()  # as the file has them
+            samples = _to_integers(samples, dtype, slope, inter)
+        self._file.write(samples.astype(dtype, copy=False).tobytes(order="F"))
+        self._left -= samples.shape[2]
+
+
+@contextmanager
+def open_writer(
+    path: str | os.PathLike[str], like: Volume, grid: Grid, overwrite: bool = False
+) -> Iterator[Writer]:
+    """A file that is written plane by plane, whole or not at all, stored as `like` is."""
+    target = check_output(path, overwrite)
+    nothing = np.broadcast_to(np.float32(0), grid.shape)
+    with replacing(target) as temporary, temporary.open("wb") as file, ExitStack() as stack:
+        out: IO[bytes] | gzip.GzipFile = file
+        if _suffix(target) == ".nii.gz":  # no name, no time: the same volume gives the same bytes
+            zipped = gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0)
+            out = stack.enter_context(zipped)
+        writer = Writer(out, target, replace(like, data=nothing, grid=grid))
+        yield writer
+        if writer._left:
+            raise ArSSRError(f"{target}: not written, {writer._left} planes are missing.")
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:

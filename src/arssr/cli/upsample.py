@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.numbers import number_or_word, numbers, three_or_one, whole_numbers
+from arssr.cli.numbers import number_of_bytes, number_or_word, numbers, three_or_one, whole_numbers
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from arssr.api import Model
     from arssr.job import Job
+    from arssr.volume import Volume
 
 
 def upsample(
@@ -49,6 +52,21 @@ def upsample(
     precision: Annotated[
         Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
     ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Memory to take at most, such as 4GB; else 60 % of what is free."
+        ),
+    ] = None,
+    no_skip: Annotated[
+        bool, typer.Option("--no-skip", help="Compute air too; otherwise it is interpolated.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what it would take: output, memory, disk, seconds."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     report: Annotated[
         bool,
@@ -66,22 +84,27 @@ def upsample(
 
     target = _target(scale, spacing, shape, like)
     level = number_or_word("--noise", noise, ("auto", "unknown"))
-    jobs = _jobs(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
+    most = None if memory is None else number_of_bytes("--memory", memory)
+    places = _places(find_images(images), out, any(p.is_dir() for p in images) or len(images) > 1)
     from arssr.api import load_model
-    from arssr.job import Job
+    from arssr.job import Job, reading_ahead
 
     network = load_model(model, device, precision)
     options = {"acquisition": acquisition, "noise": level}
-    results, failures = [], 0
-    for source, destination in jobs:
+    jobs = [
+        Job(source, destination, target, options, overwrite, report, most, not no_skip)
+        for source, destination in places
+    ]
+    results: list[dict[str, Any]] = []
+    failures = 0
+    for job, scan in reading_ahead(jobs):
         try:
-            job = Job(source, destination, target, options, overwrite, report)
-            results.append(_run(network, job))
+            results.append(_estimate(network, job, scan) if dry_run else _run(network, job, scan))
         except (ArSSRError, OSError, MemoryError) as error:
             failures += 1
-            sentence = str(error) or f"{source}: out of memory"
+            sentence = str(error) or f"{job.source}: out of memory"
             complain(sentence)
-            results.append({"scan": str(source), "error": sentence})
+            results.append({"scan": str(job.source), "error": sentence})
     if as_json:
         print_json(results)
     if failures and len(jobs) > 1:
@@ -107,7 +130,7 @@ def _target(
     return {"like": like}
 
 
-def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
+def _places(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
     jobs = _into_folder(sources, out) if many or out.is_dir() else [(sources[0], out)]
     scans = {source.resolve() for source in sources}
@@ -133,7 +156,7 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _run(model: "Model", job: "Job") -> dict[str, Any]:
+def _run(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
     """One job, with a progress bar and a line at its end."""
     from arssr.job import run
 
@@ -143,12 +166,32 @@ def _run(model: "Model", job: "Job") -> dict[str, Any]:
         def on_progress(what: str, share: float) -> None:
             bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
-        facts = run(model, job, on_progress)
-    grid, seconds = facts["output"], facts["seconds"]
-    size = "×".join(map(str, grid["shape"]))
-    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
-    line = f"{job.destination}  {size} voxels of {spacing} mm  {seconds:.1f} s"
+        facts = run(model, job, scan, on_progress)
+    line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
-    if job.report:
+    if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
     return facts
+
+
+def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
+    """A line about what one job would take."""
+    from arssr.files import bytes_in_words
+    from arssr.job import estimate
+
+    facts = estimate(model, job, scan)
+    memory, disk = facts["memory_bytes"]["peak"], facts["disk_bytes"]
+    line = (
+        f"{job.destination}  {_size(facts)}  {bytes_in_words(memory)} of memory  "
+        f"up to {bytes_in_words(disk)} of disk  about {facts['seconds']:.2g} s"
+    )
+    stderr.print(line, markup=False, soft_wrap=True)
+    return facts
+
+
+def _size(facts: dict[str, Any]) -> str:
+    """The output's voxels in words."""
+    grid = facts["output"]
+    size = "×".join(map(str, grid["shape"]))
+    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
+    return f"{size} voxels of {spacing} mm"
