@@ -206,9 +206,9 @@ def _require_overlap(source: Grid, grid: Grid) -> None:
         raise ArSSRError("the reference image lies outside the scan's field of view")
 
 
-def require_memory(grid: Grid) -> None:
-    """Refuse a result that cannot be held, with its size."""
-    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL
+def require_memory(grid: Grid, copies: int = 1) -> None:
+    """Refuse a result that cannot be held (so many times), with its size."""
+    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
     free = available_bytes()
     if size > free:
         raise ArSSRError(

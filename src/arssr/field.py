@@ -126,22 +126,23 @@ class VoxelField:
         reading = self._reading(grid)
         lattice = grid.axis_positions_in(self.grid)
         read = partial(self._oblique, grid) if lattice is None else self._lattice(grid, lattice)
-        total, thickness = grid.shape[2], self._plan(reading).slab_planes
-        features = self._whole
-        start = 0
+        total, start = grid.shape[2], 0
+        plan = self._plan(reading)
+        features: FeatureMap | None = None
         while start < total:
-            planes = slice(start, min(start + thickness, total))
+            planes = slice(start, min(start + plan.slab_planes, total))
 
             def report(share: float, planes: slice = planes) -> None:
                 done = planes.start + share * (planes.stop - planes.start)
                 progress("decoding", done / total)
 
             try:
-                features = features or self._map(reading)
+                features = features or self._map(plan)
                 slab = read(features, planes, report)
             except torch.OutOfMemoryError:
                 features = None
                 self._make_do_with_less()
+                plan = self._plan(reading)
                 continue
             yield slab
             start = planes.stop
@@ -181,7 +182,7 @@ class VoxelField:
 
         Zeros where air has been skipped. Raises ArSSRError where they do not fit into memory.
         """
-        found = self._map(self._reading(self.grid))
+        found = self._map(self._plan(self._reading(self.grid)))
         if not found.layout.whole:
             raise ArSSRError("the features of the whole image do not fit into memory")
         i, j, k = self._shape
@@ -223,7 +224,7 @@ class VoxelField:
         kept = self._whole.layout if self._whole else None
         return make_plan(self.network, self._shape, self._core, reading, self.memory, share, kept)
 
-    def _map(self, reading: Reading) -> FeatureMap:
+    def _map(self, plan: Plan) -> FeatureMap:
         """Features to read from: those that are kept, or new ones."""
         if self._whole:
             return self._whole
@@ -231,7 +232,7 @@ class VoxelField:
             self.network,
             self._image,
             self._condition,
-            self._plan(reading).layout,
+            plan.layout,
             lambda share: self._progress("encoding", share),
         )
         if features.layout.whole:
@@ -329,7 +330,8 @@ class VoxelField:
         order = list(self._order)
         index, cell = index_ijk[:, order], cell_ijk[order]
         axis = int(np.argmax(self._shape))
-        features = self._map(Reading((1, 1, 1), axis, False, _POINT_PLANES, 0.0, float(len(index))))
+        reading = Reading((1, 1, 1), axis, False, _POINT_PLANES, 0.0, float(len(index)))
+        features = self._map(self._plan(reading))
         nearest = nearest_voxel(index[:, axis], self._shape[axis])
         # a window of features moves once through the image, whatever the order of the points
         group = np.zeros(len(index), int) if features.layout.whole else nearest // _POINT_PLANES

@@ -30,7 +30,19 @@ def images(folder: Path) -> list[str]:
 def test_labels_and_suffixes_are_lists(
     arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    words = "--scale 2 1 1 --participant-label 01 sub-03 -s T1w FLAIR --no-report".split()
+    words = [
+        "--scale",
+        "2",
+        "1",
+        "1",
+        "--participant-label",
+        "01",
+        "sub-03",
+        "-s",
+        "T1w",
+        "FLAIR",
+        "--no-report",
+    ]
     result = arssr("bids", dataset, tmp_path / "out", "participant", *words, "-m", tiny)
     assert result.code == 0, result.err
     assert images(tmp_path / "out") == ["sub-01", "sub-03", "sub-03"]

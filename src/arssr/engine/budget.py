@@ -7,6 +7,7 @@ import numpy as np
 import psutil
 from torch import nn
 
+from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
 from arssr.engine.plan import Box, Layout, Shape, plan_features
 from arssr.errors import ArSSRError
@@ -21,6 +22,10 @@ _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a
 # the compressor), and what the process grows by besides (oneDNN's kernels, threads, the allocator).
 _SLAB_BYTES = 28
 _GROWTH_BYTES = 120e6
+# Measured: what encoding and decoding reach of the speed of a bare convolution and a bare product,
+# and what an output voxel takes besides (cubic interpolation, units, writing).
+_ENCODE_EFFICIENCY, _DECODE_EFFICIENCY = 0.9, 0.5
+_SECONDS_PER_VOXEL = 3e-8
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,19 @@ class Plan:
         computing = self.layout.features + self.layout.activations + self.slabs
         return self.resident + _GROWTH_BYTES + computing
 
+    def seconds(self, speed: Speed) -> float:
+        """How long it takes, at the speed of this machine in the network's precision."""
+        encode = self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
+        decode = self.decode_flops / (_DECODE_EFFICIENCY * speed.product)
+        return (
+            encode + decode + _SECONDS_PER_VOXEL * float(np.prod(self.reading.shape, dtype=float))
+        )
+
     def describe(self) -> dict[str, Any]:
         """Plain values, for a file."""
         layout = self.layout
         return {
-            "bytes": {
+            "memory_bytes": {
                 "budget": round(self.budget),
                 "peak": round(self.memory),
                 "resident_now": round(self.resident),

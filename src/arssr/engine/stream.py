@@ -290,7 +290,7 @@ def stream(encoder: Encoder, axes: Axes, room: Room, planes: int, backwards: boo
     if isinstance(encoder, ResidualChain):
         width = encoder.features[0][0].out_channels  # type: ignore[index]
         return _Chain(
-            build.residual(part, width=width)  # type: ignore[arg-type]
+            build.residual(part, width=width)
             if isinstance(part, ResidualBlock)
             else build.chain(part)
             for part in encoder.features
