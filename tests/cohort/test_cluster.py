@@ -82,6 +82,7 @@ def test_options_of_slurm_reach_the_job_script() -> None:
         "walltime": "02:00:00",
     }
     options |= {"worker_extra_args": ["--resources", "gpu=1"]}
+    options |= {"scheduler_options": {"dashboard_address": None}}
     with Slurm(1, options).cluster() as cluster:
         script = cluster.job_script()
     for line in ("#SBATCH -p night", "#SBATCH --cpus-per-task=3", "#SBATCH -t 02:00:00"):
