@@ -1,15 +1,20 @@
 """The field is the network's answer, wherever and however it is read, and it stays in place."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from tests.engine.thin import lively_network, thin_encoders
 from tests.phantoms import rotated, smooth, tiny_network, volume
 
+from arssr.engine.budget import Plan, make_plan
+from arssr.engine.decode import decode_lattice
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.grid import Grid
@@ -169,35 +174,106 @@ def test_points_that_are_none_are_refused(points: list[float], spacing: float) -
 
 
 def test_the_encoder_runs_once_however_often_the_field_is_read() -> None:
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
-    network = tiny_network()
-    hook = network.encoder.register_forward_hook(count)
+    shares: list[float] = []
     image = random_image(np.random.default_rng(0))
-    field = field_of(network, image)
+    field = VoxelField(
+        tiny_network(), image, UNITS, progress=lambda what, share: shares.append(share)
+    )
+    assert not shares
     field.on(image.grid.scaled(2))
     field.on(image.grid.scaled((1, 1, 5)))
     field.on(rotated(image.grid, (10, 20, 30)))
     field.at([0, 0, 0])
-    hook.remove()
-    assert calls == 1
+    assert shares == sorted(shares) and shares.count(1) == 1
 
 
-def test_tiles_make_no_difference() -> None:
-    image = volume(300 + 900 * smooth((50, 5, 6)))
-    network = NETWORKS["residual"]
-    one_voxel_at_a_time = 37 * 5 * 6 * network.encoder.peak_channels * 4
-    grid = image.grid.scaled(1.5)
-    tiled = VoxelField(network, image, UNITS, ACQUISITION, NOISE, memory=one_voxel_at_a_time)
-    np.testing.assert_allclose(
-        tiled.on(grid).data, field_of(network, image).on(grid).data, atol=0.05
-    )
-    with pytest.raises(ArSSRError, match="memory budget"):
-        VoxelField(network, image, UNITS, ACQUISITION, NOISE, memory=one_voxel_at_a_time / 2)
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans in which no features are kept, and output comes in slabs of 3 planes."""
+
+    def plan(*args: Any, **options: Any) -> Plan:
+        made, reading = make_plan(*args, **options), args[3]
+        window = replace(
+            made.layout, axis=reading.axis, backwards=reading.backwards, whole=False, planes=1
+        )
+        return replace(made, slab_planes=3, layout=window)
+
+    monkeypatch.setattr("arssr.field.make_plan", plan)
+
+
+@flavours
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=seeds)
+def test_a_window_of_features_gives_the_same_field(
+    flavour: str, seed: int, little_memory: object
+) -> None:
+    random = np.random.default_rng(seed)
+    network, image = NETWORKS[flavour], random_image(random)
+    field, points = field_of(network, image), image.grid.to_world(random.uniform(-1, 9, (40, 3)))
+    for grid in (
+        along_the_axes(image.grid, random),
+        rotated(image.grid.isotropic().scaled(1.3), random.uniform(5, 85, 3)),
+    ):
+        index = grid.index_map_to(image.grid)
+        at = centres(grid) @ index[:3, :3].T + index[:3, 3]
+        cell = np.linalg.norm(index[:3, :3], axis=1)
+        truth = as_the_network_says(network, image, at, cell)
+        np.testing.assert_allclose(field.on(grid).data.ravel(), truth, atol=0.2)
+    truth = as_the_network_says(network, image, image.grid.to_index(points), np.full(3, 0.5))
+    np.testing.assert_allclose(field.at(points), truth, atol=0.2)
+    assert field._whole is None
+
+
+def test_slabs_are_the_whole_plane_by_plane(little_memory: object) -> None:
+    image = volume(300 + 900 * smooth((9, 8, 7)))
+    field, grid = field_of(NETWORKS["residual"], image), image.grid.scaled(1.5)
+    slabs = list(field.slabs(grid))
+    assert [slab.shape for slab in slabs] == [(14, 12, 3)] * 3 + [(14, 12, 1)]
+    assert all(slab.dtype == np.float32 for slab in slabs)
+    np.testing.assert_array_equal(np.concatenate(slabs, axis=2), field.on(grid).data)
+
+
+def test_no_memory_is_refused_before_anything_is_computed() -> None:
+    image = volume(300 + 900 * smooth((5, 5, 6)))
+    field = VoxelField(NETWORKS["residual"], image, UNITS, memory=1e6)
+    with pytest.raises(ArSSRError, match="budget of 1 MB is too small"):
+        field.plan(image.grid)
+
+
+# --- running out of memory ------------------------------------------------------------------------
+
+
+def running_out(monkeypatch: pytest.MonkeyPatch, times: int) -> list[object]:
+    """The first so many decodings end for lack of memory; returns those that did."""
+    ended: list[object] = []
+
+    def decode(*args: Any, **options: Any) -> Any:
+        if len(ended) < times:
+            ended.append(args)
+            raise torch.OutOfMemoryError
+        return decode_lattice(*args, **options)
+
+    monkeypatch.setattr("arssr.field.decode_lattice", decode)
+    return ended
+
+
+def test_out_of_memory_means_smaller_pieces_and_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = volume(300 + 900 * smooth((9, 8, 7)))
+    grid = image.grid.scaled(2)
+    expected = field_of(NETWORKS["residual"], image).on(grid).data
+    ended = running_out(monkeypatch, 2)
+    result = field_of(NETWORKS["residual"], image).on(grid).data
+    np.testing.assert_allclose(result, expected, atol=1e-2)
+    assert len(ended) == 2 and caplog.text.count("going on in smaller pieces") == 2
+
+
+def test_out_of_memory_in_the_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = volume(300 + 900 * smooth((9, 8, 7)))
+    running_out(monkeypatch, 99)
+    with pytest.raises(ArSSRError, match="out of memory"):
+        field_of(NETWORKS["residual"], image).on(image.grid)
 
 
 # --- place ---------------------------------------------------------------------------------------
@@ -320,6 +396,6 @@ def test_progress_says_what_is_done(flavour: str) -> None:
     field = VoxelField(
         NETWORKS[flavour], image, UNITS, progress=lambda what, share: told.append((what, share))
     )
-    assert {what for what, _ in told} == {"encoding"} and told[-1] == ("encoding", 1)
+    assert not told
     field.on(image.grid.scaled(2), lambda what, share: told.append((what, share)))
-    assert told[-1] == ("decoding", 1)
+    assert ("encoding", 1) in told and told[-1] == ("decoding", 1)

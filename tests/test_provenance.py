@@ -44,6 +44,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
         "spacing_mm": [0.5, 0.5, 1.25],
         "orientation": "LAS",
     }
+    assert facts["air_skipped"] == field.air == 0
     assert facts["told"] == {"acquisition_ijk": ["kspace", "kspace", "slice"], "noise": 0.25}
     assert (facts["options"], facts["seconds"]) == ({"scale": 2}, 1.235)
     assert (facts["device"], facts["precision"]) == ("cpu", "float32")

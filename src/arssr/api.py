@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from nibabel.spatialimages import SpatialImage
 
+from arssr.engine.machine import fast_bf16, set_threads
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
@@ -32,20 +33,21 @@ _CLEARLY_THICKER = 1.4
 # would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
-_BYTES_PER_OUTPUT_VOXEL = 14  # result, an intermediate, the written copy's slabs
+_BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
 
 
 class Model:
     """A trained network on a device.
 
     device: auto (a GPU if there is one), cpu, cuda, cuda:1, …
-    precision: auto (bfloat16 where the hardware computes in it and the network only corrects an
+    precision: auto (bfloat16 where it is measured to be faster and the network only corrects an
         interpolation), bf16 or float32.
     """
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         self.weights = weights
         self.device = _device(device)
+        set_threads()
         dtype = _dtype(precision, self.device, weights.network.is_residual)
         self.network = weights.network.to(device=self.device, dtype=dtype)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -81,14 +83,17 @@ class Model:
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         normalisation: Normalisation | None = None,
+        memory: float | None = None,
+        skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> VoxelField:
-        """Encode an image once; read the result anywhere.
+        """The image as a field: encoded once, when it is first read, and read anywhere.
 
         acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
             takes an axis clearly thicker than the others for the slice direction.
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
+        memory, skip_air: see `VoxelField`.
         """
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
@@ -102,7 +107,9 @@ class Model:
             norm,
             told,
             noise_level(noise, volume, norm, told),
-            progress=progress,
+            memory,
+            skip_air,
+            progress,
         )
 
     def upsample(
@@ -116,6 +123,8 @@ class Model:
         isotropic: bool = False,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
+        memory: float | None = None,
+        skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> Volume:
         """The image on a finer grid, in its own units; exactly one target must be given.
@@ -133,7 +142,13 @@ class Model:
         if not refines(volume.grid, grid):
             return resample(volume, grid)
         field = self.field(
-            volume, towards=grid, acquisition=acquisition, noise=noise, progress=progress
+            volume,
+            towards=grid,
+            acquisition=acquisition,
+            noise=noise,
+            memory=memory,
+            skip_air=skip_air,
+            progress=progress,
         )
         return field.on(grid, progress)
 
@@ -191,9 +206,9 @@ def _require_overlap(source: Grid, grid: Grid) -> None:
         raise ArSSRError("the reference image lies outside the scan's field of view")
 
 
-def require_memory(grid: Grid) -> None:
-    """Refuse a result that cannot be held, with its size."""
-    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL
+def require_memory(grid: Grid, copies: int = 1) -> None:
+    """Refuse a result that cannot be held (so many times), with its size."""
+    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
     free = available_bytes()
     if size > free:
         raise ArSSRError(
@@ -202,10 +217,15 @@ def require_memory(grid: Grid) -> None:
         )
 
 
+def stored_bytes(volume: Volume, grid: Grid) -> float:
+    """What a result takes on disk, stored as `volume` is and not compressed."""
+    stored = volume.storage
+    return _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+
+
 def require_disk(path: Path, volume: Volume, grid: Grid) -> None:
     """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
-    stored = volume.storage
-    size = _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+    size = stored_bytes(volume, grid)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if size > free:
@@ -277,12 +297,7 @@ def _device(name: str) -> torch.device:
 
 def _dtype(precision: str, device: torch.device, residual: bool) -> torch.dtype:
     if precision == "auto":
-        fast = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if device.type == "cuda"
-            else device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-        )
-        return torch.bfloat16 if fast and residual else torch.float32
+        return torch.bfloat16 if residual and fast_bf16(device) else torch.float32
     if precision == "bf16" and not residual:
         raise ArSSRError("bf16 is too coarse for a network that is not residual; use float32")
     try:

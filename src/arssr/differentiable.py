@@ -32,10 +32,11 @@ class DifferentiableField:
         if not field.network.is_residual:
             raise ArSSRError("only the field of a residual network can be differentiated")
         self.field = field
-        device = field._features.device
-        self._features = field._features.flatten(0, 2)
+        features = field.features()
+        device = features.device
+        self._features = features.flatten(0, 2)
         self._active = torch.from_numpy(field._active).to(device)
-        self._spline = torch.from_numpy(SplineCoefficients(field._image).padded).to(device)
+        self._spline = torch.from_numpy(SplineCoefficients(field._image.numpy()).padded).to(device)
         to_index = np.linalg.inv(field.grid.affine)
         self._to_index = torch.from_numpy(to_index).to(device)
         self._cell = torch.as_tensor(cell, dtype=torch.float64, device=device).expand(3)

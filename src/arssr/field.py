@@ -4,19 +4,22 @@ Wu et al. 2022 (arXiv 2110.14476) call it the implicit voxel function. A scale, 
 image's grid, an oblique plane, a list of points: all the same reading with other coordinates.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
-from arssr.engine.air import active_voxels
+from arssr.engine.air import active_voxels, read_for
+from arssr.engine.budget import Plan, Reading, make_plan
 from arssr.engine.decode import decode_lattice, decode_points, nearest_voxel
-from arssr.engine.encode import encode_volume
-from arssr.engine.memory import available_bytes
+from arssr.engine.features import FeatureMap
+from arssr.engine.plan import Shape
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.grid import AxisPositions, Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix
 from arssr.networks import ImplicitVoxelNetwork, condition_vector
@@ -26,8 +29,11 @@ ReportProgress = Callable[[str, float], None]  # what is being done, and the sha
 
 _REACH = 1.0  # voxels beyond the field of view at which the border value still stands
 _OBLIQUE_CHUNK = 2**20  # points
+_POINT_PLANES = 16  # of a window of features, read together by scattered points
 # Voxels of an output that are no smaller than the input's: what the network was trained for.
 _LARGEST_CELL = 1.0
+_TRIES = 3  # with half the memory each, before a device is given up
+_log = logging.getLogger(__name__)
 
 
 def silent(_what: str, _share: float) -> None:
@@ -39,10 +45,12 @@ class VoxelField:
 
     acquisition_ijk: per axis kspace, slice, spline or unknown (residual flavour only).
     noise: its standard deviation in normalised intensity, or None for unknown.
-    memory: bytes that the encoder's activations may take; by default half of what is free.
+    memory: bytes that the whole process may take; by default a share of what is free.
+    skip_air: leave air (`arssr.engine.air`) to the interpolation; residual flavour only.
 
-    Features and arithmetic are in the network's dtype, on its device. Raises ArSSRError where the
-    features do not fit into memory.
+    Nothing is computed before the first reading. Features are then kept if they fit; else they
+    are computed in a window that moves with the reading. They and arithmetic are in the network's
+    dtype, on its device. Raises ArSSRError where the memory is too small.
     Beyond the field of view the border value holds for one voxel; farther out lies air, the
     lowest value of the normalisation.
     """
@@ -55,6 +63,7 @@ class VoxelField:
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
         memory: float | None = None,
+        skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> None:
         self.network = network
@@ -62,48 +71,81 @@ class VoxelField:
         self.normalisation = normalisation
         self.acquisition_ijk = tuple(acquisition_ijk)
         self.noise = noise
+        self.memory = memory
+        self._progress = progress
         # the reference reads its images with the axes reversed, and so do its networks
         self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
-        self._image = normalisation.apply(volume.data).transpose(self._order)
-        self._spline: SplineCoefficients | None = None
-        self._active = np.ones(self._image.shape, bool)
-        condition = None
+        image = normalisation.apply(volume.data).transpose(self._order)
+        self._image = torch.from_numpy(np.ascontiguousarray(image))
+        self._condition: torch.Tensor | None = None
         if network.is_residual:
-            self._active = active_voxels(self._image)
-            condition = torch.tensor(condition_vector(acquisition_ijk, noise))
-        self._features = encode_volume(
-            network,
-            torch.from_numpy(np.ascontiguousarray(self._image)),
-            condition,
-            memory or available_bytes(next(network.parameters()).device) / 2,
-            lambda share: progress("encoding", share),
-        )
+            self._condition = torch.tensor(condition_vector(acquisition_ijk, noise))
+        if network.is_residual and skip_air:
+            self._active = active_voxels(self._image.numpy())
+        else:
+            self._active = np.ones(self._image.shape, bool)
+        self._core = read_for(self._active)
+        self._spline: SplineCoefficients | None = None
+        self._whole: FeatureMap | None = None  # features that are kept
+        self._failures = 0
 
     @property
     def grid(self) -> Grid:
         """Where the samples lie that the field was made of."""
         return self.volume.grid
 
-    def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
-        """The field on any grid: other spacing, other axes, oblique.
+    @property
+    def air(self) -> float:
+        """The share of the input's voxels that is left to the interpolation."""
+        return 1 - float(self._active.mean())
 
-        Along axes that are coarser than the input's it is read finely and averaged down.
+    def plan(self, grid: Grid) -> Plan:
+        """What `slabs(grid)` will take, before anything is computed."""
+        return self._plan(self._reading(grid))
+
+    def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
+        """The field on any grid: other spacing, other axes, oblique."""
+        data = np.empty(grid.shape, np.float32)
+        done = 0
+        for slab in self.slabs(grid, progress):
+            data[..., done : done + slab.shape[2]] = slab
+            done += slab.shape[2]
+        return self.volume.with_data(data, grid)
+
+    def slabs(self, grid: Grid, progress: ReportProgress = silent) -> Iterator[np.ndarray]:
+        """The field on any grid as slabs (I, J, n) float32, the next planes along its last axis.
+
+        As many together as the memory allows: an output may be larger than that. Along axes that
+        are coarser than the input's it is read finely and averaged down.
         """
         parts = parts_ijk(grid, self.grid)
         if max(parts) > 1:
-            fine = self.on(grid.scaled(parts), progress).data
-            slabs = averaged([fine], parts, grid.shape[2])
-            return self.volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
-        to_source = grid.index_map_to(self.grid)
-        cell = np.linalg.norm(to_source[:3, :3], axis=1)  # of an output voxel, along input axes
+            fine = self.slabs(grid.scaled(parts), progress)
+            yield from averaged(fine, parts, grid.shape[2])
+            return
+        reading = self._reading(grid)
         lattice = grid.axis_positions_in(self.grid)
-        if lattice is None:
-            return self.volume.with_data(self._on_oblique(grid, to_source, cell, progress), grid)
-        positions = [np.empty(0)] * 3
-        for source_axis, p in zip(lattice.axes, lattice.positions, strict=True):
-            positions[source_axis] = p
-        data = self._on_lattice((positions[0], positions[1], positions[2]), cell, progress)
-        return self.volume.with_data(data.transpose(lattice.axes), grid)
+        read = partial(self._oblique, grid) if lattice is None else self._lattice(grid, lattice)
+        total, start = grid.shape[2], 0
+        plan = self._plan(reading)
+        features: FeatureMap | None = None
+        while start < total:
+            planes = slice(start, min(start + plan.slab_planes, total))
+
+            def report(share: float, planes: slice = planes) -> None:
+                done = planes.start + share * (planes.stop - planes.start)
+                progress("decoding", done / total)
+
+            try:
+                features = features or self._map(plan)
+                slab = read(features, planes, report)
+            except torch.OutOfMemoryError:
+                features = None
+                self._make_do_with_less()
+                plan = self._plan(reading)
+                continue
+            yield slab
+            start = planes.stop
 
     def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
         """Values (…,) float32 at points (…, 3) in RAS+ mm.
@@ -120,7 +162,8 @@ class VoxelField:
         if not (np.isfinite(size) & (size > 0)).all():
             raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm!r}")
         index = self.grid.to_index(points).reshape(-1, 3)
-        return self._at_index(index, size / self.grid.spacing_mm).reshape(points.shape[:-1])
+        values = self._scattered(index, size / self.grid.spacing_mm)
+        return values.reshape(points.shape[:-1])
 
     def plane(
         self, origin_ras_mm: ArrayLike, u_mm: ArrayLike, v_mm: ArrayLike, shape: tuple[int, int]
@@ -134,66 +177,184 @@ class VoxelField:
         points = np.asarray(origin_ras_mm, np.float64) + a[..., None] * u + b[..., None] * v
         return self.at(points, spacing_mm=float(np.sqrt(np.linalg.norm(np.cross(u, v)))))
 
-    def _on_lattice(
-        self,
-        positions: tuple[np.ndarray, np.ndarray, np.ndarray],
-        cell: np.ndarray,
-        progress: ReportProgress,
-    ) -> np.ndarray:
-        """Values on positions along the input's own axes, float32 in the input's units."""
-        if self.network.is_residual:
-            matrices = [
-                torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
-                for n, p in zip(self.grid.shape, positions, strict=True)
-            ]
-            image = torch.from_numpy(np.ascontiguousarray(self._image))
-            values = apply_axis_matrices(image, matrices)
-        else:
-            values = torch.zeros([len(p) for p in positions])
-        view = values.permute(self._order)
-        i, j, k = (positions[axis] for axis in self._order)
-        for box, block in decode_lattice(
-            self.network,
-            self._features,
-            (i, j, k),
-            np.minimum(cell, _LARGEST_CELL),
-            self._active,
-            lambda share: progress("decoding", share),
-        ):
-            view[box] += block.to(view.device)
-        data = self.normalisation.invert(values.numpy())
-        for axis, (p, n) in enumerate(zip(positions, self.grid.shape, strict=True)):
-            outside = (p < -0.5 - _REACH) | (p > n - 0.5 + _REACH)
-            if outside.any():
-                np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
-        return data
+    def features(self) -> torch.Tensor:
+        """Features (I, J, K, F) of the input, in the network's dtype, on its device.
 
-    def _on_oblique(
-        self, grid: Grid, to_source: np.ndarray, cell: np.ndarray, progress: ReportProgress
+        Zeros where air has been skipped. Raises ArSSRError where they do not fit into memory.
+        """
+        found = self._map(self._plan(self._reading(self.grid)))
+        if not found.layout.whole:
+            raise ArSSRError("the features of the whole image do not fit into memory")
+        i, j, k = self._shape
+        found.require(0, self._shape[found.layout.axis])
+        return found[slice(0, i), slice(0, j), slice(0, k)]
+
+    @property
+    def _shape(self) -> Shape:
+        i, j, k = self._image.shape
+        return i, j, k
+
+    def _reading(self, grid: Grid) -> Reading:
+        """How the planes of a grid lie in the image."""
+        to_source = grid.index_map_to(self.grid)[:3, :3]
+        lattice = grid.axis_positions_in(self.grid)
+        if lattice is None:
+            source_axis = int(np.argmax(np.abs(to_source[:, 2])))
+            voxels = (1 - self.air) * float(np.prod(grid.shape, dtype=np.float64))
+            reach = np.abs(to_source[source_axis, :2]) @ (np.array(grid.shape[:2]) - 1)
+            span = float(reach)
+        else:
+            source_axis = lattice.axes[2]
+            voxels, span = self._count_active(lattice), 0.0
+        step = float(to_source[source_axis, 2])
+        axis = self._order.index(source_axis)
+        return Reading(grid.shape, axis, step < 0, span, abs(step), voxels)
+
+    def _count_active(self, lattice: AxisPositions) -> float:
+        """Outputs on a lattice that lie nearest to active voxels."""
+        outputs = self._active.transpose(self._order)
+        for axis in (2, 1, 0):  # of the input: one after the other is summed over
+            positions = lattice.positions[lattice.axes.index(axis)]
+            nearest = nearest_voxel(positions, outputs.shape[axis])
+            outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
+        return float(outputs)
+
+    def _plan(self, reading: Reading) -> Plan:
+        share = 0.5 ** (self._failures % _TRIES)
+        kept = self._whole.layout if self._whole else None
+        return make_plan(self.network, self._shape, self._core, reading, self.memory, share, kept)
+
+    def _map(self, plan: Plan) -> FeatureMap:
+        """Features to read from: those that are kept, or new ones."""
+        if self._whole:
+            return self._whole
+        features = FeatureMap(
+            self.network,
+            self._image,
+            self._condition,
+            plan.layout,
+            lambda share: self._progress("encoding", share),
+        )
+        if features.layout.whole:
+            self._whole = features
+        return features
+
+    def _make_do_with_less(self) -> None:
+        """After a failure for lack of memory: smaller pieces, and in the end the CPU."""
+        self._whole = None
+        self._failures += 1
+        device = next(self.network.parameters()).device
+        if self._failures % _TRIES:
+            _log.warning("out of memory on %s: going on in smaller pieces", device)
+        elif device.type != "cpu":
+            _log.warning("out of memory on %s: going on on the CPU", device)
+            self.network.cpu()
+        else:
+            raise ArSSRError("out of memory; close other programs, or use a smaller model")
+
+    def _lattice(
+        self, grid: Grid, lattice: AxisPositions
+    ) -> Callable[[FeatureMap, slice, Callable[[float], None]], np.ndarray]:
+        """What reads slabs of a grid whose axes run along the input's."""
+        along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
+        for own, source_axis in enumerate(lattice.axes):
+            along[self._order.index(source_axis)] = lattice.positions[own]
+        last = self._order.index(lattice.axes[2])
+        # axes of the image in the order of the output's
+        turn = [self._order.index(source_axis) for source_axis in lattice.axes]
+        cell = np.minimum(self._cell(grid), _LARGEST_CELL)
+        matrices = [
+            torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
+            for n, p in zip(self._shape, along, strict=True)
+        ]
+
+        def read(
+            features: FeatureMap, planes: slice, report: Callable[[float], None]
+        ) -> np.ndarray:
+            device = next(self.network.parameters()).device
+            parts = [slice(None)] * 3
+            parts[last] = planes
+            i, j, k = (p[part] for p, part in zip(along, parts, strict=True))
+            if self.network.is_residual:
+                chosen = [m[part].to(device) for m, part in zip(matrices, parts, strict=True)]
+                values = apply_axis_matrices(self._image.to(device), chosen)
+            else:
+                values = torch.zeros((len(i), len(j), len(k)), device=device)
+            touched = nearest_voxel(along[last][planes], self._shape[last])
+            features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+            for box, block in decode_lattice(
+                self.network, features, (i, j, k), cell, self._active, report
+            ):
+                values[box] += block
+            data = self.normalisation.invert(values.cpu().numpy())
+            for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
+                outside = (p < -0.5 - _REACH) | (p > n - 0.5 + _REACH)
+                if outside.any():
+                    np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
+            return data.transpose(turn)
+
+        return read
+
+    def _cell(self, grid: Grid) -> np.ndarray:
+        """The size of a grid's voxels in voxels of the image (3,), along the image's axes."""
+        size = np.linalg.norm(grid.index_map_to(self.grid)[:3, :3], axis=1)
+        return size[list(self._order)]
+
+    def _oblique(
+        self, grid: Grid, features: FeatureMap, planes: slice, report: Callable[[float], None]
     ) -> np.ndarray:
-        data = np.empty(grid.shape, np.float32)
+        """A slab of a grid whose axes run across the input's."""
+        to_source = grid.index_map_to(self.grid)
+        shape = (*grid.shape[:2], planes.stop - planes.start)
+        first = to_source[:3, 3] + planes.start * to_source[:3, 2]
+        corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape) - 1)
+
+        def positions(index: np.ndarray) -> np.ndarray:
+            moved = index @ to_source[:3, :3].T + first
+            return moved[:, list(self._order)]
+
+        axis = features.layout.axis
+        touched = nearest_voxel(positions(corners)[:, axis], self._shape[axis])
+        features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+        data = np.empty(shape, np.float32)
         flat = data.reshape(-1)
         for start in range(0, flat.size, _OBLIQUE_CHUNK):
             stop = min(start + _OBLIQUE_CHUNK, flat.size)
-            index = np.stack(np.unravel_index(np.arange(start, stop), grid.shape), axis=-1)
-            positions = index @ to_source[:3, :3].T + to_source[:3, 3]
-            flat[start:stop] = self._at_index(positions, cell)
-            progress("decoding", stop / flat.size)
+            index = np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1)
+            flat[start:stop] = self._values(features, positions(index), self._cell(grid))
+            report(stop / flat.size)
         return data
 
-    def _at_index(self, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Values (P,) in the input's units at voxel coordinates (P, 3)."""
+    def _scattered(self, index_ijk: np.ndarray, cell_ijk: np.ndarray) -> np.ndarray:
+        """Values (P,) at voxel coordinates (P, 3) of the input, in any order."""
         order = list(self._order)
-        values = decode_points(
-            self.network, self._features, index[:, order], np.minimum(cell, _LARGEST_CELL)[order]
-        )
+        index, cell = index_ijk[:, order], cell_ijk[order]
+        axis = int(np.argmax(self._shape))
+        reading = Reading((1, 1, 1), axis, False, _POINT_PLANES, 0.0, float(len(index)))
+        features = self._map(self._plan(reading))
+        nearest = nearest_voxel(index[:, axis], self._shape[axis])
+        # a window of features moves once through the image, whatever the order of the points
+        group = np.zeros(len(index), int) if features.layout.whole else nearest // _POINT_PLANES
+        values = np.empty(len(index), np.float32)
+        for number in np.unique(group):
+            chosen = group == number
+            touched = nearest[chosen]
+            features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+            values[chosen] = self._values(features, index[chosen], cell)
+        return values
+
+    def _values(self, features: FeatureMap, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Values (P,) in the input's units at voxel coordinates (P, 3) of the image."""
+        voxels = [nearest_voxel(index[:, a], n) for a, n in enumerate(self._shape)]
+        wanted = self._active[tuple(voxels)]
+        values = np.zeros(len(index), np.float32)
+        small = np.minimum(cell, _LARGEST_CELL)
+        values[wanted] = decode_points(self.network, features, index[wanted], small)
         if self.network.is_residual:
-            voxels = (nearest_voxel(index[:, a], n) for a, n in enumerate(self.grid.shape))
-            values *= self._active[tuple(voxels)]
             if self._spline is None:
-                self._spline = SplineCoefficients(self._image)
+                self._spline = SplineCoefficients(self._image.numpy())
             values += self._spline.at(index)
         values = self.normalisation.invert(values)
-        beyond = (index < -0.5 - _REACH) | (index > np.array(self.grid.shape) - 0.5 + _REACH)
+        beyond = (index < -0.5 - _REACH) | (index > np.array(self._shape) - 0.5 + _REACH)
         values[beyond.any(axis=1)] = self.normalisation.offset
         return values

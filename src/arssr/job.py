@@ -2,14 +2,20 @@
 data sets and clusters run for each scan.
 """
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from arssr.api import Model, refines, require_disk, require_memory, target_grid
+import numpy as np
+
+from arssr.api import Model, refines, require_disk, require_memory, stored_bytes, target_grid
 from arssr.consistency import make_consistent
+from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import sidecar
@@ -20,9 +26,10 @@ from arssr.interpolation import resample
 from arssr.labels import upsample_labels
 from arssr.limits import outside_valid_range
 from arssr.provenance import describe, write_sidecar
-from arssr.transform import Transform, load_transform, resample_through
+from arssr.transform import Transform, load_transform, slabs_through
 from arssr.volume import Frames, Volume, open_frames
 
+_log = logging.getLogger(__name__)
 _DICOM = ".dicom"  # a destination of this name is a folder with a derived series
 
 
@@ -33,6 +40,8 @@ class Job:
     target: one of scale, spacing, shape, like, isotropic, as `Model.upsample` takes it.
     options: further arguments of `Model.upsample`: acquisition, noise.
     report: write a page beside the result that shows input, cubic interpolation and result.
+    memory: bytes that the process may take, by default a share of what is free.
+    skip_air: leave air to the interpolation.
     transforms: files of a registration that leads from the space of `like` to the scan.
     series: which one of several DICOM series.
     frames: the scan is 4D, and all its frames are meant.
@@ -47,6 +56,8 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
     report: bool = False
+    memory: float | None = None
+    skip_air: bool = True
     transforms: tuple[Path, ...] = ()
     series: str | None = None
     frames: bool = False
@@ -70,71 +81,135 @@ class Job:
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
 
+    def read(self) -> Volume:
+        """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
+        if not self.frames:
+            return Volume.read(self.source, self.series)
+        with open_frames(self.source) as frames:
+            return frames.frame(0)
+
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one 3D scan: the image, and facts about its making beyond the options."""
+    """What comes of a 3D scan: slabs (I, J, n) float32 along the last axis, computed as they are
+    taken, and facts about their making beyond the options (known when all have been taken).
+    """
 
-    volume: Volume
+    grid: Grid
+    slabs: Iterable[np.ndarray]
     voxel_field: VoxelField | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def run(model: Model | None, job: Job, progress: ReportProgress = silent) -> dict[str, Any]:
+def run(
+    model: Model | None,
+    job: Job,
+    progress: ReportProgress = silent,
+    scan: "Future[Volume] | None" = None,
+) -> dict[str, Any]:
     """Do the job; returns what the sidecar says and the names of the files.
 
-    model: None will do for labels. Raises ArSSRError for a scan that cannot be read, a result
+    model: None will do for labels. scan: the source, where it is being read already. The result
+    goes to the disk as it is made. Raises ArSSRError for a scan that cannot be read, a result
     that does not fit and a destination that cannot be written; nothing half-written is left then.
     """
-    job.check()
     started = time.perf_counter()
     progress("reading", 0.0)
+    job.check()
+    volume = scan.result() if scan else job.read()
+    result = _one(model, job, volume, progress)
     if job.frames:
         with open_frames(job.source) as frames:
-            scan, result = _each_frame(model, job, frames, progress)
+            _write_frames(model, job, frames, result, progress)
     else:
-        scan = Volume.read(job.source, job.series)
-        result = _one(model, job, scan, progress)
-        progress("writing", 0.0)
-        _write(job, result.volume)
+        _write(job, volume, result)
     progress("written", 1.0)
     seconds = time.perf_counter() - started
     chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
     if job.transforms:
         chosen["transform"] = [str(path) for path in job.transforms]
     options = chosen | dict(job.options)
-    facts = describe(scan, result.volume.grid, options, seconds, model, result.voxel_field)
+    facts = describe(volume, result.grid, options, seconds, model, result.voxel_field)
     facts |= result.facts
     write_sidecar(job.destination, facts)
     if job.report:
         progress("report", 1.0)
-        _write_report(job, scan, result.volume, facts)
+        _write_report(job, volume, result.grid, facts)
     return {"scan": str(job.source), "result": str(job.destination), **facts}
 
 
+def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, "Future[Volume]"]]:
+    """Each job and its scan, which is read while the job before it runs.
+
+    The future raises what reading raised.
+    """
+    with ThreadPoolExecutor(1, "read") as thread:
+        ahead = [thread.submit(job.read) for job in jobs[:1]]
+        for job, following in zip_longest(jobs, jobs[1:]):
+            if following is not None:
+                ahead.append(thread.submit(following.read))
+            yield job, ahead.pop(0)
+
+
+def estimate(model: Model, job: Job, scan: "Future[Volume] | None" = None) -> dict[str, Any]:
+    """What the job would take, as plain values; nothing is computed or written.
+
+    Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed.
+    Raises ArSSRError where the job cannot be done, or is not one for a network.
+    """
+    job.check()
+    volume = scan.result() if scan else job.read()
+    result = _one(model, job, volume, silent)
+    if result.voxel_field is None or job.transforms:
+        raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated")
+    plan = result.voxel_field.plan(result.grid)
+    seconds = plan.seconds(speeds(model.device)[model.precision])
+    return {
+        "scan": str(job.source),
+        "result": str(job.destination),
+        "output": result.grid.describe(),
+        "precision": model.precision,
+        "air_skipped": round(result.voxel_field.air, 4),
+        "disk_bytes": round(stored_bytes(volume, result.grid)),
+        "seconds": float(f"{seconds:.3g}"),
+        **plan.describe(),
+    }
+
+
 def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) -> Result:
-    """One 3D image on its target grid, not written yet."""
+    """One 3D image on its target grid, after every check that can be made before the work."""
     transform, grid = _where(job, scan)
     require_disk(job.destination, scan, grid)
-    require_memory(grid)
     if job.labels:
-        return Result(_labels(scan, transform, grid), facts={"method": "shares of labels"})
+        require_memory(grid)
+        return _whole(_labels(scan, transform, grid), {"method": "shares of labels"})
     assert model is not None, "only labels do without"
     if transform is None and not refines(scan.grid, grid):
-        return Result(resample(scan, grid), facts={"method": "resampled, anti-aliased"})
+        require_memory(grid)
+        return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
     warnings = outside_valid_range(model.card, scan.grid, grid) if transform is None else []
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
-    voxel_field = model.field(scan, towards=grid, **job.options, progress=progress)
+    facts = {"warnings": warnings} if warnings else {}
+    voxel_field = model.field(
+        scan,
+        towards=grid,
+        **job.options,
+        memory=job.memory,
+        skip_air=job.skip_air,
+        progress=progress,
+    )
     if transform is not None:
-        return Result(
-            resample_through(voxel_field, transform, grid, progress=progress), voxel_field
-        )
-    result = voxel_field.on(grid, progress)
-    facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
+        slabs = slabs_through(voxel_field, transform, grid, progress=progress)
+        return Result(grid, slabs, voxel_field, facts)
     if job.consistent:
-        result, facts["consistency"] = _agree(voxel_field, result)
-    return Result(result, voxel_field, facts)
+        require_memory(grid, copies=3)
+        return Result(grid, _agreeing(voxel_field, grid, facts, progress), voxel_field, facts)
+    return Result(grid, voxel_field.slabs(grid, progress), voxel_field, facts)
+
+
+def _whole(volume: Volume, facts: dict[str, Any]) -> Result:
+    return Result(volume.grid, [volume.data], facts=facts)
 
 
 def _where(job: Job, scan: Volume) -> tuple[Transform | None, Grid]:
@@ -154,47 +229,55 @@ def _labels(scan: Volume, transform: Transform | None, grid: Grid) -> Volume:
     return scan.with_data(upsample_labels(scan, there).data, grid)
 
 
-def _agree(voxel_field: VoxelField, result: Volume) -> tuple[Volume, dict[str, float]]:
+def _agreeing(
+    voxel_field: VoxelField, grid: Grid, facts: dict[str, Any], progress: ReportProgress
+) -> Iterator[np.ndarray]:
+    """The field made to agree with the scan; adds the residuals to the facts."""
     if voxel_field.noise is None:
         raise ArSSRError("consistency needs the noise level, or it would fit the noise; name it")
     sigma = voxel_field.noise * voxel_field.normalisation.scale
+    result = voxel_field.on(grid, progress)
     done = make_consistent(result, voxel_field.volume, voxel_field.acquisition_ijk, sigma)
-    return done.volume, {
+    facts["consistency"] = {
         "residual_before": done.residual_before,
         "residual_after": done.residual_after,
     }
+    yield done.volume.data
 
 
-def _each_frame(
-    model: Model | None, job: Job, frames: Frames, progress: ReportProgress
-) -> tuple[Volume, Result]:
-    """The frames one after the other into one file; the first of them and what came of it."""
-    first = frames.frame(0)
-    result = _one(model, job, first, progress)
-    made = result
-    with open_writer(
-        job.destination, first, result.volume.grid, job.overwrite, len(frames)
-    ) as writer:
-        for number in range(len(frames)):
-            if number:
-                made = _one(model, job, frames.frame(number), progress)
-            writer.put(made.volume.data)
-            progress(f"frame {number + 1} of {len(frames)}", (number + 1) / len(frames))
-    return first, result
-
-
-def _write(job: Job, result: Volume) -> None:
+def _write(job: Job, scan: Volume, result: Result) -> None:
     if job.destination.suffix.lower() == _DICOM:
-        write_dicom_series(job.destination, result, job.source, job.series, job.overwrite)
-    else:
-        result.write(job.destination, job.overwrite)
+        whole = scan.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
+        write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
+        return
+    with open_writer(job.destination, scan, result.grid, job.overwrite) as writer:
+        for slab in result.slabs:
+            writer.put(slab)
 
 
-def _write_report(job: Job, scan: Volume, result: Volume, facts: Mapping[str, Any]) -> None:
+def _write_frames(
+    model: Model | None, job: Job, frames: Frames, first: Result, progress: ReportProgress
+) -> None:
+    """The frames one after the other into one file."""
+    like, count = frames.frame(0), len(frames)
+    with open_writer(job.destination, like, first.grid, job.overwrite, count) as writer:
+        for number in range(count):
+            progress(f"frame {number + 1} of {count}", number / count)
+            made = _one(model, job, frames.frame(number), silent) if number else first
+            for slab in made.slabs:
+                writer.put(slab)
+
+
+def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
+    """The page; it needs input, cubic interpolation and result in memory."""
     from arssr.evaluation.report import write_report
 
-    if job.transforms:  # the two lie in different spaces
-        shown = [("result", result)]
-    else:
-        shown = [("input", scan), ("cubic", resample(scan, result.grid)), ("result", result)]
+    try:
+        require_memory(grid, copies=2)
+    except ArSSRError as error:
+        _log.warning("%s: no report, %s", job.page, error)
+        return
+    shown = [("result", Volume.read(job.destination))]
+    if not job.transforms:  # which leads to another space
+        shown = [("input", scan), ("cubic", resample(scan, grid)), *shown]
     write_report(job.page, shown, provenance={"result": facts}, overwrite=True)

@@ -29,7 +29,7 @@ def describe(
 
     `model`, `told` and where it was computed are there if a field was made. `told` is what the
     options came to: the acquisition per axis and the noise in units of the image (null where
-    unknown).
+    unknown), `air_skipped` the share of the scan's voxels that was left to the interpolation.
     """
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,6 +65,7 @@ def _of_network(model: Model, field: VoxelField) -> dict[str, Any]:
         },
         "device": str(model.device),
         "precision": model.precision,
+        "air_skipped": round(field.air, 4),
     }
 
 

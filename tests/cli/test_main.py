@@ -18,7 +18,7 @@ from arssr.errors import ArSSRError
 from .conftest import Arssr, Result
 
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "matplotlib", "skimage", "lightning", "yaml")
-COMMANDS = ("upsample", "prepare", "train", "evaluate", "compare", "models", "info")
+COMMANDS = ("upsample", "bids", "prepare", "train", "evaluate", "compare", "models", "info")
 LOADED = """
 import json, sys
 {statement}

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +14,10 @@ from tests.phantoms import smooth, tiny_network, volume
 
 from arssr import api
 from arssr.cli import console
+from arssr.engine.encode import encode_box
+from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import Grid
-from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
 from arssr.weights.files import save_reference
 
@@ -181,7 +182,7 @@ def test_several_scans_and_the_model_loaded_once(
 ) -> None:
     scans = [volume(smooth((4, 4, 4))).write(tmp_path / f"{n}.nii") for n in range(3)]
     counts = {"load": 0, "encode": 0}
-    load, encode = api.load, ImplicitVoxelNetwork.encode
+    load = api.load
 
     def counted_load(*args: object) -> object:
         counts["load"] += 1
@@ -189,12 +190,74 @@ def test_several_scans_and_the_model_loaded_once(
 
     def counted_encode(*args: object) -> object:
         counts["encode"] += 1
-        return encode(*args)  # type: ignore[arg-type]
+        return encode_box(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(api, "load", counted_load)
-    monkeypatch.setattr(ImplicitVoxelNetwork, "encode", counted_encode)
+    monkeypatch.setattr("arssr.engine.features.encode_box", counted_encode)
     assert arssr("upsample", *scans, "-o", out, "--scale", 2, "-m", tiny).code == 0
     assert len(files(out)) == 6 and counts == {"load": 1, "encode": 3}
+
+
+def test_a_folder_gives_what_its_scans_give_one_by_one(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    names = [f"{n}.nii" for n in range(3)]
+    for n, name in enumerate(names):
+        volume(100 * smooth((5, 6, 4 + n), seed=n, sigma=1)).write(tmp_path / "scans" / name)
+    words = ("--scale", 2, "-m", tiny)
+    assert arssr("upsample", tmp_path / "scans", "-o", out / "all", *words).code == 0
+    for name in names:
+        assert arssr("upsample", tmp_path / "scans" / name, "-o", out / name, *words).code == 0
+        together = out / "all" / name.replace(".nii", "_SR.nii")
+        assert together.read_bytes() == (out / name).read_bytes()
+
+
+def test_a_dry_run_says_what_it_would_take_and_makes_nothing(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--dry-run")
+    result = arssr(*words)
+    assert result.code == 0 and result.out == ""
+    [line] = result.err.splitlines()
+    assert re.search(
+        r"a\.nii  10×12×8 voxels of 0\.5×0\.5×0\.5 mm  \d.* of memory  up to 3\.84 KB of disk  "
+        r"about \S+ s",
+        line,
+    )
+    [facts] = json.loads(arssr(*words, "--json", "--memory", "2GB").out)
+    assert facts["output"]["shape"] == [10, 12, 8] and facts["disk_bytes"] == 3840
+    memory = facts["memory_bytes"]
+    assert memory["budget"] == 2e9 and memory["resident_now"] < memory["peak"] < 2e9
+    assert facts["seconds"] > 0 and facts["encode_flops"] > facts["decode_flops"] > 0
+    assert not files(out)
+
+
+def test_air_is_skipped_unless_told_otherwise(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    data = np.zeros((20, 20, 20), np.float32)
+    data[8:12, 8:12, 8:12] = 100 * smooth((4, 4, 4), sigma=1)
+    path = volume(data).write(tmp_path / "head.nii")
+    shares = []
+    for name, extra in (("a.nii", ()), ("b.nii", ("--no-skip",))):
+        words = ("upsample", path, "-o", out / name, "--scale", 2, "-m", tiny, *extra)
+        assert arssr(*words).code == 0
+        shares.append(json.loads((out / name).with_suffix(".json").read_text())["air_skipped"])
+    assert shares[0] == pytest.approx(1 - 8**3 / 20**3, abs=0.1) and shares[1] == 0
+
+
+def test_a_report_that_does_not_fit_is_left_out_in_words(
+    arssr: Arssr,
+    scan: Path,
+    tiny: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(api, "available_bytes", lambda: 5000)
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--report")
+    assert arssr(*words).code == 0
+    assert files(out) == {"a.nii", "a.json"} and "a.html: no report" in caplog.text
 
 
 def test_a_report_beside_the_result(arssr: Arssr, scan: Path, tiny: Path, out: Path) -> None:
@@ -301,12 +364,13 @@ def test_targets_and_options_that_cannot_be(
     assert not files(out)
 
 
-def test_a_result_beyond_memory_is_refused_with_its_size(
-    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_memory_that_is_too_small_is_refused_before_any_work(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
 ) -> None:
-    monkeypatch.setattr(api, "available_bytes", lambda: 10_000)
-    result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
-    assert "10×12×8 voxels needs 13.4 KB of memory and 10 KB are free" in result.complaint
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
+    for last in (("--memory", "10MB"), ("--memory", "10MB", "--dry-run")):
+        assert "memory budget of 10 MB is too small" in arssr(*words, *last).complaint
+    assert not files(out)
 
 
 def test_a_result_beyond_the_disk_is_refused_with_its_size(
@@ -345,6 +409,9 @@ def test_a_disk_that_fills_up_leaves_nothing(
         "--scale 2 --acquisition blur",
         "--scale 2 --noise loud",
         "--scale 2 --precision float8",
+        "--scale 2 --memory 4",
+        "--scale 2 --memory 0GB",
+        "--scale 2 --memory -1GB",
         "--scale 2 --sharper",
         "--scale",
     ],
@@ -485,9 +552,10 @@ def test_the_system_failing_on_one_scan_is_a_sentence(
 def test_interrupting_leaves_nothing_half_written(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupted(self: VoxelField, grid: Grid, progress: object) -> Iterator[np.ndarray]:
+        yield np.zeros((*grid.shape[:2], 1), np.float32)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("arssr.formats.writing.encode", interrupt)
+    monkeypatch.setattr(VoxelField, "slabs", interrupted)
     result = arssr("upsample", scan, "-o", out / "a.nii.gz", "--scale", 2, "-m", tiny)
     assert result.code == 130 and not files(out)

@@ -21,7 +21,8 @@ Jobs = Callable[[str], list[Job]]
 
 # Runs the job script at once; a job's id is that of its process group.
 SBATCH = """#!/bin/sh
-setsid sh "$1" >"$SLURM_LOGS/worker.log" 2>&1 &
+cp "$1" "$SLURM_LOGS/job.sh"
+setsid sh "$SLURM_LOGS/job.sh" >"$SLURM_LOGS/worker.log" 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
@@ -74,12 +75,20 @@ def test_slurm_jobs_are_workers(
 
 def test_options_of_slurm_reach_the_job_script() -> None:
     pytest.importorskip("dask_jobqueue")
-    options = {"cores": 3, "memory": "5GB", "queue": "night", "walltime": "02:00:00"}
+    options: dict[str, object] = {
+        "cores": 3,
+        "memory": "5GB",
+        "queue": "night",
+        "walltime": "02:00:00",
+    }
+    options |= {"worker_extra_args": ["--resources", "gpu=1"]}
+    options |= {"scheduler_options": {"dashboard_address": None}}
     with Slurm(1, options).cluster() as cluster:
         script = cluster.job_script()
     for line in ("#SBATCH -p night", "#SBATCH --cpus-per-task=3", "#SBATCH -t 02:00:00"):
         assert line in script
-    assert "--nworkers 1" in script or "--nworkers" not in script
+    assert "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n" in script
+    assert script.rstrip().endswith("--resources gpu=1 --nthreads 1")
 
 
 @pytest.mark.parametrize("options", [{}, {"cores": 1, "memory": "1GB", "colour": "blue"}])
@@ -94,7 +103,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
 ) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("arssr.cohort.cluster._PATIENCE", "0.5s")
-    with pytest.raises(ArSSRError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+    with pytest.raises(ArSSRError, match="no dask scheduler answers at tcp://127"):
         list(run_jobs(jobs("there")[:1], network, Dask("tcp://127.0.0.1:9")))
 
 

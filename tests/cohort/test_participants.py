@@ -83,7 +83,9 @@ def test_failures_are_each_their_own_and_forgotten_once_mended(
     assert [(str(n), e) for n, e in derivatives.failures()] == [
         (f"sub-{s}_res-SR_desc-arssr_T1w.json", told[s]) for s in ("02", "03", "04")
     ]
-    broken.unlink(), link.unlink(), (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
+    broken.unlink()
+    link.unlink()
+    (root / "sub-04/anat/sub-04_T1w.json").write_text("{}")
     for subject in ("02", "03"):
         add(f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
     assert work(derivatives, network) == {"01": "left", "02": "made", "03": "made", "04": "made"}
@@ -97,10 +99,31 @@ def test_changed_options_are_refused_and_the_result_stays(
     work(derivatives, network)
     image = derivatives.destination(_scan(derivatives))
     before = image.stat().st_mtime_ns
-    told = work(derivatives, network, options={"acquisition": "slice"})
+    told = work(derivatives, network, options={"acquisition": "slice"}, report=True)
     assert "before the options changed; --overwrite makes it again" in told["01"]
     assert image.stat().st_mtime_ns == before
     assert work(derivatives, network) == {"01": "left"} and derivatives.failures() == []
+
+
+def test_a_sidecar_that_cannot_be_written_is_that_scans_failure(
+    derivatives: Derivatives,
+    network: Network,
+    add: AddScan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    add("sub-02/anat/sub-02_T1w.nii.gz")
+    record = derivatives.record
+
+    def full(scan: Scan, *rest: Any) -> None:
+        if scan.subject == "01":
+            raise ArSSRError("the disk is full")
+        record(scan, *rest)
+
+    monkeypatch.setattr(derivatives, "record", full)
+    assert work(derivatives, network) == {"01": "the disk is full", "02": "made"}
+    monkeypatch.undo()
+    assert work(derivatives, network) == {"01": "made", "02": "left"}
 
 
 def test_two_scans_of_one_result_are_refused_before_any_work(

@@ -12,6 +12,7 @@ from tests.engine.thin import lively_network
 
 from arssr.engine import decode
 from arssr.engine.decode import Taps, decode_lattice, decode_points, nearest_voxel
+from arssr.engine.plan import Box
 from arssr.interpolation import axis_matrix
 from arssr.networks import ImplicitVoxelNetwork
 
@@ -26,13 +27,26 @@ lattices = st.tuples(*[along_an_axis] * 3)
 cells = st.tuples(*[st.floats(0.1, 1)] * 3).map(np.array)
 
 
-def features_of(shape: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, 8, generator=torch.Generator().manual_seed(seed))
+class Features:
+    """A feature map that is there, as a tensor (I, J, K, 8)."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values, self.shape = values, values.shape
+
+    def __getitem__(self, box: Box) -> torch.Tensor:
+        return self.values[box]
+
+    def rows(self, index_ijk: np.ndarray) -> torch.Tensor:
+        return self.values[tuple(torch.from_numpy(index_ijk.T))]
+
+
+def features_of(shape: tuple[int, int, int], seed: int = 0) -> Features:
+    return Features(torch.randn(*shape, 8, generator=torch.Generator().manual_seed(seed)))
 
 
 def on_lattice(
     network: ImplicitVoxelNetwork,
-    features: torch.Tensor,
+    features: Features,
     positions: Positions,
     cell: np.ndarray,
     active: np.ndarray | None = None,
@@ -69,7 +83,7 @@ def test_lattice_points_and_network_agree(
         values = decode_points(network, features, points, cell)
     with torch.inference_mode():
         [truth] = network.decode(
-            features.permute(3, 0, 1, 2)[None],
+            features.values.permute(3, 0, 1, 2)[None],
             torch.from_numpy(points).float()[None],
             torch.from_numpy(cell).float()[None],
         )
@@ -92,7 +106,7 @@ def test_bfloat16_is_the_same_to_its_rounding(flavour: str) -> None:
     exact = on_lattice(network, features, positions, cell)  # type: ignore[arg-type]
     try:
         network.to(torch.bfloat16)
-        rounded = on_lattice(network, features.bfloat16(), positions, cell)  # type: ignore[arg-type]
+        rounded = on_lattice(network, Features(features.values.bfloat16()), positions, cell)  # type: ignore[arg-type]
     finally:
         NETWORKS[flavour] = lively_network("light", flavour)
     assert np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()

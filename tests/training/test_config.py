@@ -74,6 +74,8 @@ def test_numbers_are_numbers_however_yaml_reads_them(tmp_path: Path) -> None:
         ({"lr": 0}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"steps": 0}, "at least 1"),
+        ({"visits": 0}, "visits at least 1"),
+        ({"resident_gb": 0}, "resident_gb must be above 0"),
         ({"steps": 2.5}, "steps cannot be 2.5"),
         ({"steps": None}, "either steps or epochs"),
         ({"steps": 1, "epochs": 1}, "either steps or epochs"),

@@ -56,6 +56,18 @@ def number_or_word(option: str, text: str, words: Sequence[str]) -> float | str:
     return float(text)
 
 
+def number_of_bytes(option: str, text: str) -> float:
+    """A number and B, KB, MB, GB, TB or KiB, MiB, GiB, TiB, in bytes; else a usage error.
+
+    >>> number_of_bytes("--memory", "1.5GB"), number_of_bytes("--memory", "2 kib")
+    (1500000000.0, 2048.0)
+    """
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)(I?)B", text.strip().upper())
+    if not found or (found[3] and not found[2]) or not float(found[1]):
+        raise typer.BadParameter(f"{option} takes an amount such as 4GB or 500MiB, not {text!r}")
+    return float(found[1]) * (1024.0 if found[3] else 1000.0) ** " KMGT".index(found[2] or " ")
+
+
 def three_or_one(values: list[float]) -> float | list[float]:
     """A single number as itself."""
     return values[0] if len(values) == 1 else values

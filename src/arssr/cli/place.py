@@ -1,5 +1,6 @@
 """Where many scans are computed: the options that say so, and what they come to."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,13 +48,13 @@ def place(jobs: int, dask: str | None, slurm: bool, slurm_options: list[str] | N
 
 
 def _key_and_value(text: str) -> tuple[str, Any]:
-    """`cores=8` as ("cores", 8); values are YAML."""
-    import yaml
-
+    """`cores=8` as ("cores", 8): values are JSON where they can be, else text. (As YAML, 12:30:00
+    would be a number.)
+    """
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise typer.BadParameter(f"--slurm-option takes KEY=VALUE, not {text!r}")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise typer.BadParameter(f"--slurm-option {key}: {value!r} is not YAML") from None
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

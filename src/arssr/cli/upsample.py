@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.numbers import number_or_word, numbers, three_or_one, whole_numbers
+from arssr.cli.numbers import number_of_bytes, number_or_word, numbers, three_or_one, whole_numbers
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from arssr.api import Model
     from arssr.job import Job
+    from arssr.volume import Volume
 
 
 def upsample(
@@ -78,6 +81,21 @@ def upsample(
     precision: Annotated[
         Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
     ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Memory to take at most, such as 4GB; else 60 % of what is free."
+        ),
+    ] = None,
+    no_skip: Annotated[
+        bool, typer.Option("--no-skip", help="Compute air too; otherwise it is interpolated.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what it would take: output, memory, disk, seconds."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     report: Annotated[
         bool,
@@ -100,10 +118,13 @@ def upsample(
         raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     sources = find_images(images)
-    jobs = _jobs(sources, out, many=len(images) > 1 or sources != images)
+    most = None if memory is None else number_of_bytes("--memory", memory)
+    places = _places(sources, out, many=len(images) > 1 or sources != images)
     from arssr.api import load_model
-    from arssr.job import Job
+    from arssr.job import Job, reading_ahead
 
+    if dry_run and labels:
+        raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     network = None if labels else load_model(model, device, precision)
     pattern = Job(
         source=Path(),
@@ -112,6 +133,8 @@ def upsample(
         options={"acquisition": acquisition, "noise": level},
         overwrite=overwrite,
         report=report,
+        memory=most,
+        skip_air=not no_skip,
         transforms=tuple(transform or ()),
         series=series,
         frames=frames,
@@ -119,16 +142,20 @@ def upsample(
         consistent=consistent,
         strict=strict,
     )
-    results, failures = [], 0
-    for source, destination in jobs:
+    jobs = [replace(pattern, source=source, destination=where) for source, where in places]
+    results: list[dict[str, Any]] = []
+    failures = 0
+    for job, scan in reading_ahead(jobs):
         try:
-            job = replace(pattern, source=source, destination=destination)
-            results.append(_run(network, job))
+            if dry_run and network:
+                results.append(_estimate(network, job, scan))
+            else:
+                results.append(_run(network, job, scan))
         except (ArSSRError, OSError, MemoryError) as error:
             failures += 1
-            sentence = str(error) or f"{source}: out of memory"
+            sentence = str(error) or f"{job.source}: out of memory"
             complain(sentence)
-            results.append({"scan": str(source), "error": sentence})
+            results.append({"scan": str(job.source), "error": sentence})
     if as_json:
         print_json(results)
     if failures and len(jobs) > 1:
@@ -162,7 +189,7 @@ def _target(
     return {"like": like} if like is not None else {"isotropic": True}
 
 
-def _jobs(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
+def _places(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
     folder = many or (out.is_dir() and out.suffix != ".dicom")
     jobs = _into_folder(sources, out) if folder else [(sources[0], out)]
@@ -188,7 +215,7 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _run(model: "Model | None", job: "Job") -> dict[str, Any]:
+def _run(model: "Model | None", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
     """One job, with a progress bar and a line at its end."""
     from arssr.job import run
 
@@ -198,17 +225,37 @@ def _run(model: "Model | None", job: "Job") -> dict[str, Any]:
         def on_progress(what: str, share: float) -> None:
             bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
-        facts = run(model, job, on_progress)
-    grid, seconds = facts["output"], facts["seconds"]
-    size = "×".join(map(str, grid["shape"]))
-    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
-    line = f"{job.destination}  {size} voxels of {spacing} mm  {seconds:.1f} s"
+        facts = run(model, job, on_progress, scan)
+    line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
     for warning in facts.get("warnings", ()):
         stderr.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if "consistency" in facts:
         before, after = facts["consistency"].values()
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
-    if job.report:
+    if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
     return facts
+
+
+def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
+    """A line about what one job would take."""
+    from arssr.files import bytes_in_words
+    from arssr.job import estimate
+
+    facts = estimate(model, job, scan)
+    memory, disk = facts["memory_bytes"]["peak"], facts["disk_bytes"]
+    line = (
+        f"{job.destination}  {_size(facts)}  {bytes_in_words(memory)} of memory  "
+        f"up to {bytes_in_words(disk)} of disk  about {facts['seconds']:.2g} s"
+    )
+    stderr.print(line, markup=False, soft_wrap=True)
+    return facts
+
+
+def _size(facts: dict[str, Any]) -> str:
+    """The output's voxels in words."""
+    grid = facts["output"]
+    size = "×".join(map(str, grid["shape"]))
+    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
+    return f"{size} voxels of {spacing} mm"

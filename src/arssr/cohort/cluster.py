@@ -1,7 +1,7 @@
 """Jobs on many machines, through dask (the extra `arssr[cluster]`).
 
-The machines share the file system with the scans, the results and the weights. A worker does one
-scan at a time, with all its threads.
+The machines share the file system with the scans, the results and the weights. A worker of our
+own does one scan at a time, with all its cores; any other as many as it has threads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _RETRIES = 2  # of what may be the machine's fault; a dead worker's scan goes to another anyway
 _PATIENCE = "10s"  # for a scheduler that does not answer
-_SCAN = "arssr-scan"  # what a worker has one of, and every job takes
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,20 @@ class Slurm:
     def cluster(self) -> SLURMCluster:
         """The cluster, still without workers. Raises ArSSRError where the options do not do."""
         try:
+            import dask
             from dask_jobqueue.slurm import SLURMCluster
         except ImportError:
             raise ArSSRError(_MISSING) from None
+        known = dask.config.get("jobqueue.slurm")
+        arguments = self.options.get("worker_extra_args", known["worker-extra-args"])
+        prologue = self.options.get("job_script_prologue", known["job-script-prologue"])
+        ours = {
+            "processes": 1,
+            "worker_extra_args": [*arguments, "--nthreads", "1"],  # the last one holds
+            "job_script_prologue": [*prologue, *_EXPORTS],
+        }
         try:
-            return SLURMCluster(**{"processes": 1, **self.options})
+            return SLURMCluster(**{**self.options, **ours})
         except (ValueError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ArSSRError(f"the Slurm options will not do: {reason}") from None
@@ -69,10 +77,19 @@ class Slurm:
         """See `arssr.cohort.engine.Place`."""
         if jobs:
             with self.cluster() as cluster, _client(cluster) as client:
-                cluster.scale(jobs=min(self.workers, len(jobs)))
+                workers = min(self.workers, len(jobs))
+                # Unlike scale, this replaces a worker whose time is up.
+                cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
                 yield from _compute(client, network, jobs)
 
 
+# A dask worker's own settings are one thread for libraries and memory that goes back to the system
+# at once; the latter doubles to quadruples the time of a scan. These are glibc's usual limits.
+_EXPORTS = (
+    "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK",
+    "export MALLOC_MMAP_THRESHOLD_=33554432",
+    "export MALLOC_TRIM_THRESHOLD_=67108864",
+)
 _MISSING = "clusters need dask: pip install 'arssr[cluster]'"
 
 
@@ -95,9 +112,8 @@ def _compute(
 ) -> Iterator[tuple[int, Facts | BaseException]]:
     from distributed import KilledWorker, as_completed
 
-    client.register_plugin(_one_scan_at_a_time())
     futures = {
-        client.submit(_do, network, job, pure=False, retries=_RETRIES, resources={_SCAN: 1}): number
+        client.submit(_do, network, job, pure=False, retries=_RETRIES): number
         for number, job in enumerate(jobs)
     }
     for future in as_completed(futures, loop=client.loop):
@@ -127,19 +143,3 @@ def _do(network: Network, job: Job) -> Facts | str:
 
 def _result(answer: Facts | str) -> Facts | BaseException:
     return ArSSRError(answer) if isinstance(answer, str) else answer
-
-
-def _one_scan_at_a_time() -> Any:
-    """A plugin for every worker, also for those that come later: one scan, all threads."""
-    from distributed import Worker, WorkerPlugin
-
-    class OneScanAtATime(WorkerPlugin):
-        name = _SCAN
-
-        async def setup(self, worker: Worker) -> None:
-            import torch
-
-            torch.set_num_threads(worker.state.nthreads)  # dask itself allows libraries one
-            await worker.set_resources(**{_SCAN: 1})
-
-    return OneScanAtATime()

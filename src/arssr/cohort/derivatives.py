@@ -5,6 +5,7 @@ Source: BIDS specification, "BIDS Derivatives".
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -104,25 +105,23 @@ class Derivatives:
 
         Raises ArSSRError where it is there, but from others.
         """
+        if not job.destination.exists():
+            return False
         try:
             made = read_json(sidecar(job.destination))[PROVENANCE]
+            changed = {
+                "the scan": made["input"]["sha256"] != sha256(scan.path),
+                "the weights": made["model"]["sha256"] != network.sha256,
+                "the options": made["options"] != json.loads(json.dumps(_asked(job))),
+            }
         except (ArSSRError, KeyError):
-            return False  # never begun, or cut off before its end
-        if not job.destination.exists() or (job.report and not job.page.exists()):
-            return False
-        asked = json.loads(json.dumps({**job.target, **job.options}))
-        same = {
-            "the scan": made["input"]["sha256"] == sha256(scan.path),
-            "the weights": made["model"]["sha256"] == network.sha256,
-            "the options": made["options"] == asked,
-        }
-        changed = [what for what, is_same in same.items() if not is_same]
-        if changed:
+            return False  # cut off before its end
+        if what := [name for name, is_other in changed.items() if is_other]:
             raise ArSSRError(
-                f"{job.destination} was made before {' and '.join(changed)} changed; --overwrite "
+                f"{job.destination} was made before {' and '.join(what)} changed; --overwrite "
                 "makes it again"
             )
-        return True
+        return job.page.exists() or not job.report
 
     def record(self, scan: Scan, destination: Path, facts: Facts) -> None:
         """Write the sidecar of a result; from then on it is done."""
@@ -171,8 +170,13 @@ class Derivatives:
         for path in sorted((self.root / LOGS).glob("sub-*.json")):
             name = BIDSName.parse(path.name)
             if name is not None:
-                failed.append((name, str(read_json(path).get("error"))))
+                with suppress(ArSSRError):  # gone meanwhile: another process mended it
+                    failed.append((name, str(read_json(path).get("error"))))
         return failed
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    return {**job.target, **job.options}
 
 
 def _spacing(grid: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ that dies half-way leaves a job undone, not half-done.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from arssr.api import Model, load_model
@@ -91,13 +92,19 @@ def run_jobs(
 
 def do(network: Network, job: Job, progress: ReportProgress = silent) -> Facts:
     """One job by this process, which keeps the model for the next."""
-    if network not in _loaded:
-        _loaded.clear()
-        _loaded[network] = network.load()
-    return run(_loaded[network], job, progress)
+    return run(_model(network), job, progress)
 
 
 _loaded: dict[Network, Model] = {}
+_loading = Lock()  # a dask worker may have several threads
+
+
+def _model(network: Network) -> Model:
+    with _loading:
+        if network not in _loaded:
+            _loaded.clear()
+            _loaded[network] = network.load()
+        return _loaded[network]
 
 
 def _portable(job: Job) -> Job:

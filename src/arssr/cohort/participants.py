@@ -69,8 +69,12 @@ def super_resolve(
         scan, job = todo[outcome.job.destination]
         if outcome.facts is None:
             yield _failed(derivatives, scan, job, outcome.error)
-        else:
+            continue
+        try:
             derivatives.record(scan, job.destination, outcome.facts)
+        except ArSSRError as error:
+            yield _failed(derivatives, scan, job, str(error))
+        else:
             yield Done(scan, job.destination, outcome.facts)
 
 

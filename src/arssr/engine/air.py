@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from arssr.engine.plan import Box, grown
+
 _FLAT = 0.01  # normalised intensity
 _SIZE = 5  # voxels: two to each side
 
@@ -18,3 +20,19 @@ def active_voxels(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     highest = ndimage.maximum_filter(image, size=_SIZE, mode="nearest")
     lowest = ndimage.minimum_filter(image, size=_SIZE, mode="nearest")
     return highest - lowest > _FLAT
+
+
+def bounding_box(active: NDArray[np.bool_]) -> Box:
+    """The least box with all active voxels; of nothing active, a single voxel."""
+    if not active.any():
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    i, j, k = ndimage.find_objects(active.view(np.uint8))[0]
+    return i, j, k
+
+
+def read_for(active: NDArray[np.bool_]) -> Box:
+    """The least box with all voxels that interpolation reads for what lies nearest to active ones:
+    those, and their neighbours.
+    """
+    i, j, k = (grown(s, 1, n) for s, n in zip(bounding_box(active), active.shape, strict=True))
+    return i, j, k

@@ -3,15 +3,32 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from arssr.engine.air import bounding_box
+from arssr.engine.plan import Box
 from arssr.networks import ImplicitVoxelNetwork
 
 _BLOCK = (16, 64, 64)  # output voxels decoded together: their features stay in cache
 _POINTS = 16_384
+
+
+class Features(Protocol):
+    """A feature map (I, J, K, F) that is read box by box, or voxel by voxel."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """I, J, K first."""
+
+    def __getitem__(self, box: Box) -> Tensor:
+        """A box of it (…, F)."""
+
+    def rows(self, index_ijk: np.ndarray) -> Tensor:
+        """The features (P, F) of voxels (P, 3)."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +85,15 @@ class Taps:
         return self.first, self.second, self.weight_first, self.weight_second
 
 
+@torch.inference_mode()
 def decode_lattice(
     network: ImplicitVoxelNetwork,
-    features: Tensor,
+    features: Features,
     positions: tuple[np.ndarray, np.ndarray, np.ndarray],
     cell: np.ndarray,
     active: np.ndarray,
     progress: Callable[[float], None] = lambda _: None,
-) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+) -> Iterator[tuple[Box, Tensor]]:
     """Decode features (I, J, K, F) on the lattice of voxel coordinates `positions`.
 
     cell (3,): output voxel size in input voxels. active (I, J, K): input voxels whose outputs
@@ -83,29 +101,36 @@ def decode_lattice(
     wanted and their float32 values. Interpolation is done one axis after the other; positions
     enter the first layer as a sum of one table per axis.
     """
-    shape = features.shape[:3]
+    shape = active.shape
     zeros_outside = not network.is_residual
     taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
     tables = _place_tables(network, positions, cell, shape)
     boxes = list(_boxes([len(p) for p in positions]))
-    with torch.inference_mode():
-        for number, box in enumerate(boxes, start=1):
-            progress(number / len(boxes))
-            wanted = active[np.ix_(*(n[s] for n, s in zip(nearest, box, strict=True)))]
-            if not wanted.any():
-                continue
-            windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
-            block = features[tuple(w for w, _ in windows)]
-            block = windows[1][1].mix(windows[2][1].mix(block, axis=2), axis=1)
-            rows, columns, layers = (t[s] for t, s in zip(tables, box, strict=True))
-            planes = windows[0][1].planes(block)
-            values = [
-                _decode_plane(network, plane, row, columns, layers)
-                for plane, row in zip(planes, rows, strict=True)
-            ]
-            block = torch.stack(values)
-            yield box, block if wanted.all() else block * torch.from_numpy(wanted).to(block)
+    for number, box in enumerate(boxes, start=1):
+        progress(number / len(boxes))
+        wanted = active[np.ix_(*(n[s] for n, s in zip(nearest, box, strict=True)))]
+        if not wanted.any():
+            continue
+        box, wanted = _cropped(box, wanted)
+        windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
+        block = features[windows[0][0], windows[1][0], windows[2][0]]
+        block = windows[1][1].mix(windows[2][1].mix(block, axis=2), axis=1)
+        rows, columns, layers = (t[s] for t, s in zip(tables, box, strict=True))
+        planes = windows[0][1].planes(block)
+        values = [
+            _decode_plane(network, plane, row, columns, layers)
+            for plane, row in zip(planes, rows, strict=True)
+        ]
+        block = torch.stack(values)
+        yield box, block if wanted.all() else block * torch.from_numpy(wanted).to(block)
+
+
+def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
+    """The part of a box that has all that is wanted."""
+    inner = bounding_box(wanted)
+    i, j, k = (slice(b.start + s.start, b.start + s.stop) for b, s in zip(box, inner, strict=True))
+    return (i, j, k), wanted[inner]
 
 
 def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
@@ -113,7 +138,7 @@ def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
     return np.floor(positions + 0.5).astype(np.int64).clip(0, n_in - 1)
 
 
-def _boxes(shape: list[int]) -> Iterator[tuple[slice, slice, slice]]:
+def _boxes(shape: list[int]) -> Iterator[Box]:
     axes = (
         [slice(start, min(start + size, n)) for start in range(0, n, size)]
         for n, size in zip(shape, _BLOCK, strict=True)
@@ -125,7 +150,7 @@ def _place_tables(
     network: ImplicitVoxelNetwork,
     positions: tuple[np.ndarray, np.ndarray, np.ndarray],
     cell: np.ndarray,
-    shape: torch.Size,
+    shape: tuple[int, ...],
 ) -> list[Tensor]:
     """Per axis, what the positions contribute to the decoder's first layer.
 
@@ -154,36 +179,36 @@ def _decode_plane(
     return network.decoder(torch.cat([plane, coordinates], dim=-1)).squeeze(-1).float()
 
 
+@torch.inference_mode()
 def decode_points(
-    network: ImplicitVoxelNetwork, features: Tensor, positions: np.ndarray, cell: np.ndarray
+    network: ImplicitVoxelNetwork, features: Features, positions: np.ndarray, cell: np.ndarray
 ) -> np.ndarray:
     """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P,) float32."""
     shape = features.shape[:3]
-    flat = features.flatten(0, 2)
     parts = []
-    with torch.inference_mode():
-        for start in range(0, len(positions), _POINTS):
-            chunk = positions[start : start + _POINTS]
-            read = _gather(flat, shape, chunk, zeros_outside=not network.is_residual)
-            at = torch.from_numpy(chunk).to(read.device)
-            if network.is_residual:
-                place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))  # type: ignore[operator]
-                values = network.decoder(read, place.to(read))
-            else:
-                normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
-                values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
-            parts.append(values.float().cpu().numpy())
+    for start in range(0, len(positions), _POINTS):
+        chunk = positions[start : start + _POINTS]
+        read = _gather(features, chunk, zeros_outside=not network.is_residual)
+        at = torch.from_numpy(chunk).to(read.device)
+        if network.is_residual:
+            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))  # type: ignore[operator]
+            values = network.decoder(read, place.to(read))
+        else:
+            normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
+            values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
+        parts.append(values.float().cpu().numpy())
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def _gather(flat: Tensor, shape: torch.Size, positions: np.ndarray, zeros_outside: bool) -> Tensor:
-    """Trilinear features (P, F) from a flattened map (I·J·K, F)."""
-    taps = [Taps.at(positions[:, a], shape[a], zeros_outside) for a in range(3)]
-    strides = (shape[1] * shape[2], shape[2], 1)
-    total = torch.zeros((len(positions), flat.shape[1]), dtype=flat.dtype, device=flat.device)
+def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:
+    """Trilinear features (P, F)."""
+    taps = [Taps.at(positions[:, a], features.shape[a], zeros_outside) for a in range(3)]
+    total: Tensor | None = None
     for corner in itertools.product((0, 1), repeat=3):
-        index = sum(t._arrays()[c] * s for t, c, s in zip(taps, corner, strides, strict=True))
+        index = np.stack([t._arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
         weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
-        rows = flat.index_select(0, torch.from_numpy(index).to(flat.device))
-        total.addcmul_(rows, torch.from_numpy(weight).to(flat)[:, None])
+        rows = features.rows(index)
+        rows = rows * torch.from_numpy(weight).to(rows)[:, None]
+        total = rows if total is None else total.add_(rows)
+    assert total is not None
     return total

@@ -1,87 +1,210 @@
-"""Which pieces of a volume are computed one after the other.
+"""Which features of a volume are computed, in which pieces, and what that takes.
 
-A tile owns a box of input voxels, its core. To compute the core's features exactly, the encoder
-sees a halo of its radius around it; at the faces of the volume the halo ends, as the image does,
-and the zero padding there is the true one. What the halo costs is computed twice, so a plan is a
-choice of cuts: the least work that the memory allows.
+Features are computed by streams (`arssr.engine.stream`): plane by plane along one axis, and
+nothing twice. Where the planes of a whole volume are too large for the memory they are cut into
+columns. A column's features need a halo of the image, the encoder's radius wide, around it; every
+layer computes the part of it that the layers after it read. At the faces of the volume the halo
+ends, as the image does, and the zero padding there is the true one. What halos cost is computed
+twice, so a layout is a choice of cuts: the least work that the memory allows.
 """
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+import numpy as np
+from torch import nn
+
+from arssr.engine.stream import LONGER, Axes, Room, stream
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
+from arssr.networks import ImplicitVoxelNetwork
 
 Box = tuple[slice, slice, slice]
+Shape = tuple[int, int, int]
+
+# Voxels pushed through the layers at a time: from 40 000 on oneDNN's convolutions are at their
+# best, and a GPU is full.
+_PUSHED_VOXELS = {"cpu": 2**16, "cuda": 2**21}
+_FEWEST_PLANES = 4  # pushed at a time, if there are as many: what is copied besides is then little
+_MOST_PARTS = 24
+# Whole features can be read again for nothing; worth this much more work.
+_WHOLE_IS_WORTH = 1.05
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A piece of work: voxels whose features are wanted, and voxels needed to compute them."""
+class Layout:
+    """How the features in `core` are computed, and what that takes.
 
+    axis: the one that planes follow each other along, backwards or not. columns: parts of the core
+    along the two other axes, in order. passes: parts along `axis` that each start anew.
+    whole: all features are kept; otherwise those of a window that moves along `axis`.
+    planes: pushed at a time. features, activations: bytes. flops: of the encoder.
+    """
+
+    shape: Shape
     core: Box
-    padded: Box
+    axis: int
+    backwards: bool
+    columns: tuple[int, int]
+    passes: int
+    whole: bool
+    planes: int
+    features: float
+    activations: float
+    flops: float
 
     @property
-    def inner(self) -> Box:
-        """The core, in indices of the padded box."""
-        i, j, k = (
-            slice(c.start - p.start, c.stop - p.start)
-            for c, p in zip(self.core, self.padded, strict=True)
-        )
-        return i, j, k
+    def axes(self) -> Axes:
+        """The volume's axes in the order of planes, rows, columns."""
+        rows, columns = (axis for axis in range(3) if axis != self.axis)
+        return self.axis, rows, columns
+
+    @property
+    def streams_on(self) -> bool:
+        """Whether one stream goes through the volume, so that planes come as they are needed."""
+        return self.passes == 1 and self.columns == (1, 1)
+
+    def tiles(self, start: int, stop: int) -> Iterator[Box]:
+        """The columns' cores from plane `start` to before plane `stop`."""
+        _, rows, columns = self.axes
+        cuts: list[list[slice]] = [[slice(start, stop)]] * 3
+        cuts[rows] = parts(self.core[rows], self.columns[0])
+        cuts[columns] = parts(self.core[columns], self.columns[1])
+        yield from itertools.product(*cuts)
+
+    @property
+    def pass_planes(self) -> int:
+        """Planes of the core that one pass computes."""
+        along = self.core[self.axis]
+        return max(1, math.ceil((along.stop - along.start) / self.passes))
 
 
-def cut(shape: tuple[int, int, int], counts: tuple[int, int, int], halo: int) -> list[Tile]:
-    """The volume cut into `counts` nearly equal parts along each axis.
+def plan_features(
+    network: ImplicitVoxelNetwork,
+    shape: Shape,
+    core: Box,
+    budget: float,
+    reads: tuple[int, bool] | None = None,
+    needed: int = 1,
+) -> Layout:
+    """The layout with the least work that fits into `budget` bytes.
 
-    >>> [tile.padded[0] for tile in cut((10, 4, 4), (2, 1, 1), halo=2)]
-    [slice(0, 7, None), slice(3, 10, None)]
+    core: the voxels whose features are wanted. reads: the axis along which they are read plane by
+    plane, and whether backwards; with None they have to be kept. needed: planes read together.
+    Raises ArSSRError where nothing fits.
     """
-    axes = [
-        [slice(n * part // parts, n * (part + 1) // parts) for part in range(parts)]
-        for n, parts in zip(shape, counts, strict=True)
-    ]
-    return [
-        Tile((i, j, k), (_grown(i, shape[0]), _grown(j, shape[1]), _grown(k, shape[2])))
-        for _grown in [lambda s, n: slice(max(s.start - halo, 0), min(s.stop + halo, n))]
-        for i, j, k in itertools.product(*axes)
-    ]
+    parameter = next(network.parameters())
+    itemsize, width = parameter.element_size(), network.config.feature_dim
+    sizes = [s.stop - s.start for s in core]
+    costs = _Costs(network, shape, core)
+    pushed = _PUSHED_VOXELS["cpu" if parameter.device.type == "cpu" else "cuda"]
 
+    def layouts(along: int, backwards: bool, whole: bool) -> Iterator[Layout]:
+        plan = Layout(shape, core, along, backwards, (1, 1), 1, whole, 1, 0, 0, 0)
+        _, rows, columns = plan.axes
+        passes = [1] if whole else _part_counts(sizes[along])
+        for p, a, b in itertools.product(
+            passes, _part_counts(sizes[rows]), _part_counts(sizes[columns])
+        ):
+            counts = [1, 1, 1]
+            counts[along], counts[rows], counts[columns] = p, a, b
+            layout = replace(plan, columns=(a, b), passes=p)
+            if not whole and p == 1 and not layout.streams_on:
+                continue
+            area = costs.area(counts, rows) * costs.area(counts, columns)
+            flops = costs.flops(counts)
+            best = max(_FEWEST_PLANES, math.ceil(pushed / area))
+            for planes in sorted({min(n, sizes[along]) for n in (best, 4, 2, 1)}, reverse=True):
+                if whole:
+                    held = sizes[along]
+                elif layout.streams_on:
+                    held = 2 * min(needed + planes, sizes[along])  # twice while it moves on
+                else:
+                    held = min(needed + 2 * layout.pass_planes, 2 * sizes[along])
+                yield replace(
+                    layout,
+                    planes=planes,
+                    features=float(held) * sizes[rows] * sizes[columns] * width * itemsize,
+                    activations=costs.activations(planes) * area * itemsize,
+                    flops=flops,
+                )
 
-def plan_tiles(
-    shape: tuple[int, int, int], halo: int, bytes_per_voxel: float, budget: float
-) -> list[Tile]:
-    """The cut with the least work whose largest padded tile fits into `budget` bytes.
-
-    Raises ArSSRError if even single voxels with their halo do not fit.
-    """
-    best: tuple[float, tuple[int, int, int]] | None = None
-    options = [_axis_options(n, halo) for n in shape]
-    for combination in itertools.product(*options):
-        work = math.prod(total for _, total, _ in combination)
-        peak = math.prod(largest for _, _, largest in combination) * bytes_per_voxel
-        if peak <= budget and (best is None or work < best[0]):
-            best = work, (combination[0][0], combination[1][0], combination[2][0])
-    if best is None:
-        least = math.prod(min(largest for *_, largest in axis) for axis in options)
+    longest = int(np.argmax(sizes))
+    options = [*layouts(longest, False, whole=True)]
+    if reads is not None:
+        options += layouts(*reads, whole=False)
+    fitting = [o for o in options if o.features + o.activations <= budget]
+    if not fitting:
+        least = min(o.features + o.activations for o in options)
         raise ArSSRError(
-            f"the memory budget of {bytes_in_words(budget)} is too small for this network: one "
-            f"tile needs {bytes_in_words(least * bytes_per_voxel)}"
+            f"the memory budget leaves {bytes_in_words(max(budget, 0))} for features and "
+            f"activations and this network needs {bytes_in_words(least)}; give it more memory, or "
+            "use a smaller model"
         )
-    return cut(shape, best[1], halo)
+    return min(fitting, key=lambda o: (o.flops / (_WHOLE_IS_WORTH if o.whole else 1), -o.planes))
 
 
-def _axis_options(n: int, halo: int) -> list[tuple[int, int, int]]:
-    """Ways to cut n voxels: (parts, voxels computed in all, voxels of the largest part)."""
-    options: dict[int, tuple[int, int, int]] = {}
-    for parts in range(1, n + 1):
-        bounds = [n * part // parts for part in range(parts + 1)]
-        sizes = [
-            min(stop + halo, n) - max(start - halo, 0) for start, stop in itertools.pairwise(bounds)
-        ]
-        largest = max(sizes)
-        # more cuts that do not make the largest part smaller are of no use
-        options.setdefault(largest, (parts, sum(sizes), largest))
-    return list(options.values())
+class _Costs:
+    """Work and memory of an encoder's layers over parts of a core."""
+
+    def __init__(self, network: ImplicitVoxelNetwork, shape: Shape, core: Box) -> None:
+        convs = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
+        self.flops_per_voxel = np.array([2.0 * m.weight.numel() for m in convs])
+        halos = network.encoder.radius - np.cumsum([m.padding[0] for m in convs])
+        # [axis][parts]: voxels that each convolution computes along it, summed over parts
+        self._along: list[dict[int, np.ndarray]] = [{}, {}, {}]
+        self._halos, self._shape, self._core = halos, shape, core
+        self._middle = network.encoder.radius // 2
+        self._peak = network.encoder.peak_channels
+        self._carried = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1).carried
+
+    def flops(self, counts: list[int]) -> float:
+        """Of the core cut into so many parts along each axis."""
+        for axis, count in enumerate(counts):
+            if count not in self._along[axis]:
+                self._along[axis][count] = sum(
+                    (
+                        np.minimum(part.stop + self._halos, self._shape[axis])
+                        - np.maximum(part.start - self._halos, 0)
+                        for part in parts(self._core[axis], count)
+                    ),
+                    np.zeros(1),
+                )
+        i, j, k = (self._along[axis][count] for axis, count in enumerate(counts))
+        return float((self.flops_per_voxel * i * j * k).sum())
+
+    def area(self, counts: list[int], axis: int) -> int:
+        """Voxels of the widest part with its halo, as the middle layer has it."""
+        middle = (
+            grown(part, self._middle, self._shape[axis])
+            for part in parts(self._core[axis], counts[axis])
+        )
+        return max(s.stop - s.start for s in middle)
+
+    def activations(self, planes: int) -> float:
+        """Channels alive at the worst moment while so many planes are pushed, per voxel."""
+        return self._carried + self._peak * (planes + LONGER)
+
+
+def parts(whole: slice, count: int) -> list[slice]:
+    """A range cut into nearly equal parts.
+
+    >>> parts(slice(2, 9), 2)
+    [slice(2, 5, None), slice(5, 9, None)]
+    """
+    n = whole.stop - whole.start
+    bounds = [whole.start + n * part // count for part in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
+
+
+def grown(part: slice, by: int, n: int) -> slice:
+    """A range with `by` more on both sides, within 0 to n."""
+    return slice(max(part.start - by, 0), min(part.stop + by, n))
+
+
+def _part_counts(n: int) -> list[int]:
+    """Counts of parts that differ in the size of the largest."""
+    sizes = {math.ceil(n / count): count for count in range(n, 0, -1)}
+    return sorted(c for c in sizes.values() if c <= _MOST_PARTS or c == n)

@@ -52,7 +52,7 @@ class _DenseLayer(nn.Module):
         return torch.cat([x, F.relu(self.conv(x))], dim=1)
 
 
-class _ResidualDenseBlock(nn.Module):
+class ResidualDenseBlock(nn.Module):
     def __init__(self, layers: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*[_DenseLayer(WIDTH * (n + 1)) for n in range(layers)])
@@ -73,7 +73,7 @@ class RDN(Encoder):
         super().__init__()
         self.sfe1 = conv3(in_channels, WIDTH)
         self.sfe2 = conv3(WIDTH, WIDTH)
-        self.rdbs = nn.Sequential(*[_ResidualDenseBlock(layers) for _ in range(blocks)])
+        self.rdbs = nn.Sequential(*[ResidualDenseBlock(layers) for _ in range(blocks)])
         fusion = nn.Conv3d(WIDTH * blocks, WIDTH, kernel_size=1)
         self.gff = nn.Sequential(fusion, conv3(WIDTH, WIDTH))
         self.output = conv3(WIDTH, feature_dim)
@@ -90,7 +90,7 @@ class RDN(Encoder):
         return self.output(smooth(fused) + shallow)
 
     def branch_ends(self) -> list[nn.Conv3d]:
-        return [block.lff for block in self.rdbs if isinstance(block, _ResidualDenseBlock)]
+        return [block.lff for block in self.rdbs if isinstance(block, ResidualDenseBlock)]
 
 
 class ResCNN(Encoder):
@@ -119,7 +119,7 @@ class ResCNN(Encoder):
         return [block[-2] for block in (self.block1, self.block2, self.block3)]  # type: ignore[misc]
 
 
-class _ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.m = nn.Sequential(
@@ -130,14 +130,14 @@ class _ResidualBlock(nn.Module):
         return x + self.m(x)
 
 
-class _ResidualChain(Encoder):
+class ResidualChain(Encoder):
     """A convolution, residual blocks, further convolutions: SRResNet's trunk."""
 
     def __init__(self, in_channels: int, width: int, blocks: int, tail: list[nn.Conv3d]) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Sequential(conv3(in_channels, width)),
-            *[_ResidualBlock(width) for _ in range(blocks)],
+            *[ResidualBlock(width) for _ in range(blocks)],
             *[nn.Sequential(conv) for conv in tail],
         )
 
@@ -145,11 +145,11 @@ class _ResidualChain(Encoder):
         return self.features(x)
 
     def branch_ends(self) -> list[nn.Conv3d]:
-        blocks = [m for m in self.features if isinstance(m, _ResidualBlock)]
+        blocks = [m for m in self.features if isinstance(m, ResidualBlock)]
         return [block.m[1][0] for block in blocks]  # type: ignore[index]
 
 
-class SRResNet(_ResidualChain):
+class SRResNet(ResidualChain):
     """18 residual blocks, then two convolutions."""
 
     peak_channels = 6 * WIDTH
@@ -158,7 +158,7 @@ class SRResNet(_ResidualChain):
         super().__init__(in_channels, WIDTH, 18, [conv3(WIDTH, WIDTH), conv3(WIDTH, feature_dim)])
 
 
-class Light(_ResidualChain):
+class Light(ResidualChain):
     """About a twelfth of RDN's work, for machines without a GPU: 8 residual blocks, 32 channels."""
 
     peak_channels = 6 * 32

@@ -10,7 +10,7 @@ once more by the factor that it is to be refined by (Shocher et al. 2018, arXiv 
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -49,54 +49,67 @@ _TIMED_STEPS = 3
 class Lesson:
     """What a scan can teach: some of its axes made coarser, as its own coarse ones are.
 
-    volume: the scan, in normalised intensity.
+    scan: in normalised intensity. fine: what is degraded; the scan itself, or with the thick axes
+        refined by the weights to start from, so that what is seen beside the degraded axis is as
+        fine as it will be in use.
     axes: those that are degraded, one at a time; or, for an isotropic scan, all at once.
     scale: by how much. noise: of the scan itself, in normalised intensity.
     """
 
-    volume: Volume
+    scan: Volume
+    fine: Volume
     acquisition: str
     axes: tuple[int, ...]
     scale: float
-    together: bool
     noise: float
     held_axis: int
     cut: int  # the first held-out voxel along that axis
 
     @classmethod
-    def of(cls, scan: Volume, scale: float | None = None) -> "Lesson":
+    def of(
+        cls, scan: Volume, network: ImplicitVoxelNetwork, scale: float | None = None
+    ) -> "Lesson":
         """Decides as `--acquisition auto` does; `scale` is by default the scan's own ratio, or 2.
 
         Raises ArSSRError for a scan that is too small to learn from.
         """
         norm = Normalisation.fit(scan.data, scan.name)
         told = acquisition_ijk("auto", scan.grid)
-        noise = noise_level("auto", scan, norm, told)
+        noise = noise_level("auto", scan, norm, told) or 0.0
         spacing = scan.grid.spacing_mm
         thick = np.array([name != NATIVE for name in told])
         if scale is None:
             scale = float(spacing[thick].mean() / spacing[~thick].mean()) if thick.any() else 2.0
         if not (math.isfinite(scale) and scale > 1):
             raise ArSSRError(f"a scan is adapted to a scale above 1, not {scale:g}")
-        data = norm.apply(scan.data)
+        plain = scan.with_data(norm.apply(scan.data), scan.grid)
+        fine = plain
+        if thick.any():
+            grid = scan.grid.scaled(np.where(thick, scale, 1.0).tolist())
+            fine = VoxelField(network, plain, Normalisation.identity(), told, noise).on(grid)
         held_axis = int(np.argmax(np.where(thick, 0, scan.grid.shape)))
-        bright = np.nonzero(data > data.mean())[held_axis]
+        bright = np.nonzero(plain.data > plain.data.mean())[held_axis]
         return cls(
-            scan.with_data(data, scan.grid),
+            plain,
+            fine,
             acquisition="slice" if thick.any() else NATIVE,
             axes=tuple(int(axis) for axis in np.flatnonzero(~thick)),
             scale=scale,
-            together=not thick.any(),
-            noise=noise or 0.0,
+            noise=noise,
             held_axis=held_axis,
             cut=int(np.quantile(bright, 1 - _HELD_OUT)),
         )
 
+    @property
+    def together(self) -> bool:
+        """Whether all axes are degraded at once."""
+        return len(self.axes) == 3
+
     def item(self) -> Item:
         """What is trained on: the scan up to a gap before the held-out part."""
         end = max(1, self.cut - 2 * math.ceil(self.scale))
-        taught = self.volume.data.take(range(end), axis=self.held_axis)
-        return replace(Item.of(self.volume.name, taught), thick_axes=self.axes, noise=self.noise)
+        taught = self.fine.data.take(range(end), axis=self.held_axis)
+        return replace(Item.of(self.scan.name, taught), thick_axes=self.axes, noise=self.noise)
 
     def sampling(self) -> SamplingConfig:
         """Samples of this kind only, everything told. Raises ArSSRError for a small scan."""
@@ -104,9 +117,9 @@ class Lesson:
         shape[list(self.axes)] /= self.scale
         patch = min(_PATCH, int(shape.min()))
         if patch < _SMALLEST_PATCH:
-            size = "×".join(map(str, self.volume.grid.shape))
+            size = "×".join(map(str, self.scan.grid.shape))
             raise ArSSRError(
-                f"{self.volume.name}: {size} voxels are too few to learn from at a scale of "
+                f"{self.scan.name}: {size} voxels are too few to learn from at a scale of "
                 f"{self.scale:.3g}"
             )
         return SamplingConfig(
@@ -122,25 +135,36 @@ class Lesson:
         )
 
     def judge(self, network: ImplicitVoxelNetwork) -> float:
-        """Gain over cubic interpolation, in dB, on the held-out part; the mean over the axes."""
+        """Gain over cubic interpolation, in dB, on the held-out part; the mean over the axes.
+
+        Along thick axes the result is made as thick as the scan, so that it is compared with what
+        was measured and with nothing that a network made up.
+        """
         degradation = named_degradation(self.acquisition)
-        data, grid = self.volume.data, self.volume.grid
-        begin = np.where(np.arange(3) == self.held_axis, self.cut, 0)
-        truth = data[tuple(slice(b, None) for b in begin)]
-        shift = np.eye(4)
-        shift[:3, 3] = begin
-        part = Grid(truth.shape, grid.affine @ shift)
+        truth, part = self._held_out(self.scan), self._held_out(self.fine)
+        thicken = self._scale_ijk([axis for axis in range(3) if axis not in self.axes])
         gains = []
         for axes in [self.axes] if self.together else [(axis,) for axis in self.axes]:
-            i, j, k = (self.scale if axis in axes else 1.0 for axis in range(3))
-            lr = degrade(self.volume, (i, j, k), degradation)
+            lr = degrade(self.fine, self._scale_ijk(axes), degradation)
             told = [degradation.name if axis in axes else NATIVE for axis in range(3)]
             field = VoxelField(network, lr, Normalisation.identity(), told, self.noise)
-            errors = [
-                np.square(v.data - truth).mean() for v in (resample(lr, part), field.on(part))
-            ]
-            gains.append(10 * math.log10(errors[0] / errors[1]))
+            cubic, better = (
+                np.square(degrade(v, thicken, degradation).data - truth.data).mean()
+                for v in (resample(lr, part.grid), field.on(part.grid))
+            )
+            gains.append(10 * math.log10(cubic / better))
         return float(np.mean(gains))
+
+    def _scale_ijk(self, axes: Sequence[int]) -> tuple[float, float, float]:
+        i, j, k = (self.scale if axis in axes else 1.0 for axis in range(3))
+        return i, j, k
+
+    def _held_out(self, volume: Volume) -> Volume:
+        begin = np.where(np.arange(3) == self.held_axis, self.cut, 0)
+        shift = np.eye(4)
+        shift[:3, 3] = begin
+        data = volume.data[tuple(slice(b, None) for b in begin)]
+        return volume.with_data(data, Grid(data.shape, volume.grid.affine @ shift))
 
 
 @dataclass(frozen=True)
@@ -184,7 +208,7 @@ def adapt(
     """
     if not weights.network.is_residual:
         raise ArSSRError(f"{weights.name}: only weights of the residual flavour can be adapted")
-    lesson = Lesson.of(scan, scale)
+    lesson = Lesson.of(scan, weights.network.to(fabric.device), scale)
     config = TrainConfig(
         weights.network.config,
         lesson.sampling(),
@@ -202,7 +226,7 @@ def adapt(
         train(config, lambda _: ticks.append(time.monotonic()))
         steps = max(1, round(minutes * 60 / (ticks[-1] - ticks[0]) * _TIMED_STEPS))
     config = replace(config, steps=steps)
-    before = lesson.judge(weights.network.to(fabric.device))
+    before = lesson.judge(weights.network)
     trainer = train(config, on_step)
     adapted = trainer.averaged.eval()
     after = lesson.judge(adapted)

@@ -87,6 +87,8 @@ class TrainConfig:
     seed: int = 20
     validate_every: int = 500
     checkpoint_every_seconds: float = 60.0
+    resident_gb: float = 8.0  # of images; a folder that is larger passes by in parts, each …
+    visits: int = 256  # … image of a part being drawn this often before it makes room
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -97,6 +99,8 @@ class TrainConfig:
             raise ArSSRError("halve_every_epochs and validate_every must be at least 1")
         if not self.lr > 0 or min(self.weight_decay, self.warmup_steps, self.seed) < 0:
             raise ArSSRError("lr must be above 0, weight_decay, warmup_steps and seed at least 0")
+        if not self.resident_gb > 0 or self.visits < 1:
+            raise ArSSRError("resident_gb must be above 0 and visits at least 1")
         if self.clip is not None and self.clip <= 0:
             raise ArSSRError("clip must be above 0, or null for none")
         if self.ema is not None and not 0 < self.ema < 1:

@@ -18,6 +18,7 @@ from arssr.training.checkpoint import save_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import Item
 from arssr.training.muon import Muon
+from arssr.training.rotation import names_of
 from arssr.training.sampler import Batch, batch
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Trains one network on items held in memory.
+    """Trains one network on items that are in memory or come by in rotation.
 
     The caller supplies Lightning's Fabric, which decides on devices, precision and processes.
     `on_validation` gets the averaged network and the step; `on_step` hears of every step;
@@ -95,7 +96,7 @@ class Trainer:
         """All that resuming needs. Samples follow from the step, so no generator is kept."""
         return {
             "config": self.config.to_dict(),
-            "items": [item.name for item in self.items],
+            "items": names_of(self.items),
             "step": self.step,
             "seconds": self.seconds,
             "best": dict(self.best),
@@ -109,7 +110,7 @@ class Trainer:
         """Continue from `state()`; configuration and images must be the same."""
         if state["config"] != self.config.to_dict():
             raise ArSSRError("the run to resume was made with another configuration")
-        if state["items"] != [item.name for item in self.items]:
+        if state["items"] != names_of(self.items):
             raise ArSSRError("the run to resume was made with other images")
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = dict(state["best"])

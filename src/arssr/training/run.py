@@ -17,6 +17,7 @@ from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
 from arssr.training.loop import Progress, Trainer
+from arssr.training.rotation import training_items
 from arssr.training.validation import Validation, example_slice
 from arssr.weights.files import save_weights
 from arssr.weights.registry import Weights
@@ -80,7 +81,7 @@ def train(
         raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
     normalise = config.model.flavour == "residual"
     patch = config.sampling.patch
-    items = load_items(train_paths, patch, normalise, listener.on_loading, fabric.device)
+    items = training_items(train_paths, config, fabric.device, listener.on_loading)
     validation = None
     if val_paths:
         val_items = load_items(val_paths, patch, normalise, device=fabric.device)

@@ -24,6 +24,7 @@ from arssr.networks import NATIVE, UNKNOWN, condition_vector
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.draw import Contrast, Draw, Turn, draw
+from arssr.training.rotation import Order, Rotation
 
 _AIR = 0.01  # normalised intensity below which a skull-stripped scan has no noise
 _DARK = 0.02  # normalised intensity that a contrast does not turn into a bright one
@@ -135,11 +136,14 @@ def batch(
     ranks: int = 1,
 ) -> Batch:
     """Batch number `step` of a run; of several processes each draws its own share of it."""
-    per_epoch = -(-len(items) // config.batch)
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([seed, 0, epoch]).permutation(len(items))
+    if isinstance(items, Rotation):
+        items.turn_to(step)
+        order = items.order
+    else:
+        order = Order.plain(seed, len(items), config.batch)
     indices = range(rank, config.batch, ranks)
-    chosen = [items[order[(place * config.batch + index) % len(items)]] for index in indices]
+    images = order.images(step)
+    chosen = [items[images[index]] for index in indices]
     rngs = [np.random.default_rng([seed, 1, step, index]) for index in indices]
     draws = [draw(config, rng, item.thick_axes) for item, rng in zip(chosen, rngs, strict=True)]
     return simulate(chosen, config, draws, rngs)

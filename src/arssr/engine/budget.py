@@ -1,0 +1,149 @@
+"""What computing an output will take, said before anything is computed."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import psutil
+from torch import nn
+
+from arssr.engine.machine import Speed
+from arssr.engine.memory import available_bytes
+from arssr.engine.plan import Box, Layout, Shape, plan_features
+from arssr.errors import ArSSRError
+from arssr.files import bytes_in_words
+from arssr.networks import ImplicitVoxelNetwork
+
+# Of the memory that is free, what is taken where nobody says how much.
+_DEFAULT_SHARE = 0.6
+_MOST_SLAB_PLANES = 64
+_SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a plane or more
+# Measured: bytes per voxel of a slab (interpolation, correction, units, and two slabs that wait for
+# the compressor), and what the process grows by besides (oneDNN's kernels, threads, the allocator).
+_SLAB_BYTES = 28
+_GROWTH_BYTES = 120e6
+# Measured: what encoding and decoding reach of the speed of a bare convolution and a bare product,
+# and what an output voxel takes besides (cubic interpolation, units, writing).
+_ENCODE_EFFICIENCY, _DECODE_EFFICIENCY = 0.9, 0.5
+_SECONDS_PER_VOXEL = 3e-8
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is to be read from a field: an output, and how its planes lie in the input.
+
+    shape: of the output. axis: of the input, the one along which the output's planes follow each
+    other; backwards: from its end on. span: input planes that one output plane reaches over.
+    step: input planes from one output plane to the next. voxels: outputs that are not air.
+    """
+
+    shape: Shape
+    axis: int
+    backwards: bool
+    span: float
+    step: float
+    voxels: float
+
+    def planes(self, slab: int) -> int:
+        """Input planes that a slab of the output reads, interpolation's neighbours included."""
+        return int(np.ceil(self.span + (slab - 1) * self.step)) + 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Memory in bytes, work in floating-point operations.
+
+    resident: what the process has now, the scan included. slab_planes: output planes made
+    together. slabs: memory for them on their way. budget: what may be taken in all.
+    """
+
+    reading: Reading
+    layout: Layout
+    budget: float
+    resident: float
+    slab_planes: int
+    slabs: float
+    decode_flops: float
+
+    @property
+    def memory(self) -> float:
+        """The most that will be resident at a time."""
+        computing = self.layout.features + self.layout.activations + self.slabs
+        return self.resident + _GROWTH_BYTES + computing
+
+    def seconds(self, speed: Speed) -> float:
+        """How long it takes, at the speed of this machine in the network's precision."""
+        encode = self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
+        decode = self.decode_flops / (_DECODE_EFFICIENCY * speed.product)
+        return (
+            encode + decode + _SECONDS_PER_VOXEL * float(np.prod(self.reading.shape, dtype=float))
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        layout = self.layout
+        return {
+            "memory_bytes": {
+                "budget": round(self.budget),
+                "peak": round(self.memory),
+                "resident_now": round(self.resident),
+                "features": round(layout.features),
+                "activations": round(layout.activations),
+                "slabs": round(self.slabs),
+            },
+            "features_kept": "whole" if layout.whole else "window",
+            "columns": list(layout.columns),
+            "passes": layout.passes,
+            "slab_planes": self.slab_planes,
+            "encode_flops": layout.flops,
+            "decode_flops": self.decode_flops,
+        }
+
+
+def make_plan(
+    network: ImplicitVoxelNetwork,
+    shape: Shape,
+    core: Box,
+    reading: Reading,
+    memory: float | None,
+    share: float = 1.0,
+    kept: Layout | None = None,
+) -> Plan:
+    """The plan with the least work within `memory`: bytes that the whole process may take.
+
+    By default a share of what is free. shape, core: of the input, and its box that is not air.
+    share: of the memory for the network's part, that may be used. kept: features that are there.
+    Raises ArSSRError where nothing fits.
+    """
+    device = next(network.parameters()).device
+    resident = psutil.Process().memory_info().rss
+    budget = memory or resident + _DEFAULT_SHARE * available_bytes()
+    left = budget - resident - (0 if kept else _GROWTH_BYTES)
+    per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
+    most = min(_MOST_SLAB_PLANES, reading.shape[2])
+    slab = int(np.clip(_SLAB_SHARE * left // per_plane, 1, most))
+    room = left - slab * per_plane
+    if room <= 0:
+        raise ArSSRError(
+            f"a memory budget of {bytes_in_words(budget)} is too small: this process takes "
+            f"{bytes_in_words(resident)} before it begins, and one plane of the result "
+            f"{bytes_in_words(per_plane)}; give it more memory"
+        )
+    if kept:
+        layout = replace(kept, features=0.0, activations=0.0, flops=0.0)
+    else:
+        if device.type == "cuda":
+            room = _DEFAULT_SHARE * available_bytes(device)
+        needed = reading.planes(slab)
+        backwards = reading.backwards
+        layout = plan_features(
+            network, shape, core, share * room, (reading.axis, backwards), needed
+        )
+    flops = reading.voxels * decoder_flops(network)
+    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops)
+
+
+def decoder_flops(network: ImplicitVoxelNetwork) -> float:
+    """Per output voxel; the first layer's share of position comes from tables."""
+    layers = {n: m for n, m in network.decoder.named_modules() if isinstance(m, nn.Linear)}
+    return sum(2.0 * m.weight.numel() for name, m in layers.items() if name != "place")

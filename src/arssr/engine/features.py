@@ -1,0 +1,164 @@
+"""Features of a volume, computed when they are first asked for."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arssr.engine.encode import encode_box
+from arssr.engine.plan import Box, Layout
+from arssr.networks import ImplicitVoxelNetwork
+
+
+class FeatureMap:
+    """Features (I, J, K, F) of an image (I, J, K), in the network's dtype, on its device.
+
+    Kept whole, or in a window that moves along an axis: as `layout` says. Voxels outside the
+    layout's core read as zeros. condition (C,): constant channels, or None.
+    progress: told the share of the features that is done, after every few planes.
+    """
+
+    def __init__(
+        self,
+        network: ImplicitVoxelNetwork,
+        image: Tensor,
+        condition: Tensor | None,
+        layout: Layout,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.layout, self._progress = layout, progress
+        self._network, self._image, self._condition = network, image, condition
+        parameter = next(network.parameters())
+        along, rows, columns = (layout.core[a] for a in layout.axes)
+        self._along = self._turned(along)  # planes count in the order in which they are computed
+        self._origin = (rows.start, columns.start)
+        extent = (rows.stop - rows.start, columns.stop - columns.start, network.config.feature_dim)
+        self._held = torch.empty((0, *extent), dtype=parameter.dtype, device=parameter.device)
+        self._restart(self._along.start)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the image."""
+        return self.layout.shape
+
+    def require(self, low: int, high: int) -> None:
+        """Make planes `low` to before `high` along the layout's axis ready to be read.
+
+        A window forgets what lies before `low`; going back there means computing again.
+        """
+        turned = self._turned(slice(low, high))
+        low, high = turned.start, turned.stop
+        if self.layout.whole:
+            low, high = self._along.start, self._along.stop
+        low, high = max(low, self._along.start), min(high, self._along.stop)
+        if low >= high:
+            return
+        if low < self._start or (low > self._stop and not self.layout.streams_on):
+            self._restart(low)
+        self._forget(low)
+        while self._stop < high:
+            portion = next(self._portions)
+            self._held = torch.cat([self._held, portion]) if len(self._held) else portion
+            self._forget(low)
+
+    def __getitem__(self, box: Box) -> Tensor:
+        """Features (…, F) of a box of voxels that has been required."""
+        axes = self.layout.axes
+        wanted = [box[a] for a in axes]
+        wanted[0] = self._turned(wanted[0])
+        origin = (self._start, *self._origin)
+        inside = [
+            slice(max(w.start - o, 0), max(min(w.stop - o, n), 0))
+            for w, o, n in zip(wanted, origin, self._held.shape, strict=False)
+        ]
+        found = self._held[tuple(inside)]
+        size = [w.stop - w.start for w in wanted]
+        if list(found.shape[:3]) != size:
+            whole = found.new_zeros((*size, found.shape[-1]))
+            low = [i.start + o - w.start for i, o, w in zip(inside, origin, wanted, strict=True)]
+            whole[tuple(slice(a, a + n) for a, n in zip(low, found.shape, strict=False))] = found
+            found = whole
+        found = found.flip(0) if self.layout.backwards else found
+        return found.permute(*np.argsort(axes).tolist(), 3)
+
+    def rows(self, index_ijk: np.ndarray) -> Tensor:
+        """Features (P, F) of voxels (P, 3) in the core that have been required."""
+        along, row, column = (index_ijk[:, a] for a in self.layout.axes)
+        if self.layout.backwards:
+            along = self.shape[self.layout.axis] - 1 - along
+        _, rows, columns, width = self._held.shape
+        flat = ((along - self._start) * rows + row - self._origin[0]) * columns
+        flat += column - self._origin[1]
+        index = torch.from_numpy(flat).to(self._held.device)
+        return self._held.view(-1, width).index_select(0, index)
+
+    def _turned(self, planes: slice) -> slice:
+        """Planes of the image in the order in which they are computed, or the other way about."""
+        if not self.layout.backwards:
+            return planes
+        n = self.shape[self.layout.axis]
+        return slice(n - planes.stop, n - planes.start)
+
+    @property
+    def _stop(self) -> int:
+        return self._start + len(self._held)
+
+    def _restart(self, low: int) -> None:
+        """Begin anew, at plane `low` or where that has to begin."""
+        self._held = self._held[:0].clone()
+        self._start = self._along.start if self.layout.streams_on else low
+        self._portions = self._compute(self._start)
+
+    def _forget(self, low: int) -> None:
+        """Let go of the planes before `low`."""
+        count = min(max(low - self._start, 0), len(self._held))
+        if count:
+            self._held = self._held[count:].clone()
+            self._start += count
+
+    def _compute(self, start: int) -> Iterator[Tensor]:
+        """Portions of planes from `start` on."""
+        if self.layout.streams_on and not self.layout.whole:
+            [column] = self._tiles(start, self._along.stop)
+            yield from self._encode(column, 0, 1)
+            return
+        while start < self._along.stop:
+            stop = min(start + self.layout.pass_planes, self._along.stop)
+            portion = self._held.new_empty((stop - start, *self._held.shape[1:]))
+            tiles = list(self._tiles(start, stop))
+            for number, tile in enumerate(tiles):
+                _, rows, columns = (
+                    slice(tile[a].start - o, tile[a].stop - o)
+                    for a, o in zip(self.layout.axes, (0, *self._origin), strict=True)
+                )
+                filled = 0
+                for planes in self._encode(tile, number, len(tiles)):
+                    portion[filled : filled + len(planes), rows, columns] = planes
+                    filled += len(planes)
+            yield portion
+            start = stop
+
+    def _tiles(self, start: int, stop: int) -> Iterator[Box]:
+        turned = self._turned(slice(start, stop))
+        return self.layout.tiles(turned.start, turned.stop)
+
+    def _encode(self, tile: Box, number: int, of: int) -> Iterator[Tensor]:
+        """Features of a box, the next planes at each turn; reports progress."""
+        layout, along = self.layout, self._turned(tile[self.layout.axis])
+        portions = encode_box(
+            self._network,
+            self._image,
+            self._condition,
+            tile,
+            layout.axes,
+            layout.planes,
+            layout.backwards,
+        )
+        done, all_planes = along.start, self._along.stop - self._along.start
+        for portion in portions:
+            done += len(portion)
+            before = along.start - self._along.start
+            ready = before + ((done - along.start) + number * (along.stop - along.start)) / of
+            self._progress(ready / all_planes)
+            yield portion

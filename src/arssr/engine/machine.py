@@ -1,0 +1,152 @@
+"""What this machine can do: how many threads, and how fast it is in which precision."""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch.nn import functional as F
+
+from arssr.errors import ArSSRError
+from arssr.files import replacing
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# Convolutions of 64 channels on so many voxels, products of 4096×128 by 128×128 matrices: large
+# enough for full speed, and milliseconds.
+_PLANES, _ROWS, _WIDTH = 6, 48, 64
+_POINTS, _FEATURES = 4096, 128
+_FEWEST_TRIES = 3
+# What bf16 must be faster by to be worth its rounding.
+_WORTH = 1.2
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Floating-point operations per second, of convolutions and of matrix products."""
+
+    convolution: float
+    product: float
+
+
+def usable_cpus() -> int:
+    """Processors that this process may keep busy: affinity, and a container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        return max(1, min(count or 1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return count or 1
+
+
+def set_threads() -> None:
+    """No more threads than processors: more would wait for each other. Fewer stay fewer."""
+    if torch.get_num_threads() > usable_cpus():
+        torch.set_num_threads(usable_cpus())
+
+
+def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
+    """Speeds by precision: the best of what could be tried in so many seconds (a little more).
+
+    Turn by turn, so that whatever else the machine does at the moment strikes all alike.
+    """
+    works = {
+        (str(dtype).removeprefix("torch."), kind): make(dtype, device)
+        for dtype in (torch.float32, torch.bfloat16)
+        for kind, make in (("convolution", _convolution), ("product", _product))
+    }
+    best = dict.fromkeys(works, math.inf)
+    tries, started = 0, time.perf_counter()
+    with torch.inference_mode():
+        while tries < _FEWEST_TRIES or time.perf_counter() - started < seconds:
+            tries += 1
+            for key, (work, _) in works.items():
+                before = time.perf_counter()
+                work()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                best[key] = min(best[key], time.perf_counter() - before)
+    rates = {key: flops / best[key] for key, (_, flops) in works.items()}
+    names = dict.fromkeys(name for name, _ in works)
+    return {n: Speed(rates[n, "convolution"], rates[n, "product"]) for n in names}
+
+
+def _convolution(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], object], float]:
+    """A convolution, and its floating-point operations."""
+    image = torch.rand(1, _WIDTH, _PLANES, _ROWS, _ROWS).to(device, dtype)
+    image = image.contiguous(memory_format=torch.channels_last_3d)
+    kernel = torch.rand(_WIDTH, _WIDTH, 3, 3, 3).to(device, dtype)
+    kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
+    inner = (_PLANES - 2) * (_ROWS - 2) ** 2  # no padding: every product counts
+    return lambda: F.conv3d(image, kernel), 2.0 * kernel.numel() * inner
+
+
+def _product(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], object], float]:
+    """A matrix product, and its floating-point operations."""
+    points = torch.rand(_POINTS, _FEATURES).to(device, dtype)
+    matrix = torch.rand(_FEATURES, _FEATURES).to(device, dtype)
+    return lambda: points @ matrix, 2.0 * matrix.numel() * _POINTS
+
+
+@cache
+def speeds(device: torch.device) -> dict[str, Speed]:
+    """Speeds by precision ("float32", "bfloat16"): measured once and kept in the user's cache."""
+    key = _machine(device)
+    path = platformdirs.user_cache_path("arssr") / "speeds.json"
+    known = _read(path)
+    try:
+        return {name: Speed(**speed) for name, speed in known[key].items()}
+    except (AttributeError, KeyError, TypeError):
+        pass
+    found = measure(device)
+    known[key] = {name: asdict(speed) for name, speed in found.items()}
+    # in a home that cannot be written nothing is kept: measured again next time
+    with suppress(ArSSRError), replacing(path) as temporary:
+        temporary.write_text(json.dumps(known, indent=1))
+    return found
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is worth it here."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    found = speeds(device)
+    return found["bfloat16"].convolution > _WORTH * found["float32"].convolution
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _machine(device: torch.device) -> str:
+    """What speeds depend on."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    return (
+        f"{cpu_model()}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, "
+        f"torch {torch.__version__}"
+    )
+
+
+def cpu_model() -> str:
+    """The processor's name, as well as it can be known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
