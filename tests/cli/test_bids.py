@@ -30,27 +30,10 @@ def images(folder: Path) -> list[str]:
 def test_labels_and_suffixes_are_lists(
     arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
 ) -> None:
-<<<<<<< HEAD
-    words = [
-        "--scale",
-        "2",
-        "1",
-        "1",
-        "--participant-label",
-        "01",
-        "sub-03",
-        "-s",
-        "T1w",
-        "FLAIR",
-        "--no-report",
-    ]
-    result = arssr("bids", dataset, tmp_path / "out", "participant", *words, "-m", tiny)
-=======
     words = ["--participant-label", "01", "sub-03", "-s", "T1w", "FLAIR", "--scale", 2, 1, 1]
     result = arssr(
         "bids", dataset, tmp_path / "out", "participant", *words, "--no-report", "-m", tiny
     )
->>>>>>> cohort
     assert result.code == 0, result.err
     assert images(tmp_path / "out") == ["sub-01", "sub-03", "sub-03"]
     assert "3 of 3 done, 0 were done before, 0 failed" in result.err and result.out == ""
