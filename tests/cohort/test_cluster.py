@@ -38,7 +38,7 @@ def test_a_killed_worker_changes_nothing_in_the_files(jobs: Jobs, network: Netwo
     bad = replace(given[0], source=given[0].source.with_name("none.nii.gz"))
     bad = replace(bad, destination=bad.destination.with_name("none.nii.gz"))
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as cluster:
         outcomes = []
         for outcome in run_jobs([bad, *given], network, Dask(cluster.scheduler_address)):
@@ -82,7 +82,7 @@ def test_options_of_slurm_reach_the_job_script() -> None:
         "walltime": "02:00:00",
     }
     options |= {"worker_extra_args": ["--resources", "gpu=1"]}
-    options |= {"scheduler_options": {"dashboard_address": None}}
+    options |= {"scheduler_options": {"dashboard_address": ":0"}}
     with Slurm(1, options).cluster() as cluster:
         script = cluster.job_script()
     for line in ("#SBATCH -p night", "#SBATCH --cpus-per-task=3", "#SBATCH -t 02:00:00"):
