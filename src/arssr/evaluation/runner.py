@@ -99,6 +99,7 @@ def evaluate(
     for case, row in _compute(waiting, jobs):
         done += 1
         if case.source in unusable:  # was under way when that was found out
+            on_row(done, len(cases), None)
             continue
         rows[case] = row
         if row.error and not row.method:  # no other method will fare better with this volume
