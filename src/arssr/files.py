@@ -187,13 +187,14 @@ def stem(path: Path) -> str:
 
 
 def output_suffix(source: Path) -> str:
-    """The suffix for a result of this scan: its own, or .nii.gz for DICOM.
+    """The suffix for a result of this scan: its own, as it is spelt, or .nii.gz for DICOM.
 
     >>> output_suffix(Path("T1.mgz")), output_suffix(Path("dicom/t1"))
     ('.mgz', '.nii.gz')
     """
     suffix = _known_suffix(source)
-    return {"": ".nii.gz", ".nhdr": ".nrrd"}.get(suffix, suffix)
+    replaced = {"": ".nii.gz", ".nhdr": ".nrrd"}  # those that are not written
+    return replaced[suffix] if suffix in replaced else source.name[-len(suffix) :]
 
 
 def _known_suffix(path: Path) -> str:

@@ -122,7 +122,7 @@ def run(
         with open_frames(job.source) as frames:
             _write_frames(model, job, frames, result, progress)
     else:
-        _write(job, volume, result)
+        _write(job, volume, result, progress)
     progress("written", 1.0)
     seconds = time.perf_counter() - started
     chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
@@ -245,7 +245,7 @@ def _agreeing(
     yield done.volume.data
 
 
-def _write(job: Job, scan: Volume, result: Result) -> None:
+def _write(job: Job, scan: Volume, result: Result, progress: ReportProgress) -> None:
     if job.destination.suffix.lower() == _DICOM:
         whole = scan.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
         write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
@@ -253,6 +253,7 @@ def _write(job: Job, scan: Volume, result: Result) -> None:
     with open_writer(job.destination, scan, result.grid, job.overwrite) as writer:
         for slab in result.slabs:
             writer.put(slab)
+        progress("writing", 1.0)  # what waits for the compressor
 
 
 def _write_frames(

@@ -172,7 +172,7 @@ def test_a_folder_gives_a_folder(arssr: Arssr, tiny: Path, out: Path, tmp_path: 
     (folder / "notes.txt").write_text("no scan")
     result = arssr("upsample", folder, "-o", out / "new", "--spacing", 0.5, "-m", tiny, "--json")
     assert result.code == 0, result.err
-    images = {"new/a_SR.nii.gz", "new/b_SR.nii", "new/C_SR.nii.gz"}
+    images = {"new/a_SR.nii.gz", "new/b_SR.nii", "new/C_SR.NII.GZ"}
     assert files(out) == images | {"new/a_SR.json", "new/b_SR.json", "new/C_SR.json"}
     assert len(json.loads(result.out)) == 3
 
