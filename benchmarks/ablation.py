@@ -25,8 +25,7 @@ from arssr.files import find_images, replacing
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item, load_items
-from arssr.training.loop import batch_loss
-from arssr.training.muon import Muon
+from arssr.training.loop import batch_loss, make_optimiser
 from arssr.training.sampler import batch
 from arssr.training.validation import Validation
 
@@ -145,13 +144,7 @@ def run(variant: Variant, items: list[Item], validation: Validation, seconds: fl
     torch.manual_seed(config.seed)
     network = variant.network(config.model)
     network.to(memory_format=torch.channels_last_3d)
-    kind = {"muon": Muon, "adamw": torch.optim.AdamW}[config.optimiser]
-    optimiser = kind(
-        network.parameters(),
-        lr=config.lr,
-        betas=(0.9, config.beta2),
-        weight_decay=config.weight_decay,
-    )
+    optimiser = make_optimiser(config, network)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     absolute = isinstance(network, AbsoluteHead)
     started, step, spent = time.process_time(), 0, 0.0
@@ -206,7 +199,7 @@ def main() -> None:
     paths = find_images([arguments.images])
     held = [path for path in paths if path.name.startswith(HELD_OUT)]
     items = load_items([path for path in paths if path not in held], 24)
-    validation = Validation(load_items(held, 24), SamplingConfig(), torch.device("cpu"))
+    validation = Validation(load_items(held, 24), SamplingConfig())
     for name in arguments.only:
         target = arguments.out / f"{name}.json"
         if not target.exists():

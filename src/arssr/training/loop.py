@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from arssr.errors import ArSSRError
@@ -69,15 +69,7 @@ class Trainer:
                 f"{config.sampling.batch} equally"
             )
         self.total = config.total_steps(len(self.items))
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[
-            config.optimiser
-        ]
-        optimiser = kind(
-            self.network.parameters(),
-            lr=config.lr,
-            betas=(0.9, config.beta2),
-            weight_decay=config.weight_decay,
-        )
+        optimiser = make_optimiser(config, self.network)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module, self.optimiser = self.fabric.setup(self.network, optimiser)
         self.average = (
@@ -226,6 +218,17 @@ class Trainer:
         trivial = data.base if self.network.is_residual else torch.zeros_like(data.truth)
         nearly_right = batch_loss(self.config.loss, data.truth + _EASY, data)
         return torch.maximum(batch_loss(self.config.loss, trivial, data), nearly_right)
+
+
+def make_optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser for all parameters of a network."""
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+    return kinds[config.optimiser](
+        network.parameters(),
+        lr=config.lr,
+        betas=(0.9, config.beta2),
+        weight_decay=config.weight_decay,
+    )
 
 
 def batch_loss(kind: str, values: Tensor, data: Batch) -> Tensor:
