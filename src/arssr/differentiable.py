@@ -12,9 +12,7 @@ from torch import Tensor
 
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
-from arssr.interpolation import SplineCoefficients
-
-_REACH = 1.0  # as in the field: voxels beyond the field of view at which its border still stands
+from arssr.interpolation import REACH, SplineCoefficients, spline_at
 
 
 class DifferentiableField:
@@ -36,7 +34,8 @@ class DifferentiableField:
         device = features.device
         self._features = features.flatten(0, 2)
         self._active = torch.from_numpy(field._active).to(device)
-        self._spline = torch.from_numpy(SplineCoefficients(field._image.numpy()).padded).to(device)
+        spline = SplineCoefficients(field._image.numpy()).padded
+        self._spline = torch.from_numpy(spline).to(device)[None]
         to_index = np.linalg.inv(field.grid.affine)
         self._to_index = torch.from_numpy(to_index).to(device)
         self._cell = torch.as_tensor(cell, dtype=torch.float64, device=device).expand(3)
@@ -55,9 +54,10 @@ class DifferentiableField:
         place = network.decoder.embed_place(index, self._cell.clamp(max=1))  # type: ignore[operator]
         read = self._trilinear(index, shape)
         correction = network.decoder(read, place.to(read)).to(index)
-        values = self._cubic(index) + correction * self._active[tuple(nearest.T)]
+        values = spline_at(self._spline, index[None])[0]
+        values = values + correction * self._active[tuple(nearest.T)]
         values = values * field.normalisation.scale + field.normalisation.offset
-        beyond = (index < -0.5 - _REACH) | (index > shape - 0.5 + _REACH)
+        beyond = (index < -0.5 - REACH) | (index > shape - 0.5 + REACH)
         values = values.where(~beyond.any(dim=1), field.normalisation.offset)
         return values.to(points_ras_mm).reshape(points_ras_mm.shape[:-1])
 
@@ -81,27 +81,6 @@ class DifferentiableField:
             voxel = (first + side).minimum(shape - 1)
             total = total + weight * self._features[_flat(voxel, shape)]
         return total
-
-    def _cubic(self, index: Tensor) -> Tensor:
-        """The cubic-spline interpolation (P,) of the normalised image."""
-        shape = torch.tensor(self._spline.shape, device=index.device)
-        at = index + SplineCoefficients.padding
-        at = at.clamp(min=1).minimum((shape - 2).to(index))
-        first = (at.detach().floor().long() - 1).minimum(shape - 4)
-        t = at - first - 1
-        weights = torch.stack(
-            [
-                (1 - t) ** 3 / 6,
-                (4 - 6 * t**2 + 3 * t**3) / 6,
-                (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
-                t**3 / 6,
-            ],
-            dim=-1,
-        )  # (P, axis, tap)
-        taps = torch.arange(4, device=index.device)
-        i, j, k = (first[:, axis, None] + taps for axis in range(3))
-        around = self._spline[i[:, :, None, None], j[:, None, :, None], k[:, None, None, :]]
-        return torch.einsum("pabc,pa,pb,pc->p", around.to(index), *weights.unbind(dim=1))
 
 
 def _flat(voxel: Tensor, shape: Tensor) -> Tensor:

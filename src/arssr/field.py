@@ -21,13 +21,12 @@ from arssr.engine.plan import Shape
 from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid
 from arssr.intensity import Normalisation
-from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix
+from arssr.interpolation import REACH, SplineCoefficients, apply_axis_matrices, axis_matrix
 from arssr.networks import ImplicitVoxelNetwork, condition_vector
 from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
 
-_REACH = 1.0  # voxels beyond the field of view at which the border value still stands
 _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
 # Voxels of an output that are no smaller than the input's: what the network was trained for.
@@ -288,7 +287,7 @@ class VoxelField:
                 values[box] += block
             data = self.normalisation.invert(values.cpu().numpy())
             for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
-                outside = (p < -0.5 - _REACH) | (p > n - 0.5 + _REACH)
+                outside = (p < -0.5 - REACH) | (p > n - 0.5 + REACH)
                 if outside.any():
                     np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
             return data.transpose(turn)
@@ -355,6 +354,6 @@ class VoxelField:
                 self._spline = SplineCoefficients(self._image.numpy())
             values += self._spline.at(index)
         values = self.normalisation.invert(values)
-        beyond = (index < -0.5 - _REACH) | (index > np.array(self._shape) - 0.5 + _REACH)
+        beyond = (index < -0.5 - REACH) | (index > np.array(self._shape) - 0.5 + REACH)
         values[beyond.any(axis=1)] = self.normalisation.offset
         return values

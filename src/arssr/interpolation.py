@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal["nearest", "linear", "cubic"]
+REACH = 1.0  # voxels beyond the field of view at which an image's border value still stands
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 # Cubic B-spline coefficients forget an edge by a factor of 0.27 a voxel: 1e-7 after this many.
 _EDGE_PADDING = 12
@@ -97,19 +98,29 @@ def cubic_at(images: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor
     """Images (N, I, J, K) at voxel coordinates (N, P, 3), float32 (N, P), on their device.
 
     The same as `axis_matrix("cubic", …)`: a product of matrices for the coefficients of all
-    images, then 4 x 4 x 4 of them for each point.
+    images, then `spline_at`.
     """
-    import torch
-
     coefficients = apply_axis_matrices(
         images, [images.new_tensor(_spline_coefficients(n)) for n in images.shape[1:]]
     )
+    return spline_at(coefficients, positions)
+
+
+def spline_at(coefficients: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":
+    """Cubic splines (N, I, J, K) at voxel coordinates (N, P, 3) of their images: (N, P).
+
+    coefficients: `SplineCoefficients.padded`. Differentiable in the positions, and as
+    exact as they are.
+    """
+    import torch
+
     shape = coefficients.shape[1:]
     strides = (shape[1] * shape[2], shape[2], 1)
-    places = torch.arange(len(images), device=images.device, dtype=torch.int32)[:, None, None]
+    device = coefficients.device
+    places = torch.arange(len(coefficients), device=device, dtype=torch.int32)[:, None, None]
     places = places * (strides[0] * shape[0])
     weights = positions.new_ones(())
-    taps = torch.arange(4, device=images.device, dtype=torch.int32)
+    taps = torch.arange(4, device=device, dtype=torch.int32)
     for axis, (n, stride) in enumerate(zip(shape, strides, strict=True)):
         padded = (positions[..., axis] + _EDGE_PADDING).clamp(1, n - 2)
         first = (padded.floor() - 1).clamp_max(n - 4)
@@ -124,17 +135,15 @@ def cubic_at(images: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor
 class SplineCoefficients:
     """Cubic-spline coefficients of an image (I, J, K), for interpolation at single points."""
 
-    padding = _EDGE_PADDING  # voxels of border that `padded` has on each side
-
     def __init__(self, image: np.ndarray) -> None:
-        padded = np.pad(image, self.padding, mode="edge")
+        padded = np.pad(image, _EDGE_PADDING, mode="edge")
         self.padded = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """The image at voxel coordinates (…, 3), float32; the same as `axis_matrix("cubic", …)`."""
         return ndimage.map_coordinates(
             self.padded,
-            np.moveaxis(positions, -1, 0) + self.padding,
+            np.moveaxis(positions, -1, 0) + _EDGE_PADDING,
             output=np.float32,
             order=3,
             mode="nearest",

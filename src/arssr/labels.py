@@ -10,13 +10,12 @@ from scipy import ndimage
 from arssr.antialias import parts_ijk
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import resample
+from arssr.interpolation import REACH, resample
 from arssr.volume import Volume
 
 _BACKGROUND = 0
 _EXACT = 2**24  # float32 holds whole numbers up to here
 _TIE = 1e-5  # shares that differ by less are equal: rounding shall not decide
-_REACH = 1.0  # voxels beyond the field of view at which its border still stands, as in a field
 Box = tuple[slice, slice, slice]
 
 
@@ -68,7 +67,7 @@ def _with_rim(box: Box, shape: tuple[int, int, int]) -> Box:
 
 def _reached(box: Box, source: Grid, grid: Grid) -> Box | None:
     """The voxels of `grid` in which a box of the source has a share, and a few more, or None."""
-    ends = [(s.start - 0.5 - _REACH, s.stop - 0.5 + _REACH) for s in box]
+    ends = [(s.start - 0.5 - REACH, s.stop - 0.5 + REACH) for s in box]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
     index = grid.to_index(source.to_world(corners))
     margin = np.where(np.array(parts_ijk(grid, source)) > 1, 3, 0)  # the filter's reach
@@ -87,5 +86,5 @@ def _inside(source: Grid, grid: Grid) -> np.ndarray:
     inside = np.ones(grid.shape, bool)
     for (a, b, c, start), n in zip(to_source[:3], source.shape, strict=True):
         at = a * i + (b * j + (c * k + start))
-        inside &= (at >= -0.5 - _REACH) & (at <= n - 0.5 + _REACH)
+        inside &= (at >= -0.5 - REACH) & (at <= n - 0.5 + REACH)
     return inside

@@ -27,8 +27,9 @@ CONDITION_CHANNELS = 3 * len(ACQUISITIONS) + 2
 # the first step on (0.2: no gain over cubic after 300 steps; 0.6: 0.8 dB; 1.5: 1.0 dB).
 _GATING = 1.5
 # What is to be corrected are edges, 30 times smaller than the brightness that default filters see.
-# Most of the first filters start blind to brightness, and this much larger (after 330 steps of
-# 4 patches: 0.18 dB of gain with default filters, 0.33 with 10, 0.38 with 20 and 30).
+# Most of the first filters start blind to brightness, and this much larger (one run each, some 330
+# steps of 4 patches: 0.18 dB of gain with default filters, 0.33 with 10, 0.38 with 30, and 0.38
+# with 20 at twice the learning rate).
 _EDGE_GAIN = 20.0
 
 
