@@ -259,7 +259,7 @@ def acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, 
 def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
     """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
     step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
-    return tuple(acquisition if s < 0.999 else NATIVE for s in step)
+    return tuple(acquisition if s < 1 - _SAME else NATIVE for s in step)
 
 
 def noise_level(

@@ -23,6 +23,7 @@ from scipy import ndimage
 from arssr.antialias import averaged, parts_of
 from arssr.errors import ArSSRError
 from arssr.files import is_image
+from arssr.formats.lps import TURNED, lps_to_ras, lps_transform_to_ras
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-_LPS = np.diag([-1.0, -1, 1, 1])  # ITK's world to RAS+ and back
 _FAR_MM = 1e3  # over which a linear transform is measured
 _SLAB_POINTS = 2**20
 # What a voxel at an angle to the scan gains from being read in two parts along each axis: 0.1 to
@@ -156,7 +156,7 @@ def slabs_through(
     if transform.matrix is not None:
         there = Grid(grid.shape, transform.matrix @ grid.affine)
         if there.axis_positions_in(field.grid) is not None:
-            yield field.on(there, tell).data
+            yield from field.slabs(there, tell)
             return
     steps = _steps(transform, grid, field.grid)
     i, j, k = (max(n, samples) for n in parts_of(np.median(np.linalg.norm(steps, axis=1), axis=0)))
@@ -249,14 +249,14 @@ def _itk_steps(transform: Any, path: Path) -> list[Step]:
         matrix = np.eye(4)
         matrix[:3, :3] = (np.array(ends) - origin).T / _FAR_MM
         matrix[:3, 3] = origin
-        return [Affine(_LPS @ matrix @ _LPS)]
+        return [Affine(lps_transform_to_ras(matrix))]
     if isinstance(transform, sitk.DisplacementFieldTransform):
         image = transform.GetDisplacementField()
         affine = np.eye(4)
         affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
         affine[:3, 3] = image.GetOrigin()
         lps = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0, 3)
-        return [_displacement(lps * [-1, -1, 1], _LPS @ affine, path)]
+        return [_displacement(lps * TURNED, lps_to_ras(affine), path)]
     raise ArSSRError(
         f"{path} has a {transform.GetName()}, which is neither linear nor a displacement field; "
         "convert it to a displacement field first"

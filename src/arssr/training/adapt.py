@@ -23,7 +23,6 @@ from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256
-from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
@@ -160,11 +159,8 @@ class Lesson:
         return i, j, k
 
     def _held_out(self, volume: Volume) -> Volume:
-        begin = np.where(np.arange(3) == self.held_axis, self.cut, 0)
-        shift = np.eye(4)
-        shift[:3, 3] = begin
-        data = volume.data[tuple(slice(b, None) for b in begin)]
-        return volume.with_data(data, Grid(data.shape, volume.grid.affine @ shift))
+        box = tuple(slice(self.cut if axis == self.held_axis else 0, None) for axis in range(3))
+        return volume.with_data(volume.data[box], volume.grid.part(box))
 
 
 @dataclass(frozen=True)
