@@ -105,7 +105,7 @@ def run(
     model: Model | None,
     job: Job,
     progress: ReportProgress = silent,
-    scan: "Future[Volume] | None" = None,
+    scan: Future[Volume] | None = None,
 ) -> dict[str, Any]:
     """Do the job; returns what the sidecar says and the names of the files.
 
@@ -120,7 +120,7 @@ def run(
     result = _one(model, job, volume, progress)
     if job.frames:
         with open_frames(job.source) as frames:
-            _write_frames(model, job, frames, result, progress)
+            _write_frames(model, job, frames, volume, result, progress)
     else:
         _write(job, volume, result, progress)
     progress("written", 1.0)
@@ -138,7 +138,7 @@ def run(
     return {"scan": str(job.source), "result": str(job.destination), **facts}
 
 
-def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, "Future[Volume]"]]:
+def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Volume]]]:
     """Each job and its scan, which is read while the job before it runs.
 
     The future raises what reading raised.
@@ -151,7 +151,7 @@ def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, "Future[Volume]"]]
             yield job, ahead.pop(0)
 
 
-def estimate(model: Model, job: Job, scan: "Future[Volume] | None" = None) -> dict[str, Any]:
+def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
     """What the job would take, as plain values; nothing is computed or written.
 
     Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed.
@@ -183,7 +183,8 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
     if job.labels:
         require_memory(grid)
         return _whole(_labels(scan, transform, grid), {"method": "shares of labels"})
-    assert model is not None, "only labels do without"
+    if model is None:
+        raise ArSSRError("only labels can do without a model")
     if transform is None and not refines(scan.grid, grid):
         require_memory(grid)
         return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
@@ -257,11 +258,16 @@ def _write(job: Job, scan: Volume, result: Result, progress: ReportProgress) -> 
 
 
 def _write_frames(
-    model: Model | None, job: Job, frames: Frames, first: Result, progress: ReportProgress
+    model: Model | None,
+    job: Job,
+    frames: Frames,
+    scan: Volume,
+    first: Result,
+    progress: ReportProgress,
 ) -> None:
-    """The frames one after the other into one file."""
-    like, count = frames.frame(0), len(frames)
-    with open_writer(job.destination, like, first.grid, job.overwrite, count) as writer:
+    """The frames one after the other into one file; `first` is what comes of the first, `scan`."""
+    count = len(frames)
+    with open_writer(job.destination, scan, first.grid, job.overwrite, count) as writer:
         for number in range(count):
             progress(f"frame {number + 1} of {count}", number / count)
             made = _one(model, job, frames.frame(number), silent) if number else first

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -203,12 +204,11 @@ def decode_points(
 def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:
     """Trilinear features (P, F)."""
     taps = [Taps.at(positions[:, a], features.shape[a], zeros_outside) for a in range(3)]
-    total: Tensor | None = None
-    for corner in itertools.product((0, 1), repeat=3):
+
+    def share(corner: tuple[int, ...]) -> Tensor:
         index = np.stack([t._arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
         weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
         rows = features.rows(index)
-        rows = rows * torch.from_numpy(weight).to(rows)[:, None]
-        total = rows if total is None else total.add_(rows)
-    assert total is not None
-    return total
+        return rows * torch.from_numpy(weight).to(rows)[:, None]
+
+    return reduce(Tensor.add_, map(share, itertools.product((0, 1), repeat=3)))

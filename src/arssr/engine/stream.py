@@ -187,7 +187,8 @@ class _Dense:
 class _Fused:
     """Stages in a chain, whose outputs are summed, each through its own 1×1×1 convolution.
 
-    Never the outputs of all stages side by side: a sum waits for the next stage's share.
+    Never the outputs of all stages side by side: a sum waits for the next stage's share. sums: one
+    for every stage but the first.
     """
 
     def __init__(self, stages: list[Stage], fusion: nn.Conv3d, sums: list[_Waiting]) -> None:
@@ -197,15 +198,15 @@ class _Fused:
         self.shares = [_Pointwise(w, b) for w, b in zip(weights, biases, strict=True)]
         self.lag = sum(stage.lag for stage in stages)
         self.carried = sum(s.carried for s in stages)
-        self.carried += fusion.out_channels * sum(s.lag for s in sums[1:])
+        self.carried += fusion.out_channels * sum(s.lag for s in sums)
 
     def push(self, x: Tensor, last: bool) -> tuple[Tensor, bool]:
-        total: Tensor | None = None
-        for stage, share, waiting in zip(self.stages, self.shares, self.sums, strict=True):
+        x, last = self.stages[0].push(x, last)
+        total, last = self.shares[0].push(x, last)
+        for stage, share, waiting in zip(self.stages[1:], self.shares[1:], self.sums, strict=True):
             x, last = stage.push(x, last)
             fused, last = share.push(x, last)
-            total = fused if total is None else fused.add_(waiting.swap(total, len(x)))
-        assert total is not None
+            total = fused.add_(waiting.swap(total, len(x)))
         return total, last
 
 
@@ -216,8 +217,7 @@ class _Builder:
         self.axes, self.backwards, self.room, self.halo = axes, backwards, room, halo
         self.most = planes + LONGER
 
-    def conv(self, conv: nn.Module, relu: bool = False) -> Stage:
-        assert isinstance(conv, nn.Conv3d)
+    def conv(self, conv: nn.Conv3d, relu: bool = False) -> Stage:
         weight = conv.weight.permute(0, 1, *(2 + a for a in self.axes))
         weight = weight.flip(2) if self.backwards else weight
         lost = self.room.lost(self.halo, self.halo - 1)
@@ -253,8 +253,8 @@ class _Builder:
             blocks.append(self.dense_block(block))  # type: ignore[arg-type]
             sums.append(self.waiting(before))
         fusion, smooth = encoder.gff
-        fused = _Fused(blocks, fusion, sums)  # type: ignore[arg-type]
-        trunk = _Chain([second, fused, self.conv(smooth)])
+        fused = _Fused(blocks, fusion, sums[1:])  # type: ignore[arg-type]
+        trunk = _Chain([second, fused, self.conv(smooth)])  # type: ignore[arg-type]
         around = _Residual(trunk, self.waiting(since), encoder.sfe1.out_channels)
         return _Chain([first, around, self.conv(encoder.output)])
 

@@ -77,9 +77,7 @@ def open_writer(
     end.
     """
     target = check_output(path, overwrite)
-    open_sink = _FORMATS[image_suffix(target)].sink
-    assert open_sink is not None, "check_output has refused"
-    with open_sink(target, like, grid, frames) as sink:
+    with _sink(target)(target, like, grid, frames) as sink:
         writer = Writer(target, grid, frames, sink)
         yield writer
         writer.finish()
@@ -92,10 +90,8 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     place where no file can be made.
     """
     path = Path(path)
-    suffix = image_suffix(path)
-    if _FORMATS[suffix].sink is None:
-        raise ArSSRError(f"{path}: {suffix} can only be read; name a file that ends in .nrrd.")
-    written = (path, path.with_suffix(".zraw")) if suffix == ".mhd" else (path,)
+    _sink(path)
+    written = (path, path.with_suffix(".zraw")) if image_suffix(path) == ".mhd" else (path,)
     try:
         if path.is_dir():
             raise ArSSRError(f"{path}: this is a folder; name the file to write.")
@@ -110,3 +106,12 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     except OSError as error:
         raise ArSSRError(f"{path}: cannot be written ({reason(error)}).") from error
     return path
+
+
+def _sink(path: Path) -> OpenSink:
+    """How the format of this name is written. Raises ArSSRError where it is not."""
+    suffix = image_suffix(path)
+    open_sink = _FORMATS[suffix].sink
+    if open_sink is None:
+        raise ArSSRError(f"{path}: {suffix} can only be read; name a file that ends in .nrrd.")
+    return open_sink
