@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.numbers import number_or_word, numbers, three_or_one
+from arssr.cli.numbers import number_or_word
+from arssr.cli.options import (
+    Acquisition,
+    Device,
+    ModelName,
+    Noise,
+    Precision,
+    ResultsAsJson,
+    Scale,
+    Spacing,
+    target_of,
+)
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 
 if TYPE_CHECKING:
@@ -45,29 +56,13 @@ def bids(
         list[str] | None,
         typer.Option("--suffix", "-s", help="Which images: T1w T2w FLAIR …; else T1w."),
     ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the results.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
-    ] = "light",
-    acquisition: Annotated[
-        Literal["auto", "kspace", "slice", "spline", "unknown"],
-        typer.Option(
-            help="How the scans were made; auto: slice along an axis clearly thicker than the "
-            "others, else kspace."
-        ),
-    ] = "auto",
-    noise: Annotated[
-        str, typer.Option(help="Noise level in units of the scans, auto (estimated) or unknown.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    precision: Annotated[
-        Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
-    ] = "auto",
+    scale: Scale = None,
+    spacing: Spacing = None,
+    model: ModelName = "light",
+    acquisition: Acquisition = "auto",
+    noise: Noise = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     jobs: Jobs = 1,
     dask: DaskAddress = None,
     slurm: OnSlurm = False,
@@ -78,9 +73,7 @@ def bids(
     report: Annotated[
         bool, typer.Option(help="Beside each result a page: input, cubic and result.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Describe the results on standard output.")
-    ] = False,
+    as_json: ResultsAsJson = False,
 ) -> None:
     """Super-resolve the anatomical images of a BIDS data set into a derived one.
 
@@ -98,7 +91,7 @@ def bids(
 
         level_of_noise = number_or_word("--noise", noise, ("auto", "unknown"))
         options = {"acquisition": acquisition, "noise": level_of_noise}
-        request = Request(_target(scale, spacing), options, overwrite, report)
+        request = Request(target_of(scale=scale, spacing=spacing), options, overwrite, report)
         where = place(jobs, dask, slurm, slurm_options)
         scans = derivatives.source.scans(
             suffixes or ["T1w"],
@@ -142,15 +135,6 @@ def spread_lists(arguments: Sequence[str]) -> list[str]:
             spread.append(option)
         spread.append(word)
     return spread
-
-
-def _target(scale: str | None, spacing: str | None) -> dict[str, Any]:
-    """The one target that was given, as `Model.upsample` takes it."""
-    if (scale is None) == (spacing is None):
-        raise typer.BadParameter("name one target: --scale or --spacing")
-    if scale is not None:
-        return {"scale": three_or_one(numbers("--scale", scale))}
-    return {"spacing": three_or_one(numbers("--spacing", spacing or ""))}
 
 
 def _tell(done: "Done") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
+from arssr.cli.options import Device
 
 if TYPE_CHECKING:
     from arssr.evaluation.methods import Method
@@ -52,7 +53,7 @@ def evaluate(
     blind: Annotated[
         bool, typer.Option("--blind", help="Do not tell the models the acquisition.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    device: Device = "auto",
     jobs: Annotated[
         int,
         typer.Option(

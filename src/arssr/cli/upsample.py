@@ -3,12 +3,23 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.numbers import number_of_bytes, number_or_word, numbers, three_or_one, whole_numbers
+from arssr.cli.numbers import number_of_bytes, number_or_word
+from arssr.cli.options import (
+    Acquisition,
+    Device,
+    ModelName,
+    Noise,
+    Precision,
+    ResultsAsJson,
+    Scale,
+    Spacing,
+    target_of,
+)
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
@@ -24,12 +35,8 @@ def upsample(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The file to write; for several scans, the folder.")
     ],
-    scale: Annotated[
-        str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the result.")
-    ] = None,
+    scale: Scale = None,
+    spacing: Spacing = None,
     shape: Annotated[
         str | None, typer.Option(metavar="I J K", help="Voxels of the result, same field of view.")
     ] = None,
@@ -64,23 +71,11 @@ def upsample(
         bool,
         typer.Option("--strict", help="Refuse what the weights were not trained for."),
     ] = False,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
-    ] = "light",
-    acquisition: Annotated[
-        Literal["auto", "kspace", "slice", "spline", "unknown"],
-        typer.Option(
-            help="How the scan was made; auto: slice along an axis clearly thicker than the "
-            "others, else kspace."
-        ),
-    ] = "auto",
-    noise: Annotated[
-        str, typer.Option(help="Noise level in units of the scan, auto (estimated) or unknown.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    precision: Annotated[
-        Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
-    ] = "auto",
+    model: ModelName = "light",
+    acquisition: Acquisition = "auto",
+    noise: Noise = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     memory: Annotated[
         str | None,
         typer.Option(
@@ -101,9 +96,7 @@ def upsample(
         bool,
         typer.Option("--report", help="Beside each result a page: input, cubic and result."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Describe the results on standard output.")
-    ] = False,
+    as_json: ResultsAsJson = False,
 ) -> None:
     """Super-resolve scans to a scale, a spacing, a shape or another image's grid.
 
@@ -111,11 +104,15 @@ def upsample(
     """
     from arssr.files import find_images
 
-    target = _target(scale, spacing, shape, like, isotropic)
+    target = target_of(
+        scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic or None
+    )
     if transform and like is None:
         raise typer.BadParameter("--transform leads to another image's space; name it with --like")
     if frames and report:
         raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
+    if dry_run and labels:
+        raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     sources = find_images(images)
     most = None if memory is None else number_of_bytes("--memory", memory)
@@ -123,8 +120,6 @@ def upsample(
     from arssr.api import load_model
     from arssr.job import Job, reading_ahead
 
-    if dry_run and labels:
-        raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     network = None if labels else load_model(model, device, precision)
     pattern = Job(
         source=Path(),
@@ -164,31 +159,6 @@ def upsample(
         raise typer.Exit(1)
 
 
-def _target(
-    scale: str | None, spacing: str | None, shape: str | None, like: Path | None, isotropic: bool
-) -> dict[str, Any]:
-    """The one target that was given, as `Model.upsample` takes it."""
-    given = {
-        "scale": scale,
-        "spacing": spacing,
-        "shape": shape,
-        "like": like,
-        "isotropic": isotropic or None,
-    }
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) != 1:
-        raise typer.BadParameter(
-            "name one target: --scale, --spacing, --shape, --like or --isotropic"
-        )
-    if scale is not None:
-        return {"scale": three_or_one(numbers("--scale", scale))}
-    if spacing is not None:
-        return {"spacing": three_or_one(numbers("--spacing", spacing))}
-    if shape is not None:
-        return {"shape": whole_numbers("--shape", shape)}
-    return {"like": like} if like is not None else {"isotropic": True}
-
-
 def _places(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
     """What is read and what is written for it."""
     folder = many or (out.is_dir() and out.suffix != ".dicom")
@@ -205,9 +175,7 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
 
     if out.name.lower().endswith(IMAGE_SUFFIXES) or out.is_file():
         raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
-    jobs = []
-    for source in sources:
-        jobs.append((source, out / f"{stem(source)}_SR{output_suffix(source)}"))
+    jobs = [(source, out / f"{stem(source)}_SR{output_suffix(source)}") for source in sources]
     names = Counter(sidecar(d).with_suffix("") for _, d in jobs)  # a.nii and a.nii.gz share one
     twice = [name for name, count in names.items() if count > 1]
     if twice:

@@ -1,0 +1,51 @@
+"""Options that several commands take, and the target that some of them name."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+
+Scale = Annotated[
+    str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
+]
+Spacing = Annotated[
+    str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the result.")
+]
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
+]
+Acquisition = Annotated[
+    Literal["auto", "kspace", "slice", "spline", "unknown"],
+    typer.Option(
+        help="How the scan was made; auto: slice along an axis clearly thicker than the "
+        "others, else kspace."
+    ),
+]
+Noise = Annotated[
+    str, typer.Option(help="Noise level in units of the scan, auto (estimated) or unknown.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+Precision = Annotated[
+    Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
+]
+ResultsAsJson = Annotated[
+    bool, typer.Option("--json", help="Describe the results on standard output.")
+]
+
+
+def target_of(**given: Any) -> dict[str, Any]:
+    """The one target that was given (is not None), as `Model.upsample` takes it.
+
+    A usage error where there is none or more than one, and for what are no numbers.
+    """
+    named = {name: value for name, value in given.items() if value is not None}
+    if len(named) != 1:
+        *others, last = (f"--{name}" for name in given)
+        raise typer.BadParameter(f"name one target: {', '.join(others)} or {last}")
+    [(name, value)] = named.items()
+    if name in ("scale", "spacing"):
+        value = three_or_one(numbers(f"--{name}", value))
+    if name == "shape":
+        value = whole_numbers("--shape", value)
+    return {name: value}
