@@ -9,7 +9,7 @@ World coordinates are RAS+ millimetres, as nibabel has them.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -69,8 +69,7 @@ class Grid:
 
     def __repr__(self) -> str:
         shape = "×".join(str(n) for n in self.shape)
-        spacing = "×".join(f"{mm:.4g}" for mm in self.spacing_mm)
-        return f"Grid({shape} voxels of {spacing} mm, {self.orientation})"
+        return f"Grid({shape} voxels of {spacing_in_words(self.spacing_mm)}, {self.orientation})"
 
     def __eq__(self, other: object) -> bool:
         """Bit for bit the same; for "the same place" use `matches`."""
@@ -204,6 +203,15 @@ class Grid:
         corners = np.indices((2, 2, 2)).reshape(3, -1).T * self.shape - 0.5
         shift = np.abs(_apply(self.index_map_to(other), corners) - corners)
         return bool(shift.max() <= tolerance_voxels)
+
+
+def spacing_in_words(spacing_mm: Iterable[float]) -> str:
+    """Lengths of voxels as a person reads them.
+
+    >>> spacing_in_words([0.5, 0.5, 1.25])
+    '0.5×0.5×1.25 mm'
+    """
+    return "×".join(f"{mm:.4g}" for mm in spacing_mm) + " mm"
 
 
 def _apply(affine: Floats, points: ArrayLike) -> Floats:

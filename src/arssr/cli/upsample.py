@@ -223,7 +223,8 @@ def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, A
 
 def _size(facts: dict[str, Any]) -> str:
     """The output's voxels in words."""
+    from arssr.grid import spacing_in_words
+
     grid = facts["output"]
     size = "×".join(map(str, grid["shape"]))
-    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
-    return f"{size} voxels of {spacing} mm"
+    return f"{size} voxels of {spacing_in_words(grid['spacing_mm'])}"

@@ -17,6 +17,7 @@ from arssr.cohort.engine import Facts, Network
 from arssr.cohort.names import BIDSName
 from arssr.errors import ArSSRError
 from arssr.files import replacing, sha256, sidecar
+from arssr.grid import spacing_in_words
 from arssr.job import Job
 from arssr.provenance import write_sidecar
 
@@ -135,8 +136,8 @@ class Derivatives:
             "Description": f"Super-resolved by ArSSR {version('arssr')} with the weights {name}; "
             "what is finer than the scan was estimated, not measured.",
             "Sources": [self.source.uri(scan.path, _SOURCE)],
-            "Resolution": f"{_spacing(facts['output'])}, super-resolved from "
-            f"{_spacing(facts['input'])}",
+            "Resolution": f"{spacing_in_words(facts['output']['spacing_mm'])}, super-resolved from "
+            f"{spacing_in_words(facts['input']['spacing_mm'])}",
             PROVENANCE: made,
         }
         write_sidecar(destination, kept | ours)
@@ -177,10 +178,6 @@ class Derivatives:
 
 def _asked(job: Job) -> dict[str, Any]:
     return {**job.target, **job.options}
-
-
-def _spacing(grid: Mapping[str, Any]) -> str:
-    return "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"]) + " mm"
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from arssr.cohort.derivatives import Derivatives, Result
 from arssr.cohort.names import BIDSName
 from arssr.files import replacing
+from arssr.grid import spacing_in_words
+from arssr.pages import render
 
 INDEX = "index.html"
 
@@ -26,8 +28,6 @@ def write_index(derivatives: Derivatives) -> Path:
 
     Raises ArSSRError where it cannot be written or a sidecar cannot be read.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
     subjects: dict[str, _Subject] = {}
     results, failures = derivatives.results(), derivatives.failures()
     for result in results:
@@ -36,14 +36,9 @@ def write_index(derivatives: Derivatives) -> Path:
     for name, error in failures:
         subject = subjects.setdefault(name.entities["sub"], _Subject())
         subject.failures.append((_short(name), error))
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("arssr.cohort"), PackageLoader("arssr.evaluation")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("index.html.j2").render(
+    page = render(
+        "index.html.j2",
+        ("arssr.cohort", "arssr.evaluation"),
         title=derivatives.source.description.get("Name", derivatives.root.resolve().name),
         subjects=dict(sorted(subjects.items())),
         done=len(results),
@@ -83,5 +78,4 @@ def _short(name: BIDSName) -> str:
 
 def _grid_in_words(grid: Mapping[str, Any]) -> tuple[str, str]:
     """Voxels and millimetres."""
-    spacing = "×".join(f"{mm:.4g}" for mm in grid["spacing_mm"])
-    return "×".join(map(str, grid["shape"])), f"{spacing} mm"
+    return "×".join(map(str, grid["shape"])), spacing_in_words(grid["spacing_mm"])

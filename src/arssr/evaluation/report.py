@@ -44,6 +44,7 @@ from arssr.evaluation.pictures import (
 )
 from arssr.files import replacing
 from arssr.grid import Grid
+from arssr.pages import render
 from arssr.volume import Volume
 
 # The images of a page, in characters: opens on a phone, goes through a mail server.
@@ -112,8 +113,9 @@ def write_report(
     page["title"] = ", ".join(names) + (" against the truth" if truth is not None else "")
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
+    html = render("report.html.j2", ("arssr.evaluation",), **page)
     with replacing(path) as temporary:
-        temporary.write_text(_render(page), encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8")
     return path
 
 
@@ -357,16 +359,3 @@ def _tilt_in_degrees(grid: Grid) -> float:
     """The largest angle between an axis of the grid and the scanner axis next to it."""
     cosines = np.diag(grid.affine[:3, :3]) / grid.spacing_mm
     return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
-
-
-def _render(page: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("arssr.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(page)

@@ -19,7 +19,7 @@ from arssr.formats.dicom import choose, read_header, series_in, unpacked
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import Stored, damage_in_words
 from arssr.formats.samples import encode
-from arssr.grid import Grid
+from arssr.grid import Grid, spacing_in_words
 
 # What is true of the original pixels only.
 _DROPPED = (
@@ -102,10 +102,10 @@ def _derived_header(template: Path, series: str | None, grid: Grid) -> Any:
         if element.keyword in _DROPPED or 0x6000 <= element.tag.group <= 0x60FF:  # overlays
             del header[element.tag]
     now = datetime.now()
-    size = "×".join(f"{mm:.4g}" for mm in grid.spacing_mm)
+    size = spacing_in_words(grid.spacing_mm)
     header.ImageType = ["DERIVED", "SECONDARY"]
     header.DerivationDescription = (
-        f"ArSSR {version('arssr')}: super-resolved to {size} mm from series {source.uid}"
+        f"ArSSR {version('arssr')}: super-resolved to {size} from series {source.uid}"
     ).replace("×", "x")
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
