@@ -1,5 +1,11 @@
-"""The one exception type whose message is written for the person at the keyboard."""
+"""The one exception type whose message is for the person at the keyboard; others on one line."""
 
 
 class ArSSRError(Exception):
     """A problem that is the user's to mend; the message says in one sentence what and how."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What went wrong: a sentence of ours as it is, anything else after its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ArSSRError) else f"{type(error).__name__}: {text}"

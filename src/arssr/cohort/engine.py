@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from arssr.api import Model, load_model
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, in_one_line
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
 from arssr.job import Job, run
@@ -118,9 +118,7 @@ def _portable(job: Job) -> Job:
 
 def _in_words(job: Job, error: BaseException) -> str:
     """What went wrong, on one line."""
-    text = " ".join(str(error).split())
-    if isinstance(error, ArSSRError):
-        return text
     if isinstance(error, MemoryError):
         return f"{job.source}: out of memory"
-    return f"{job.source}: {type(error).__name__}: {text}"
+    line = in_one_line(error)
+    return line if isinstance(error, ArSSRError) else f"{job.source}: {line}"

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arssr.degradation import named_degradation
-from arssr.errors import ArSSRError
+from arssr.errors import in_one_line
 from arssr.evaluation.meter import Meter
 from arssr.evaluation.methods import Method, Upsample
 from arssr.evaluation.metrics import Reference, consistency
@@ -159,7 +159,7 @@ class _Bench:
         try:
             reference = self._reference_of(source)
         except Exception as error:
-            return Row(source.name, source.sha256, error=_reason(error))
+            return Row(source.name, source.sha256, error=in_one_line(error))
         try:
             scan = self._scan_of(source, setting, reference.truth)
             if method not in self._loaded:
@@ -170,7 +170,7 @@ class _Bench:
             degradation = named_degradation(setting.degradation)
             scores["consistency"] = consistency(result, scan, setting.scale_ijk, degradation)
         except Exception as error:
-            return replace(case.row(), error=_reason(error))
+            return replace(case.row(), error=in_one_line(error))
         return replace(case.row(), scores=scores, seconds=meter.seconds, peak_mib=meter.peak_mib)
 
     def _reference_of(self, source: Source) -> Reference:
@@ -185,12 +185,6 @@ class _Bench:
             generator = np.random.default_rng(np.frombuffer(seed, np.uint32))
             self._scan = source, setting, setting.measure(truth, generator)
         return self._scan[2]
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, on one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ArSSRError) else f"{type(error).__name__}: {text}"
 
 
 _worker_bench = _Bench()
