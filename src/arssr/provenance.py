@@ -27,8 +27,8 @@ def describe(
 ) -> dict[str, Any]:
     """All it takes to make the result on `grid` again, as plain values.
 
-    `model`, `told` and where it was computed are there if a field was made. `told` is what the
-    options came to: the acquisition per axis and the noise in units of the image (null where
+    model: what was asked for; it has had its say where a field was made. Of that, `told` is what
+    the options came to: the acquisition per axis and the noise in units of the image (null where
     unknown), `air_skipped` the share of the scan's voxels that was left to the interpolation.
     """
     facts = {
@@ -48,23 +48,30 @@ def describe(
         },
         "output": grid.describe(),
     }
-    return facts if model is None or field is None else facts | _of_network(model, field)
+    if model is not None:
+        facts |= _of_model(model)
+    return facts if field is None else facts | _of_field(field)
 
 
-def _of_network(model: Model, field: VoxelField) -> dict[str, Any]:
-    noise = field.noise
+def _of_model(model: Model) -> dict[str, Any]:
     return {
         "model": {
             "name": model.name,
             "sha256": model.weights.sha256,
             "config": model.config.to_dict(),
         },
+        "device": str(model.device),
+        "precision": model.precision,
+    }
+
+
+def _of_field(field: VoxelField) -> dict[str, Any]:
+    noise = field.noise
+    return {
         "told": {
             "acquisition_ijk": list(field.acquisition_ijk),
             "noise": None if noise is None else round(noise * field.normalisation.scale, 6),
         },
-        "device": str(model.device),
-        "precision": model.precision,
         "air_skipped": round(field.air, 4),
     }
 

@@ -105,3 +105,13 @@ def test_other_commands_keep_their_words() -> None:
     assert spread_lists(["bids", "-s", "T1w", "--session-label", "a", "b", "-m", "x", "y"]) == [
         *("bids", "-s", "T1w", "--session-label", "a", "--session-label", "b", "-m", "x", "y")
     ]
+
+
+def test_a_coarser_spacing_is_done_too_and_known_again(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("bids", dataset, tmp_path / "out", "participant", "--spacing", 2, "-m", tiny)
+    first = arssr(*words)
+    assert first.code == 0, first.err
+    assert "3 of 3 done" in first.err
+    assert "0 of 3 done, 3 were done before" in arssr(*words).err
