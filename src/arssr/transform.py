@@ -24,6 +24,7 @@ from arssr.antialias import averaged, parts_of
 from arssr.errors import ArSSRError
 from arssr.files import is_image
 from arssr.formats.lps import TURNED, lps_to_ras, lps_transform_to_ras
+from arssr.formats.opened import reason
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -205,9 +206,8 @@ def _read(path: Path, moving: Grid, reference: Grid) -> list[Step]:
     except ArSSRError:
         raise
     except Exception as error:  # each reader has exceptions of its own, AssertionError included
-        reason = " ".join((str(error) or type(error).__name__).split())[-200:]
         raise ArSSRError(
-            f"{path} is not a transform that can be read ({_FORMATS}): {reason}"
+            f"{path} is not a transform that can be read ({_FORMATS}): {reason(error)}"
         ) from None
 
 
