@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from arssr.cli.console import complain, progress_bar
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import to_markdown
@@ -23,6 +25,7 @@ from arssr.evaluation.protocol import Protocol
 from arssr.evaluation.rows import Row
 from arssr.evaluation.runner import evaluate
 from arssr.files import find_images, replacing
+from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +60,7 @@ def main() -> None:
         "licence": LICENCE,
         "credit": CREDIT,
         "parameters": network.parameter_count,
-        "valid": valid_range(trained["recipe"]["sampling"]),
+        "valid": valid_range(trained["recipe"]["sampling"], arguments.train),
         **trained,
         "commit": arguments.commit or current_commit(),
         "data": with_licences(trained["data"], arguments.train),
@@ -100,10 +103,15 @@ def measure(
     return rows
 
 
-def valid_range(sampling: dict[str, Any]) -> dict[str, Any]:
-    """The scales that a recipe draws."""
+def valid_range(sampling: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The scales that a recipe draws, and the voxel sizes of the images that were the truth."""
     low, high = sampling["scale"]
-    return {"scale": [low, high], "scale_of_one_thick_axis": [low, sampling["thick_scale"]]}
+    sizes = np.concatenate([Volume.read(p).grid.spacing_mm for p in find_images([folder])])
+    return {
+        "scale": [low, high],
+        "scale_of_one_thick_axis": [low, sampling["thick_scale"]],
+        "spacing_mm": [round(float(sizes.min()), 3), round(float(sizes.max()), 3)],
+    }
 
 
 def with_licences(data: list[dict[str, str]], folder: Path) -> list[dict[str, str]]:

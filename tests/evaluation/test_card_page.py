@@ -24,7 +24,11 @@ CARD = {
     "licence": "CC BY-NC 4.0",
     "credit": "OASIS.",
     "parameters": 519201,
-    "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]},
+    "valid": {
+        "scale": [1.0, 4.0],
+        "scale_of_one_thick_axis": [1.0, 6.0],
+        "spacing_mm": [0.8, 1.0],
+    },
     "steps": 9000,
     "hours": 0.7,
     "device": "CPU",

@@ -22,12 +22,14 @@ def to_markdown(card: Mapping[str, Any]) -> str:
             {
                 "Licence": f"{card['licence']}. {card['credit']}",
                 "Valid range": f"scale {_range(valid['scale'])} per axis, "
-                f"{_range(valid['scale_of_one_thick_axis'])} along one thick axis",
+                f"{_range(valid['scale_of_one_thick_axis'])} along one thick axis; towards voxels "
+                f"of {_range(valid['spacing_mm'])} mm",
                 "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
                 f"{card['versions']['torch']}" + _earlier(card),
                 "Recipe": f"inside the file: `arssr info {card['name']}`",
                 "Validation": ", ".join(results["validation"])
-                + " (never trained on; used for choosing the best step)",
+                + " (never trained on"
+                + ("; used for choosing the best step)" if card.get("chosen_on") else ")"),
             }
         ),
         "PSNR over the whole image, range max - min of the truth; the gain is the paired "

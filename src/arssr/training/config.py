@@ -24,16 +24,16 @@ class SamplingConfig:
     image of its own instead: no context, no margin, real faces (always so in the paper).
     """
 
-    batch: int = 8
-    patch: int = 16
-    points: int = 3000
+    batch: int = 4
+    patch: int = 12
+    points: int = 1500
     context: float = 6.0
-    margin: float = 3.0
+    margin: float = 2.0
     own_view: float = 0.15
     acquisitions: Mapping[str, float] = field(
         default_factory=lambda: {"kspace": 0.4, "slice": 0.35, "spline": 0.25}
     )
-    unknown: float = 0.1  # share of samples whose acquisition is not told; likewise the noise
+    unknown: float = 0.2  # share of samples whose acquisition is not told; likewise the noise
     scale: tuple[float, float] = (1.0, 4.0)
     scale_step: float | None = None  # None: any real scale
     anisotropic: float = 0.3  # share with an independent scale per axis
@@ -73,17 +73,17 @@ class TrainConfig:
     sampling: SamplingConfig = SamplingConfig()
     loss: Literal["l1", "relative"] = "relative"
     optimiser: Literal["adam", "adamw", "muon"] = "muon"
-    lr: float = 7e-4
+    lr: float = 1.2e-3
     beta2: float = 0.99
     weight_decay: float = 0.01
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_every_epochs: int = 200
-    warmup_steps: int = 300
+    warmup_steps: int = 100
     steps: int | None = 20_000
     epochs: int | None = None  # instead of steps: passes over the items, each drawn once
     clip: float | None = 1.0
-    ema: float | None = 0.999
-    precision: Literal["bf16", "float32"] = "bf16"
+    ema: float | None = 0.995
+    precision: Literal["auto", "bf16", "float32"] = "auto"  # auto: bf16 where it is faster
     seed: int = 20
     validate_every: int = 500
     checkpoint_every_seconds: float = 60.0

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from arssr.engine.machine import fast_bf16
 from arssr.errors import ArSSRError
 from arssr.files import sha256
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
+from arssr.training.growth import grow
 from arssr.training.loop import Progress, Trainer
 from arssr.training.rotation import training_items
 from arssr.training.validation import Validation, example_slice
@@ -48,15 +50,24 @@ def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "F
         raise ArSSRError(f"unknown device {device!r} for training; known are auto, cpu, cuda")
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise ArSSRError("no CUDA device here; use --device cpu")
+    cuda = accelerator != "cpu" and torch.cuda.is_available()
+    chosen = chosen_precision(precision, torch.device("cuda" if cuda else "cpu"))
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
         strategy="ddp" if devices * num_nodes > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision="bf16-mixed" if chosen == "bf16" else "32-true",
     )
     fabric.launch()
     return fabric
+
+
+def chosen_precision(precision: str, device: torch.device) -> str:
+    """bf16 or float32: what a recipe says, or what is faster on a device ("auto")."""
+    if precision != "auto":
+        return precision
+    return "bf16" if fast_bf16(device) else "float32"
 
 
 def train(
@@ -71,7 +82,8 @@ def train(
 ) -> Trainer:
     """Train and leave in `folder`: weights, the best weights, checkpoint and TensorBoard logs.
 
-    init: weights to start from (of the network that the configuration describes).
+    init: weights to start from: of the network that the configuration describes, or of one that
+    it can grow from.
     Raises ArSSRError for unusable data, a run that died, or a folder that holds another run.
     """
     from torch.utils.tensorboard import SummaryWriter
@@ -87,11 +99,9 @@ def train(
         val_items = load_items(val_paths, patch, normalise, device=fabric.device)
         validation = Validation(val_items, config.sampling)
     torch.manual_seed(config.seed)
-    network = ImplicitVoxelNetwork(config.model)
-    if init is not None:
-        if init.network.config != config.model:
-            raise ArSSRError("the weights to start from are of another network than this recipe's")
-        network.load_state_dict(init.network.state_dict())
+    network = (
+        ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
+    )
     started_from = None if init is None else describe_weights(init)
     provenance = describe_data(train_paths) if fabric.is_global_zero else {}
     # a run that was cut off has logged steps after its checkpoint, which are now taken again
@@ -123,7 +133,8 @@ def train(
                 writer.add_image(f"val/{acquisition}_2x", picture, step, dataformats="HW")
         if values["gain"] > trainer.best.get("gain", -float("inf")):
             trainer.best = {"gain": values["gain"], "worst": values["worst"], "step": step}
-            save_weights(folder / BEST, averaged, card(step, trainer.seconds))
+            chosen = {"chosen_on": describe_data(val_paths)}
+            save_weights(folder / BEST, averaged, card(step, trainer.seconds) | chosen)
         listener.on_validation(values, step)
 
     trainer = Trainer(
@@ -160,6 +171,7 @@ def describe_work(
         "steps": steps,
         "hours": round(seconds / 3600, 3),
         "device": describe_device(device),
+        "precision": chosen_precision(config.precision, device),
         "versions": {name: version(name) for name in ("arssr", "torch")},
     }
 
