@@ -122,7 +122,10 @@ class Lesson:
                 f"{self.scale:.3g}"
             )
         return SamplingConfig(
+            batch=8,
             patch=patch,
+            points=3000,
+            margin=3.0,
             acquisitions={self.acquisition: 1.0},
             unknown=0.0,
             scale=(self.scale, self.scale),
