@@ -23,7 +23,11 @@ def train(
         int | None, typer.Option(min=1, help="Steps, instead of the recipe's.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Weights to start from: a name or a .safetensors file.")
+        str | None,
+        typer.Option(
+            help="Weights to start from, by name or file: of this network, or of light for "
+            "srresnet and rdn, which grow out of it."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
