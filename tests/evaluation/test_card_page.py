@@ -29,6 +29,7 @@ CARD = {
         "scale_of_one_thick_axis": [1.0, 6.0],
         "spacing_mm": [0.8, 1.0],
     },
+    "half_precision_costs_db": 0.0004,
     "steps": 9000,
     "hours": 0.7,
     "device": "CPU",

@@ -27,6 +27,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
                 "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
                 f"{card['versions']['torch']}" + _earlier(card),
                 "Recipe": f"inside the file: `arssr info {card['name']}`",
+                "Stored as": f"float16, which costs {card['half_precision_costs_db']:.4f} dB",
                 "Validation": ", ".join(results["validation"])
                 + " (never trained on"
                 + ("; used for choosing the best step)" if card.get("chosen_on") else ")"),
