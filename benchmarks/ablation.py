@@ -105,7 +105,6 @@ VARIANTS = {
     ),
     "no place": Variant("no place at all", network=NoPlace),
     "no cell": Variant("size of output voxels not told", network=NoCell),
-    "blind": Variant("acquisition and noise never told", {"unknown": 1.0}),
     "told": Variant("acquisition and noise always told", {"unknown": 0.0}),
     "width 32": Variant("decoder width 32", model={"feature_dim": 32, "decoder_width": 32}),
     "width 128": Variant("decoder width 128", model={"feature_dim": 128, "decoder_width": 128}),
