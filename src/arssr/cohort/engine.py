@@ -57,19 +57,20 @@ class Place(Protocol):
     """Somewhere to do jobs: this process, processes beside it, a cluster."""
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """The number of each job and what `arssr.job.run` returned or raised, as it is known."""
         ...
 
 
 def run_jobs(
-    jobs: Iterable[Job], network: Network, where: Place, progress: ReportProgress = silent
+    jobs: Iterable[Job], network: Network | None, where: Place, progress: ReportProgress = silent
 ) -> Iterator[Outcome]:
     """Do every job; an outcome for each, in the order in which they finish.
 
     What cannot be written is known at once. One job's failure is its own: the others go on.
-    progress: told about the job under way, where this process itself does it.
+    network: None will do for labels. progress: told about the job under way, where this process
+    itself does it.
     """
     todo = []
     for job in jobs:
@@ -90,9 +91,9 @@ def run_jobs(
             yield Outcome(job, {**result, **names})
 
 
-def do(network: Network, job: Job, progress: ReportProgress = silent) -> Facts:
+def do(network: Network | None, job: Job, progress: ReportProgress = silent) -> Facts:
     """One job by this process, which keeps the model for the next."""
-    return run(_model(network), job, progress)
+    return run(_model(network) if network else None, job, progress)
 
 
 _loaded: dict[Network, Model] = {}
@@ -112,8 +113,14 @@ def _portable(job: Job) -> Job:
     a killed worker had written is replaced.
     """
     target = {k: v.absolute() if isinstance(v, Path) else v for k, v in job.target.items()}
-    source, destination = job.source.absolute(), job.destination.absolute()
-    return replace(job, source=source, destination=destination, target=target, overwrite=True)
+    return replace(
+        job,
+        source=job.source.absolute(),
+        destination=job.destination.absolute(),
+        target=target,
+        transforms=tuple(path.absolute() for path in job.transforms),
+        overwrite=True,
+    )
 
 
 def _in_words(job: Job, error: BaseException) -> str:
