@@ -181,8 +181,8 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
     transform, grid = _where(job, scan)
     require_disk(job.destination, scan, grid)
     if job.labels:
-        require_memory(grid)
-        return _whole(_labels(scan, transform, grid), {"method": "shares of labels"})
+        require_memory(grid, copies=3)  # numbers, shares, labels
+        return _whole(upsample_labels(scan, grid, transform), {"method": "shares of labels"})
     if model is None:
         raise ArSSRError("only labels can do without a model")
     if transform is None and not refines(scan.grid, grid):
@@ -219,15 +219,6 @@ def _where(job: Job, scan: Volume) -> tuple[Transform | None, Grid]:
         return None, target_grid(scan.grid, **job.target)
     grid = Volume.coerce(job.target["like"]).grid
     return load_transform(job.transforms, scan.grid, grid), grid
-
-
-def _labels(scan: Volume, transform: Transform | None, grid: Grid) -> Volume:
-    if transform is None:
-        return upsample_labels(scan, grid)
-    if transform.matrix is None:
-        raise ArSSRError("labels can be moved by linear transforms only, not by a warp")
-    there = Grid(grid.shape, transform.matrix @ grid.affine)
-    return scan.with_data(upsample_labels(scan, there).data, grid)
 
 
 def _agreeing(

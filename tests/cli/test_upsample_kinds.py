@@ -60,6 +60,25 @@ def test_no_label_is_invented_and_no_model_needed(arssr: Arssr, scan: Path, tmp_
     assert Volume.read(out).grid == Volume.read(scan).grid.isotropic()
 
 
+def test_labels_follow_a_warp(arssr: Arssr, tmp_path: Path) -> None:
+    """ITK's displacements: LPS millimetres; -1 along x is one voxel to the right in RAS."""
+    labels = np.random.default_rng(0).choice([0, 3, 7], (8, 9, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, THICK), tmp_path / "seg.nii")
+    field = np.zeros((8, 9, 5, 1, 3), np.float32)
+    field[..., 0] = -1
+    image = nib.Nifti1Image(field, THICK)
+    image.header.set_intent("vector")
+    nib.save(image, tmp_path / "warp.nii.gz")
+    call = arssr(
+        "upsample", tmp_path / "seg.nii", "-o", tmp_path / "out.nii", "--labels",
+        "--like", tmp_path / "seg.nii", "--transform", tmp_path / "warp.nii.gz",
+    )  # fmt: skip
+    assert call.code == 0, call.err
+    found = nib.load(tmp_path / "out.nii")
+    assert found.get_data_dtype() == np.int16
+    np.testing.assert_array_equal(np.asarray(found.dataobj)[:-1], labels[1:])
+
+
 def test_every_frame_is_what_it_would_be_alone(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     frames = [smooth((6, 5, 4), seed) for seed in range(3)]
     series = nib.Nifti1Image(np.stack(frames, axis=-1), np.eye(4))
