@@ -144,9 +144,7 @@ class _Warped:
         self._at = positions(grid.scaled(parts))
         centres = self._at if parts == (1, 1, 1) else positions(grid)
         end = np.array(source.shape) - 0.5
-        self.inside: np.ndarray = ((centres >= -0.5 - REACH) & (centres <= end + REACH)).all(
-            axis=-1
-        )
+        self.inside = np.maximum(-0.5 - centres, centres - end).max(axis=-1) <= REACH
         # Along each axis, between which positions (n, 3) the points of its voxels lie.
         self._spans = []
         for axis in range(3):

@@ -44,7 +44,7 @@ def write_index(derivatives: Derivatives) -> Path:
         done=len(results),
         failed=len(failures),
         seconds=sum(result.made["seconds"] for result in results),
-        weights=sorted({result.made["model"]["name"] for result in results}),
+        weights=sorted({r.made["model"]["name"] for r in results if "method" not in r.made}),
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
         version=version("arssr"),
     )
@@ -63,7 +63,7 @@ def _row(result: Result, root: Path) -> dict[str, Any]:
         "before": _grid_in_words(result.made["input"]),
         "after": _grid_in_words(result.made["output"]),
         "seconds": result.made["seconds"],
-        "device": f"{result.made['device']}, {result.made['precision']}",
+        "device": result.made.get("method", f"{result.made['device']}, {result.made['precision']}"),
         "page": link(result.page) if result.page.exists() else None,
         "sidecar": link(result.sidecar),
     }
