@@ -9,6 +9,8 @@ import pytest
 from tests.cli.conftest import Arssr
 from tests.phantoms import smooth, tiny_network, volume
 
+from arssr.degradation import degrade, named_degradation
+from arssr.field import VoxelField
 from arssr.interpolation import resample
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
@@ -132,6 +134,75 @@ def test_consistency_is_reported(arssr: Arssr, tiny: Path, scan: Path, tmp_path:
         "--noise", "unknown",
     )  # fmt: skip
     assert call.code == 1 and "noise level" in call.err
+
+
+@pytest.mark.parametrize("name", ["kspace", "slice"])
+@pytest.mark.parametrize("scale", [(2, 2, 2), (1, 1, 3)])
+def test_a_consistent_result_degraded_again_is_the_scan(
+    arssr: Arssr, tiny: Path, tmp_path: Path, name: str, scale: tuple[int, int, int]
+) -> None:
+    truth = volume(smooth((12, 10, 18), sigma=1))
+    scan = degrade(truth, scale, named_degradation(name))
+    path, out = scan.write(tmp_path / "scan.nii.gz"), tmp_path / "out.nii.gz"
+    call = arssr(
+        "upsample", path, "-o", out, "--scale", *scale, "-m", tiny, "--consistent", "--noise", 0,
+        "--acquisition", name, "--report",
+    )  # fmt: skip
+    assert call.code == 0, call.err
+    again = degrade(Volume.read(out), scale, named_degradation(name))
+    np.testing.assert_allclose(again.data, scan.data, atol=1e-4)
+    residual = json.loads((tmp_path / "out.json").read_text())["consistency"]["residual_after"]
+    missed = np.linalg.norm(again.data - scan.data) / np.linalg.norm(scan.data)
+    assert missed < residual + 1e-5 < 1e-4
+    assert "<dt>residual after</dt>" in (tmp_path / "out.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--spacing 4", "cannot be consistent with a finer scan"),
+        ("--scale 1 1 2 --acquisition unknown", "name its acquisition"),
+        ("--scale 1.3 1 1 --acquisition kspace", "ask for a shape"),
+    ],
+)
+def test_what_cannot_be_consistent_is_refused_before_the_work(
+    arssr: Arssr,
+    tiny: Path,
+    scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(VoxelField, "on", lambda *_: pytest.fail("it was computed"))
+    out = tmp_path / "out.nii"
+    call = arssr("upsample", scan, "-o", out, "-m", tiny, "--consistent", *words.split())
+    assert sentence in call.complaint and not out.exists()
+
+
+def test_consistency_is_about_the_scan_in_its_place(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    words = ("upsample", scan, "-o", tmp_path / "o.nii", "--like", scan, "-m", tiny, "--consistent")
+    for more in (("--labels",), ("--transform", scan)):
+        call = arssr(*words, *more)
+        assert call.code == 2 and "--consistent" in call.err
+
+
+def test_the_residual_of_frames_is_the_largest(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
+    frames = [smooth((6, 5, 4), seed, sigma=1) for seed in range(2)]
+    residuals = []
+    for name, chosen in (("0", frames[:1]), ("1", frames[1:]), ("all", frames)):
+        path = tmp_path / f"{name}.nii"
+        nib.save(nib.Nifti1Image(np.stack(chosen, axis=-1), np.eye(4)), path)
+        call = arssr(
+            "upsample", path, "-o", tmp_path / f"{name}_SR.nii", "--scale", 2, "-m", tiny,
+            "--frames", "--consistent", "--noise", 0,
+        )  # fmt: skip
+        assert call.code == 0, call.err
+        facts = json.loads((tmp_path / f"{name}_SR.json").read_text())["consistency"]
+        residuals.append(facts["residual_before"])
+    assert residuals[0] != residuals[1] and residuals[2] == max(residuals[:2])
 
 
 def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:

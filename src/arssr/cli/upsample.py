@@ -115,6 +115,11 @@ def upsample(
     )
     if transform and like is None:
         raise typer.BadParameter("--transform leads to another image's space; name it with --like")
+    if consistent and (labels or transform):
+        raise typer.BadParameter(
+            "--consistent compares with the scan where it lies; it goes neither with --labels nor "
+            "with --transform"
+        )
     if frames and report:
         raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     if dry_run and labels:
