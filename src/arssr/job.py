@@ -16,7 +16,7 @@ import numpy as np
 from arssr.api import Model, refines, require_disk, require_memory, stored_bytes, target_grid
 from arssr.consistency import Acquisition, make_consistent
 from arssr.engine.machine import speeds
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, in_one_line
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import sidecar
 from arssr.formats.dicom_writing import check_series_output, write_dicom_series
@@ -74,12 +74,25 @@ class Job:
         """Refuse, before the work, what could not be written. Raises ArSSRError."""
         if self.destination.suffix.lower() == _DICOM:
             check_series_output(self.destination, self.overwrite)
+            if self.frames:
+                raise ArSSRError(f"{self.destination}: a DICOM series is one 3D image; name a file")
+            if self.source.is_file() and self.source.suffix.lower() != ".zip":
+                raise ArSSRError(
+                    f"{self.source}: is no DICOM series, from which a derived one takes patient "
+                    "and study; name a file to write"
+                )
         else:
             check_output(self.destination, self.overwrite)
         companions = [sidecar(self.destination), *([self.page] if self.report else [])]
         for companion in companions:
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
+
+    def in_words(self, error: BaseException) -> str:
+        """What went wrong with it, on one line that names the scan or the result."""
+        line = "out of memory" if isinstance(error, MemoryError) else in_one_line(error)
+        named = (str(self.source), str(self.page.with_suffix("")))
+        return line if any(name in line for name in named) else f"{self.source}: {line}"
 
     def read(self) -> Volume:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
@@ -294,5 +307,6 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
         return
     shown = [("result", Volume.read(job.destination))]
     if not job.transforms:  # which leads to another space
-        shown = [("input", scan), ("cubic", resample(scan, grid)), *shown]
+        cubic = [] if job.labels else [("cubic", resample(scan, grid))]
+        shown = [("input", scan), *cubic, *shown]
     write_report(job.page, shown, provenance={"result": facts}, overwrite=True)

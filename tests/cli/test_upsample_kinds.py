@@ -223,3 +223,25 @@ def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_
     assert min(misses) < 0.05 * np.ptp(a) < max(misses)
     call = arssr("upsample", scan, "-o", moved, "--scale", 2, "--transform", tmp_path / "shift.mat")
     assert call.code == 2 and "--like" in call.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [((), "scan.nii.gz: is no DICOM series"), (("--frames",), "a DICOM series is one 3D image")],
+)
+def test_a_series_that_cannot_be_written_is_refused_before_the_work(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, words: tuple, sentence: str
+) -> None:
+    out = tmp_path / "out.dicom"
+    call = arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny, *words)
+    assert sentence in call.complaint and not out.exists()
+
+
+def test_the_report_of_labels_shows_no_interpolation_between_them(
+    arssr: Arssr, tmp_path: Path
+) -> None:
+    labels = np.random.default_rng(0).choice([0, 3, 7], (8, 9, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, THICK), tmp_path / "seg.nii")
+    words = ("upsample", tmp_path / "seg.nii", "-o", tmp_path / "out.nii", "--labels", "--report")
+    assert arssr(*words, "--isotropic").code == 0
+    assert "cubic" not in (tmp_path / "out.html").read_text().split("<script")[0]

@@ -82,6 +82,20 @@ def test_labels_travel_without_a_model_and_files_by_relative_names(
     assert np.array_equal(nib.load("there.nii").dataobj, labels)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_every_complaint_names_its_scan(
+    arssr: Arssr, scans: Path, tiny: Path, tmp_path: Path, dask: str, elsewhere: bool
+) -> None:
+    """What is wrong with a target as well, which none of the files is to blame for."""
+    words = ("upsample", scans, "-o", tmp_path / "out", "--scale", 0, "-m", tiny)
+    call = arssr(*words, *(("--dask", dask) if elsewhere else ()))
+    said = call.err.splitlines()
+    assert call.code == 1 and len(said) == 4
+    for name in ("a.nii.gz", "b.nii", "c.nii"):
+        assert sum(f"{scans / name}: " in line for line in said) == 1
+    assert said[-1].startswith("0 of 3 done") and call.err.count("must be greater than 0") == 2
+
+
 def test_a_dry_run_is_about_this_process(
     arssr: Arssr, scan: Path, tiny: Path, tmp_path: Path
 ) -> None:

@@ -207,7 +207,7 @@ def _here(model: "Model | None", jobs: "list[Job]", dry_run: bool) -> list[dict[
             else:
                 results.append(_run(model, job, scan))
         except (ArSSRError, OSError, MemoryError) as error:
-            sentence = str(error) or f"{job.source}: out of memory"
+            sentence = job.in_words(error)
             complain(sentence)
             results.append({"scan": str(job.source), "error": sentence})
     return results

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from arssr.api import Model, load_model
-from arssr.errors import ArSSRError, in_one_line
+from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
 from arssr.job import Job, run
@@ -77,13 +77,13 @@ def run_jobs(
         try:
             job.check()
         except ArSSRError as error:
-            yield Outcome(job, error=str(error))
+            yield Outcome(job, error=job.in_words(error))
         else:
             todo.append(job)
     for number, result in where.compute(network, [_portable(job) for job in todo], progress):
         job = todo[number]
         if isinstance(result, BaseException):
-            yield Outcome(job, error=_in_words(job, result))
+            yield Outcome(job, error=job.in_words(result))
         else:
             for path in (job.destination, sidecar(job.destination), job.page):
                 sweep(path)
@@ -121,11 +121,3 @@ def _portable(job: Job) -> Job:
         transforms=tuple(path.absolute() for path in job.transforms),
         overwrite=True,
     )
-
-
-def _in_words(job: Job, error: BaseException) -> str:
-    """What went wrong, on one line."""
-    if isinstance(error, MemoryError):
-        return f"{job.source}: out of memory"
-    line = in_one_line(error)
-    return line if isinstance(error, ArSSRError) else f"{job.source}: {line}"
