@@ -52,7 +52,9 @@ def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
     kept = {"a[1].nii.gz", ".abcdefgh.a1.nii.gz", ".abcdefgh.b.a[1].nii.gz"}
     for name in kept:
         (tmp_path / name).touch()
-    assert len(list(tmp_path.iterdir())) == 4
+    (tmp_path / ".abcdefgh.a[1].nii.gz").mkdir()  # of formats that are several files
+    (tmp_path / ".abcdefgh.a[1].nii.gz" / "a.zraw").touch()
+    assert len(list(tmp_path.iterdir())) == 5
     sweep(target)
     assert {path.name for path in tmp_path.iterdir()} == kept
 

@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from tests.phantoms import rotated, smooth, volume
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.labels import upsample_labels
+from arssr.transform import Affine, Displacement, Transform, steps_through
 from arssr.volume import Volume
 
 maps = arrays(
@@ -20,6 +23,23 @@ maps = arrays(
 )
 spacings = st.tuples(*[st.floats(0.3, 2.5)] * 3)
 turns = st.sampled_from([(0.0, 0.0, 0.0), (0.0, 0.0, 90.0), (7.0, -12.0, 30.0)])
+
+
+angles = st.tuples(*[st.floats(-180, 180)] * 3)
+shifts = st.tuples(*[st.floats(-3, 3)] * 3)
+
+
+def affine(degrees: tuple, shift_mm: tuple) -> Affine:
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = shift_mm
+    return Affine(matrix)
+
+
+def warp(grid: Grid, size_mm: float, seed: int) -> Displacement:
+    """Smooth displacements of at most `size_mm` along each axis."""
+    fields = [smooth(grid.shape, seed + axis, sigma=2) - 0.5 for axis in range(3)]
+    return Displacement((2 * size_mm * np.stack(fields)).astype(np.float32), grid)
 
 
 def areas(shape: tuple[int, int, int]) -> Volume:
@@ -113,3 +133,78 @@ def test_integers_come_back_as_integers() -> None:
 def test_what_is_no_label_map_is_refused(value: float, reason: str) -> None:
     with pytest.raises(ArSSRError, match=reason):
         upsample_labels(volume(np.full((2, 2, 2), value)), Grid((2, 2, 2), np.eye(4)))
+
+
+# --- through a transform -------------------------------------------------------------------------
+
+
+@given(labels=maps, spacing=spacings, degrees=angles, shift=shifts)
+def test_an_affine_is_another_place_to_read(
+    labels: np.ndarray, spacing: tuple, degrees: tuple, shift: tuple
+) -> None:
+    source, move = volume(labels), affine(degrees, shift)
+    grid = source.grid.with_spacing(spacing)
+    result = upsample_labels(source, grid, Transform((move,)))
+    assert result.grid == grid
+    there = Grid(grid.shape, move.matrix @ grid.affine)
+    np.testing.assert_array_equal(result.data, upsample_labels(source, there).data)
+    assert np.isin(result.data, [0, *labels.flat]).all()
+
+
+@given(
+    labels=maps,
+    spacing=st.tuples(*[st.floats(0.3, 0.7)] * 3),
+    degrees=angles,
+    size=st.floats(0, 2),
+    seed=st.integers(0, 9),
+)
+def test_a_warp_takes_the_label_of_the_largest_share_where_it_leads(
+    labels: np.ndarray, spacing: tuple, degrees: tuple, size: float, seed: int
+) -> None:
+    source = volume(labels)
+    grid = source.grid.with_spacing(spacing)
+    transform = Transform((affine(degrees, (0, 0, 0)), warp(rotated(grid, (9, 0, 4)), size, seed)))
+    result = upsample_labels(source, grid, transform)
+    present = np.unique(labels)
+    assert np.isin(result.data, [0, *present]).all()
+    steps = np.linalg.norm(steps_through(transform, grid, source.grid), axis=1)
+    assume((np.median(steps, axis=0) <= 1).all())  # else shares are averaged
+    index = np.moveaxis(np.indices(grid.shape), 0, -1)
+    at = source.grid.to_index(transform.map(grid.to_world(index)))
+    shares = np.stack(
+        [
+            ndimage.map_coordinates(
+                (labels == label) * 1.0, np.moveaxis(at, -1, 0), order=1, mode="nearest"
+            )
+            for label in present
+        ]
+    )
+    outside = np.maximum(-0.5 - at, at - (np.array(labels.shape) - 0.5)).max(axis=-1)
+    won = np.searchsorted(present, result.data).clip(max=len(present) - 1)
+    best = np.take_along_axis(shares, won[None], axis=0)[0]
+    inner = outside < 0.999
+    assert np.isin(result.data[inner], present).all()
+    assert (best >= shares.max(axis=0) - 1e-4)[inner].all()
+    assert (result.data[outside > 1.001] == 0).all()
+
+
+@given(labels=maps, spacing=spacings)
+def test_a_warp_that_moves_nothing_changes_nothing(labels: np.ndarray, spacing: tuple) -> None:
+    """On coarser grids too, where the shares are averaged."""
+    source = volume(labels)
+    grid = source.grid.with_spacing(spacing)
+    still = Transform((Displacement(np.zeros((3, *grid.shape), np.float32), grid),))
+    np.testing.assert_array_equal(
+        upsample_labels(source, grid, still).data, upsample_labels(source, grid).data
+    )
+
+
+def test_slabs_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = areas((14, 13, 16))
+    for spacing in (0.8, 1.7):
+        grid = source.grid.with_spacing(spacing)
+        transform = Transform((warp(grid, 3, 0),))
+        whole = upsample_labels(source, grid, transform).data
+        with monkeypatch.context() as patch:
+            patch.setattr("arssr.labels._SLAB_POINTS", 1)
+            np.testing.assert_array_equal(upsample_labels(source, grid, transform).data, whole)

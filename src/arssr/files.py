@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,10 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
 def sweep(path: Path) -> None:
     """Remove what killed processes left of writing `path`; nobody may be writing it now."""
     for left in path.parent.glob(f".????????.{glob.escape(path.name)}"):
-        left.unlink(missing_ok=True)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from arssr.api import Model, refines, require_disk, require_memory, stored_bytes, target_grid
-from arssr.consistency import make_consistent
+from arssr.consistency import Acquisition, make_consistent
 from arssr.engine.machine import speeds
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, in_one_line
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import sidecar
 from arssr.formats.dicom_writing import check_series_output, write_dicom_series
@@ -74,12 +74,25 @@ class Job:
         """Refuse, before the work, what could not be written. Raises ArSSRError."""
         if self.destination.suffix.lower() == _DICOM:
             check_series_output(self.destination, self.overwrite)
+            if self.frames:
+                raise ArSSRError(f"{self.destination}: a DICOM series is one 3D image; name a file")
+            if self.source.is_file() and self.source.suffix.lower() != ".zip":
+                raise ArSSRError(
+                    f"{self.source}: is no DICOM series, from which a derived one takes patient "
+                    "and study; name a file to write"
+                )
         else:
             check_output(self.destination, self.overwrite)
         companions = [sidecar(self.destination), *([self.page] if self.report else [])]
         for companion in companions:
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
+
+    def in_words(self, error: BaseException) -> str:
+        """What went wrong with it, on one line that names the scan or the result."""
+        line = "out of memory" if isinstance(error, MemoryError) else in_one_line(error)
+        named = (str(self.source), str(self.page.with_suffix("")))
+        return line if any(name in line for name in named) else f"{self.source}: {line}"
 
     def read(self) -> Volume:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
@@ -181,11 +194,11 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
     transform, grid = _where(job, scan)
     require_disk(job.destination, scan, grid)
     if job.labels:
-        require_memory(grid)
-        return _whole(_labels(scan, transform, grid), {"method": "shares of labels"})
+        require_memory(grid, copies=3)  # numbers, shares, labels
+        return _whole(upsample_labels(scan, grid, transform), {"method": "shares of labels"})
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    if transform is None and not refines(scan.grid, grid):
+    if transform is None and not job.consistent and not refines(scan.grid, grid):
         require_memory(grid)
         return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
     warnings = outside_valid_range(model.card, scan.grid, grid) if transform is None else []
@@ -205,7 +218,8 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
         return Result(grid, slabs, voxel_field, facts)
     if job.consistent:
         require_memory(grid, copies=3)
-        return Result(grid, _agreeing(voxel_field, grid, facts, progress), voxel_field, facts)
+        slabs = _agreeing(voxel_field, grid, facts, progress)
+        return Result(grid, slabs, voxel_field, facts)
     return Result(grid, voxel_field.slabs(grid, progress), voxel_field, facts)
 
 
@@ -221,29 +235,28 @@ def _where(job: Job, scan: Volume) -> tuple[Transform | None, Grid]:
     return load_transform(job.transforms, scan.grid, grid), grid
 
 
-def _labels(scan: Volume, transform: Transform | None, grid: Grid) -> Volume:
-    if transform is None:
-        return upsample_labels(scan, grid)
-    if transform.matrix is None:
-        raise ArSSRError("labels can be moved by linear transforms only, not by a warp")
-    there = Grid(grid.shape, transform.matrix @ grid.affine)
-    return scan.with_data(upsample_labels(scan, there).data, grid)
-
-
 def _agreeing(
     voxel_field: VoxelField, grid: Grid, facts: dict[str, Any], progress: ReportProgress
 ) -> Iterator[np.ndarray]:
-    """The field made to agree with the scan; adds the residuals to the facts."""
-    if voxel_field.noise is None:
+    """The field made to agree with the scan; adds the residuals to the facts.
+
+    Raises ArSSRError at once where it cannot be.
+    """
+    scan, told, noise = voxel_field.volume, voxel_field.acquisition_ijk, voxel_field.noise
+    if noise is None:
         raise ArSSRError("consistency needs the noise level, or it would fit the noise; name it")
-    sigma = voxel_field.noise * voxel_field.normalisation.scale
-    result = voxel_field.on(grid, progress)
-    done = make_consistent(result, voxel_field.volume, voxel_field.acquisition_ijk, sigma)
-    facts["consistency"] = {
-        "residual_before": done.residual_before,
-        "residual_after": done.residual_after,
-    }
-    yield done.volume.data
+    Acquisition(scan.grid, grid, told)
+
+    def slabs() -> Iterator[np.ndarray]:
+        sigma = noise * voxel_field.normalisation.scale
+        done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
+        facts["consistency"] = {
+            "residual_before": done.residual_before,
+            "residual_after": done.residual_after,
+        }
+        yield done.volume.data
+
+    return slabs()
 
 
 def _write(job: Job, scan: Volume, result: Result, progress: ReportProgress) -> None:
@@ -265,14 +278,22 @@ def _write_frames(
     first: Result,
     progress: ReportProgress,
 ) -> None:
-    """The frames one after the other into one file; `first` is what comes of the first, `scan`."""
-    count = len(frames)
+    """The frames one after the other into one file; `first` is what comes of the first, `scan`.
+
+    Its facts are all that is kept, but for residuals: of those the largest of all frames.
+    """
+    count, residuals = len(frames), []
     with open_writer(job.destination, scan, first.grid, job.overwrite, count) as writer:
         for number in range(count):
             progress(f"frame {number + 1} of {count}", number / count)
             made = _one(model, job, frames.frame(number), silent) if number else first
             for slab in made.slabs:
                 writer.put(slab)
+            residuals.append(made.facts.get("consistency", {}))
+    if job.consistent:
+        first.facts["consistency"] = {
+            name: max(each[name] for each in residuals) for name in residuals[0]
+        }
 
 
 def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
@@ -286,5 +307,6 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
         return
     shown = [("result", Volume.read(job.destination))]
     if not job.transforms:  # which leads to another space
-        shown = [("input", scan), ("cubic", resample(scan, grid)), *shown]
+        cubic = [] if job.labels else [("cubic", resample(scan, grid))]
+        shown = [("input", scan), *cubic, *shown]
     write_report(job.page, shown, provenance={"result": facts}, overwrite=True)

@@ -4,23 +4,31 @@ Interpolating the numbers would make labels that nobody drew. So each label is i
 what it is, a share of every voxel, and the largest share wins.
 """
 
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
 import numpy as np
 from scipy import ndimage
 
-from arssr.antialias import parts_ijk
+from arssr.antialias import averaged, parts_ijk, parts_of
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import REACH, resample
+from arssr.transform import Transform, steps_through
 from arssr.volume import Volume
 
 _BACKGROUND = 0
 _EXACT = 2**24  # float32 holds whole numbers up to here
 _TIE = 1e-5  # shares that differ by less are equal: rounding shall not decide
+_MARGIN = 3  # voxels that the filter of a coarser grid reaches, and one
+_SLAB_POINTS = 2**22
 Box = tuple[slice, slice, slice]
 
 
-def upsample_labels(labels: Volume, grid: Grid) -> Volume:
+def upsample_labels(labels: Volume, grid: Grid, transform: Transform | None = None) -> Volume:
     """A label map on another grid (finer, coarser, oblique), stored as it was.
+
+    transform: from the space of `grid` to that of the labels, where they are not the same.
 
     The shares are interpolated linearly, and averaged down along axes that are coarser. Equal
     shares go to the lower label. Farther than a voxel outside the field of view lies background,
@@ -30,20 +38,149 @@ def upsample_labels(labels: Volume, grid: Grid) -> Volume:
     """
     present = _labels_of(labels)
     numbers = np.searchsorted(present, labels.data).astype(np.int32) + 1
-    result = np.full(grid.shape, _BACKGROUND, np.float32)
-    largest = np.zeros(grid.shape, np.float32)
-    inside = _inside(labels.grid, grid)
-    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
-        box = _with_rim(box, labels.grid.shape)
-        target = _reached(box, labels.grid, grid)
+    boxes = ndimage.find_objects(numbers)
+    if transform is None:
+        won = _largest(numbers, boxes, _Straight(labels.grid, grid))
+    elif transform.matrix is not None:
+        there = Grid(grid.shape, transform.matrix @ grid.affine)
+        won = _largest(numbers, boxes, _Straight(labels.grid, there))
+    else:
+        slabs = _slabs_through(numbers, boxes, labels.grid, transform, grid)
+        won = np.concatenate(list(slabs), axis=-1)
+    return labels.with_data(np.concatenate([[_BACKGROUND], present])[won], grid)
+
+
+class _Reading(Protocol):
+    """How a source is read on a grid; `inside`: which voxels lie in its field of view, or at most
+    a voxel beyond it.
+    """
+
+    inside: np.ndarray
+
+    def reached(self, box: Box) -> Box | None:
+        """The voxels of the grid in which a box of the source has a share, and a few more."""
+        ...
+
+    def share(self, indicator: np.ndarray, box: Box, target: Box) -> np.ndarray:
+        """How much of the voxels in `target` an indicator (float32, on `box`) fills."""
+        ...
+
+
+def _largest(numbers: np.ndarray, boxes: Sequence[Box], reading: _Reading) -> np.ndarray:
+    """For each voxel of the grid the number that fills most of it, int32; 0 outside."""
+    won = np.zeros(reading.inside.shape, np.int32)
+    largest = np.zeros(reading.inside.shape, np.float32)
+    for number, box in enumerate(boxes, start=1):
+        box = _with_rim(box, numbers.shape)
+        target = reading.reached(box)
         if target is None:
             continue
-        indicator = (numbers[box] == number).astype(np.float32)
-        share = resample(Volume(indicator, labels.grid.part(box)), grid.part(target), "linear").data
-        wins = inside[target] & (share > largest[target] + _TIE)
+        share = reading.share((numbers[box] == number).astype(np.float32), box, target)
+        wins = reading.inside[target] & (share > largest[target] + _TIE)
         largest[target][wins] = share[wins]
-        result[target][wins] = present[number - 1]
-    return labels.with_data(result, grid)
+        won[target][wins] = number
+    return won
+
+
+class _Straight:
+    """Read on a grid in the same space."""
+
+    def __init__(self, source: Grid, grid: Grid) -> None:
+        self._source, self._grid = source, grid
+        to_source = grid.index_map_to(source).astype(np.float32)
+        i, j, k = np.ogrid[tuple(slice(n) for n in grid.shape)]
+        self.inside = np.ones(grid.shape, bool)
+        for (a, b, c, start), n in zip(to_source[:3], source.shape, strict=True):
+            at = a * i + (b * j + (c * k + start))
+            self.inside &= (at >= -0.5 - REACH) & (at <= n - 0.5 + REACH)
+
+    def reached(self, box: Box) -> Box | None:
+        """See `_Reading`."""
+        corners = np.stack(np.meshgrid(*_ends(box), indexing="ij"), axis=-1).reshape(-1, 3)
+        index = self._grid.to_index(self._source.to_world(corners))
+        margin = np.where(np.array(parts_ijk(self._grid, self._source)) > 1, _MARGIN, 0)
+        low = np.maximum(np.floor(index.min(axis=0)) - margin, 0).astype(int)
+        high = np.minimum(np.ceil(index.max(axis=0)) + margin + 1, self._grid.shape).astype(int)
+        if (low >= high).any():
+            return None
+        i, j, k = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+        return i, j, k
+
+    def share(self, indicator: np.ndarray, box: Box, target: Box) -> np.ndarray:
+        """See `_Reading`."""
+        here = Volume(indicator, self._source.part(box))
+        return resample(here, self._grid.part(target), "linear").data
+
+
+def _slabs_through(
+    numbers: np.ndarray, boxes: Sequence[Box], source: Grid, transform: Transform, grid: Grid
+) -> Iterator[np.ndarray]:
+    """`_largest` through a warp, in slabs along the last axis. Those of a coarser grid are made
+    with a margin, for the filter takes in what lies beyond them.
+    """
+    steps = np.linalg.norm(steps_through(transform, grid, source), axis=1)
+    parts = parts_of(np.median(steps, axis=0))
+    margin = _MARGIN if parts[2] > 1 else 0
+    n = max(1, _SLAB_POINTS // int(np.prod(grid.shape[:2]) * np.prod(parts)))
+    for start in range(0, grid.shape[2], n):
+        stop = min(start + n, grid.shape[2])
+        first = max(start - margin, 0)
+        slab = grid.part((slice(None), slice(None), slice(first, stop + margin)))
+        won = _largest(numbers, boxes, _Warped(source, transform, slab, parts))
+        yield won[..., start - first : stop - first]
+
+
+class _Warped:
+    """Read through a transform; `parts`: see `arssr.antialias`."""
+
+    def __init__(
+        self, source: Grid, transform: Transform, grid: Grid, parts: tuple[int, int, int]
+    ) -> None:
+        def positions(on: Grid) -> np.ndarray:
+            points = on.to_world(np.moveaxis(np.indices(on.shape), 0, -1))
+            return source.to_index(transform.map(points)).astype(np.float32)
+
+        self._parts = parts
+        self._at = positions(grid.scaled(parts))
+        centres = self._at if parts == (1, 1, 1) else positions(grid)
+        end = np.array(source.shape) - 0.5
+        self.inside = np.maximum(-0.5 - centres, centres - end).max(axis=-1) <= REACH
+        # Along each axis, between which positions (n, 3) the points of its voxels lie.
+        self._spans = []
+        for axis in range(3):
+            others = tuple({0, 1, 2} - {axis})
+            low, high = (
+                extreme(axis=others).reshape(grid.shape[axis], -1, 3)
+                for extreme in (self._at.min, self._at.max)
+            )
+            self._spans.append((low.min(axis=1), high.max(axis=1)))
+
+    def reached(self, box: Box) -> Box | None:
+        """See `_Reading`."""
+        start, end = _ends(box).T
+        found = []
+        for (low, high), parts in zip(self._spans, self._parts, strict=True):
+            [hit] = np.nonzero(((low <= end) & (high >= start)).all(axis=1))
+            if not len(hit):
+                return None
+            margin = _MARGIN if parts > 1 else 0
+            stop = min(int(hit[-1]) + margin + 1, len(low))
+            found.append(slice(max(int(hit[0]) - margin, 0), stop))
+        i, j, k = found
+        return i, j, k
+
+    def share(self, indicator: np.ndarray, box: Box, target: Box) -> np.ndarray:
+        """See `_Reading`."""
+        i, j, k = (slice(s.start * n, s.stop * n) for s, n in zip(target, self._parts, strict=True))
+        at = self._at[i, j, k]
+        start, end = _ends(box).T
+        near = ((at >= start) & (at <= end)).all(axis=-1)
+        share = np.zeros(at.shape[:3], np.float32)
+        share[near] = ndimage.map_coordinates(
+            indicator, (at[near] - [s.start for s in box]).T, np.float32, order=1, mode="nearest"
+        )
+        n_last = target[2].stop - target[2].start
+        return np.concatenate(list(averaged([share], self._parts, n_last)), axis=-1)
 
 
 def _labels_of(labels: Volume) -> np.ndarray:
@@ -57,7 +194,7 @@ def _labels_of(labels: Volume) -> np.ndarray:
     return present
 
 
-def _with_rim(box: Box, shape: tuple[int, int, int]) -> Box:
+def _with_rim(box: Box, shape: tuple[int, ...]) -> Box:
     """The box and a voxel around it, where the image goes on: there the share falls to 0."""
     i, j, k = (
         slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, shape, strict=True)
@@ -65,26 +202,6 @@ def _with_rim(box: Box, shape: tuple[int, int, int]) -> Box:
     return i, j, k
 
 
-def _reached(box: Box, source: Grid, grid: Grid) -> Box | None:
-    """The voxels of `grid` in which a box of the source has a share, and a few more, or None."""
-    ends = [(s.start - 0.5 - REACH, s.stop - 0.5 + REACH) for s in box]
-    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
-    index = grid.to_index(source.to_world(corners))
-    margin = np.where(np.array(parts_ijk(grid, source)) > 1, 3, 0)  # the filter's reach
-    low = np.maximum(np.floor(index.min(axis=0)) - margin, 0).astype(int)
-    high = np.minimum(np.ceil(index.max(axis=0)) + margin + 1, grid.shape).astype(int)
-    if (low >= high).any():
-        return None
-    i, j, k = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
-    return i, j, k
-
-
-def _inside(source: Grid, grid: Grid) -> np.ndarray:
-    """Which voxels of `grid` lie in the source's field of view, or at most a voxel beyond it."""
-    to_source = grid.index_map_to(source).astype(np.float32)
-    i, j, k = np.ogrid[tuple(slice(n) for n in grid.shape)]
-    inside = np.ones(grid.shape, bool)
-    for (a, b, c, start), n in zip(to_source[:3], source.shape, strict=True):
-        at = a * i + (b * j + (c * k + start))
-        inside &= (at >= -0.5 - REACH) & (at <= n - 0.5 + REACH)
-    return inside
+def _ends(box: Box) -> np.ndarray:
+    """(3, 2) between which positions of the source a box (with its rim) is what is read."""
+    return np.array([(s.start - 0.5 - REACH, s.stop - 0.5 + REACH) for s in box])

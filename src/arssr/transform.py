@@ -159,7 +159,7 @@ def slabs_through(
         if there.axis_positions_in(field.grid) is not None:
             yield from field.slabs(there, tell)
             return
-    steps = _steps(transform, grid, field.grid)
+    steps = steps_through(transform, grid, field.grid)
     i, j, k = (max(n, samples) for n in parts_of(np.median(np.linalg.norm(steps, axis=1), axis=0)))
     cell = np.median(np.linalg.norm(steps / (i, j, k), axis=2), axis=0)
     fine = grid.scaled((i, j, k))
@@ -175,7 +175,7 @@ def slabs_through(
     yield from averaged(slabs(), (i, j, k), grid.shape[2])
 
 
-def _steps(transform: Transform, grid: Grid, source: Grid) -> Floats:
+def steps_through(transform: Transform, grid: Grid, source: Grid) -> Floats:
     """(P, source axis, grid axis): in source voxels, how far a step of the grid leads."""
     probes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in grid.shape]
     at = np.stack(np.meshgrid(*probes, indexing="ij"), axis=-1).reshape(-1, 1, 3)

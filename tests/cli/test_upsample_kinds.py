@@ -9,6 +9,8 @@ import pytest
 from tests.cli.conftest import Arssr
 from tests.phantoms import smooth, tiny_network, volume
 
+from arssr.degradation import degrade, named_degradation
+from arssr.field import VoxelField
 from arssr.interpolation import resample
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
@@ -58,6 +60,25 @@ def test_no_label_is_invented_and_no_model_needed(arssr: Arssr, scan: Path, tmp_
     assert found.get_data_dtype() == np.int16
     assert set(np.unique(found.dataobj)) == {0, 3, 7}
     assert Volume.read(out).grid == Volume.read(scan).grid.isotropic()
+
+
+def test_labels_follow_a_warp(arssr: Arssr, tmp_path: Path) -> None:
+    """ITK's displacements: LPS millimetres; -1 along x is one voxel to the right in RAS."""
+    labels = np.random.default_rng(0).choice([0, 3, 7], (8, 9, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, THICK), tmp_path / "seg.nii")
+    field = np.zeros((8, 9, 5, 1, 3), np.float32)
+    field[..., 0] = -1
+    image = nib.Nifti1Image(field, THICK)
+    image.header.set_intent("vector")
+    nib.save(image, tmp_path / "warp.nii.gz")
+    call = arssr(
+        "upsample", tmp_path / "seg.nii", "-o", tmp_path / "out.nii", "--labels",
+        "--like", tmp_path / "seg.nii", "--transform", tmp_path / "warp.nii.gz",
+    )  # fmt: skip
+    assert call.code == 0, call.err
+    found = nib.load(tmp_path / "out.nii")
+    assert found.get_data_dtype() == np.int16
+    np.testing.assert_array_equal(np.asarray(found.dataobj)[:-1], labels[1:])
 
 
 def test_every_frame_is_what_it_would_be_alone(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
@@ -115,6 +136,75 @@ def test_consistency_is_reported(arssr: Arssr, tiny: Path, scan: Path, tmp_path:
     assert call.code == 1 and "noise level" in call.err
 
 
+@pytest.mark.parametrize("name", ["kspace", "slice"])
+@pytest.mark.parametrize("scale", [(2, 2, 2), (1, 1, 3)])
+def test_a_consistent_result_degraded_again_is_the_scan(
+    arssr: Arssr, tiny: Path, tmp_path: Path, name: str, scale: tuple[int, int, int]
+) -> None:
+    truth = volume(smooth((12, 10, 18), sigma=1))
+    scan = degrade(truth, scale, named_degradation(name))
+    path, out = scan.write(tmp_path / "scan.nii.gz"), tmp_path / "out.nii.gz"
+    call = arssr(
+        "upsample", path, "-o", out, "--scale", *scale, "-m", tiny, "--consistent", "--noise", 0,
+        "--acquisition", name, "--report",
+    )  # fmt: skip
+    assert call.code == 0, call.err
+    again = degrade(Volume.read(out), scale, named_degradation(name))
+    np.testing.assert_allclose(again.data, scan.data, atol=1e-4)
+    residual = json.loads((tmp_path / "out.json").read_text())["consistency"]["residual_after"]
+    missed = np.linalg.norm(again.data - scan.data) / np.linalg.norm(scan.data)
+    assert missed < residual + 1e-5 < 1e-4
+    assert "<dt>residual after</dt>" in (tmp_path / "out.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--spacing 4", "cannot be consistent with a finer scan"),
+        ("--scale 1 1 2 --acquisition unknown", "name its acquisition"),
+        ("--scale 1.3 1 1 --acquisition kspace", "ask for a shape"),
+    ],
+)
+def test_what_cannot_be_consistent_is_refused_before_the_work(
+    arssr: Arssr,
+    tiny: Path,
+    scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(VoxelField, "on", lambda *_: pytest.fail("it was computed"))
+    out = tmp_path / "out.nii"
+    call = arssr("upsample", scan, "-o", out, "-m", tiny, "--consistent", *words.split())
+    assert sentence in call.complaint and not out.exists()
+
+
+def test_consistency_is_about_the_scan_in_its_place(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    words = ("upsample", scan, "-o", tmp_path / "o.nii", "--like", scan, "-m", tiny, "--consistent")
+    for more in (("--labels",), ("--transform", scan)):
+        call = arssr(*words, *more)
+        assert call.code == 2 and "--consistent" in call.err
+
+
+def test_the_residual_of_frames_is_the_largest(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
+    frames = [smooth((6, 5, 4), seed, sigma=1) for seed in range(2)]
+    residuals = []
+    for name, chosen in (("0", frames[:1]), ("1", frames[1:]), ("all", frames)):
+        path = tmp_path / f"{name}.nii"
+        nib.save(nib.Nifti1Image(np.stack(chosen, axis=-1), np.eye(4)), path)
+        call = arssr(
+            "upsample", path, "-o", tmp_path / f"{name}_SR.nii", "--scale", 2, "-m", tiny,
+            "--frames", "--consistent", "--noise", 0,
+        )  # fmt: skip
+        assert call.code == 0, call.err
+        facts = json.loads((tmp_path / f"{name}_SR.json").read_text())["consistency"]
+        residuals.append(facts["residual_before"])
+    assert residuals[0] != residuals[1] and residuals[2] == max(residuals[:2])
+
+
 def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:
     """FSL's matrices are in scaled voxels; a shift by whole millimetres is the same everywhere."""
     shift = np.eye(4)
@@ -133,3 +223,25 @@ def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_
     assert min(misses) < 0.05 * np.ptp(a) < max(misses)
     call = arssr("upsample", scan, "-o", moved, "--scale", 2, "--transform", tmp_path / "shift.mat")
     assert call.code == 2 and "--like" in call.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [((), "scan.nii.gz: is no DICOM series"), (("--frames",), "a DICOM series is one 3D image")],
+)
+def test_a_series_that_cannot_be_written_is_refused_before_the_work(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, words: tuple, sentence: str
+) -> None:
+    out = tmp_path / "out.dicom"
+    call = arssr("upsample", scan, "-o", out, "--scale", 2, "-m", tiny, *words)
+    assert sentence in call.complaint and not out.exists()
+
+
+def test_the_report_of_labels_shows_no_interpolation_between_them(
+    arssr: Arssr, tmp_path: Path
+) -> None:
+    labels = np.random.default_rng(0).choice([0, 3, 7], (8, 9, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, THICK), tmp_path / "seg.nii")
+    words = ("upsample", tmp_path / "seg.nii", "-o", tmp_path / "out.nii", "--labels", "--report")
+    assert arssr(*words, "--isotropic").code == 0
+    assert "cubic" not in (tmp_path / "out.html").read_text().split("<script")[0]

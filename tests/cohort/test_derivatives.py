@@ -70,6 +70,19 @@ def test_a_sidecar_keeps_what_holds_and_says_what_is_new(
     assert str(root) not in json.dumps(made)
 
 
+def test_what_is_only_resampled_is_not_called_super_resolved(
+    derivatives: Derivatives, network: Network, add: AddScan
+) -> None:
+    add("sub-01/anat/sub-01_T1w.nii.gz")
+    scans = derivatives.source.scans({"T1w"})
+    list(super_resolve(derivatives, scans, Request({"spacing": 2.0}), network, Local()))
+    said = read_json(sidecar(derivatives.destination(scans[0])))
+    assert said["Resolution"] == "2×2×2 mm, resampled from 1×1×1 mm"
+    assert said["Description"].startswith("Resampled by ArSSR")
+    page = write_index(derivatives).read_text()
+    assert "resampled, anti-aliased" in page and "weights" not in page
+
+
 def test_a_stripped_skull_stays_stripped(
     derivatives: Derivatives, network: Network, root: Path, add: AddScan
 ) -> None:
@@ -94,7 +107,7 @@ def test_links_lead_from_the_results_to_the_scans(derivatives: Derivatives, root
     derivatives.describe()
     description = read_json(derivatives.root / "dataset_description.json")
     assert description["DatasetLinks"] == {"raw": "../raw%20data"}
-    assert description["Name"] == "phantoms, super-resolved"
+    assert description["Name"] == "phantoms, from ArSSR"
 
 
 def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(

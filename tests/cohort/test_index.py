@@ -32,9 +32,34 @@ def test_every_scan_its_grids_and_its_links(
     ):
         assert text in page, text
     links = [unquote(link) for link in re.findall(r'<a href="([^"]+)"', page)]
-    assert len(links) == 2
+    assert len(links) == 4
     assert all((derivatives.root / link).is_file() for link in links)
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+
+
+def test_a_page_a_subject(derivatives: Derivatives, network: Network, add: AddScan) -> None:
+    add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
+    add("sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz")
+    add("sub-01/ses-c/anat/sub-01_ses-c_T1w.nii.gz").write_bytes(b"no image")
+    add("sub-02/anat/sub-02_T1w.nii.gz")
+    scans = derivatives.source.scans({"T1w"})
+    list(super_resolve(derivatives, scans, Request({"scale": 2.0}), network, Local()))
+    write_index(derivatives)
+    assert {path.name for path in derivatives.root.glob("*.html")} == {
+        "index.html", "sub-01.html", "sub-02.html"
+    }  # fmt: skip
+    page = (derivatives.root / "sub-01.html").read_text()
+    for text in (
+        "2 done · 1 failed",
+        "6×5×4 voxels of 1×1×1 mm → 12×10×8 voxels of 0.5×0.5×0.5 mm",
+        "cannot be read",
+        "<dt>sha256</dt>",
+        'href="index.html"',
+    ):
+        assert text in page, text
+    frames = [unquote(link) for link in re.findall(r'<iframe src="([^"]+)"', page)]
+    assert [link.split("/")[1] for link in frames] == ["ses-a", "ses-b"]
+    assert all((derivatives.root / link).is_file() for link in frames)
 
 
 def test_an_error_cannot_write_into_the_page(derivatives: Derivatives, add: AddScan) -> None:

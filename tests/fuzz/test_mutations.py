@@ -1,11 +1,13 @@
 """Files with anything changed are read, or refused in words: never a traceback, never a flood."""
 
 import gzip
+import re
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from tests.fuzz.targets import FORMATS, read, seeds
 
 CORPUS = Path(__file__).parent / "corpus"
+TOLD = Path(__file__).parents[2] / "docs" / "fuzzing.md"
 INPUTS = sorted(p for p in CORPUS.glob("*/*") if p.is_file())
 ONCE = {kind: seeds(kind) for kind in FORMATS}
 NUMBERS = [b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 4, b"-1", b"0", b"nan", b"1e308", b"9" * 12]
@@ -68,6 +71,13 @@ def test_what_fuzzing_found_is_read_or_refused(tmp_path: Path, path: Path) -> No
 
 def test_the_corpus_stays_small() -> None:
     assert sum(path.stat().st_size for path in INPUTS) < 300_000
+
+
+@pytest.mark.skipif(not TOLD.exists(), reason="the documents are not in a source distribution")
+def test_the_corpus_is_counted_as_it_is() -> None:
+    rows = re.findall(r"^\| (\S+) \| [\d,]+ \| (\d+) \|", TOLD.read_text(), re.MULTILINE)
+    counted = Counter(path.parent.name for path in INPUTS)
+    assert {kind: int(count) for kind, count in rows} == counted and set(counted) == set(FORMATS)
 
 
 # --- files that claim or unpack to more than there is --------------------------------------------

@@ -20,12 +20,14 @@ from arssr.cli.options import (
     Spacing,
     target_of,
 )
+from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from arssr.api import Model
+    from arssr.cohort.engine import Network, Place
     from arssr.job import Job
     from arssr.volume import Volume
 
@@ -85,6 +87,10 @@ def upsample(
     no_skip: Annotated[
         bool, typer.Option("--no-skip", help="Compute air too; otherwise it is interpolated.")
     ] = False,
+    jobs: Jobs = 1,
+    dask: DaskAddress = None,
+    slurm: OnSlurm = False,
+    slurm_options: SlurmOptions = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -109,6 +115,11 @@ def upsample(
     )
     if transform and like is None:
         raise typer.BadParameter("--transform leads to another image's space; name it with --like")
+    if consistent and (labels or transform):
+        raise typer.BadParameter(
+            "--consistent compares with the scan where it lies; it goes neither with --labels nor "
+            "with --transform"
+        )
     if frames and report:
         raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     if dry_run and labels:
@@ -117,10 +128,12 @@ def upsample(
     sources = find_images(images)
     most = None if memory is None else number_of_bytes("--memory", memory)
     places = _places(sources, out, many=len(images) > 1 or sources != images)
-    from arssr.api import load_model
-    from arssr.job import Job, reading_ahead
+    from arssr.cohort.local import Local
+    from arssr.job import Job
 
-    network = None if labels else load_model(model, device, precision)
+    where = place(jobs, dask, slurm, slurm_options)
+    if dry_run and where != Local():
+        raise typer.BadParameter("--dry-run estimates this process; leave out where to compute")
     pattern = Job(
         source=Path(),
         destination=Path(),
@@ -137,24 +150,23 @@ def upsample(
         consistent=consistent,
         strict=strict,
     )
-    jobs = [replace(pattern, source=source, destination=where) for source, where in places]
-    results: list[dict[str, Any]] = []
-    failures = 0
-    for job, scan in reading_ahead(jobs):
-        try:
-            if dry_run and network:
-                results.append(_estimate(network, job, scan))
-            else:
-                results.append(_run(network, job, scan))
-        except (ArSSRError, OSError, MemoryError) as error:
-            failures += 1
-            sentence = str(error) or f"{job.source}: out of memory"
-            complain(sentence)
-            results.append({"scan": str(job.source), "error": sentence})
+    work = [replace(pattern, source=source, destination=result) for source, result in places]
+    if where == Local():
+        from arssr.api import load_model
+
+        loaded = None if labels else load_model(model, device, precision)
+        results = _here(loaded, work, dry_run)
+    else:
+        from arssr.cohort.engine import Network
+
+        results = _elsewhere(
+            None if labels else Network.find(model, device, precision), work, where
+        )
     if as_json:
         print_json(results)
-    if failures and len(jobs) > 1:
-        stderr.print(f"{len(jobs) - failures} of {len(jobs)} done, {failures} failed")
+    failures = sum("error" in result for result in results)
+    if failures and len(work) > 1:
+        stderr.print(f"{len(work) - failures} of {len(work)} done, {failures} failed")
     if failures:
         raise typer.Exit(1)
 
@@ -183,6 +195,45 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
+def _here(model: "Model | None", jobs: "list[Job]", dry_run: bool) -> list[dict[str, Any]]:
+    """What became of each job, done by this process; the next scan is read meanwhile."""
+    from arssr.job import reading_ahead
+
+    results: list[dict[str, Any]] = []
+    for job, scan in reading_ahead(jobs):
+        try:
+            if dry_run and model:
+                results.append(_estimate(model, job, scan))
+            else:
+                results.append(_run(model, job, scan))
+        except (ArSSRError, OSError, MemoryError) as error:
+            sentence = job.in_words(error)
+            complain(sentence)
+            results.append({"scan": str(job.source), "error": sentence})
+    return results
+
+
+def _elsewhere(
+    network: "Network | None", jobs: "list[Job]", where: "Place"
+) -> list[dict[str, Any]]:
+    """What became of each job, in the order of the jobs; told of as it is known."""
+    from arssr.cohort.engine import run_jobs
+
+    results: dict[Path, dict[str, Any]] = {}
+    with progress_bar(counted=True) as bar:
+        task = bar.add_task("scans", total=len(jobs))
+        for outcome in run_jobs(jobs, network, where):
+            job = outcome.job
+            if outcome.facts is None:
+                complain(outcome.error)
+                results[job.destination] = {"scan": str(job.source), "error": outcome.error}
+            else:
+                _tell(job, outcome.facts)
+                results[job.destination] = outcome.facts
+            bar.update(task, completed=len(results))
+    return [results[job.destination] for job in jobs]
+
+
 def _run(model: "Model | None", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
     """One job, with a progress bar and a line at its end."""
     from arssr.job import run
@@ -194,6 +245,12 @@ def _run(model: "Model | None", job: "Job", scan: "Future[Volume]") -> dict[str,
             bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
         facts = run(model, job, on_progress, scan)
+    _tell(job, facts)
+    return facts
+
+
+def _tell(job: "Job", facts: dict[str, Any]) -> None:
+    """Lines about a result."""
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
     for warning in facts.get("warnings", ()):
@@ -203,7 +260,6 @@ def _run(model: "Model | None", job: "Job", scan: "Future[Volume]") -> dict[str,
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
     if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
-    return facts
 
 
 def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:

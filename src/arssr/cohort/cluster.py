@@ -31,7 +31,7 @@ class Dask:
     address: str
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.cohort.engine.Place`. Raises ArSSRError where no scheduler answers."""
         if jobs:
@@ -72,7 +72,7 @@ class Slurm:
             raise ArSSRError(f"the Slurm options will not do: {reason}") from None
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.cohort.engine.Place`."""
         if jobs:
@@ -108,7 +108,7 @@ def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
 
 
 def _compute(
-    client: Client, network: Network, jobs: Sequence[Job]
+    client: Client, network: Network | None, jobs: Sequence[Job]
 ) -> Iterator[tuple[int, Facts | BaseException]]:
     from distributed import KilledWorker, as_completed
 
@@ -131,7 +131,7 @@ def _compute(
             yield number, error
 
 
-def _do(network: Network, job: Job) -> Facts | str:
+def _do(network: Network | None, job: Job) -> Facts | str:
     """On a worker. What is the user's to mend is returned as its sentence, for it would not go
     better a second time; anything else is raised, and tried again.
     """

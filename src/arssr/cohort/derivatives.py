@@ -80,7 +80,7 @@ class Derivatives:
         known = self.source.description
         origin = {"URL": links, "Version": known.get("Version"), "DOI": known.get("DatasetDOI")}
         description = {
-            "Name": f"{known.get('Name', self.source.root.resolve().name)}, super-resolved",
+            "Name": f"{known.get('Name', self.source.root.resolve().name)}, from ArSSR",
             "BIDSVersion": _BIDS_VERSION,
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "ArSSR", "Version": version("arssr")}],
@@ -131,13 +131,12 @@ class Derivatives:
         if self.source.is_raw:  # the specification wants to know of every derived image
             kept.setdefault("SkullStripped", False)
         made = {key: value for key, value in facts.items() if key not in ("scan", "result")}
-        name = facts["model"]["name"]
+        how, description = _in_words(facts)
+        before, after = (spacing_in_words(facts[end]["spacing_mm"]) for end in ("input", "output"))
         ours = {
-            "Description": f"Super-resolved by ArSSR {version('arssr')} with the weights {name}; "
-            "what is finer than the scan was estimated, not measured.",
+            "Description": description,
             "Sources": [self.source.uri(scan.path, _SOURCE)],
-            "Resolution": f"{spacing_in_words(facts['output']['spacing_mm'])}, super-resolved from "
-            f"{spacing_in_words(facts['input']['spacing_mm'])}",
+            "Resolution": f"{after}, {how} from {before}",
             PROVENANCE: made,
         }
         write_sidecar(destination, kept | ours)
@@ -176,6 +175,18 @@ class Derivatives:
         return failed
 
 
+def _in_words(facts: Facts) -> tuple[str, str]:
+    """What was done to a scan, as a participle and as a sentence."""
+    maker = f"ArSSR {version('arssr')}"
+    if "method" in facts:  # not the network's
+        return "resampled", f"Resampled by {maker}, no finer than the scan: {facts['method']}."
+    return (
+        "super-resolved",
+        f"Super-resolved by {maker} with the weights {facts['model']['name']}; what is finer than "
+        "the scan was estimated, not measured.",
+    )
+
+
 def _asked(job: Job) -> dict[str, Any]:
     return {**job.target, **job.options}
 
@@ -190,11 +201,11 @@ def _write(path: Path, text: str) -> None:
 
 
 _README = """\
-# Super-resolved scans
+# Scans from ArSSR
 
-Made by ArSSR, an implementation of the implicit voxel function of Wu et al. (IEEE JBHI 2022,
-doi:10.1109/JBHI.2022.3223106). `index.html` lists what was done. The key `ArSSR` of every JSON
-file says how its image was made.
+Super-resolved by ArSSR, an implementation of the implicit voxel function of Wu et al. (IEEE JBHI
+2022, doi:10.1109/JBHI.2022.3223106). `index.html` lists what was done. The key `ArSSR` of every
+JSON file says how its image was made; one that is nowhere finer than its scan was only resampled.
 
 Not for diagnosis: what is finer than the scan was estimated by a network, not measured.
 """

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from arssr.api import Model, load_model
-from arssr.errors import ArSSRError, in_one_line
+from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
 from arssr.job import Job, run
@@ -57,32 +57,33 @@ class Place(Protocol):
     """Somewhere to do jobs: this process, processes beside it, a cluster."""
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """The number of each job and what `arssr.job.run` returned or raised, as it is known."""
         ...
 
 
 def run_jobs(
-    jobs: Iterable[Job], network: Network, where: Place, progress: ReportProgress = silent
+    jobs: Iterable[Job], network: Network | None, where: Place, progress: ReportProgress = silent
 ) -> Iterator[Outcome]:
     """Do every job; an outcome for each, in the order in which they finish.
 
     What cannot be written is known at once. One job's failure is its own: the others go on.
-    progress: told about the job under way, where this process itself does it.
+    network: None will do for labels. progress: told about the job under way, where this process
+    itself does it.
     """
     todo = []
     for job in jobs:
         try:
             job.check()
         except ArSSRError as error:
-            yield Outcome(job, error=str(error))
+            yield Outcome(job, error=job.in_words(error))
         else:
             todo.append(job)
     for number, result in where.compute(network, [_portable(job) for job in todo], progress):
         job = todo[number]
         if isinstance(result, BaseException):
-            yield Outcome(job, error=_in_words(job, result))
+            yield Outcome(job, error=job.in_words(result))
         else:
             for path in (job.destination, sidecar(job.destination), job.page):
                 sweep(path)
@@ -90,9 +91,9 @@ def run_jobs(
             yield Outcome(job, {**result, **names})
 
 
-def do(network: Network, job: Job, progress: ReportProgress = silent) -> Facts:
+def do(network: Network | None, job: Job, progress: ReportProgress = silent) -> Facts:
     """One job by this process, which keeps the model for the next."""
-    return run(_model(network), job, progress)
+    return run(_model(network) if network else None, job, progress)
 
 
 _loaded: dict[Network, Model] = {}
@@ -112,13 +113,11 @@ def _portable(job: Job) -> Job:
     a killed worker had written is replaced.
     """
     target = {k: v.absolute() if isinstance(v, Path) else v for k, v in job.target.items()}
-    source, destination = job.source.absolute(), job.destination.absolute()
-    return replace(job, source=source, destination=destination, target=target, overwrite=True)
-
-
-def _in_words(job: Job, error: BaseException) -> str:
-    """What went wrong, on one line."""
-    if isinstance(error, MemoryError):
-        return f"{job.source}: out of memory"
-    line = in_one_line(error)
-    return line if isinstance(error, ArSSRError) else f"{job.source}: {line}"
+    return replace(
+        job,
+        source=job.source.absolute(),
+        destination=job.destination.absolute(),
+        target=target,
+        transforms=tuple(path.absolute() for path in job.transforms),
+        overwrite=True,
+    )

@@ -1,4 +1,4 @@
-"""The group level of a BIDS App: one page that lists what was done and what failed."""
+"""The group level of a BIDS App: what was done and what failed, as a page, and one a subject."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,36 +19,48 @@ INDEX = "index.html"
 
 @dataclass
 class _Subject:
+    page: str
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 def write_index(derivatives: Derivatives) -> Path:
-    """Write `index.html` from the sidecars and the notes of failures; returns its path.
+    """Write `index.html` and a page for each subject, `sub-LABEL.html`, from the sidecars and the
+    notes of failures; returns the path of the first.
 
-    Raises ArSSRError where it cannot be written or a sidecar cannot be read.
+    Raises ArSSRError where they cannot be written or a sidecar cannot be read.
     """
-    subjects: dict[str, _Subject] = {}
     results, failures = derivatives.results(), derivatives.failures()
+    names = [*(result.name for result in results), *(name for name, _ in failures)]
+    labels = {name.entities["sub"] for name in names}
+    subjects = {label: _Subject(f"sub-{label}.html") for label in sorted(labels)}
     for result in results:
-        subject = subjects.setdefault(result.name.entities["sub"], _Subject())
-        subject.results.append(_row(result, derivatives.root))
+        row = _row(result, derivatives.root)
+        subjects[result.name.entities["sub"]].results.append(row)
     for name, error in failures:
-        subject = subjects.setdefault(name.entities["sub"], _Subject())
-        subject.failures.append((_short(name), error))
-    page = render(
+        subjects[name.entities["sub"]].failures.append((_short(name), error))
+    common = {
+        "title": derivatives.source.description.get("Name", derivatives.root.resolve().name),
+        "made": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "version": version("arssr"),
+    }
+    for label, subject in subjects.items():
+        path = derivatives.root / subject.page
+        _write_page(path, "subject.html.j2", common, label=label, subject=subject, index=INDEX)
+    return _write_page(
+        derivatives.root / INDEX,
         "index.html.j2",
-        ("arssr.cohort", "arssr.evaluation"),
-        title=derivatives.source.description.get("Name", derivatives.root.resolve().name),
-        subjects=dict(sorted(subjects.items())),
+        common,
+        subjects=subjects,
         done=len(results),
         failed=len(failures),
         seconds=sum(result.made["seconds"] for result in results),
-        weights=sorted({result.made["model"]["name"] for result in results}),
-        made=f"{datetime.now():%Y-%m-%d %H:%M}",
-        version=version("arssr"),
+        weights=sorted({r.made["model"]["name"] for r in results if "method" not in r.made}),
     )
-    path = derivatives.root / INDEX
+
+
+def _write_page(path: Path, template: str, common: Mapping[str, Any], **values: Any) -> Path:
+    page = render(template, ("arssr.cohort", "arssr.evaluation"), **common, **values)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
@@ -58,14 +70,16 @@ def _row(result: Result, root: Path) -> dict[str, Any]:
     def link(path: Path) -> str:
         return quote(path.relative_to(root).as_posix())
 
+    made = result.made
     return {
         "name": _short(result.name),
-        "before": _grid_in_words(result.made["input"]),
-        "after": _grid_in_words(result.made["output"]),
-        "seconds": result.made["seconds"],
-        "device": f"{result.made['device']}, {result.made['precision']}",
+        "before": _grid_in_words(made["input"]),
+        "after": _grid_in_words(made["output"]),
+        "seconds": made["seconds"],
+        "method": made.get("method", f"{made['device']}, {made['precision']}"),
         "page": link(result.page) if result.page.exists() else None,
         "sidecar": link(result.sidecar),
+        "made": made,
     }
 
 

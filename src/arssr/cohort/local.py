@@ -26,7 +26,7 @@ class Local:
     processes: int = 1
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[Numbered]:
         """See `arssr.cohort.engine.Place`."""
         if self.processes == 1:
@@ -52,7 +52,7 @@ class Local:
 
 
 def _in_pool(
-    network: Network, waiting: deque[tuple[int, Job]], processes: int
+    network: Network | None, waiting: deque[tuple[int, Job]], processes: int
 ) -> Iterator[Numbered]:
     """Take jobs from the left of `waiting` until there are none or a worker dies."""
     with worker_pool(min(processes, len(waiting))) as pool:
