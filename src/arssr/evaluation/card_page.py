@@ -27,7 +27,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
                 "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
                 f"{card['versions']['torch']}" + _earlier(card),
                 "Recipe": f"inside the file: `arssr info {card['name']}`",
-                "Stored as": f"float16, which costs {card['half_precision_costs_db']:.4f} dB",
+                **_storage(card),
                 "Validation": ", ".join(results["validation"])
                 + " (never trained on"
                 + ("; used for choosing the best step)" if card.get("chosen_on") else ")"),
@@ -51,6 +51,12 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 
 def _run(card: Mapping[str, Any]) -> str:
     return f"{card['steps']:,} steps, {card['hours']:.2f} h"
+
+
+def _storage(card: Mapping[str, Any]) -> dict[str, str]:
+    """What half precision costs, where it was measured."""
+    cost = card.get("half_precision_costs_db")
+    return {} if cost is None else {"Stored as": f"float16, which costs {cost:.4f} dB of PSNR"}
 
 
 def _earlier(card: Mapping[str, Any]) -> str:
