@@ -69,6 +69,8 @@ def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
         while tries < _FEWEST_TRIES or time.perf_counter() - started < seconds:
             tries += 1
             for key, (work, _) in works.items():
+                if tries > 1 and best[key] > seconds:
+                    continue  # emulated: once is enough
                 before = time.perf_counter()
                 work()
                 if device.type == "cuda":
