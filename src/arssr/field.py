@@ -5,6 +5,7 @@ image's grid, an oblique plane, a list of points: all the same reading with othe
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -51,7 +52,7 @@ class VoxelField:
     are computed in a window that moves with the reading. They and arithmetic are in the network's
     dtype, on its device. Raises ArSSRError where the memory is too small.
     Beyond the field of view the border value holds for one voxel; farther out lies air, the
-    lowest value of the normalisation.
+    lowest value of the normalisation. `encode_seconds`: spent on features so far.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class VoxelField:
         self._spline: SplineCoefficients | None = None
         self._whole: FeatureMap | None = None  # features that are kept
         self._failures = 0
+        self.encode_seconds = 0.0
 
     @property
     def grid(self) -> Grid:
@@ -238,6 +240,12 @@ class VoxelField:
             self._whole = features
         return features
 
+    def _require(self, features: FeatureMap, planes: np.ndarray) -> None:
+        """Have the features ready that are read around these planes of the image."""
+        started = time.perf_counter()
+        features.require(int(planes.min()) - 1, int(planes.max()) + 2)
+        self.encode_seconds += time.perf_counter() - started
+
     def _make_do_with_less(self) -> None:
         """After a failure for lack of memory: smaller pieces, and in the end the CPU."""
         self._whole = None
@@ -279,8 +287,7 @@ class VoxelField:
                 values = apply_axis_matrices(self._image.to(device), chosen)
             else:
                 values = torch.zeros((len(i), len(j), len(k)), device=device)
-            touched = nearest_voxel(along[last][planes], self._shape[last])
-            features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+            self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
             for box, block in decode_lattice(
                 self.network, features, (i, j, k), cell, self._active, report
             ):
@@ -313,8 +320,7 @@ class VoxelField:
             return moved[:, list(self._order)]
 
         axis = features.layout.axis
-        touched = nearest_voxel(positions(corners)[:, axis], self._shape[axis])
-        features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+        self._require(features, nearest_voxel(positions(corners)[:, axis], self._shape[axis]))
         data = np.empty(shape, np.float32)
         flat = data.reshape(-1)
         for start in range(0, flat.size, _OBLIQUE_CHUNK):
@@ -337,8 +343,7 @@ class VoxelField:
         values = np.empty(len(index), np.float32)
         for number in np.unique(group):
             chosen = group == number
-            touched = nearest[chosen]
-            features.require(int(touched.min()) - 1, int(touched.max()) + 2)
+            self._require(features, nearest[chosen])
             values[chosen] = self._values(features, index[chosen], cell)
         return values
 

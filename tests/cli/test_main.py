@@ -18,7 +18,10 @@ from arssr.errors import ArSSRError
 from .conftest import Arssr, Result
 
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "matplotlib", "skimage", "lightning", "yaml")
-COMMANDS = ("upsample", "bids", "prepare", "train", "evaluate", "compare", "models", "info")
+COMMANDS = (
+    *("upsample", "bids", "prepare", "train", "adapt", "evaluate", "compare", "bench"),
+    *("models", "info"),
+)
 LOADED = """
 import json, sys
 {statement}

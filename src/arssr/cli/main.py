@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from arssr.cli import adapt, bids, compare, evaluate, models, prepare, train, upsample
+from arssr.cli import adapt, bench, bids, compare, evaluate, models, prepare, train, upsample
 from arssr.cli.bids import spread_lists
 from arssr.cli.console import complain
 from arssr.cli.numbers import join_triples
@@ -26,6 +26,7 @@ app.command("train")(train.train)
 app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("info")(models.info)
 

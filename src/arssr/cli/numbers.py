@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 # Options that take up to three numbers; click itself only knows a fixed count.
-TRIPLES = ("--scale", "--spacing", "--shape")
+TRIPLES = ("--scale", "--spacing", "--shape", "--size")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -31,11 +31,12 @@ def join_triples(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def numbers(option: str, text: str) -> list[float]:
-    """One or three numbers, separated by commas, blanks or an x; else a usage error."""
+def numbers(option: str, text: str, counts: Sequence[int] = (1, 3)) -> list[float]:
+    """So many numbers, separated by commas, blanks or an x; else a usage error."""
     words = re.split(r"[,\sx×]+", text.strip())
-    if len(words) not in (1, 3) or not all(_NUMBER.fullmatch(word) for word in words):
-        raise typer.BadParameter(f"{option} takes one number or three, not {text!r}")
+    if len(words) not in counts or not all(_NUMBER.fullmatch(word) for word in words):
+        many = "one number or three" if tuple(counts) == (1, 3) else "one to three numbers"
+        raise typer.BadParameter(f"{option} takes {many}, not {text!r}")
     return [float(word) for word in words]
 
 

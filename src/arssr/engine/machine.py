@@ -14,8 +14,8 @@ from typing import Any
 
 import platformdirs
 import torch
-from torch.nn import functional as F
 
+from arssr.engine.convolution import convolve
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 
@@ -69,6 +69,8 @@ def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
         while tries < _FEWEST_TRIES or time.perf_counter() - started < seconds:
             tries += 1
             for key, (work, _) in works.items():
+                if tries > 1 and best[key] > seconds:
+                    continue  # emulated: once is enough
                 before = time.perf_counter()
                 work()
                 if device.type == "cuda":
@@ -86,7 +88,7 @@ def _convolution(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[],
     kernel = torch.rand(_WIDTH, _WIDTH, 3, 3, 3).to(device, dtype)
     kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
     inner = (_PLANES - 2) * (_ROWS - 2) ** 2  # no padding: every product counts
-    return lambda: F.conv3d(image, kernel), 2.0 * kernel.numel() * inner
+    return lambda: convolve(image, kernel), 2.0 * kernel.numel() * inner
 
 
 def _product(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], object], float]:
@@ -139,7 +141,7 @@ def _machine(device: torch.device) -> str:
     threads = torch.get_num_threads()
     return (
         f"{cpu_model()}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads, "
-        f"torch {torch.__version__}"
+        f"torch {torch.__version__}, oneDNN"
     )
 
 

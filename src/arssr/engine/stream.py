@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from arssr.engine.convolution import convolve
 from arssr.networks.encoders import (
     RDN,
     Encoder,
@@ -96,7 +97,7 @@ class _Convolution:
         if len(padded) < 3:
             rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
             return x.new_empty((0, rows, columns, len(self.weight))), ends
-        y = F.conv3d(padded.permute(3, 0, 1, 2)[None], self.weight, self.bias)[0]
+        y = convolve(padded.permute(3, 0, 1, 2)[None], self.weight, self.bias)[0]
         return (y.relu_() if self.relu else y).permute(1, 2, 3, 0).contiguous(), ends
 
     def _padded(self, x: Tensor, end: int) -> Tensor:
@@ -105,10 +106,13 @@ class _Convolution:
         planes, rows, columns, channels = x.shape
         behind = front if self._kept is None else len(self._kept)
         size = (behind + planes + end, top + rows + bottom, left + columns + right)
-        padded = x.new_zeros((*size, channels))
-        if self._kept is not None:
-            padded[:behind] = self._kept
-        padded[behind : behind + planes, top : top + rows, left : left + columns] = x
+        padded = x.new_empty((*size, channels))
+        padded[:behind] = 0 if self._kept is None else self._kept
+        padded[behind + planes :] = 0
+        new = padded[behind : behind + planes]
+        new[:, :top], new[:, top + rows :] = 0, 0
+        new[:, :, :left], new[:, :, left + columns :] = 0, 0
+        new[:, top : top + rows, left : left + columns] = x
         return padded
 
 

@@ -1,0 +1,1 @@
+"""How fast and how small the engine is, next to the machine and to other ways."""

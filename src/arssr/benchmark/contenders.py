@@ -1,0 +1,157 @@
+"""The engine and what it is compared with, each run in a process of its own."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from arssr.engine.budget import Plan
+from arssr.engine.encode import encode_box
+from arssr.engine.memory import available_bytes
+from arssr.errors import ArSSRError
+from arssr.evaluation.meter import Meter
+from arssr.field import VoxelField
+from arssr.intensity import Normalisation
+from arssr.interpolation import Kind, resample
+from arssr.networks import ImplicitVoxelNetwork, condition_vector
+from arssr.volume import Volume
+from arssr.workers import worker_pool
+
+T = TypeVar("T")
+
+_CONTEXT = ("unknown",) * 3, None  # acquisition and noise: they change no work
+_PUSHED = 4  # planes at a time, where the plain way has to be encoded by the stream
+_FITS = 0.6  # of the memory that is free
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took. encode_seconds: of `seconds`; 0 where there is nothing to encode.
+
+    peak_bytes: of the process, resident. streamed: the features were computed plane by plane,
+    because all layers of the whole scan do not fit at once.
+    """
+
+    seconds: float
+    encode_seconds: float
+    peak_bytes: float
+    streamed: bool = False
+
+
+@dataclass(frozen=True)
+class EngineRun(Run):
+    """plan: made beforehand. air: share of the scan's voxels that was left to interpolation."""
+
+    plan: Plan | None = None
+    air: float = 0.0
+
+
+def alone(work: Callable[..., T], *given: Any, threads: int) -> T:
+    """What `work(*given)` returns in a fresh process with so many threads.
+
+    Raises ArSSRError where the process is killed.
+    """
+    with worker_pool(1) as pool:
+        try:
+            return pool.submit(_with_threads, threads, work, given).result()
+        except BrokenProcessPool:
+            raise ArSSRError(f"{work.__name__}: its process was killed (memory?)") from None
+
+
+def _with_threads(threads: int, work: Callable[..., T], given: tuple[Any, ...]) -> T:
+    torch.set_num_threads(threads)
+    return work(*given)
+
+
+def engine(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> EngineRun:
+    """As `arssr upsample` does it, without reading and writing files."""
+    grid = scan.grid.scaled(scale)
+    with Meter() as meter:
+        field = VoxelField(network, scan, Normalisation.fit(scan.data, "the scan"), *_CONTEXT)
+        plan = field.plan(grid)
+        for _ in field.slabs(grid):
+            pass
+    return EngineRun(
+        meter.seconds,
+        field.encode_seconds,
+        meter.peak_mib * 2**20,
+        plan=plan,
+        air=field.air,
+    )
+
+
+def interpolation(scan: Volume, scale: float, kind: Kind) -> Run:
+    """Without a network."""
+    with Meter() as meter:
+        resample(scan, scan.grid.scaled(scale), kind)
+    return Run(meter.seconds, 0.0, meter.peak_mib * 2**20)
+
+
+def plain(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> Run:
+    """What an ordinary program does: float32, the encoder once over the whole scan, then every
+    output voxel through trilinear reading and the decoder, plane by plane.
+    """
+    shape = scan.grid.scaled(scale).shape
+    return _ordinary(network, scan, scale, range(shape[0]), once=True)
+
+
+def loop(network: ImplicitVoxelNetwork, scan: Volume, scale: float, planes: int) -> Run:
+    """What the reference program does: the encoder again for each output plane; here for so many
+    of them, in the middle.
+    """
+    first = (scan.grid.scaled(scale).shape[0] - planes) // 2
+    return _ordinary(network, scan, scale, range(first, first + planes), once=False)
+
+
+@torch.inference_mode()
+def _ordinary(
+    network: ImplicitVoxelNetwork, scan: Volume, scale: float, planes: range, once: bool
+) -> Run:
+    network = network.float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    grid = scan.grid.scaled(scale)
+    lattice = grid.axis_positions_in(scan.grid)
+    assert lattice is not None
+    along = [torch.from_numpy(p.astype(np.float32)) for p in lattice.positions]
+    cell = torch.full((1, 3), 1 / scale)
+    encode_seconds = 0.0
+    with Meter() as meter:
+        normalised = Normalisation.fit(scan.data, "the scan").apply(scan.data)
+        image = torch.from_numpy(np.ascontiguousarray(normalised))
+        result = torch.zeros(grid.shape)
+        if network.is_residual and once:
+            result += torch.from_numpy(resample(scan.with_data(normalised, scan.grid), grid).data)
+        features: torch.Tensor | None = None
+        for plane in planes:
+            if features is None or not once:
+                features = None  # let go of before there are new ones
+                before = time.perf_counter()
+                features, streamed = _encode_at_once(network, image)
+                encode_seconds += time.perf_counter() - before
+            i, j, k = torch.meshgrid(along[0][plane : plane + 1], *along[1:], indexing="ij")
+            positions = torch.stack([i, j, k], dim=-1).view(1, -1, 3)
+            values = network.decode(features, positions, cell)
+            result[plane] += values.view(grid.shape[1:])
+    return Run(meter.seconds, encode_seconds, meter.peak_mib * 2**20, streamed)
+
+
+def _encode_at_once(
+    network: ImplicitVoxelNetwork, image: torch.Tensor
+) -> tuple[torch.Tensor, bool]:
+    """Features (1, F, I, J, K), and whether they had to be computed as a stream."""
+    condition = torch.tensor(condition_vector(*_CONTEXT)) if network.is_residual else None
+    channels = network.encoder.peak_channels + 2 * network.config.feature_dim
+    if 4.0 * channels * image.numel() < _FITS * available_bytes():
+        told = None if condition is None else condition[None]
+        return network.encode(image[None, None], told), False
+    i, j, k = image.shape
+    features = torch.empty(1, network.config.feature_dim, i, j, k)
+    core = slice(0, i), slice(0, j), slice(0, k)
+    done = 0
+    for portion in encode_box(network, image, condition, core, (0, 1, 2), _PUSHED):
+        features[0, :, done : done + len(portion)] = portion.permute(3, 0, 1, 2)
+        done += len(portion)
+    return features, True

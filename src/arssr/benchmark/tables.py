@@ -1,0 +1,130 @@
+"""What was measured, as tables: title, header, lines."""
+
+from collections.abc import Sequence
+
+from arssr.benchmark.contenders import EngineRun
+from arssr.benchmark.runner import AtScale, Benchmark
+from arssr.evaluation.tables import markdown_table
+from arssr.files import bytes_in_words
+
+Table = tuple[str, list[str], list[list[str]]]
+
+NOTES = """\
+Each line is a process of its own; memory is the most that it had resident. `engine` is what \
+`arssr upsample` computes, without files. Work of air that is skipped is not counted. "Of the \
+best" compares it with the machine's own fastest convolution (encode) and matrix product (decode) \
+of the same run and precision; everything that is not encoding counts as decode, cubic \
+interpolation included. Together: the seconds that both would take at the machine's best, over \
+the seconds taken."""
+
+
+def tables(benchmark: Benchmark) -> list[Table]:
+    """All there is to show."""
+    shown = [_shares(benchmark), _predictions(benchmark)]
+    shown += [_contenders(at) for at in benchmark.scales]
+    part, scale = _shape(benchmark.part_shape), f"{benchmark.scales[0].scale:g}×"
+    shown += [
+        _runs(f"Threads: {part} voxels, {scale}", "threads", _named(benchmark.by_threads)),
+        _runs(
+            f"Voxels of the input: {scale}",
+            "input",
+            {_shape(shape): run for shape, run in benchmark.by_voxels.items()},
+        ),
+        _runs(f"Scale: {part} voxels", "scale", _named(benchmark.by_scale)),
+    ]
+    return [table for table in shown if table[2]]
+
+
+def headline(benchmark: Benchmark) -> str:
+    """The model, the input and the machine, in a line."""
+    machine, best = benchmark.machine, benchmark.best
+    return (
+        f"{benchmark.name} ({benchmark.network['encoder']}, "
+        f"{benchmark.network['parameters']:,} parameters, {benchmark.precision}) on a head of "
+        f"{_shape(benchmark.shape)} voxels. {machine['cpu']}, {machine['threads']} threads, torch "
+        f"{machine['torch']}; at its best {best.convolution / 1e9:.0f} GFLOP/s in convolutions "
+        f"and {best.product / 1e9:.0f} GFLOP/s in matrix products."
+    )
+
+
+def to_markdown(benchmarks: Sequence[Benchmark], title: str) -> str:
+    """A page of several benchmarks."""
+    parts = [f"# {title}", NOTES]
+    for benchmark in benchmarks:
+        parts += [f"## {benchmark.name}", headline(benchmark)]
+        for name, header, lines in tables(benchmark):
+            parts += [f"### {name}", markdown_table(header, lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shares(benchmark: Benchmark) -> Table:
+    lines = []
+    for at in benchmark.scales:
+        run, plan = at.run, at.run.plan
+        assert plan is not None
+        encode, decode, both = benchmark.shares(run)
+        work, rest = plan.layout.flops, run.seconds - run.encode_seconds
+        line = [f"{at.scale:g}×", f"{run.air:.0%}"]
+        line += [f"{work / 1e12:.3g}", f"{work / run.encode_seconds / 1e9:.0f}", f"{encode:.0%}"]
+        work = plan.decode_flops
+        line += [f"{work / 1e12:.3g}", f"{work / rest / 1e9:.0f}", f"{decode:.0%}"]
+        lines.append([*line, f"{both:.0%}"])
+    header = ["scale", "air skipped", "encode TFLOP", "GFLOP/s", "of the best"]
+    header += ["decode TFLOP", "GFLOP/s", "of the best", "together"]
+    return "Share of the machine's best", header, lines
+
+
+def _predictions(benchmark: Benchmark) -> Table:
+    lines = []
+    for at in benchmark.scales:
+        run, plan = at.run, at.run.plan
+        assert plan is not None
+        seconds, memory = plan.seconds(benchmark.best), plan.memory
+        line = [f"{at.scale:g}×", _seconds(seconds), _seconds(run.seconds)]
+        line += [f"{seconds / run.seconds:.2f}", bytes_in_words(memory)]
+        lines.append([*line, bytes_in_words(run.peak_bytes), f"{memory / run.peak_bytes:.2f}"])
+    header = ["scale", "predicted s", "measured s", "ratio", "planned memory", "measured", "ratio"]
+    return "What was predicted", header, lines
+
+
+def _contenders(at: AtScale) -> Table:
+    run = at.run
+    lines = [["engine", _seconds(run.seconds), "1", bytes_in_words(run.peak_bytes), ""]]
+    lines += [
+        [
+            other.name,
+            _seconds(other.seconds),
+            f"{other.seconds / run.seconds:.3g}",
+            "" if other.peak_bytes is None else bytes_in_words(other.peak_bytes),
+            other.note,
+        ]
+        for other in at.others
+    ]
+    title = f"{at.scale:g}×, to {_shape(at.shape)} voxels"
+    return title, ["", "seconds", "times the engine", "memory", "how"], lines
+
+
+def _runs(title: str, what: str, runs: dict[str, EngineRun]) -> Table:
+    lines = [
+        [
+            name,
+            _seconds(run.seconds),
+            _seconds(run.encode_seconds),
+            _seconds(run.seconds - run.encode_seconds),
+            bytes_in_words(run.peak_bytes),
+        ]
+        for name, run in runs.items()
+    ]
+    return title, [what, "seconds", "encode", "decode", "memory"], lines
+
+
+def _named(runs: dict[int, EngineRun] | dict[float, EngineRun]) -> dict[str, EngineRun]:
+    return {f"{key:g}": run for key, run in runs.items()}
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
