@@ -40,12 +40,24 @@ def outside_valid_range(card: Mapping[str, Any], source: Grid, target: Grid) -> 
     ]
     limits = valid.get("spacing_mm")
     spacing_mm = target.spacing_mm[np.linalg.norm(steps, axis=0) < 1 - _TOLERANCE]
-    sentences += [
+    return sentences + [
         f"voxels of {mm:.3g} mm are outside what {name} was trained for, {_range(limits)} mm"
-        for mm in np.unique(np.round(spacing_mm, 3))
+        for mm in _different(spacing_mm.tolist())
         if _outside(mm, limits)
     ]
-    return sentences
+
+
+def _different(sizes: Sequence[float]) -> list[float]:
+    """Sizes without those that are as good as another.
+
+    >>> _different([0.5, 0.3984, 0.4])
+    [0.3984, 0.5]
+    """
+    kept: list[float] = []
+    for size in sorted(sizes):
+        if not kept or size > kept[-1] * (1 + _TOLERANCE):
+            kept.append(size)
+    return kept
 
 
 def _outside(value: float, limits: Sequence[float] | None) -> bool:

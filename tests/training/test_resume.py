@@ -269,7 +269,7 @@ def test_weights_to_start_from_must_fit_and_are_used(
         torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=1e-7)
     card = load_weights(tmp_path / "a" / WEIGHTS)[1]
     assert card["started_from"] == {"name": "start", "sha256": init.sha256, "steps": 7}
-    with pytest.raises(ArSSRError, match="another network"):
+    with pytest.raises(ArSSRError, match="cannot begin as"):
         other = load(tmp_path / "other.safetensors")
         train(config, images, [], tmp_path / "b", fabric, init=other)
 
