@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from torch import nn
 
 from arssr.engine.machine import Speed
@@ -18,10 +19,10 @@ from arssr.networks import ImplicitVoxelNetwork
 _DEFAULT_SHARE = 0.6
 _MOST_SLAB_PLANES = 64
 _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a plane or more
-# Measured: bytes per voxel of a slab (interpolation, correction, units, and two slabs that wait for
-# the compressor), and what the process grows by besides (oneDNN's kernels, threads, the allocator).
-_SLAB_BYTES = 28
-_GROWTH_BYTES = 120e6
+# Measured: bytes per voxel of a slab (interpolation, correction, units, the slab before), and what
+# the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
+_SLAB_BYTES = 16
+_GROWTH_BYTES, _THREAD_BYTES = 70e6, 20e6
 # Measured: what encoding and decoding reach of the speed of a bare convolution and a bare product,
 # and what an output voxel takes besides (cubic interpolation, units, writing).
 _ENCODE_EFFICIENCY, _DECODE_EFFICIENCY = 0.9, 0.5
@@ -69,7 +70,7 @@ class Plan:
     def memory(self) -> float:
         """The most that will be resident at a time."""
         computing = self.layout.features + self.layout.activations + self.slabs
-        return self.resident + _GROWTH_BYTES + computing
+        return self.resident + _growth() + computing
 
     def seconds(self, speed: Speed) -> float:
         """How long it takes, at the speed of this machine in the network's precision."""
@@ -118,7 +119,7 @@ def make_plan(
     device = next(network.parameters()).device
     resident = psutil.Process().memory_info().rss
     budget = memory or resident + _DEFAULT_SHARE * available_bytes()
-    left = budget - resident - (0 if kept else _GROWTH_BYTES)
+    left = budget - resident - (0 if kept else _growth())
     per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
     most = min(_MOST_SLAB_PLANES, reading.shape[2])
     slab = int(np.clip(_SLAB_SHARE * left // per_plane, 1, most))
@@ -141,6 +142,10 @@ def make_plan(
         )
     flops = reading.voxels * decoder_flops(network)
     return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops)
+
+
+def _growth() -> float:
+    return _GROWTH_BYTES + _THREAD_BYTES * torch.get_num_threads()
 
 
 def decoder_flops(network: ImplicitVoxelNetwork) -> float:

@@ -48,7 +48,9 @@ def encode_box(
             x = torch.cat([x, condition.expand(*x.shape[:3], -1)], dim=-1)
         features, done = stage.push(x, last=start >= len(given))
         if len(features):
-            yield features if condition is None else torch.addcmul(shift, features, 1 + gain)
+            if condition is not None:
+                torch.addcmul(shift, features, 1 + gain, out=features)
+            yield features
 
 
 def _three(values: Iterator[int]) -> tuple[int, int, int]:

@@ -68,6 +68,13 @@ class Stage(Protocol):
         """
 
 
+def _keep(x: Tensor, before: Tensor | None) -> Tensor:
+    """A copy of planes, where those of the last time were: what lives long and moved about would
+    leave holes in the heap, a third of all the memory.
+    """
+    return x.clone() if before is None or before.shape != x.shape else before.copy_(x)
+
+
 class _Convolution:
     """3×3×3, its weights turned as the maps are. `lost`: voxels of the volume around the input
     that the output lacks, per side: where none, zeros take their place. most: planes given at a
@@ -93,7 +100,7 @@ class _Convolution:
         ends = last and (not self._zeros_after[0] or len(x) < self.most)
         padded = self._padded(x, self._zeros_after[0] * (ends and not self._ended))
         self._ended = ends
-        self._kept = padded[-2:].clone()
+        self._kept = _keep(padded[-2:], self._kept)
         if len(padded) < 3:
             rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
             return x.new_empty((0, rows, columns, len(self.weight))), ends
@@ -143,7 +150,7 @@ class _Waiting:
         queue = x if self._kept is None or not len(self._kept) else torch.cat([self._kept, x])
         dropped = min(self._unanswered, len(queue))
         self._unanswered -= dropped
-        self._kept = queue[dropped + count :].clone()
+        self._kept = _keep(queue[dropped + count :], self._kept)
         return queue[dropped : dropped + count]
 
 

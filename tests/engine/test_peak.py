@@ -1,0 +1,56 @@
+"""The memory that is planned is the memory that is taken, seen from outside the process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.phantoms import volume
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from arssr.api import load_model
+from arssr.evaluation.meter import Meter
+from arssr.job import Job, estimate, run
+source, out, memory, scale = sys.argv[1:]
+model = load_model("light", "cpu", "float32")
+job = Job(Path(source), Path(out), {"scale": float(scale)}, memory=float(memory) or None)
+plan = estimate(model, job)
+with Meter() as meter:
+    run(model, job)
+print(json.dumps([plan["memory_bytes"], plan["features_kept"], meter.peak_mib * 2**20]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("beyond", "scale", "kept"), [(0, 2, "whole"), (30e6, 2, "window"), (0, 4, "whole")]
+)
+def test_the_peak_is_within_15_percent_of_the_plan(
+    tmp_path: Path, beyond: float, scale: int, kept: str
+) -> None:
+    """Of noise, which has no air. beyond: memory given besides that of the process, or all."""
+    shape = (32, 32, 96) if scale == 2 else (24, 24, 24)
+    noise = np.random.default_rng(0).random(shape, dtype=np.float32)
+    source = volume(noise).write(tmp_path / "scan.nii")
+
+    def measured(memory: float) -> tuple[dict[str, float], str, float]:
+        words = [str(source), str(tmp_path / f"{memory:.0f}.nii.gz"), str(memory), str(scale)]
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, check=True
+        )
+        plan, features, peak = json.loads(done.stdout)
+        return plan, features, peak
+
+    plan, features, peak = measured(0.0)
+    if beyond:
+        budget = plan["peak"] - plan["features"] - plan["activations"] - plan["slabs"] + beyond
+        plan, features, peak = measured(budget)
+        assert peak < 1.05 * budget
+    assert features == kept
+    assert 0.85 < peak / plan["peak"] < 1.15
