@@ -233,6 +233,14 @@ def test_slabs_are_the_whole_plane_by_plane(little_memory: object) -> None:
     np.testing.assert_array_equal(np.concatenate(slabs, axis=2), field.on(grid).data)
 
 
+def test_a_plan_counts_the_finer_grid_that_a_coarser_one_is_averaged_from() -> None:
+    image = volume(300 + 900 * smooth((9, 8, 7)))
+    field = field_of(NETWORKS["residual"], image)
+    coarser = image.grid.with_spacing((0.5, 1, 2.5))
+    assert field.plan(coarser).reading == field.plan(coarser.scaled((1, 1, 3))).reading
+    assert field.plan(coarser).decode_flops > field.plan(image.grid).decode_flops
+
+
 def test_no_memory_is_refused_before_anything_is_computed() -> None:
     image = volume(300 + 900 * smooth((5, 5, 6)))
     field = VoxelField(NETWORKS["residual"], image, UNITS, memory=1e6)

@@ -102,7 +102,8 @@ class VoxelField:
 
     def plan(self, grid: Grid) -> Plan:
         """What `slabs(grid)` will take, before anything is computed."""
-        return self._plan(self._reading(grid))
+        fine = grid.scaled(parts_ijk(grid, self.grid))  # what is really read
+        return self._plan(self._reading(fine))
 
     def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
         """The field on any grid: other spacing, other axes, oblique."""
