@@ -26,7 +26,7 @@ def row(path: Path, weights: Weights, minutes: float) -> str:
     adapted = Model(Weights(weights.name, found.network, found.card, weights.path), "cpu")
     results = [
         resample(scan, truth.grid),
-        load_model(weights.name, "cpu").upsample(scan, like=truth.grid),
+        load_model(weights.path, "cpu").upsample(scan, like=truth.grid),
         adapted.upsample(scan, like=truth.grid),
     ]
     scores = " / ".join(f"{score(truth, result)['psnr']:.2f}" for result in results)

@@ -188,7 +188,7 @@ class VoxelField:
         if not found.layout.whole:
             raise ArSSRError("the features of the whole image do not fit into memory")
         i, j, k = self._shape
-        found.require(0, self._shape[found.layout.axis])
+        self._require(found, np.array([0, self._shape[found.layout.axis] - 1]))
         return found[slice(0, i), slice(0, j), slice(0, k)]
 
     @property

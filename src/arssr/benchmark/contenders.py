@@ -42,12 +42,12 @@ class Run:
     streamed: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EngineRun(Run):
     """plan: made beforehand. air: share of the scan's voxels that was left to interpolation."""
 
-    plan: Plan | None = None
-    air: float = 0.0
+    plan: Plan
+    air: float
 
 
 def alone(work: Callable[..., T], *given: Any, threads: int) -> T:
@@ -113,9 +113,11 @@ def _ordinary(
 ) -> Run:
     network = network.float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     grid = scan.grid.scaled(scale)
-    lattice = grid.axis_positions_in(scan.grid)
-    assert lattice is not None
-    along = [torch.from_numpy(p.astype(np.float32)) for p in lattice.positions]
+    to_source = grid.index_map_to(scan.grid)  # a finer grid's axes run along the scan's
+    along = [
+        torch.from_numpy((step * np.arange(n) + first).astype(np.float32))
+        for step, first, n in zip(to_source.diagonal(), to_source[:3, 3], grid.shape, strict=False)
+    ]
     cell = torch.full((1, 3), 1 / scale)
     encode_seconds = 0.0
     with Meter() as meter:

@@ -76,7 +76,6 @@ class Benchmark:
         """Of the machine's best: encoding of its convolutions, all the rest of its products, and
         both together (the seconds that the work would take at best, over those it took).
         """
-        assert run.plan is not None
         encode = run.plan.layout.flops / self.best.convolution
         decode = run.plan.decode_flops / self.best.product
         rest = run.seconds - run.encode_seconds
@@ -106,7 +105,6 @@ class Benchmark:
         }
 
     def _engine(self, run: EngineRun) -> dict[str, Any]:
-        assert run.plan is not None
         encode, decode, both = self.shares(run)
         return {
             "seconds": run.seconds,

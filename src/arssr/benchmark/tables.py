@@ -61,7 +61,6 @@ def _shares(benchmark: Benchmark) -> Table:
     lines = []
     for at in benchmark.scales:
         run, plan = at.run, at.run.plan
-        assert plan is not None
         encode, decode, both = benchmark.shares(run)
         work, rest = plan.layout.flops, run.seconds - run.encode_seconds
         line = [f"{at.scale:g}×", f"{run.air:.0%}"]
@@ -78,7 +77,6 @@ def _predictions(benchmark: Benchmark) -> Table:
     lines = []
     for at in benchmark.scales:
         run, plan = at.run, at.run.plan
-        assert plan is not None
         seconds, memory = plan.seconds(benchmark.best), plan.memory
         line = [f"{at.scale:g}×", _seconds(seconds), _seconds(run.seconds)]
         line += [f"{seconds / run.seconds:.2f}", bytes_in_words(memory)]

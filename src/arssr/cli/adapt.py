@@ -52,7 +52,7 @@ def adapt(
     if out.exists() and not overwrite:
         raise ArSSRError(f"{out}: exists already; --overwrite replaces it")
     start, volume = load(model), Volume.read(scan)
-    fabric = make_fabric(device, 1, 1, "bf16")
+    fabric = make_fabric(device, 1, 1, "auto")
     with progress_bar() as bar:
         task = bar.add_task("judging", total=None)
 
