@@ -10,7 +10,7 @@ after it read. Where the volume ends within that halo the layer pads with zeros,
 the whole volume; elsewhere its map shrinks by a voxel.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,32 +95,49 @@ class _Convolution:
         self._ended = False
 
     def push(self, x: Tensor, last: bool) -> tuple[Tensor, bool]:
+        y, _, ends = self.push_beside([x], last)
+        return y, ends
+
+    def push_beside(self, parts: Sequence[Tensor], last: bool) -> tuple[Tensor, Tensor, bool]:
+        """As `push`, of an input whose channels come in several tensors; also gives the part of
+        the input that lies where the output does.
+        """
         # At the end of the volume there is one plane more to give, in every layer. Where that
         # would make the last portion too long it waits for the next call.
-        ends = last and (not self._zeros_after[0] or len(x) < self.most)
-        padded = self._padded(x, self._zeros_after[0] * (ends and not self._ended))
+        ends = last and (not self._zeros_after[0] or len(parts[0]) < self.most)
+        padded = self._padded(parts, self._zeros_after[0] * (ends and not self._ended))
         self._ended = ends
         self._kept = _keep(padded[-2:], self._kept)
-        if len(padded) < 3:
-            rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
-            return x.new_empty((0, rows, columns, len(self.weight))), ends
+        beside = padded[1 : max(len(padded) - 1, 1), 1:-1, 1:-1]
+        if not len(beside):
+            return padded.new_empty((*beside.shape[:3], len(self.weight))), beside, ends
         y = convolve(padded.permute(3, 0, 1, 2)[None], self.weight, self.bias)[0]
-        return (y.relu_() if self.relu else y).permute(1, 2, 3, 0).contiguous(), ends
+        y = (y.relu_() if self.relu else y).permute(1, 2, 3, 0).contiguous()
+        return y, beside, ends
 
-    def _padded(self, x: Tensor, end: int) -> Tensor:
+    def _padded(self, parts: Sequence[Tensor], end: int) -> Tensor:
         """What was kept, the new planes, and zeros where the volume ends."""
         (front, top, left), (_, bottom, right) = self._zeros_before, self._zeros_after
-        planes, rows, columns, channels = x.shape
+        planes, rows, columns = parts[0].shape[:3]
         behind = front if self._kept is None else len(self._kept)
         size = (behind + planes + end, top + rows + bottom, left + columns + right)
-        padded = x.new_empty((*size, channels))
+        padded = parts[0].new_empty((*size, sum(part.shape[-1] for part in parts)))
         padded[:behind] = 0 if self._kept is None else self._kept
         padded[behind + planes :] = 0
         new = padded[behind : behind + planes]
         new[:, :top], new[:, top + rows :] = 0, 0
         new[:, :, :left], new[:, :, left + columns :] = 0, 0
-        new[:, top : top + rows, left : left + columns] = x
+        _put_beside(new[:, top : top + rows, left : left + columns], parts)
         return padded
+
+
+def _put_beside(target: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """The target, filled with channels that come in several tensors (faster than torch.cat)."""
+    first = 0
+    for part in parts:
+        target[..., first : first + part.shape[-1]] = part
+        first += part.shape[-1]
+    return target
 
 
 class _Pointwise:
@@ -143,15 +160,22 @@ class _Waiting:
         (self._unanswered, *self._before), (_, *self._after) = room.lost(halo_in, halo_out)
         self._kept: Tensor | None = None
 
-    def swap(self, x: Tensor, count: int) -> Tensor:
-        """Takes planes in, lets the oldest `count` go."""
+    def swap(self, x: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
+        """Takes planes in, lets the oldest `count` go: places among them, and what belongs there.
+
+        Without copying: those that waited first, then those that need not.
+        """
         (top, left), (bottom, right) = self._before, self._after
         x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
-        queue = x if self._kept is None or not len(self._kept) else torch.cat([self._kept, x])
-        dropped = min(self._unanswered, len(queue))
+        kept = x[:0] if self._kept is None else self._kept
+        dropped = min(self._unanswered, len(kept) + len(x))
         self._unanswered -= dropped
-        self._kept = _keep(queue[dropped + count :], self._kept)
-        return queue[dropped : dropped + count]
+        stop = dropped + count
+        waited, new = kept[dropped:stop], x[max(dropped - len(kept), 0) : max(stop - len(kept), 0)]
+        yield slice(0, len(waited)), waited
+        yield slice(len(waited), count), new
+        left_over, queue = kept[stop:], x[max(stop - len(kept), 0) :]
+        self._kept = _keep(torch.cat([left_over, queue]) if len(left_over) else queue, self._kept)
 
 
 class _Chain:
@@ -178,21 +202,27 @@ class _Residual:
 
     def push(self, x: Tensor, last: bool) -> tuple[Tensor, bool]:
         y, last = self.branch.push(x, last)
-        y += self._shortcut.swap(x[..., : self.width], len(y))
+        for place, planes in self._shortcut.swap(x[..., : self.width], len(y)):
+            y[place] += planes
         return y, last
 
 
 class _Dense:
-    """[x, layer(x)]: the next layer reads both."""
+    """Convolutions that each read what all before them read and gave; a product fuses all that."""
 
-    def __init__(self, layer: Stage, shortcut: _Waiting, width: int) -> None:
-        self.layer, self.lag = layer, layer.lag
-        self.carried = layer.carried + layer.lag * width
-        self._shortcut = shortcut
+    def __init__(self, layers: list[_Convolution], fusion: _Pointwise) -> None:
+        self.layers, self.fusion = layers, fusion
+        self.lag = sum(layer.lag for layer in layers)
+        self.carried = sum(layer.carried for layer in layers)
 
     def push(self, x: Tensor, last: bool) -> tuple[Tensor, bool]:
-        y, last = self.layer.push(x, last)
-        return torch.cat([self._shortcut.swap(x, len(y)), y], dim=-1), last
+        parts = [x]
+        for layer in self.layers:
+            y, read, last = layer.push_beside(parts, last)
+            parts = [read, y]
+        width = sum(part.shape[-1] for part in parts)
+        joined = _put_beside(y.new_empty((*y.shape[:3], width)), parts)
+        return self.fusion.push(joined, last)
 
 
 class _Fused:
@@ -217,7 +247,9 @@ class _Fused:
         for stage, share, waiting in zip(self.stages[1:], self.shares[1:], self.sums, strict=True):
             x, last = stage.push(x, last)
             fused, last = share.push(x, last)
-            total = fused.add_(waiting.swap(total, len(x)))
+            for place, planes in waiting.swap(total, len(x)):
+                fused[place] += planes
+            total = fused
         return total, last
 
 
@@ -228,7 +260,7 @@ class _Builder:
         self.axes, self.backwards, self.room, self.halo = axes, backwards, room, halo
         self.most = planes + LONGER
 
-    def conv(self, conv: nn.Conv3d, relu: bool = False) -> Stage:
+    def conv(self, conv: nn.Conv3d, relu: bool = False) -> _Convolution:
         weight = conv.weight.permute(0, 1, *(2 + a for a in self.axes))
         weight = weight.flip(2) if self.backwards else weight
         lost = self.room.lost(self.halo, self.halo - 1)
@@ -271,13 +303,10 @@ class _Builder:
 
     def dense_block(self, block: ResidualDenseBlock) -> Stage:
         """Layers that each read all before them, fused, and the shortcut past them."""
-        since, layers = self.halo, list[Stage]()
-        for layer in block.layers:
-            before, conv = self.halo, layer.conv
-            stage = self.conv(conv, relu=True)  # type: ignore[arg-type]
-            layers.append(_Dense(stage, self.waiting(before), conv.in_channels))  # type: ignore[union-attr, arg-type]
-        layers.append(_Pointwise(block.lff.weight, block.lff.bias))
-        return _Residual(_Chain(layers), self.waiting(since), block.lff.out_channels)
+        since = self.halo
+        layers = [self.conv(layer.conv, relu=True) for layer in block.layers]  # type: ignore[arg-type]
+        fused = _Dense(layers, _Pointwise(block.lff.weight, block.lff.bias))
+        return _Residual(fused, self.waiting(since), block.lff.out_channels)
 
 
 def stream(encoder: Encoder, axes: Axes, room: Room, planes: int, backwards: bool = False) -> Stage:
