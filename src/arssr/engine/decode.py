@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Protocol
 
 import numpy as np
@@ -118,13 +118,15 @@ def decode_lattice(
         block = features[windows[0][0], windows[1][0], windows[2][0]]
         block = windows[1][1].mix(windows[2][1].mix(block, axis=2), axis=1)
         rows, columns, layers = (t[s] for t, s in zip(tables, box, strict=True))
+        if network.is_residual:
+            # what the place adds is the same in all planes, and interpolation carries it along
+            block += columns[:, None] + layers
         planes = windows[0][1].planes(block)
         values = [
-            _decode_plane(network, plane, row, columns, layers)
-            for plane, row in zip(planes, rows, strict=True)
+            _decode_plane(network, plane, row, columns, layers, chosen)
+            for plane, row, chosen in zip(planes, rows, wanted, strict=True)
         ]
-        block = torch.stack(values)
-        yield box, block if wanted.all() else block * torch.from_numpy(wanted).to(block)
+        yield box, torch.stack(values)
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -170,14 +172,32 @@ def _place_tables(
 
 
 def _decode_plane(
-    network: ImplicitVoxelNetwork, plane: Tensor, row: Tensor, columns: Tensor, layers: Tensor
+    network: ImplicitVoxelNetwork,
+    plane: Tensor,
+    row: Tensor,
+    columns: Tensor,
+    layers: Tensor,
+    wanted: np.ndarray,
 ) -> Tensor:
-    """Values (J, K) of features (J, K, F) on one output plane, given its place along each axis."""
+    """Values (J, K) of features (J, K, F) on one output plane where they are wanted, 0 elsewhere.
+
+    row, columns, layers: its place along each axis. In the residual flavour the features have
+    what the last two add.
+    """
+    decode: Callable[..., Tensor] = network.decoder
     if network.is_residual:
-        return network.decoder(plane, (row + columns)[:, None] + layers).float()
-    i, j, k = torch.broadcast_tensors(row, columns[:, None], layers)
-    coordinates = torch.stack([i, j, k], dim=-1)
-    return network.decoder(torch.cat([plane, coordinates], dim=-1)).squeeze(-1).float()
+        given, decode = plane, partial(decode, place=row)
+    else:
+        i, j, k = torch.broadcast_tensors(row, columns[:, None], layers)
+        given = torch.cat([plane, torch.stack([i, j, k], dim=-1)], dim=-1)
+    if wanted.all():
+        return decode(given).float().view(wanted.shape)
+    values = torch.zeros(wanted.size, device=plane.device)
+    index = torch.from_numpy(np.flatnonzero(wanted)).to(plane.device)
+    if len(index):
+        chosen = given.flatten(0, 1).index_select(0, index)
+        values[index] = decode(chosen).float().view(-1)
+    return values.view(wanted.shape)
 
 
 @torch.inference_mode()
