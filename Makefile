@@ -41,7 +41,7 @@ format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## every benchmark in benchmarks/, one after the other
+bench: $(STAMP)  ## benchmarks/bench_*.py, which need no data (the others there say what they need)
 	$(call run_each,$(wildcard benchmarks/bench_*.py),benchmarks/bench_*.py)
 
 figures: $(STAMP)  ## the pictures of the documentation, made again

@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 _FAR_MM = 1e3  # over which a linear transform is measured
 _SLAB_POINTS = 2**20
 # What a voxel at an angle to the scan gains from being read in two parts along each axis: 0.1 to
-# 0.3 dB on the average over its centre alone (benchmarks/bench_transform.py), for 8 times the work.
+# 0.3 dB on the average over its centre alone (benchmarks/transform.py), for 8 times the work.
 _SAMPLES = 2
 _LONGEST_MATRIX = 4096  # bytes of a text file with 16 numbers
 _PROBES = 9  # along each axis of a grid, to see how a transform stretches it

@@ -1,6 +1,6 @@
 """Whether the sampler keeps up: batches a second of it alone and of the training step, in one run.
 
-python benchmarks/bench_sampler.py HR_FOLDER [--device cuda] [--threads 1]
+python benchmarks/sampler.py HR_FOLDER [--device cuda] [--threads 1]
 
 Both take turns, so that whatever else the machine does disturbs both alike. Target: at least 5
 batches drawn for each one used.

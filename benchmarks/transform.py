@@ -1,6 +1,6 @@
 """A registered scan, super-resolved in one interpolation or in two: PSNR of the same result.
 
-python benchmarks/bench_transform.py FOLDER [WEIGHTS]
+python benchmarks/transform.py FOLDER [WEIGHTS]
 
 Each image of the folder stands for the object itself, at half the voxel size of everything that is
 compared, so that turning it costs (almost) nothing that the comparison could see. Both the high

@@ -1,6 +1,6 @@
 """What `arssr adapt` is worth: volumes made thick, adapted to, and compared with the truth.
 
-python benchmarks/bench_adapt.py DATA/val/*_T1w.nii.gz [--weights light --minutes 3]
+python benchmarks/adapt.py DATA/val/*_T1w.nii.gz [--weights light --minutes 3]
 """
 
 import argparse

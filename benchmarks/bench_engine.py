@@ -1,0 +1,94 @@
+"""The engine on a whole 1 mm head: docs/performance.md, made again by
+
+    python benchmarks/bench_engine.py -o docs/performance.md
+
+A quarter of an hour for `rdn` and three minutes for `light`, on a machine that does nothing else.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from arssr.api import load_model
+from arssr.benchmark.runner import Benchmark, run_benchmark
+from arssr.benchmark.tables import to_markdown
+from arssr.demo import mni152_head
+from arssr.evaluation.metrics import Reference
+from arssr.evaluation.tables import markdown_table
+from arssr.interpolation import resample
+from arssr.volume import Volume
+
+HEAD, PART = (180, 220, 180), (60, 73, 60)
+
+
+def main() -> None:
+    """Measure, print, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "models", nargs="*", default=["rdn", "light"], help="weights, the slowest first"
+    )
+    parser.add_argument("-o", "--out", type=Path, help="the page to write (Markdown)")
+    arguments = parser.parse_args()
+    head = mni152_head()
+    scan, part = (resample(head, head.grid.with_shape(shape)) for shape in (HEAD, PART))
+    found = []
+    for name in arguments.models:
+        model = load_model(name, "cpu")
+        found.append(run_benchmark(model.name, model.network, scan, report=print))
+    sections = {
+        "Models beside each other": compared(found),
+        "What the shortcuts change": shortcuts(arguments.models, part),
+    }
+    page = to_markdown(found, "Performance")
+    for title, table in sections.items():
+        page += f"\n## {title}\n\n{table}\n"
+    print(page)
+    if arguments.out:
+        arguments.out.write_text(page, encoding="utf-8")
+
+
+def compared(found: list[Benchmark]) -> str:
+    """Seconds of each model, and how many times faster than the first it is."""
+    lines = []
+    for at in range(len(found[0].scales)):
+        slowest = found[0].scales[at].run.seconds
+        for benchmark in found:
+            run, scale = benchmark.scales[at].run, benchmark.scales[at].scale
+            line = [f"{scale:g}×", benchmark.name, f"{run.seconds:.3g}"]
+            lines.append([*line, f"{slowest / run.seconds:.3g}"])
+    return markdown_table(["scale", "model", "seconds", "times as fast"], lines)
+
+
+def shortcuts(names: list[str], scan: Volume) -> str:
+    """What each of them saves at 2× of a small head, and how far from float32 without it ends."""
+    head = Reference(resample(scan, scan.grid.scaled(2.0))).head
+    lines = []
+    for name in names:
+        exact, seconds = upsampled(name, scan, "float32", skip_air=False)
+        lines.append([name, "none", f"{seconds:.3g}", "", ""])
+        for what, precision, skip_air in (
+            ("bfloat16", "bf16", False),
+            ("air skipped", "float32", True),
+            ("both", "bf16", True),
+        ):
+            found, seconds = upsampled(name, scan, precision, skip_air)
+            error = (found - exact) / np.ptp(exact)
+            with np.errstate(divide="ignore"):  # no difference at all: inf
+                head_db, all_db = (-10 * np.log10(np.mean(e**2)) for e in (error[head], error))
+            lines.append([name, what, f"{seconds:.3g}", f"{head_db:.1f}", f"{all_db:.1f}"])
+    header = ["model", "shortcut", "seconds", "PSNR to none, head, dB", "everywhere, dB"]
+    return markdown_table(header, lines)
+
+
+def upsampled(name: str, scan: Volume, precision: str, skip_air: bool) -> tuple[np.ndarray, float]:
+    """The scan at 2×, and the seconds that took."""
+    model = load_model(name, "cpu", precision)
+    started = time.perf_counter()
+    result = model.upsample(scan, scale=2, skip_air=skip_air)
+    return result.data.astype(np.float64), time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
