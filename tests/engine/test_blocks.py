@@ -1,6 +1,10 @@
 """Decoding in large blocks, as a GPU does it: here on a CPU, and the same as plane by plane."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -16,11 +20,13 @@ from tests.engine.test_decode import (
     lattices,
     shapes,
 )
+from torch import nn
 
 from arssr.engine import blocks
-from arssr.engine.blocks import decode_blocks
+from arssr.engine.blocks import decode_blocks, decode_plainly
 from arssr.engine.decode import decode_lattice, nearest_voxel
-from arssr.engine.lattice import cut, wanted_box
+from arssr.engine.lattice import Lattice, cut, wanted_box
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
 CPU = torch.device("cpu")
 
@@ -89,3 +95,103 @@ def test_cuts_cover_a_lattice_once(shape: tuple[int, int, int], most: int) -> No
         times[box] += 1
         assert np.prod([s.stop - s.start for s in box]) <= most
     assert (times == 1).all()
+
+
+# --- whether the kernel is used -------------------------------------------------------------------
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
+    """A GPU that there is not, on which decoding takes so many seconds and the kernel so many."""
+    seconds = {"plain": 2.0, "fused": 1.0}
+
+    def measured(work: Callable[[], object]) -> float:
+        return seconds["fused" if "_attempt" in work.__code__.co_names else "plain"]
+
+    small = partial(blocks._trial, CPU)
+    monkeypatch.setattr(blocks, "_TRIAL", 4)
+    monkeypatch.setattr(blocks, "_trial", lambda _, *network: small(*network))
+    monkeypatch.setattr(blocks, "_seconds", measured)
+    monkeypatch.setattr(blocks, "find_spec", lambda _: object())
+    monkeypatch.setattr(blocks.torch.random, "fork_rng", lambda _: nullcontext())
+    monkeypatch.setattr(blocks.torch.cuda, "get_device_capability", lambda _: (8, 0))
+    monkeypatch.setattr(blocks, "_attempt", lambda decoder, lattice: by_heart(decoder, lattice))
+    blocks.fused_is_faster.cache_clear()
+    yield seconds
+    blocks.fused_is_faster.cache_clear()
+
+
+def by_heart(decoder: nn.Module, lattice: Lattice) -> torch.Tensor:
+    """What the kernel ought to answer."""
+    network = ImplicitVoxelNetwork(ModelConfig("residual", "light", 16, 4, 16))
+    network.decoder = decoder
+    return decode_plainly(network, lattice)
+
+
+def asked(dtype: torch.dtype = torch.bfloat16, width: int = 16) -> bool:
+    return blocks.fused_is_faster(torch.device("cuda"), dtype, 4, width)
+
+
+def test_the_kernel_is_used_where_it_is_faster(trial: dict[str, float]) -> None:
+    assert asked()
+    trial["fused"] = 3
+    assert asked()  # tried once
+    blocks.fused_is_faster.cache_clear()
+    assert not asked()
+
+
+def test_the_kernel_is_tried_only_where_it_could_win(
+    trial: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not asked(torch.float32) and not asked(width=256) and not asked(width=24)
+    assert not blocks.fused_is_faster(CPU, torch.bfloat16, 4, 16)
+    with monkeypatch.context() as without:
+        without.setattr(blocks, "find_spec", lambda _: None)
+        assert not asked()
+    blocks.fused_is_faster.cache_clear()
+    monkeypatch.setattr(blocks.torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert not asked()
+
+
+def test_a_kernel_that_answers_wrongly_is_not_used(
+    trial: dict[str, float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for wrong in (1.2, np.nan):
+        blocks.fused_is_faster.cache_clear()
+        monkeypatch.setattr(blocks, "_attempt", lambda d, at, w=wrong: w * by_heart(d, at))
+        assert not asked() and "which is off by" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_a_kernel_that_fails_is_done_without(
+    failing: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Triton that is not there, and that fails, are the same."""
+    network, features = NETWORKS["residual"], features_of((3, 4, 5))
+    i, j, k = (np.arange(2 * n) / 2 - 0.25 for n in (3, 4, 5))
+    given = network, features, (i, j, k), np.full(3, 0.5), np.ones((3, 4, 5), bool)
+    expected = put_together(decode_blocks(*given), (i, j, k))
+    asked_for: list[object] = []
+
+    def decode_fused(decoder: nn.Module, lattice: Lattice) -> torch.Tensor:
+        asked_for.append(lattice)
+        if failing:
+            raise RuntimeError("out of resource: shared memory")
+        return decode_plainly(network, lattice)
+
+    fake = SimpleNamespace(decode_fused=decode_fused)
+    monkeypatch.setitem(sys.modules, "arssr.engine.fused", fake)  # type: ignore[arg-type]
+    monkeypatch.setattr(blocks, "fused_is_faster", lambda *_: True)
+    np.testing.assert_array_equal(put_together(decode_blocks(*given), (i, j, k)), expected)
+    assert len(asked_for) == 1 and ("shared memory" in caplog.text) == failing
+
+
+def test_lack_of_memory_is_no_failure_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode_fused(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    fake = SimpleNamespace(decode_fused=decode_fused)
+    monkeypatch.setitem(sys.modules, "arssr.engine.fused", fake)  # type: ignore[arg-type]
+    with pytest.raises(torch.OutOfMemoryError):
+        blocks._attempt(None, None)  # type: ignore[arg-type]
