@@ -8,10 +8,11 @@ and only what is read is bfloat16.
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -95,45 +96,60 @@ def test_the_kernel_agrees_with_the_plain_way(
     assert torch.equal(found == 0, exact == 0) and (exact == 0).any() == (holes > 0)
 
 
+class Compiling:
+    """In place of a kernel: compiled for what it is called with, and not launched."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel, self.compiled = kernel, list[Any]()
+
+    def __getitem__(self, grid: tuple[int]) -> Callable[..., None]:
+        def call(*args: Any, **options: Any) -> None:
+            self.compiled.append(self.kernel.run(*args, grid=grid, warmup=True, **options))
+
+        return call
+
+
 @pytest.mark.parametrize(
-    ("width", "hidden", "dtype", "capability"),
-    [(64, 2, "bf16", 80), (128, 6, "bf16", 80), (64, 2, "fp16", 90), (128, 2, "bf16", 90)],
+    ("width", "depth", "dtype", "capability"),
+    [
+        (64, 4, torch.bfloat16, 80),
+        (128, 8, torch.bfloat16, 80),
+        (64, 4, torch.float16, 90),
+        (128, 4, torch.bfloat16, 90),
+    ],
 )
 def test_the_kernel_compiles_to_tensor_cores_and_registers(
     width: int,
-    hidden: int,
-    dtype: str,
+    depth: int,
+    dtype: torch.dtype,
     capability: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    """Once for images of all sizes: what the interpreter cannot tell, and no GPU is needed for."""
     from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
 
     from arssr.engine import fused
 
-    names = fused._kernel.arg_names
-    tile = dict(zip(("TILE_I", "TILE_J", "TILE_K"), fused.tile_of(width), strict=True))
-    constants = {"WIDTH": width, "HIDDEN": hidden, **tile}
-    signature = {name: "i32" for name in names} | dict.fromkeys(constants, "constexpr")
-    pointers = {name: f"*{dtype}" for name in names[: names.index("n_i")]}
-    pointers |= {"out": "*fp32", "active": "*u8"}
-    for name in pointers:
-        if name.startswith(("index_", "nearest_", "weight_")):
-            pointers[name] = "*fp32" if name.startswith("weight_") else "*i32"
-    aligned = [n for n in names if n in pointers or n.startswith("feature_")]
-    source = ASTSource(
-        fused._kernel,
-        signature | pointers,
-        {(names.index(name),): value for name, value in constants.items()},
-        {(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
-    )
-    target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(source, target=target, options={"num_warps": fused._WARPS})
-    assert re.search("wgmma|mma.sync", compiled.asm["ptx"])
+    driver = Mock()
+    driver.get_current_device.return_value = capability  # kernels are kept by device
+    driver.get_current_target.return_value = GPUTarget("cuda", capability, 32)
+    monkeypatch.setattr(triton.runtime.driver, "_active", driver)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel = Compiling(fused._kernel)
+    monkeypatch.setattr(fused, "_kernel", kernel)
+    network = network_of(width, depth).to(dtype)
+    for shape in ((4, 4, 16), (3, 1, 1), (5, 6, 7)):
+        features = torch.randn(*shape, width, dtype=dtype)
+        positions = tuple(np.arange(2 * n) / 2 - 0.25 for n in shape)
+        active = np.ones(shape, bool)
+        lattice = lattice_on(network, features, positions, np.full(3, 0.5), active)  # type: ignore[arg-type]
+        interpreted(network.decoder, lattice)
+    first, *others = kernel.compiled
+    assert all(other is first for other in others)
+    assert re.search("wgmma|mma.sync", first.asm["ptx"])
     binary = tmp_path / "kernel.cubin"
-    binary.write_bytes(compiled.asm["cubin"])
+    binary.write_bytes(first.asm["cubin"])
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     usage = subprocess.run([tool, "-res-usage", binary], capture_output=True, text=True, check=True)
     assert re.search(r"STACK:0 .*LOCAL:0 ", usage.stdout), usage.stdout  # nothing is spilt

@@ -30,7 +30,8 @@ def _gelu(x):  # type: ignore[no-untyped-def]
     return 0.5 * x * (1 + tl.erf(x * _SQRT_HALF))
 
 
-@triton.jit(do_not_specialize=["n_i", "n_j", "n_k"])
+# compiled once for all images
+@triton.jit(do_not_specialize=["n_i", "n_j", "n_k", "active_i", "active_j"])
 def _kernel(  # type: ignore[no-untyped-def]
     out,
     features,

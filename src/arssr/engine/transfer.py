@@ -27,7 +27,7 @@ def to_host(values: Tensor) -> Callable[[], np.ndarray]:
     On a stream of its own, so that what the GPU is given to do next goes on meanwhile.
     """
     if values.device.type != "cuda":
-        return values.numpy
+        return values.cpu().numpy
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     stream = _copies(values.device)
     stream.wait_stream(torch.cuda.current_stream(values.device))
