@@ -1,7 +1,7 @@
 """Decoding in large blocks, as a GPU does it: here on a CPU, and the same as plane by plane."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -105,13 +105,10 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     """A GPU that there is not, on which decoding takes so many seconds and the kernel so many."""
     seconds = {"plain": 2.0, "fused": 1.0}
 
-    def measured(work: Callable[[], object]) -> float:
-        return seconds["fused" if "_attempt" in work.__code__.co_names else "plain"]
-
-    small = partial(blocks._trial, CPU)
+    small = partial(blocks.trial, CPU)
     monkeypatch.setattr(blocks, "_TRIAL", 4)
-    monkeypatch.setattr(blocks, "_trial", lambda _, *network: small(*network))
-    monkeypatch.setattr(blocks, "_seconds", measured)
+    monkeypatch.setattr(blocks, "trial", lambda _, *network: small(*network))
+    monkeypatch.setattr(blocks, "trial_seconds", lambda *_: (seconds["plain"], seconds["fused"]))
     monkeypatch.setattr(blocks, "find_spec", lambda _: object())
     monkeypatch.setattr(blocks.torch.random, "fork_rng", lambda _: nullcontext())
     monkeypatch.setattr(blocks.torch.cuda, "get_device_capability", lambda _: (8, 0))

@@ -8,7 +8,7 @@ import torch
 from tests.engine.test_fused import network_of
 from tests.phantoms import smooth, volume
 
-from arssr.engine.blocks import _trial, decode_blocks, decode_plainly
+from arssr.engine.blocks import decode_blocks, decode_plainly, trial
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
@@ -50,7 +50,7 @@ def test_a_gpu_answers_as_the_cpu_does(dtype: torch.dtype) -> None:
 def test_the_kernel_agrees_with_the_plain_way(dtype: torch.dtype, width: int) -> None:
     from arssr.engine.fused import decode_fused
 
-    network, lattice = _trial(DEVICE, dtype, 4, width)
+    network, lattice = trial(DEVICE, dtype, 4, width)
     with torch.inference_mode():
         plain = decode_plainly(network, lattice)
         fused = decode_fused(network.decoder, lattice)  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width:
     if torch.cuda.get_device_capability(device) < _TENSOR_CORES or find_spec("triton") is None:
         return False
     with torch.inference_mode(), torch.random.fork_rng([device]):
-        network, lattice = _trial(device, dtype, depth, width)
+        network, lattice = trial(device, dtype, depth, width)
         decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
         fused, plain = _attempt(decoder, lattice), decode_plainly(network, lattice)
         if fused is None:
@@ -155,12 +155,19 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width:
         if not off <= _ROUNDING:
             _log.warning("decoding without the Triton kernel, which is off by %.1g", off)
             return False
-        return _seconds(lambda: _attempt(decoder, lattice)) < _seconds(
-            lambda: decode_plainly(network, lattice)
-        )
+        plain_seconds, fused_seconds = trial_seconds(network, lattice)
+        return fused_seconds < plain_seconds
 
 
-def _trial(
+def trial_seconds(network: ImplicitVoxelNetwork, lattice: Lattice) -> tuple[float, float]:
+    """What decoding takes on a GPU: step by step, and by the kernel."""
+    decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
+    device = lattice.features.device
+    plain = _seconds(lambda: decode_plainly(network, lattice), device)
+    return plain, _seconds(lambda: _attempt(decoder, lattice), device)
+
+
+def trial(
     device: torch.device, dtype: torch.dtype, depth: int, width: int
 ) -> tuple[ImplicitVoxelNetwork, Lattice]:
     """A network of random weights, and random features to be read at twice their resolution."""
@@ -174,14 +181,14 @@ def _trial(
     return network, lattice_on(network, features, (positions,) * 3, cell, active)
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     """On the GPU, the shortest of some."""
-    times = []
+    times, stream = [], torch.cuda.current_stream(device)
     for _ in range(_TRIES):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+        start.record(stream)
         work()
-        end.record()
+        end.record(stream)
         end.synchronize()
         times.append(start.elapsed_time(end) / 1000)
     return min(times)
