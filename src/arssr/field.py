@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.air import active_voxels, read_for
 from arssr.engine.blocks import decode_blocks
-from arssr.engine.budget import Plan, Reading, make_plan
+from arssr.engine.budget import Plan, Reading, make_plan, reading_of
 from arssr.engine.clock import Stopwatch
 from arssr.engine.decode import decode_lattice, decode_points, nearest_voxel
 from arssr.engine.features import FeatureMap
@@ -225,29 +225,7 @@ class VoxelField:
         return i, j, k
 
     def _reading(self, grid: Grid) -> Reading:
-        """How the planes of a grid lie in the image."""
-        to_source = grid.index_map_to(self.grid)[:3, :3]
-        lattice = grid.axis_positions_in(self.grid)
-        if lattice is None:
-            source_axis = int(np.argmax(np.abs(to_source[:, 2])))
-            voxels = (1 - self.air) * float(np.prod(grid.shape, dtype=np.float64))
-            reach = np.abs(to_source[source_axis, :2]) @ (np.array(grid.shape[:2]) - 1)
-            span = float(reach)
-        else:
-            source_axis = lattice.axes[2]
-            voxels, span = self._count_active(lattice), 0.0
-        step = float(to_source[source_axis, 2])
-        axis = self._order.index(source_axis)
-        return Reading(grid.shape, axis, step < 0, span, abs(step), voxels)
-
-    def _count_active(self, lattice: AxisPositions) -> float:
-        """Outputs on a lattice that lie nearest to active voxels."""
-        outputs = self._active.transpose(self._order)
-        for axis in (2, 1, 0):  # of the input: one after the other is summed over
-            positions = lattice.positions[lattice.axes.index(axis)]
-            nearest = nearest_voxel(positions, outputs.shape[axis])
-            outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
-        return float(outputs)
+        return reading_of(grid, self.grid, self._order, self._active)
 
     def _plan(self, reading: Reading) -> Plan:
         share = 0.5 ** (self._failures % _TRIES)

@@ -31,7 +31,7 @@ _SHARE = 0.25  # of the GPU's free memory, for a block
 _TRIAL, _TRIES = 32, 5
 _ROUNDING = 0.05  # of the largest correction: what bfloat16 may differ by, and no wrong result
 # What the kernel is worth trying for: widths that it keeps in registers, and GPUs on which Triton
-# multiplies by tensor cores (before, and in float32, it compiles for minutes to slow code).
+# multiplies by tensor cores (before, and in float32, it does not, and registers spill).
 _WIDTHS, _TENSOR_CORES = (16, 32, 64, 128), (8, 0)
 _log = logging.getLogger(__name__)
 
