@@ -316,10 +316,28 @@ def test_precision_is_bfloat16_only_where_it_is_fast_and_harmless(
         assert api._dtype("auto", cpu, residual=True) == expected
         assert api._dtype("auto", cpu, residual=False) == torch.float32
         assert api._dtype("bf16", cpu, residual=True) == torch.bfloat16
-        with pytest.raises(ArSSRError, match="too coarse"):
-            api._dtype("bf16", cpu, residual=False)
+        for half in ("bf16", "fp16"):
+            with pytest.raises(ArSSRError, match=f"{half} is too coarse"):
+                api._dtype(half, cpu, residual=False)
     with pytest.raises(ArSSRError, match="precision"):
         api._dtype("float8", torch.device("cpu"), True)
+    with pytest.raises(ArSSRError, match="fp16 is not for this device"):
+        api._dtype("fp16", torch.device("cpu"), True)
+
+
+def test_a_gpu_from_before_bfloat16_takes_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(api, "fast_bf16", lambda _: False)
+    monkeypatch.setattr(api, "fast_fp16", lambda _: True)
+    assert api._dtype("auto", gpu, residual=True) == torch.float16
+    assert api._dtype("auto", gpu, residual=False) == torch.float32
+    assert api._dtype("fp16", gpu, residual=True) == torch.float16
+    with pytest.raises(ArSSRError, match="bf16 is not for this device"):
+        api._dtype("bf16", gpu, residual=True)
+    monkeypatch.setattr(api, "fast_fp16", lambda _: False)
+    assert api._dtype("auto", gpu, residual=True) == torch.float32
+    monkeypatch.setattr(api, "fast_bf16", lambda _: True)
+    assert api._dtype("auto", gpu, residual=True) == torch.bfloat16
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "", "cpu:oops"])

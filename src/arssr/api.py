@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from nibabel.spatialimages import SpatialImage
 
-from arssr.engine.machine import fast_bf16, set_threads
+from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
@@ -33,6 +33,7 @@ _CLEARLY_THICKER = 1.4
 # would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
 
 
@@ -41,15 +42,15 @@ class Model:
 
     device: auto (a GPU if there is one), cpu, cuda, cuda:1, …
     precision: auto (bfloat16 where it is measured to be faster and the network only corrects an
-        interpolation), bf16 or float32.
+        interpolation, float16 on GPUs from before bfloat16), bf16, fp16 (on a GPU) or float32.
     """
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         self.weights = weights
-        self.device = _device(device)
+        on = _device(device)
         set_threads()
-        dtype = _dtype(precision, self.device, weights.network.is_residual)
-        self.network = weights.network.to(device=self.device, dtype=dtype)
+        dtype = _dtype(precision, on, weights.network.is_residual)
+        self.network = weights.network.to(device=on, dtype=dtype)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
@@ -61,8 +62,13 @@ class Model:
         return self.weights.name
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes; the CPU from where a GPU has run out of memory on."""
+        return next(self.network.parameters()).device
+
+    @property
     def precision(self) -> str:
-        """The floating-point type it computes in: bfloat16 or float32."""
+        """The floating-point type it computes in: bfloat16, float16 or float32."""
         return str(next(self.network.parameters()).dtype).removeprefix("torch.")
 
     @property
@@ -297,10 +303,19 @@ def _device(name: str) -> torch.device:
 
 def _dtype(precision: str, device: torch.device, residual: bool) -> torch.dtype:
     if precision == "auto":
-        return torch.bfloat16 if residual and fast_bf16(device) else torch.float32
-    if precision == "bf16" and not residual:
-        raise ArSSRError("bf16 is too coarse for a network that is not residual; use float32")
-    try:
-        return {"bf16": torch.bfloat16, "float32": torch.float32}[precision]
-    except KeyError:
-        raise ArSSRError(f"precision is auto, bf16 or float32, not {precision!r}") from None
+        if residual and fast_bf16(device):
+            return torch.bfloat16
+        return torch.float16 if residual and fast_fp16(device) else torch.float32
+    if precision not in _PRECISIONS:
+        raise ArSSRError(f"precision is auto, bf16, fp16 or float32, not {precision!r}")
+    if precision != "float32" and not residual:
+        raise ArSSRError(
+            f"{precision} is too coarse for a network that is not residual; use float32"
+        )
+    missing = {
+        "bf16": device.type == "cuda" and not fast_bf16(device),
+        "fp16": not fast_fp16(device),
+    }
+    if missing.get(precision):
+        raise ArSSRError(f"{precision} is not for this device ({device}); use auto or float32")
+    return _PRECISIONS[precision]

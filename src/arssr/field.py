@@ -4,9 +4,11 @@ Wu et al. 2022 (arXiv 2110.14476) call it the implicit voxel function. A scale, 
 image's grid, an oblique plane, a list of points: all the same reading with other coordinates.
 """
 
+import gc
 import logging
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -15,10 +17,14 @@ from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.air import active_voxels, read_for
-from arssr.engine.budget import Plan, Reading, make_plan
+from arssr.engine.blocks import decode_blocks
+from arssr.engine.budget import Plan, Reading, make_plan, reading_of
+from arssr.engine.clock import Stopwatch
 from arssr.engine.decode import decode_lattice, decode_points, nearest_voxel
 from arssr.engine.features import FeatureMap
+from arssr.engine.machine import fast_bf16
 from arssr.engine.plan import Shape
+from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid
 from arssr.intensity import Normalisation
@@ -27,6 +33,7 @@ from arssr.networks import ImplicitVoxelNetwork, condition_vector
 from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
+Coming = Callable[[], np.ndarray]  # values that a device may still be computing; waits for them
 
 _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
@@ -52,7 +59,7 @@ class VoxelField:
     are computed in a window that moves with the reading. They and arithmetic are in the network's
     dtype, on its device. Raises ArSSRError where the memory is too small.
     Beyond the field of view the border value holds for one voxel; farther out lies air, the
-    lowest value of the normalisation. `encode_seconds`: spent on features so far.
+    lowest value of the normalisation.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class VoxelField:
         self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
         image = normalisation.apply(volume.data).transpose(self._order)
         self._image = torch.from_numpy(np.ascontiguousarray(image))
+        self._sent = self._image  # where the network is
         self._condition: torch.Tensor | None = None
         if network.is_residual:
             self._condition = torch.tensor(condition_vector(acquisition_ijk, noise))
@@ -88,12 +96,17 @@ class VoxelField:
         self._spline: SplineCoefficients | None = None
         self._whole: FeatureMap | None = None  # features that are kept
         self._failures = 0
-        self.encode_seconds = 0.0
+        self._encoding = Stopwatch()
 
     @property
     def grid(self) -> Grid:
         """Where the samples lie that the field was made of."""
         return self.volume.grid
+
+    @property
+    def encode_seconds(self) -> float:
+        """What features have taken so far."""
+        return self._encoding.seconds
 
     @property
     def air(self) -> float:
@@ -131,6 +144,7 @@ class VoxelField:
         total, start = grid.shape[2], 0
         plan = self._plan(reading)
         features: FeatureMap | None = None
+        coming: deque[Coming] = deque()
         while start < total:
             planes = slice(start, min(start + plan.slab_planes, total))
 
@@ -138,16 +152,19 @@ class VoxelField:
                 done = planes.start + share * (planes.stop - planes.start)
                 progress("decoding", done / total)
 
-            try:
+            with suppress(torch.OutOfMemoryError):
                 features = features or self._map(plan)
-                slab = read(features, planes, report)
-            except torch.OutOfMemoryError:
+                coming.append(read(features, planes, report))
+                start = planes.stop
+            if start < planes.stop:  # out of memory, and what the error held on to is free again
                 features = None
                 self._make_do_with_less()
                 plan = self._plan(reading)
-                continue
-            yield slab
-            start = planes.stop
+            # a GPU computes the next slab while this one leaves it
+            while len(coming) > (self._device.type == "cuda"):
+                yield coming.popleft()()
+        while coming:
+            yield coming.popleft()()
 
     def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
         """Values (…,) float32 at points (…, 3) in RAS+ mm.
@@ -164,8 +181,11 @@ class VoxelField:
         if not (np.isfinite(size) & (size > 0)).all():
             raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm!r}")
         index = self.grid.to_index(points).reshape(-1, 3)
-        values = self._scattered(index, size / self.grid.spacing_mm)
-        return values.reshape(points.shape[:-1])
+        while True:
+            with suppress(torch.OutOfMemoryError):
+                values = self._scattered(index, size / self.grid.spacing_mm)
+                return values.reshape(points.shape[:-1])
+            self._make_do_with_less()
 
     def plane(
         self, origin_ras_mm: ArrayLike, u_mm: ArrayLike, v_mm: ArrayLike, shape: tuple[int, int]
@@ -192,48 +212,43 @@ class VoxelField:
         return found[slice(0, i), slice(0, j), slice(0, k)]
 
     @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
+    @property
     def _shape(self) -> Shape:
         i, j, k = self._image.shape
         return i, j, k
 
     def _reading(self, grid: Grid) -> Reading:
-        """How the planes of a grid lie in the image."""
-        to_source = grid.index_map_to(self.grid)[:3, :3]
-        lattice = grid.axis_positions_in(self.grid)
-        if lattice is None:
-            source_axis = int(np.argmax(np.abs(to_source[:, 2])))
-            voxels = (1 - self.air) * float(np.prod(grid.shape, dtype=np.float64))
-            reach = np.abs(to_source[source_axis, :2]) @ (np.array(grid.shape[:2]) - 1)
-            span = float(reach)
-        else:
-            source_axis = lattice.axes[2]
-            voxels, span = self._count_active(lattice), 0.0
-        step = float(to_source[source_axis, 2])
-        axis = self._order.index(source_axis)
-        return Reading(grid.shape, axis, step < 0, span, abs(step), voxels)
-
-    def _count_active(self, lattice: AxisPositions) -> float:
-        """Outputs on a lattice that lie nearest to active voxels."""
-        outputs = self._active.transpose(self._order)
-        for axis in (2, 1, 0):  # of the input: one after the other is summed over
-            positions = lattice.positions[lattice.axes.index(axis)]
-            nearest = nearest_voxel(positions, outputs.shape[axis])
-            outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
-        return float(outputs)
+        return reading_of(grid, self.grid, self._order, self._active)
 
     def _plan(self, reading: Reading) -> Plan:
         share = 0.5 ** (self._failures % _TRIES)
         kept = self._whole.layout if self._whole else None
-        return make_plan(self.network, self._shape, self._core, reading, self.memory, share, kept)
+        try:
+            return make_plan(
+                self.network, self._shape, self._core, reading, self.memory, share, kept
+            )
+        except ArSSRError:
+            if self._device.type == "cpu":
+                raise
+        self._go_on_on_the_cpu("not enough memory")
+        return self._plan(reading)
 
     def _map(self, plan: Plan) -> FeatureMap:
         """Features to read from: those that are kept, or new ones."""
         if self._whole:
             return self._whole
+        condition = self._condition
         features = FeatureMap(
             self.network,
-            self._image,
-            self._condition,
+            self._image_there(),
+            condition if condition is None else to_device(condition, self._device),
             plan.layout,
             lambda share: self._progress("encoding", share),
         )
@@ -243,26 +258,39 @@ class VoxelField:
 
     def _require(self, features: FeatureMap, planes: np.ndarray) -> None:
         """Have the features ready that are read around these planes of the image."""
-        started = time.perf_counter()
-        features.require(int(planes.min()) - 1, int(planes.max()) + 2)
-        self.encode_seconds += time.perf_counter() - started
+        with self._encoding.on(self._device):
+            features.require(int(planes.min()) - 1, int(planes.max()) + 2)
+
+    def _image_there(self) -> torch.Tensor:
+        """The image where the network is; on a GPU it is kept."""
+        if self._sent.device != self._device:
+            self._sent = to_device(self._image, self._device)
+        return self._sent
 
     def _make_do_with_less(self) -> None:
         """After a failure for lack of memory: smaller pieces, and in the end the CPU."""
         self._whole = None
         self._failures += 1
-        device = next(self.network.parameters()).device
+        gc.collect()  # a half-computed feature map and its computation hold on to each other
+        torch.cuda.empty_cache()
         if self._failures % _TRIES:
-            _log.warning("out of memory on %s: going on in smaller pieces", device)
-        elif device.type != "cpu":
-            _log.warning("out of memory on %s: going on on the CPU", device)
-            self.network.cpu()
+            _log.warning("out of memory on %s: going on in smaller pieces", self._device)
+        elif self._device.type != "cpu":
+            self._go_on_on_the_cpu("out of memory")
         else:
             raise ArSSRError("out of memory; close other programs, or use a smaller model")
 
+    def _go_on_on_the_cpu(self, why: str) -> None:
+        """Move the network there, in a precision that is fast there."""
+        _log.warning("%s on %s: going on on the CPU", why, self._device)
+        cpu = torch.device("cpu")
+        half = self._dtype.itemsize == 2 and fast_bf16(cpu)
+        self.network.to(cpu, torch.bfloat16 if half else torch.float32)
+        self._whole, self._sent, self._failures = None, self._image, 0
+
     def _lattice(
         self, grid: Grid, lattice: AxisPositions
-    ) -> Callable[[FeatureMap, slice, Callable[[float], None]], np.ndarray]:
+    ) -> Callable[[FeatureMap, slice, Callable[[float], None]], Coming]:
         """What reads slabs of a grid whose axes run along the input's."""
         along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
         for own, source_axis in enumerate(lattice.axes):
@@ -276,31 +304,39 @@ class VoxelField:
             for n, p in zip(self._shape, along, strict=True)
         ]
 
-        def read(
-            features: FeatureMap, planes: slice, report: Callable[[float], None]
-        ) -> np.ndarray:
-            device = next(self.network.parameters()).device
+        def read(features: FeatureMap, planes: slice, report: Callable[[float], None]) -> Coming:
+            device, dtype = self._device, self._dtype
+            decode = decode_blocks if device.type == "cuda" else decode_lattice
             parts = [slice(None)] * 3
             parts[last] = planes
             i, j, k = (p[part] for p, part in zip(along, parts, strict=True))
             if self.network.is_residual:
-                chosen = [m[part].to(device) for m, part in zip(matrices, parts, strict=True)]
-                values = apply_axis_matrices(self._image.to(device), chosen)
+                chosen = [to_device(m[p], device) for m, p in zip(matrices, parts, strict=True)]
+                values = apply_axis_matrices(self._image_there(), chosen)
             else:
                 values = torch.zeros((len(i), len(j), len(k)), device=device)
             self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
-            for box, block in decode_lattice(
-                self.network, features, (i, j, k), cell, self._active, report
-            ):
+            for box, block in decode(self.network, features, (i, j, k), cell, self._active, report):
                 values[box] += block
-            data = self.normalisation.invert(values.cpu().numpy())
-            for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
-                outside = (p < -0.5 - REACH) | (p > n - 0.5 + REACH)
-                if outside.any():
-                    np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
-            return data.transpose(turn)
+            arrived = to_host(values)
+
+            def finish() -> np.ndarray:
+                data = self._in_units(arrived(), dtype)
+                for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
+                    outside = (p < -0.5 - REACH) | (p > n - 0.5 + REACH)
+                    if outside.any():
+                        np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
+                return data.transpose(turn)
+
+            return finish
 
         return read
+
+    def _in_units(self, values: np.ndarray, computed_in: torch.dtype) -> np.ndarray:
+        """Normalised values in the input's units."""
+        if computed_in == torch.float16 and not np.isfinite(values).all():
+            raise ArSSRError("this image goes beyond the range of fp16; use bf16 or float32")
+        return self.normalisation.invert(values)
 
     def _cell(self, grid: Grid) -> np.ndarray:
         """The size of a grid's voxels in voxels of the image (3,), along the image's axes."""
@@ -309,7 +345,7 @@ class VoxelField:
 
     def _oblique(
         self, grid: Grid, features: FeatureMap, planes: slice, report: Callable[[float], None]
-    ) -> np.ndarray:
+    ) -> Coming:
         """A slab of a grid whose axes run across the input's."""
         to_source = grid.index_map_to(self.grid)
         shape = (*grid.shape[:2], planes.stop - planes.start)
@@ -329,7 +365,7 @@ class VoxelField:
             index = np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1)
             flat[start:stop] = self._values(features, positions(index), self._cell(grid))
             report(stop / flat.size)
-        return data
+        return lambda: data
 
     def _scattered(self, index_ijk: np.ndarray, cell_ijk: np.ndarray) -> np.ndarray:
         """Values (P,) at voxel coordinates (P, 3) of the input, in any order."""
@@ -359,7 +395,7 @@ class VoxelField:
             if self._spline is None:
                 self._spline = SplineCoefficients(self._image.numpy())
             values += self._spline.at(index)
-        values = self.normalisation.invert(values)
+        values = self._in_units(values, self._dtype)
         beyond = (index < -0.5 - REACH) | (index > np.array(self._shape) - 0.5 + REACH)
         values[beyond.any(axis=1)] = self.normalisation.offset
         return values

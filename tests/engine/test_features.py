@@ -1,6 +1,8 @@
 """Features kept, in a window, in columns, forwards and backwards: always the same ones."""
 
+import gc
 import itertools
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -121,3 +123,19 @@ def test_progress_grows_to_one(layout: Layout) -> None:
     )
     features.require(0, 31)
     assert shares == sorted(shares) and len(set(shares)) > 5 and shares[-1] == 1
+
+
+def test_features_that_are_done_are_let_go_of_at_once() -> None:
+    core = (slice(0, 31), slice(0, 4), slice(0, 5))
+    layout = Layout(SHAPE, core, 0, False, (1, 1), 1, True, 4, 0.0, 0.0, 0.0)
+    network = NETWORKS["residual"]
+    image = torch.rand(SHAPE, dtype=torch.float64)
+    gc.disable()
+    try:
+        features = FeatureMap(network, image, condition_for(network), layout)
+        features.require(0, 1)
+        alive = weakref.ref(features)
+        del features
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,24 @@ def test_threads_are_lowered_and_never_raised(monkeypatch: pytest.MonkeyPatch) -
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("capability", "bf16", "expected"),
+    [
+        ((6, 1), False, [torch.float32]),
+        ((7, 5), False, [torch.float32, torch.float16]),
+        ((9, 0), True, [torch.float32, torch.bfloat16, torch.float16]),
+    ],
+)
+def test_a_gpu_is_measured_in_what_it_is_made_for(
+    capability: tuple[int, int],
+    bf16: bool,
+    expected: list[torch.dtype],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine.torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(machine.torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(machine.torch.cuda, "is_bf16_supported", lambda **_: bf16)
+    assert machine._precisions(torch.device("cuda")) == expected
+    assert not machine.fast_fp16(CPU)

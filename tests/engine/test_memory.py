@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from arssr.engine import memory
 from arssr.engine.memory import available_bytes
@@ -40,3 +41,13 @@ def test_a_container_may_take_what_its_limit_leaves_cached_files_aside(
     (folder / f"memory.{statistics}").write_text("anon 7\n")
     (folder / f"memory.{usage}").write_text("1000001\n")
     assert available_bytes() == 0
+
+
+def test_of_a_gpu_what_pytorch_keeps_unused_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, found in (
+        ("mem_get_info", (700, 1000)),
+        ("memory_reserved", 200),
+        ("memory_allocated", 150),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda _, found=found: found)
+    assert available_bytes(torch.device("cuda")) == 750

@@ -27,7 +27,8 @@ Noise = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 Precision = Annotated[
-    Literal["auto", "bf16", "float32"], typer.Option(help="Arithmetic of the network.")
+    Literal["auto", "bf16", "fp16", "float32"],
+    typer.Option(help="Arithmetic of the network; fp16 on a GPU only."),
 ]
 ResultsAsJson = Annotated[
     bool, typer.Option("--json", help="Describe the results on standard output.")

@@ -1,5 +1,6 @@
 """What computing an output will take, said before anything is computed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,11 +9,13 @@ import psutil
 import torch
 from torch import nn
 
+from arssr.engine.decode import nearest_voxel
 from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
 from arssr.engine.plan import Box, Layout, Shape, plan_features
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
+from arssr.grid import AxisPositions, Grid
 from arssr.networks import ImplicitVoxelNetwork
 
 # Of the memory that is free, what is taken where nobody says how much.
@@ -48,6 +51,34 @@ class Reading:
     def planes(self, slab: int) -> int:
         """Input planes that a slab of the output reads, interpolation's neighbours included."""
         return int(np.ceil(self.span + (slab - 1) * self.step)) + 3
+
+
+def reading_of(grid: Grid, source: Grid, order: Sequence[int], active: np.ndarray) -> Reading:
+    """How a grid lies in an image, whose axes are those of the grid `source` in this order.
+
+    active: the image's voxels that are not air.
+    """
+    to_source = grid.index_map_to(source)[:3, :3]
+    lattice = grid.axis_positions_in(source)
+    if lattice is None:
+        source_axis = int(np.argmax(np.abs(to_source[:, 2])))
+        voxels = float(active.mean()) * float(np.prod(grid.shape, dtype=np.float64))
+        span = float(np.abs(to_source[source_axis, :2]) @ (np.array(grid.shape[:2]) - 1))
+    else:
+        source_axis, span = lattice.axes[2], 0.0
+        voxels = _count_active(lattice, active.transpose(order))
+    step = float(to_source[source_axis, 2])
+    return Reading(grid.shape, order.index(source_axis), step < 0, span, abs(step), voxels)
+
+
+def _count_active(lattice: AxisPositions, active: np.ndarray) -> float:
+    """Outputs on a lattice that lie nearest to active voxels."""
+    outputs = active
+    for axis in (2, 1, 0):  # of the input: one after the other is summed over
+        positions = lattice.positions[lattice.axes.index(axis)]
+        nearest = nearest_voxel(positions, outputs.shape[axis])
+        outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
+    return float(outputs)
 
 
 @dataclass(frozen=True)

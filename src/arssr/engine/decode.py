@@ -12,6 +12,7 @@ from torch import Tensor
 
 from arssr.engine.air import bounding_box
 from arssr.engine.plan import Box
+from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 
 _BLOCK = (16, 64, 64)  # output voxels decoded together: their features stay in cache
@@ -106,7 +107,7 @@ def decode_lattice(
     zeros_outside = not network.is_residual
     taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
-    tables = _place_tables(network, positions, cell, shape)
+    tables = place_tables(network, positions, cell, shape)
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -149,7 +150,7 @@ def _boxes(shape: list[int]) -> Iterator[Box]:
     yield from itertools.product(*axes)
 
 
-def _place_tables(
+def place_tables(
     network: ImplicitVoxelNetwork,
     positions: tuple[np.ndarray, np.ndarray, np.ndarray],
     cell: np.ndarray,
@@ -161,10 +162,10 @@ def _place_tables(
     the global coordinates in [-1, 1].
     """
     like = next(network.parameters())
-    along = [torch.from_numpy(p).to(like.device) for p in positions]
+    along = [to_device(p, like.device) for p in positions]
     if not network.is_residual:
         return [((p + 0.5) * (2 / n) - 1).to(like) for p, n in zip(along, shape, strict=True)]
-    cells = torch.from_numpy(cell).to(like.device)
+    cells = to_device(cell, like.device)
     return [
         network.decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)  # type: ignore[operator]
         for axis, p in enumerate(along)

@@ -22,7 +22,8 @@ def encode_box(
 ) -> Iterator[Tensor]:
     """Features (n, rows, columns, F) of the voxels in `core`, the next planes at each turn.
 
-    image (I, J, K): the whole volume, on the CPU. condition (C,): constant channels, or None.
+    image (I, J, K): the whole volume. condition (C,): constant channels, or None. Of both a GPU
+    is better given copies of its own, or it waits for every portion.
     axes: those of the image that are planes, rows and columns. planes: as many enter at a time.
     backwards: from the last plane to the first.
     In the network's dtype, on its device; as if the whole image had been encoded, to rounding.

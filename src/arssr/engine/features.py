@@ -1,6 +1,6 @@
 """Features of a volume, computed when they are first asked for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
@@ -61,6 +61,8 @@ class FeatureMap:
             portion = next(self._portions)
             self._held = torch.cat([self._held, portion]) if len(self._held) else portion
             self._forget(low)
+        if self._stop == self._along.stop:
+            self._portions.close()  # or it and this map would keep each other in memory
 
     def __getitem__(self, box: Box) -> Tensor:
         """Features (…, F) of a box of voxels that has been required."""
@@ -117,7 +119,7 @@ class FeatureMap:
             self._held = self._held[count:].clone()
             self._start += count
 
-    def _compute(self, start: int) -> Iterator[Tensor]:
+    def _compute(self, start: int) -> Generator[Tensor, None, None]:
         """Portions of planes from `start` on."""
         if self.layout.streams_on and not self.layout.whole:
             [column] = self._tiles(start, self._along.stop)

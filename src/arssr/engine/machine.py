@@ -27,6 +27,7 @@ _POINTS, _FEATURES = 4096, 128
 _FEWEST_TRIES = 3
 # What bf16 must be faster by to be worth its rounding.
 _WORTH = 1.2
+_TENSOR_CORES = (7, 0)  # the compute capability since which float16 has them
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
     """
     works = {
         (str(dtype).removeprefix("torch."), kind): make(dtype, device)
-        for dtype in (torch.float32, torch.bfloat16)
+        for dtype in _precisions(device)
         for kind, make in (("convolution", _convolution), ("product", _product))
     }
     best = dict.fromkeys(works, math.inf)
@@ -100,7 +101,7 @@ def _product(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], obj
 
 @cache
 def speeds(device: torch.device) -> dict[str, Speed]:
-    """Speeds by precision ("float32", "bfloat16"): measured once and kept in the user's cache."""
+    """Speeds by precision ("float32", …): measured once and kept in the user's cache."""
     key = _machine(device)
     path = platformdirs.user_cache_path("arssr") / "speeds.json"
     known = _read(path)
@@ -119,11 +120,25 @@ def speeds(device: torch.device) -> dict[str, Speed]:
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is worth it here."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
     found = speeds(device)
     return found["bfloat16"].convolution > _WORTH * found["float32"].convolution
+
+
+def fast_fp16(device: torch.device) -> bool:
+    """Whether float16 is worth it here, should bfloat16 not be: on GPUs with tensor cores."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _TENSOR_CORES
+
+
+def _precisions(device: torch.device) -> list[torch.dtype]:
+    """What there is to choose from: emulated, a GPU may not know a convolution at all."""
+    if device.type != "cuda":
+        return [torch.float32, torch.bfloat16]
+    halves = {torch.bfloat16: fast_bf16(device), torch.float16: fast_fp16(device)}
+    return [torch.float32, *(dtype for dtype, fast in halves.items() if fast)]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,7 +22,8 @@ _CGROUP_FILES = (
 def available_bytes(device: torch.device | None = None) -> int:
     """Memory that can still be taken: a GPU's, or this process' within a container's limit."""
     if device is not None and device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused  # PyTorch keeps what is let go of
     free = psutil.virtual_memory().available
     for limit, usage, statistics, cached in _CGROUP_FILES:
         try:

@@ -1,0 +1,84 @@
+"""What a GPU is given to do: work and operators of a push and of a block; with a GPU, seconds too.
+
+python benchmarks/bench_gpu.py: without a GPU only counts, which are the same everywhere.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from arssr.engine import blocks
+from arssr.engine.budget import decoder_flops
+from arssr.engine.encode import encode_box
+from arssr.engine.machine import measure
+from arssr.engine.plan import _PUSHED_VOXELS
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.encoders import ENCODERS
+from arssr.networks.model import CONDITION_CHANNELS
+
+# operators that compute nothing
+_VIEWS = {"alias", "as_strided", "chunk", "detach", "empty", "empty_like", "empty_strided"}
+_VIEWS |= {"expand", "new_empty", "permute", "select", "slice", "split", "t", "transpose"}
+_VIEWS |= {"unsqueeze", "_unsafe_view", "view"}
+_SHAPE, _PLANES = (64, 6, 6), 8
+
+
+class Operators(TorchDispatchMode):
+    """Counts what is computed: at least one kernel launch each."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        self.count += func.overloadpacket.__name__ not in _VIEWS
+        return func(*args, **(kwargs or {}))
+
+
+def push(encoder: str) -> tuple[float, int]:
+    """Floating-point operations and operators of one push of planes through an encoder."""
+    network = ImplicitVoxelNetwork(ModelConfig("residual", encoder, 64, 4, 64)).eval()
+    convs = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
+    flops = sum(2.0 * m.weight.numel() for m in convs) * _PUSHED_VOXELS["cuda"]
+    core = tuple(slice(0, n) for n in _SHAPE)
+    condition = torch.zeros(CONDITION_CHANNELS)
+    portions = encode_box(network, torch.rand(_SHAPE), condition, core, (0, 1, 2), _PLANES)  # type: ignore[arg-type]
+    next(portions)  # fills the layers
+    with Operators() as operators:
+        next(portions)
+    return flops, operators.count
+
+
+def main() -> None:
+    print("encoder    TFLOP per push  operators per push")
+    for encoder in ENCODERS:
+        flops, operators = push(encoder)
+        print(f"{encoder:10} {flops / 1e12:14.2f} {operators:19}")
+    network, lattice = blocks.trial(torch.device("cpu"), torch.float32, 4, 64)
+    with torch.no_grad(), Operators() as operators:
+        blocks.decode_plainly(network, lattice)
+    print(f"operators to interpolate and decode a block: {operators.count}")
+    for width in (64, 128, 256):
+        network = ImplicitVoxelNetwork(ModelConfig("residual", "light", width, 4, width))
+        print(f"kFLOP to decode a voxel, width {width}: {decoder_flops(network) / 1e3:.1f}")
+    if not torch.cuda.is_available():
+        print("no GPU here: no seconds")
+        return
+    device = torch.device("cuda")
+    print(torch.cuda.get_device_name(device))
+    for name, speed in measure(device).items():
+        print(f"{name}: convolutions {speed.convolution / 1e12:.1f} TFLOP/s")
+    for dtype in (torch.float16, torch.bfloat16):
+        for width in (32, 64, 128):
+            with torch.inference_mode():
+                network, lattice = blocks.trial(device, dtype, 4, width)
+                plain, fused = blocks.trial_seconds(network, lattice)
+            print(
+                f"{dtype}, width {width}: plain {plain * 1e3:.3f} ms, kernel {fused * 1e3:.3f} ms"
+            )
+
+
+if __name__ == "__main__":
+    main()

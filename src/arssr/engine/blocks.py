@@ -1,0 +1,194 @@
+"""Decoding on a GPU: in few large pieces, and without the host waiting for any of them.
+
+Planes that stay in a CPU's cache would be thousands of launches too small to be worth one. Here
+all that a lattice needs is sent once, and a block of about a million outputs is interpolated and
+decoded at a time; or everything at once in one kernel (`arssr.engine.fused`), where that is
+measured to be faster.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arssr.engine.decode import Features
+from arssr.engine.lattice import Axis, Lattice, Positions, cut, lattice_on, wanted_box
+from arssr.engine.memory import available_bytes
+from arssr.engine.plan import Box
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.decoder import ResidualDecoder
+
+_VOXELS, _FEWEST_VOXELS = 2**20, 2**14  # decoded together: at best, and where memory is short
+# Of a block of features: interpolated, with their place, activated, through a layer; and the two
+# that interpolation makes one from.
+_COPIES = 6
+_SHARE = 0.25  # of the GPU's free memory, for a block
+# The kernel is tried on a lattice of twice so many voxels a side, so many times.
+_TRIAL, _TRIES = 32, 5
+_ROUNDING = 0.05  # of the largest correction: what bfloat16 may differ by, and no wrong result
+# What the kernel is worth trying for: widths that it keeps in registers, and GPUs on which Triton
+# multiplies by tensor cores (before, and in float32, it does not, and registers spill).
+_WIDTHS, _TENSOR_CORES = (16, 32, 64, 128), (8, 0)
+_log = logging.getLogger(__name__)
+
+
+@torch.inference_mode()
+def decode_blocks(
+    network: ImplicitVoxelNetwork,
+    features: Features,
+    positions: Positions,
+    cell: np.ndarray,
+    active: np.ndarray,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Iterator[tuple[Box, Tensor]]:
+    """What `arssr.engine.decode.decode_lattice` yields, in larger boxes.
+
+    On a GPU values need not be there yet when they are yielded.
+    """
+    wanted = wanted_box(active, positions)
+    if wanted is None:
+        progress(1.0)
+        return
+    inner = _chosen(positions, wanted)
+    lattice = lattice_on(network, features, inner, cell, active)
+    values = _decode_fused(network, lattice)
+    if values is not None:
+        yield wanted, values
+        progress(1.0)
+        return
+    boxes = list(cut(lattice.shape, _most_voxels(lattice.features)))
+    for number, box in enumerate(boxes, start=1):
+        part = wanted_box(active, _chosen(inner, box))
+        if part is not None:
+            part = _within(box, part)
+            yield _within(wanted, part), decode_plainly(network, lattice.part(part))
+        progress(number / len(boxes))
+
+
+def _chosen(positions: Positions, box: Box) -> Positions:
+    i, j, k = (p[s] for p, s in zip(positions, box, strict=True))
+    return i, j, k
+
+
+def _within(outer: Box, box: Box) -> Box:
+    """A box of a box, in the coordinates that the outer one is in."""
+    i, j, k = (slice(o.start + s.start, o.start + s.stop) for o, s in zip(outer, box, strict=True))
+    return i, j, k
+
+
+def _most_voxels(features: Tensor) -> int:
+    """Outputs to decode together."""
+    if features.device.type != "cuda":
+        return _VOXELS
+    each = _COPIES * features.shape[3] * features.element_size()
+    room = _SHARE * available_bytes(features.device) / each
+    return int(np.clip(room, _FEWEST_VOXELS, _VOXELS))
+
+
+def decode_plainly(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor:
+    """Values float32 on a lattice, step by step; 0 where nothing is wanted."""
+    i, j, k = lattice.axes
+    block = lattice.features
+    for axis, along in ((2, k), (1, j), (0, i)):
+        block = _interpolated(block, axis, along)
+    if network.is_residual:
+        place = (i.place[:, None] + j.place)[:, :, None] + k.place
+        values = network.decoder(block, place)
+    else:
+        at = torch.broadcast_tensors(i.place[:, None, None], j.place[:, None], k.place)
+        read = torch.cat([block, torch.stack(at, dim=-1)], dim=-1)
+        values = network.decoder(read).squeeze(-1)
+    active = lattice.active
+    for axis, along in enumerate(lattice.axes):
+        active = active.index_select(axis, along.nearest)
+    return values.float().masked_fill_(~active, 0)
+
+
+def _interpolated(features: Tensor, axis: int, along: Axis) -> Tensor:
+    shape = [-1 if a == axis else 1 for a in range(features.ndim)]
+    first, second = (features.index_select(axis, index) for index in along.index)
+    weight_first, weight_second = (w.view(shape) for w in along.weight.to(features.dtype))
+    return torch.addcmul(first.mul_(weight_first), second, weight_second)
+
+
+def _decode_fused(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor | None:
+    """By the kernel, if it is worth it and does not fail."""
+    decoder, weight = network.decoder, next(network.parameters())
+    if isinstance(decoder, ResidualDecoder) and fused_is_faster(
+        weight.device, weight.dtype, len(decoder.hidden) + 2, lattice.features.shape[3]
+    ):
+        return _attempt(decoder, lattice)
+    return None
+
+
+def _attempt(decoder: ResidualDecoder, lattice: Lattice) -> Tensor | None:
+    """By the kernel; None and a warning where it fails."""
+    try:
+        from arssr.engine.fused import decode_fused
+
+        return decode_fused(decoder, lattice)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever Triton, its compilers and the driver may raise
+        _log.warning("decoding without the Triton kernel, which failed: %s", error)
+        return None
+
+
+@cache
+def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width: int) -> bool:
+    """Whether the kernel decodes such a network right and faster here: tried once a process."""
+    if device.type != "cuda" or width not in _WIDTHS or dtype.itemsize > 2:
+        return False
+    if torch.cuda.get_device_capability(device) < _TENSOR_CORES or find_spec("triton") is None:
+        return False
+    with torch.inference_mode(), torch.random.fork_rng([device]):
+        network, lattice = trial(device, dtype, depth, width)
+        decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
+        fused, plain = _attempt(decoder, lattice), decode_plainly(network, lattice)
+        if fused is None:
+            return False
+        off = float((fused - plain).abs().max() / plain.abs().max())
+        if not off <= _ROUNDING:
+            _log.warning("decoding without the Triton kernel, which is off by %.1g", off)
+            return False
+        plain_seconds, fused_seconds = trial_seconds(network, lattice)
+        return fused_seconds < plain_seconds
+
+
+def trial_seconds(network: ImplicitVoxelNetwork, lattice: Lattice) -> tuple[float, float]:
+    """What decoding takes on a GPU: step by step, and by the kernel."""
+    decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
+    device = lattice.features.device
+    plain = _seconds(lambda: decode_plainly(network, lattice), device)
+    return plain, _seconds(lambda: _attempt(decoder, lattice), device)
+
+
+def trial(
+    device: torch.device, dtype: torch.dtype, depth: int, width: int
+) -> tuple[ImplicitVoxelNetwork, Lattice]:
+    """A network of random weights, and random features to be read at twice their resolution."""
+    config = ModelConfig(
+        encoder="light", feature_dim=width, decoder_depth=depth, decoder_width=width
+    )
+    network = ImplicitVoxelNetwork(config).to(device, dtype)  # of which only the decoder runs
+    positions = np.arange(2 * _TRIAL) / 2 - 0.25
+    active, cell = np.ones((_TRIAL,) * 3, bool), np.full(3, 0.5)
+    features = torch.randn(*active.shape, width, device=device, dtype=dtype)
+    return network, lattice_on(network, features, (positions,) * 3, cell, active)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """On the GPU, the shortest of some."""
+    times, stream = [], torch.cuda.current_stream(device)
+    for _ in range(_TRIES):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record(stream)
+        work()
+        end.record(stream)
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1000)
+    return min(times)

@@ -1,0 +1,48 @@
+"""Between the host and a GPU without either waiting for the other.
+
+Copies that neither side waits for need host memory that stays where it is (pinned). PyTorch keeps
+what has been pinned and gives it out again once the copies from or to it are done, so slabs that
+leave one after the other alternate between two buffers.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """A host array on a device: itself on a CPU, on a GPU a copy that is under way."""
+    tensor = torch.as_tensor(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(values: Tensor) -> Callable[[], np.ndarray]:
+    """Starts a copy to the host; what is returned waits for it and gives the array.
+
+    On a stream of its own, so that what the GPU is given to do next goes on meanwhile.
+    """
+    if values.device.type != "cuda":
+        return values.cpu().numpy
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    stream = _copies(values.device)
+    stream.wait_stream(torch.cuda.current_stream(values.device))
+    with torch.cuda.stream(stream):
+        host.copy_(values, non_blocking=True)
+    values.record_stream(stream)
+    arrival = stream.record_event()
+
+    def arrived() -> np.ndarray:
+        arrival.synchronize()
+        return host.numpy()
+
+    return arrived
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
