@@ -144,7 +144,7 @@ def begin(
 ) -> Finish:
     """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
 
-    By then the field and its features are given back; only what waits to be written is held.
+    It holds the scan and what waits to be written, but neither the field nor its features.
     """
     started = time.perf_counter()
     progress("reading", 0.0)
