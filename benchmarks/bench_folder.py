@@ -4,18 +4,20 @@ the same volumes read from memory, in one run.
 python benchmarks/bench_folder.py [--volumes 100] [--size 48] [--scale 2] [--device auto]
 
 Computing is timed before and after the command, so that a machine that slows down strikes both
-alike. Start-up (Python, torch, weights, the first convolution) is the command on one volume, less
-that volume's share of the computing. Target: at most 1.10 without start-up.
+alike; processor time tells where others share the machine. Start-up (Python, torch, weights, the
+first convolution) is the command on one volume, less that volume's share of the computing.
+Target: at most 1.10 without start-up.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arssr.api import Model, load_model
 from arssr.demo import mni152_head
@@ -36,22 +38,29 @@ def cut(head: Volume, size: int, count: int, folder: Path) -> None:
             written += 1
 
 
-def computing(model: Model, volumes: list[Volume], scale: float) -> float:
-    """Seconds for the field of every volume, read on its finer grid."""
-    started = time.perf_counter()
+def clock() -> NDArray[np.float64]:
+    """Seconds that have passed, and of processor time (2,), ended child processes included."""
+    now = os.times()
+    spent = now.user + now.system + now.children_user + now.children_system
+    return np.array([now.elapsed, spent])
+
+
+def computing(model: Model, volumes: list[Volume], scale: float) -> NDArray[np.float64]:
+    """What `clock` says of the field of every volume, read on its finer grid."""
+    started = clock()
     for volume in volumes:
         grid = volume.grid.scaled(scale)
         model.field(volume, towards=grid).on(grid)
-    return time.perf_counter() - started
+    return clock() - started
 
 
-def command(folder: Path, *options: str) -> float:
-    """Seconds from the start of `arssr upsample` on a folder to its end."""
+def command(folder: Path, *options: str) -> NDArray[np.float64]:
+    """What `clock` says from the start of `arssr upsample` on a folder to its end."""
     words = [sys.executable, "-m", "arssr.cli.main", "upsample", str(folder), *options]
-    started = time.perf_counter()
+    started = clock()
     with tempfile.TemporaryDirectory() as out:
         subprocess.run([*words, "-o", out], check=True, stderr=subprocess.DEVNULL)
-        return time.perf_counter() - started
+        return clock() - started
 
 
 def main() -> None:
@@ -78,14 +87,15 @@ def main() -> None:
         pure = (before + computing(model, volumes, arguments.scale)) / 2
     start_up = alone - pure / len(volumes)
     print(f"{len(volumes)} volumes of {arguments.size}^3 voxels at {arguments.scale:g}x, {model}")
-    print(f"{'':28}{'seconds':>9}{'/ computing':>13}")
-    for what, seconds in (
+    print(f"{'':28}{'seconds':>9}{'/ computing':>13}{'processor':>11}{'/ computing':>13}")
+    for what, spent in (
         ("computing", pure),
         ("start-up", start_up),
         ("the command", whole),
         ("the command, less start-up", whole - start_up),
     ):
-        print(f"{what:28}{seconds:9.2f}{seconds / pure:13.3f}")
+        columns = zip(spent, spent / pure, strict=True)
+        print(f"{what:28}" + "".join(f"{s:9.2f}{ratio:13.3f}  " for s, ratio in columns))
 
 
 if __name__ == "__main__":
