@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from arssr.errors import ArSSRError
 
@@ -118,9 +119,13 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
+_asking = Lock()  # results are sealed in several threads, and only by setting it is a umask known
+
+
 def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
+    with _asking:
+        mask = os.umask(0o022)
+        os.umask(mask)
     return mask
 
 

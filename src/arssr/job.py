@@ -4,12 +4,15 @@ data sets and clusters run for each scan.
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +31,10 @@ from arssr.limits import outside_valid_range
 from arssr.provenance import describe, write_sidecar
 from arssr.transform import Transform, load_transform, slabs_through
 from arssr.volume import Frames, Volume, open_frames
+
+Facts = dict[str, Any]
+Finish = Callable[[], Facts]
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _DICOM = ".dicom"  # a destination of this name is a folder with a derived series
@@ -119,36 +126,97 @@ def run(
     job: Job,
     progress: ReportProgress = silent,
     scan: Future[Volume] | None = None,
-) -> dict[str, Any]:
+) -> Facts:
     """Do the job; returns what the sidecar says and the names of the files.
 
     model: None will do for labels. scan: the source, where it is being read already. The result
     goes to the disk as it is made. Raises ArSSRError for a scan that cannot be read, a result
     that does not fit and a destination that cannot be written; nothing half-written is left then.
     """
+    return begin(model, job, progress, scan)()
+
+
+def begin(
+    model: Model | None,
+    job: Job,
+    progress: ReportProgress = silent,
+    scan: Future[Volume] | None = None,
+) -> Finish:
+    """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
+
+    It holds the scan and what waits to be written, but neither the field nor its features.
+    """
     started = time.perf_counter()
     progress("reading", 0.0)
     job.check()
     volume = scan.result() if scan else job.read()
     result = _one(model, job, volume, progress)
-    if job.frames:
-        with open_frames(job.source) as frames:
-            _write_frames(model, job, frames, volume, result, progress)
-    else:
-        _write(job, volume, result, progress)
-    progress("written", 1.0)
-    seconds = time.perf_counter() - started
-    chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
-    if job.transforms:
-        chosen["transform"] = [str(path) for path in job.transforms]
-    options = chosen | dict(job.options)
-    facts = describe(volume, result.grid, options, seconds, model, result.voxel_field)
-    facts |= result.facts
-    write_sidecar(job.destination, facts)
-    if job.report:
-        progress("report", 1.0)
-        _write_report(job, volume, result.grid, facts)
-    return {"scan": str(job.source), "result": str(job.destination), **facts}
+    grid = result.grid
+    with ExitStack() as stack:
+        if job.frames:
+            frames = stack.enter_context(open_frames(job.source))
+            _put_frames(stack, model, job, frames, volume, result, progress)
+        else:
+            _put(stack, job, volume, result)
+        chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
+        if job.transforms:
+            chosen["transform"] = [str(path) for path in job.transforms]
+        options = chosen | dict(job.options)
+        facts = describe(volume, grid, options, model, result.voxel_field) | result.facts
+        unwritten = stack.pop_all()
+
+    def finish() -> Facts:
+        progress("writing", 1.0)
+        with unwritten:
+            pass  # what waits for the compressor
+        progress("written", 1.0)
+        facts["seconds"] = round(time.perf_counter() - started, 3)
+        write_sidecar(job.destination, facts)
+        if job.report:
+            progress("report", 1.0)
+            _write_report(job, volume, grid, facts)
+        return {"scan": str(job.source), "result": str(job.destination), **facts}
+
+    return finish
+
+
+def run_each(
+    start: Callable[[Job, Future[Volume]], Finish],
+    jobs: Sequence[Job],
+    tell: Callable[[Job, Facts | Exception], None] = lambda _job, _outcome: None,
+) -> Iterator[tuple[Job, Facts | Exception]]:
+    """Every job in turn, and what `run` returns for it or raises.
+
+    While one is computed the next is read and the one before is written: no more than one result
+    is held besides that which is under way.
+    start: what to do with a job and its scan, such as `begin` with a model. tell: hears, in a
+    thread of its own, what became of each as soon as that is known; the iterator is one behind.
+    """
+
+    def end(job: Job, rest: Finish | Exception) -> Facts | Exception:
+        outcome = rest if isinstance(rest, Exception) else _caught(rest)
+        tell(job, outcome)
+        return outcome
+
+    with ThreadPoolExecutor(1, "finish") as thread:
+        before: tuple[Job, Future[Facts | Exception]] | None = None
+        for job, scan in reading_ahead(jobs):
+            if job.memory and before:
+                wait([before[1]])  # its report may take as much again
+            ending = thread.submit(end, job, _caught(partial(start, job, scan)))
+            if before:
+                yield before[0], before[1].result()
+            before = job, ending
+        if before:
+            yield before[0], before[1].result()
+
+
+def _caught(work: Callable[[], T]) -> T | Exception:
+    try:
+        return work()
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # which hold the scan, and its features
+        return error
 
 
 def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Volume]]]:
@@ -259,18 +327,25 @@ def _agreeing(
     return slabs()
 
 
-def _write(job: Job, scan: Volume, result: Result, progress: ReportProgress) -> None:
+def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
+    """Compute the result and give it to a writer; closing the stack is the rest of writing."""
     if job.destination.suffix.lower() == _DICOM:
         whole = scan.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
-        write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
+        stack.enter_context(_written_last(job, whole))
         return
-    with open_writer(job.destination, scan, result.grid, job.overwrite) as writer:
-        for slab in result.slabs:
-            writer.put(slab)
-        progress("writing", 1.0)  # what waits for the compressor
+    writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
+    for slab in result.slabs:
+        writer.put(slab)
 
 
-def _write_frames(
+@contextmanager
+def _written_last(job: Job, whole: Volume) -> Iterator[None]:
+    yield
+    write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
+
+
+def _put_frames(
+    stack: ExitStack,
     model: Model | None,
     job: Job,
     frames: Frames,
@@ -283,13 +358,15 @@ def _write_frames(
     Its facts are all that is kept, but for residuals: of those the largest of all frames.
     """
     count, residuals = len(frames), []
-    with open_writer(job.destination, scan, first.grid, job.overwrite, count) as writer:
-        for number in range(count):
-            progress(f"frame {number + 1} of {count}", number / count)
-            made = _one(model, job, frames.frame(number), silent) if number else first
-            for slab in made.slabs:
-                writer.put(slab)
-            residuals.append(made.facts.get("consistency", {}))
+    writer = stack.enter_context(
+        open_writer(job.destination, scan, first.grid, job.overwrite, count)
+    )
+    for number in range(count):
+        progress(f"frame {number + 1} of {count}", number / count)
+        made = _one(model, job, frames.frame(number), silent) if number else first
+        for slab in made.slabs:
+            writer.put(slab)
+        residuals.append(made.facts.get("consistency", {}))
     if job.consistent:
         first.facts["consistency"] = {
             name: max(each[name] for each in residuals) for name in residuals[0]

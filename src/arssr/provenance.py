@@ -4,6 +4,7 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ def describe(
     source: Volume,
     grid: Grid,
     options: Mapping[str, Any],
-    seconds: float,
     model: Model | None = None,
     field: VoxelField | None = None,
 ) -> dict[str, Any]:
@@ -33,14 +33,8 @@ def describe(
     """
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "arssr": version("arssr"),
-            "torch": version("torch"),
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": dict(_versions()),
         "options": dict(options),
-        "seconds": round(seconds, 3),
         "input": {
             "file": source.path.name if source.path else None,
             "sha256": sha256(source.path) if source.path else None,
@@ -51,6 +45,16 @@ def describe(
     if model is not None:
         facts |= _of_model(model)
     return facts if field is None else facts | _of_field(field)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {
+        "arssr": version("arssr"),
+        "torch": version("torch"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def _of_model(model: Model) -> dict[str, Any]:

@@ -531,6 +531,27 @@ def test_one_bad_scan_does_not_stop_the_others(
     assert result.err.count("error: ") == 2 and "1 of 3 done, 2 failed" in result.err
 
 
+def test_one_result_that_cannot_be_written_does_not_stop_the_others(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, full_disk: Callable[[int], "object"]
+) -> None:
+    """It is written while the next one is computed."""
+    noise = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
+    volume(noise).write(scan.parent / "large.nrrd")
+    volume(smooth((4, 4, 4))).write(scan.parent / "small.nii")
+    words = ("upsample", scan.parent, "-o", out, "--scale", 2, "-m", tiny, "--json")
+    with full_disk(20_000):  # type: ignore[attr-defined]
+        result = arssr(*words)
+    assert result.code == 1
+    names = ("head_SR.nii.gz", "small_SR.nii")
+    assert files(out) == {*names, "head_SR.json", "small_SR.json"}
+    head, large, small = json.loads(result.out)
+    assert "cannot write" in large["error"] and "large_SR.nrrd" in large["error"]
+    assert (head["result"], small["result"]) == tuple(str(out / name) for name in names)
+    said = [line for line in result.err.splitlines() if "_SR" in line]
+    assert [name in line for name, line in zip(("head", "large", "small"), said, strict=True)]
+    assert "2 of 3 done, 1 failed" in result.err
+
+
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error", "head.nii.gz")])
 def test_the_system_failing_on_one_scan_is_a_sentence(
     arssr: Arssr,

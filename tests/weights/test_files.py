@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,6 +53,13 @@ def written(tmp_path: Path, **changes: object) -> Path:
 
 
 # --- ours ----------------------------------------------------------------------------------------
+
+
+def test_loading_does_not_import_the_compiler() -> None:
+    """Which takes longer than all the rest."""
+    script = "import sys, arssr; arssr.load_model('light'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 @pytest.mark.parametrize("flavour", ["paper", "residual"])

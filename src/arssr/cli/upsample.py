@@ -26,9 +26,11 @@ from arssr.errors import ArSSRError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from rich.progress import TaskID
+
     from arssr.api import Model
     from arssr.cohort.engine import Network, Place
-    from arssr.job import Job
+    from arssr.job import Facts, Finish, Job
     from arssr.volume import Volume
 
 
@@ -155,7 +157,7 @@ def upsample(
         from arssr.api import load_model
 
         loaded = None if labels else load_model(model, device, precision)
-        results = _here(loaded, work, dry_run)
+        results = _estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
     else:
         from arssr.cohort.engine import Network
 
@@ -195,22 +197,59 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _here(model: "Model | None", jobs: "list[Job]", dry_run: bool) -> list[dict[str, Any]]:
-    """What became of each job, done by this process; the next scan is read meanwhile."""
-    from arssr.job import reading_ahead
+def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
+    """What became of each job, done by this process; told of as it is known."""
+    from arssr.job import begin, run_each
 
     results: list[dict[str, Any]] = []
+    tasks: dict[Path, TaskID] = {}
+    told: list[TaskID] = []
+    with progress_bar() as bar:
+
+        def start(job: "Job", scan: "Future[Volume]") -> "Finish":
+            while told:
+                bar.remove_task(told.pop())  # the bars of what is under way, and of the last
+            task = tasks[job.destination] = bar.add_task(f"{job.source.name}: reading", total=1.0)
+
+            def on_progress(what: str, share: float) -> None:
+                bar.update(task, description=f"{job.source.name}: {what}", completed=share)
+
+            return begin(model, job, on_progress, scan)
+
+        def tell(job: "Job", outcome: "Facts | Exception") -> None:
+            told.append(tasks.pop(job.destination))
+            if isinstance(outcome, Exception):
+                complain(job.in_words(outcome))
+            else:
+                _tell(job, outcome)
+
+        for job, outcome in run_each(start, jobs, tell):
+            if isinstance(outcome, Exception):
+                results.append(_failed(job, outcome))
+            else:
+                results.append(outcome)
+    return results
+
+
+def _estimates(model: "Model", jobs: "list[Job]") -> list[dict[str, Any]]:
+    """What each job would take; nothing is computed or written."""
+    from arssr.job import reading_ahead
+
+    results = []
     for job, scan in reading_ahead(jobs):
         try:
-            if dry_run and model:
-                results.append(_estimate(model, job, scan))
-            else:
-                results.append(_run(model, job, scan))
-        except (ArSSRError, OSError, MemoryError) as error:
-            sentence = job.in_words(error)
-            complain(sentence)
-            results.append({"scan": str(job.source), "error": sentence})
+            results.append(_estimate(model, job, scan))
+        except Exception as error:
+            results.append(_failed(job, error))
+            complain(job.in_words(error))
     return results
+
+
+def _failed(job: "Job", error: Exception) -> dict[str, Any]:
+    """The result of a job that has none. What is no scan's fault is raised: a bug of ours."""
+    if not isinstance(error, ArSSRError | OSError | MemoryError):
+        raise error
+    return {"scan": str(job.source), "error": job.in_words(error)}
 
 
 def _elsewhere(
@@ -232,21 +271,6 @@ def _elsewhere(
                 results[job.destination] = outcome.facts
             bar.update(task, completed=len(results))
     return [results[job.destination] for job in jobs]
-
-
-def _run(model: "Model | None", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
-    """One job, with a progress bar and a line at its end."""
-    from arssr.job import run
-
-    with progress_bar() as bar:
-        task = bar.add_task(f"{job.source.name}: reading", total=1.0)
-
-        def on_progress(what: str, share: float) -> None:
-            bar.update(task, description=f"{job.source.name}: {what}", completed=share)
-
-        facts = run(model, job, on_progress, scan)
-    _tell(job, facts)
-    return facts
 
 
 def _tell(job: "Job", facts: dict[str, Any]) -> None:

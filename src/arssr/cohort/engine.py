@@ -5,19 +5,21 @@ that dies half-way leaves a job undone, not half-done.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Protocol
 
 from arssr.api import Model, load_model
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
-from arssr.job import Job, run
+from arssr.job import Facts, Finish, Job, begin
+from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
-Facts = dict[str, Any]
+__all__ = ["Facts", "Network", "Outcome", "Place", "do", "run_jobs", "start"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,19 @@ def run_jobs(
             yield Outcome(job, {**result, **names})
 
 
-def do(network: Network | None, job: Job, progress: ReportProgress = silent) -> Facts:
+def do(network: Network | None, job: Job) -> Facts:
     """One job by this process, which keeps the model for the next."""
-    return run(_model(network) if network else None, job, progress)
+    return start(network, job)()
+
+
+def start(
+    network: Network | None,
+    job: Job,
+    scan: Future[Volume] | None = None,
+    progress: ReportProgress = silent,
+) -> Finish:
+    """One job by this process as far as it is computed; see `arssr.job.begin`."""
+    return begin(_model(network) if network else None, job, progress, scan)
 
 
 _loaded: dict[Network, Model] = {}

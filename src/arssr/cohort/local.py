@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 
-from arssr.cohort.engine import Facts, Network, do
+from arssr.cohort.engine import Facts, Network, do, start
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.job import Job
+from arssr.job import Job, run_each
 from arssr.workers import worker_pool
 
 Numbered = tuple[int, Facts | BaseException]
@@ -17,7 +18,8 @@ Numbered = tuple[int, Facts | BaseException]
 
 @dataclass(frozen=True)
 class Local:
-    """processes: 1 computes in this process; more share the processor, each with a scan in memory.
+    """processes: 1 computes in this process, and reads and writes meanwhile; more share the
+    processor, each with a scan in memory.
 
     When a worker dies, the scans that were under way are tried once more, each alone: with all
     the memory to itself, and so that it is known which one was to blame.
@@ -30,12 +32,9 @@ class Local:
     ) -> Iterator[Numbered]:
         """See `arssr.cohort.engine.Place`."""
         if self.processes == 1:
-            for number, job in enumerate(jobs):
-                try:
-                    result: Facts | BaseException = do(network, job, progress)
-                except Exception as error:
-                    result = error
-                yield number, result
+            begin = partial(start, network, progress=progress)
+            for number, (_, outcome) in enumerate(run_each(begin, jobs)):
+                yield number, outcome
             return
         waiting, suspects = deque(enumerate(jobs)), deque[tuple[int, Job]]()
         while waiting or suspects:

@@ -132,12 +132,16 @@ def plan_features(
                 )
 
     longest = int(np.argmax(sizes))
-    options = [*layouts(longest, False, whole=True)]
+    options = layouts(longest, False, whole=True)
+    uncut = next(options)
+    if uncut.features + uncut.activations <= budget:
+        return uncut  # nothing is less work, and a small volume takes longer to plan than to read
+    choice = [uncut, *options]
     if reads is not None:
-        options += layouts(*reads, whole=False)
-    fitting = [o for o in options if o.features + o.activations <= budget]
+        choice += layouts(*reads, whole=False)
+    fitting = [o for o in choice if o.features + o.activations <= budget]
     if not fitting:
-        least = min(o.features + o.activations for o in options)
+        least = min(o.features + o.activations for o in choice)
         raise ArSSRError(
             f"the memory budget leaves {bytes_in_words(max(budget, 0))} for features and "
             f"activations and this network needs {bytes_in_words(least)}; give it more memory, or "

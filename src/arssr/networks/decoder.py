@@ -43,8 +43,9 @@ class ResidualDecoder(nn.Module):
         self.place = nn.Linear(9, width)
         self.hidden = nn.ModuleList([nn.Linear(width, width) for _ in range(depth - 2)])
         self.last = nn.Linear(width, 1)
-        nn.init.normal_(self.last.weight, std=1e-2)
-        nn.init.zeros_(self.last.bias)
+        if not self.last.weight.is_meta:  # else torch imports its compiler, for more than a second
+            nn.init.normal_(self.last.weight, std=1e-2)
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, feature: Tensor, place: Tensor) -> Tensor:
         """(…, width) feature and (…, width) embedded place to (…,) correction."""

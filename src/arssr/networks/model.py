@@ -105,11 +105,16 @@ class ImplicitVoxelNetwork(nn.Module):
         else:
             self.decoder = ResidualDecoder(config.decoder_depth, config.decoder_width)
             self.modulation = nn.Linear(CONDITION_CHANNELS, 2 * config.feature_dim)
-            nn.init.normal_(self.modulation.weight, std=_GATING)
-            _see_edges(next(m for m in self.encoder.modules() if isinstance(m, nn.Conv3d)))
-            for conv in self.encoder.branch_ends():
-                conv.weight.data.mul_(self.encoder.branch_gain)
-                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            if not self.modulation.weight.is_meta:  # where nothing can be drawn
+                self._begin()
+
+    def _begin(self) -> None:
+        """Draw where training begins: gates open, filters on edges, branches small."""
+        nn.init.normal_(self.modulation.weight, std=_GATING)
+        _see_edges(next(m for m in self.encoder.modules() if isinstance(m, nn.Conv3d)))
+        for conv in self.encoder.branch_ends():
+            conv.weight.data.mul_(self.encoder.branch_gain)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     @property
     def parameter_count(self) -> int:

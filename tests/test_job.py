@@ -1,0 +1,176 @@
+"""Many scans in turn: each as it would be alone, in order, one read, one computed, one written."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.phantoms import smooth, tiny_network, volume
+
+from arssr.api import Model
+from arssr.errors import ArSSRError
+from arssr.field import VoxelField
+from arssr.files import sha256, sidecar
+from arssr.job import Facts, Finish, Job, begin, run, run_each
+from arssr.volume import Volume
+from arssr.weights.registry import Weights
+
+PATIENCE = 60.0  # seconds, for another thread that never comes
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    """Random weights."""
+    path = tmp_path / "weights"
+    path.touch()
+    return Model(Weights("tiny", tiny_network(), {}, path), "cpu", "float32")
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    """Five, in several formats."""
+    names = ("a.nii.gz", "b.nii", "c.nrrd", "d.mgz", "e.nii.gz")
+    scans = [
+        volume(smooth((6, 5, 4 + n), seed=n, sigma=1)).write(tmp_path / "scans" / name)
+        for n, name in enumerate(names)
+    ]
+    return [Job(scan, tmp_path / "out" / scan.name, {"scale": 2.0}) for scan in scans]
+
+
+def test_each_result_is_what_it_would_be_alone_and_they_come_in_order(
+    model: Model, jobs: list[Job], tmp_path: Path
+) -> None:
+    told: list[tuple[Job, Facts | Exception]] = []
+    done = list(run_each(lambda job, scan: begin(model, job, scan=scan), jobs, partial(_add, told)))
+    assert [job for job, _ in done] == jobs and told == done
+    for job, facts in done:
+        alone = replace(job, destination=tmp_path / "alone" / job.destination.name)
+        expected = run(model, alone)
+        assert isinstance(facts, dict) and facts["seconds"] > 0
+        assert sha256(job.destination) == sha256(alone.destination)
+        assert sidecar(job.destination).exists()
+        own = {"result", "seconds", "created"}
+        assert {k: v for k, v in facts.items() if k not in own} == {
+            k: v for k, v in expected.items() if k not in own
+        }
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
+def test_a_result_that_cannot_be_written_is_the_only_one_missing(
+    model: Model,
+    jobs: list[Job],
+    suffix: str,
+    full_disk: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    """One fails while it is computed, one at its end (.nrrd), those around are whole."""
+    noise = np.random.default_rng(0).random((24, 24, 24), dtype=np.float32)
+    large = jobs[1].source.with_name(f"large{suffix}")
+    folder = jobs[1].destination.parent
+    jobs[1] = replace(jobs[1], source=volume(noise).write(large), destination=folder / large.name)
+    jobs[3].source.write_bytes(b"no image")
+    with full_disk(60_000):
+        done = list(run_each(lambda job, scan: begin(model, job, scan=scan), jobs))
+    assert [isinstance(outcome, ArSSRError) for _, outcome in done] == [0, 1, 0, 1, 0]
+    assert f"cannot write {jobs[1].destination}" in str(done[1][1])
+    assert "cannot be read" in str(done[3][1])
+    whole = {job.destination for job in (jobs[0], jobs[2], jobs[4])}
+    assert set(folder.iterdir()) == whole | {sidecar(path) for path in whole}
+
+
+def test_one_is_written_while_the_next_is_computed_and_no_more_wait(jobs: list[Job]) -> None:
+    started: list[Job] = []
+    finished: list[Job] = []
+    begun = [threading.Event() for _ in jobs]
+
+    def start(job: Job, scan: Future[Volume]) -> Finish:
+        number = len(started)
+        assert len(finished) >= number - 1
+        started.append(job)
+        begun[number].set()
+
+        def finish() -> Facts:
+            following = begun[min(number + 1, len(jobs) - 1)]
+            assert following.wait(PATIENCE), "nothing is computed meanwhile"
+            finished.append(job)
+            return {}
+
+        return finish
+
+    done = list(run_each(start, jobs))
+    assert [outcome for _, outcome in done] == [{}] * len(jobs)
+    assert started == finished == jobs
+
+
+def test_with_a_limit_of_memory_the_next_waits(jobs: list[Job]) -> None:
+    events: list[str] = []
+
+    def start(job: Job, scan: Future[Volume]) -> Finish:
+        events.append("computed")
+        return partial(_finish, events)
+
+    assert len(list(run_each(start, [replace(job, memory=1e9) for job in jobs]))) == len(jobs)
+    assert events == ["computed", "written"] * len(jobs)
+
+
+def test_the_field_is_given_back_before_the_result_is_written(
+    model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of a job which fails: features are what is large."""
+    fields: list[weakref.ref[VoxelField]] = []
+    make = Model.field
+
+    def remembered(self: Model, *given: Any, **options: Any) -> VoxelField:
+        field = make(self, *given, **options)
+        fields.append(weakref.ref(field))
+        return field
+
+    monkeypatch.setattr(Model, "field", remembered)
+    finish = begin(model, jobs[0])
+    gc.collect()  # a field and its features refer to each other
+    assert fields[0]() is None
+    finish()
+
+    held: list[int] = []
+
+    def failing(job: Job, scan: Future[Volume]) -> Finish:
+        gc.collect()
+        held.append(sum(field() is not None for field in fields))
+        voxel_field = model.field(scan.result())
+        voxel_field.features()
+        raise MemoryError
+
+    outcomes = [outcome for _, outcome in run_each(failing, jobs[1:3])]
+    assert [type(outcome) for outcome in outcomes] == [MemoryError] * 2 and held == [0, 0]
+
+
+def test_an_interruption_leaves_what_is_written_whole_and_nothing_else(
+    model: Model, jobs: list[Job]
+) -> None:
+    def start(job: Job, scan: Future[Volume]) -> Finish:
+        def progress(what: str, share: float) -> None:
+            if job is jobs[1] and what == "decoding":
+                raise KeyboardInterrupt
+
+        return begin(model, job, progress, scan)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_each(start, jobs))
+    first = jobs[0].destination
+    assert set(first.parent.iterdir()) == {first, sidecar(first)}
+
+
+def _add(told: list[tuple[Job, Facts | Exception]], job: Job, outcome: Facts | Exception) -> None:
+    told.append((job, outcome))
+
+
+def _finish(events: list[str]) -> Facts:
+    events.append("written")
+    return {}
