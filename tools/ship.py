@@ -2,9 +2,9 @@
 
     python tools/ship.py runs/light/best.safetensors light --train DATA/train --val DATA/val
 
-The weights are stored as float16, and it is the stored file that is measured, by the protocol
-`card`, told the acquisition and blind, and once more with noise. The card travels inside the file;
-docs/models/NAME.md is the same for people. Interrupted, it goes on where it stopped.
+The weights are stored as float16, and it is the stored file that is measured: by the protocol
+`card`, told the acquisition; by `noisy`; and by `brief`, not told. The card travels inside the
+file; docs/models/NAME.md is the same for people. Interrupted, it goes on where it stopped.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def main() -> None:
     card["half_precision_costs_db"] = cost_of_half(network, target, arguments.val)
     work = arguments.weights.parent / "card"
     told = measure(target, "card", arguments.val, work)
-    blind = measure(target, "card", arguments.val, work, blind=True)
+    blind = measure(target, "brief", arguments.val, work, blind=True)
     noisy = measure(target, "noisy", arguments.val, work)
     card["results"] = {
         "validation": [path.name for path in find_images([arguments.val])],

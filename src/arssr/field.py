@@ -244,14 +244,9 @@ class VoxelField:
         """Features to read from: those that are kept, or new ones."""
         if self._whole:
             return self._whole
-        condition = self._condition
-        features = FeatureMap(
-            self.network,
-            self._image_there(),
-            condition if condition is None else to_device(condition, self._device),
-            plan.layout,
-            lambda share: self._progress("encoding", share),
-        )
+        told = None if self._condition is None else to_device(self._condition, self._device)
+        report = partial(self._progress, "encoding")  # no closure: features go when the field does
+        features = FeatureMap(self.network, self._image_there(), told, plan.layout, report)
         if features.layout.whole:
             self._whole = features
         return features

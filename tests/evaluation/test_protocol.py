@@ -70,7 +70,7 @@ def test_what_is_no_protocol_is_refused_in_words(tmp_path: Path, text: str, mess
 
 
 def test_an_unknown_protocol_is_told_the_known_ones() -> None:
-    with pytest.raises(ArSSRError, match="card, noisy, paper, scanner2d, scanner3d"):
+    with pytest.raises(ArSSRError, match="brief, card, noisy, paper, scanner2d, scanner3d"):
         Protocol.read("papers")
 
 

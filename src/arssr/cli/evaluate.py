@@ -23,8 +23,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="A benchmark: paper, scanner3d, scanner2d, card, noisy, or a YAML file like "
-            "these; instead of degradations, scales and SNRs."
+            help="A benchmark: paper, scanner3d, scanner2d, card, brief, noisy, or a YAML file "
+            "like these; instead of degradations, scales and SNRs."
         ),
     ] = None,
     degradations: Annotated[
