@@ -7,6 +7,9 @@ import pytest
 import yaml
 from tests.phantoms import smooth, tiny_config, volume
 
+from arssr.errors import ArSSRError
+from arssr.training.config import TrainConfig
+
 from .conftest import Arssr
 
 RECIPE = {
@@ -46,10 +49,44 @@ def test_from_images_to_weights_that_upsample(arssr: Arssr, recipe: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("config", "given", "lr"),
+    [
+        ("light", (), 1.2e-3),
+        ("light", ("--init", "light"), 1.2e-4),
+        ("light", ("--init", "light", "--lr", "3e-4"), 3e-4),
+        (None, (), 5e-4),
+        (None, ("--init", "light"), 5e-4),  # a recipe of one's own means what it says
+    ],
+)
+def test_good_weights_are_tuned_at_a_lower_rate(
+    arssr: Arssr,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    config: str | None,
+    given: tuple[str, ...],
+    lr: float,
+) -> None:
+    seen: list[TrainConfig] = []
+
+    def stop(recipe: TrainConfig, *_given: object, **_options: object) -> None:
+        seen.append(recipe)
+        raise ArSSRError("enough")
+
+    monkeypatch.setattr("arssr.training.run.train", stop)
+    volume(smooth((24, 22, 26), sigma=1)).write(tmp_path / "head.nii")
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(RECIPE | {"lr": 5e-4}))
+    words = ("train", tmp_path / "head.nii", "-o", tmp_path / "run", "--device", "cpu")
+    assert "enough" in arssr(*words, "--config", config or own, *given).complaint
+    assert seen[0].lr == pytest.approx(lr)
+
+
+@pytest.mark.parametrize(
     ("change", "code", "reason"),
     [
         (("--config", "nothing"), 1, "nothing"),
         (("--steps", "0"), 2, "--steps"),
+        (("--lr", "0"), 1, "lr must be above 0"),
         (("--init", "nothing"), 1, "no weights"),
         (("--val", "nothing.nii"), 1, "no such file or folder"),
         (("--device", "abacus"), 1, "abacus"),

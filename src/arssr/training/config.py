@@ -134,10 +134,10 @@ class TrainConfig:
     @classmethod
     def read(cls, name_or_path: str) -> "TrainConfig":
         """A preset by name or a YAML file by path."""
-        preset = _presets().get(name_or_path)
+        preset = presets().get(name_or_path)
         path = Path(name_or_path)
         if preset is None and not path.is_file():
-            known = ", ".join(sorted(_presets()))
+            known = ", ".join(sorted(presets()))
             raise ArSSRError(f"no recipe {name_or_path!r}: neither a file nor one of {known}")
         text = preset if preset is not None else path.read_text(encoding="utf-8")
         try:
@@ -184,7 +184,8 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
     return value
 
 
-def _presets() -> dict[str, str]:
+def presets() -> dict[str, str]:
+    """The recipes that ship, by name, as YAML."""
     folder = resources.files("arssr.training") / "presets"
     return {
         Path(entry.name).stem: entry.read_text(encoding="utf-8")
