@@ -6,6 +6,7 @@ A quarter of an hour for `rdn` and three minutes for `light`, on a machine that 
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -36,12 +37,13 @@ def main() -> None:
     found = []
     for name in arguments.models:
         model = load_model(name, "cpu")
-        found.append(run_benchmark(model.name, model.network, scan, report=print))
+        found.append(run_benchmark(model.name, model.network, scan, seconds=30.0, report=print))
     sections = {
         "Models beside each other": compared(found),
         "What the shortcuts change": shortcuts(arguments.models, part),
     }
-    page = to_markdown(found, "Performance")
+    command = f"`python {' '.join(sys.argv)}`, alone on its machine."
+    page = to_markdown(found, "Performance").replace("\n", f"\n\n{command}\n", 1)
     for title, table in sections.items():
         page += f"\n## {title}\n\n{table}\n"
     print(page)

@@ -17,6 +17,7 @@ from arssr.networks import ImplicitVoxelNetwork
 
 _BLOCK = (16, 64, 64)  # output voxels decoded together: their features stay in cache
 _POINTS = 16_384
+_ROWS = 512  # decoded together, or a multiple: pieces of every size would leave holes in the heap
 
 
 class Features(Protocol):
@@ -194,10 +195,11 @@ def _decode_plane(
     if wanted.all():
         return decode(given).float().view(wanted.shape)
     values = torch.zeros(wanted.size, device=plane.device)
-    index = torch.from_numpy(np.flatnonzero(wanted)).to(plane.device)
+    index = np.flatnonzero(wanted)
     if len(index):
-        chosen = given.flatten(0, 1).index_select(0, index)
-        values[index] = decode(chosen).float().view(-1)
+        full = np.pad(index, (0, -len(index) % _ROWS), mode="edge")
+        chosen = torch.from_numpy(full).to(plane.device)
+        values[chosen] = decode(given.flatten(0, 1).index_select(0, chosen)).float().view(-1)
     return values.view(wanted.shape)
 
 
