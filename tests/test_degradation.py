@@ -269,3 +269,13 @@ def test_noise_that_cannot_be_added_is_refused() -> None:
     nothing = volume(np.zeros((8, 8, 8), np.float32))
     with pytest.raises(ArSSRError, match="values above 0"):
         degrade(nothing, 2, KSpace(), snr=10, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.7])
+def test_no_weight_is_subnormal(name: str, scale: float) -> None:
+    """Such numbers would make a product of matrices ten times slower, and change nothing."""
+    positions = low_resolution_positions(int(240 / scale), scale)
+    matrix = named_degradation(name).axis_matrix(240, positions, scale).astype(np.float32)
+    least = np.abs(matrix[matrix != 0]).min()
+    assert least > 1e3 * np.finfo(np.float32).tiny

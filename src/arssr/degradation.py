@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import apply_axis_matrices, axis_matrix
+from arssr.interpolation import apply_axis_matrices, axis_matrix, without_traces
 from arssr.volume import Volume
 
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
@@ -60,7 +60,8 @@ class Spline:
         """See `Degradation.axis_matrix`."""
         if self.aligned_corners:
             # what the default mode does, without the zero that rounding leaves it at some far ends
-            return ndimage.zoom(np.eye(n_in), (len(positions) / n_in, 1), order=3, mode="mirror")
+            factors = (len(positions) / n_in, 1)
+            return without_traces(ndimage.zoom(np.eye(n_in), factors, order=3, mode="mirror"))
         return axis_matrix("cubic", n_in, positions)
 
 
@@ -118,7 +119,7 @@ class Slice:
         else:  # over each voxel's length, for a thin slice may pass between the centres
             weight = _trapezoid_integral(offset + 0.5, thickness)
             weight -= _trapezoid_integral(offset - 0.5, thickness)
-        return weight / weight.sum(axis=1, keepdims=True)
+        return without_traces(weight / weight.sum(axis=1, keepdims=True))
 
 
 def _trapezoid_integral(x: np.ndarray, thickness: float) -> np.ndarray:

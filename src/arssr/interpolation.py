@@ -25,6 +25,7 @@ REACH = 1.0  # voxels beyond the field of view at which an image's border value 
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 # Cubic B-spline coefficients forget an edge by a factor of 0.27 a voxel: 1e-7 after this many.
 _EDGE_PADDING = 12
+_NOTHING = 1e-20
 
 
 def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
@@ -42,11 +43,9 @@ def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
         coefficients = _spline_coefficients(n_in)
         padded = np.clip(positions + _EDGE_PADDING, 1, len(coefficients) - 2)
         first = np.minimum(np.floor(padded).astype(int) - 1, len(coefficients) - 4)
-        return np.einsum(
-            "mt,mtn->mn",
-            np.stack(_bspline_weights(padded - 1 - first), axis=-1),
-            coefficients[first[:, None] + np.arange(4)],
-        )
+        weights = np.stack(_bspline_weights(padded - 1 - first), axis=-1)
+        taps = coefficients[first[:, None] + np.arange(4)]
+        return without_traces(np.einsum("mt,mtn->mn", weights, taps))
     matrix = np.zeros((len(positions), n_in))
     rows = np.arange(len(positions))
     inside = np.clip(positions, 0, n_in - 1)
@@ -63,7 +62,16 @@ def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
 def _spline_coefficients(n: int) -> np.ndarray:
     """Matrix (n + 24, n) from samples to B-spline coefficients, the border repeated outside."""
     padded = np.pad(np.eye(n), ((_EDGE_PADDING, _EDGE_PADDING), (0, 0)), mode="edge")
-    return ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest")
+    return without_traces(ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest"))
+
+
+def without_traces(weights: np.ndarray) -> np.ndarray:
+    """Weights, with 0 for those that change no sum.
+
+    As float32 the least of them would be subnormal, which some processors multiply a hundred times
+    slower.
+    """
+    return np.where(np.abs(weights) < _NOTHING, 0, weights)
 
 
 def _bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:

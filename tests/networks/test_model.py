@@ -18,6 +18,7 @@ from arssr.networks import (
     ModelConfig,
     condition_vector,
 )
+from arssr.networks.decoder import ResidualDecoder
 from arssr.networks.encoders import ENCODERS
 from arssr.networks.model import CONDITION_CHANNELS, sample_trilinear
 
@@ -270,3 +271,15 @@ def test_most_first_filters_start_blind_to_brightness(encoder: str) -> None:
     brightness = first.weight[:, 0].sum(dim=(1, 2, 3)).abs()
     blind = brightness < 1e-4
     assert blind.sum() == len(blind) - len(blind) // 8
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [0, 1, 700])
+def test_inference_decodes_what_training_does(dtype: torch.dtype, rows: int) -> None:
+    decoder = ResidualDecoder(depth=4, width=64).to(dtype)
+    feature, place = (torch.randn(rows, 64).to(dtype) for _ in range(2))
+    expected = decoder(feature, place).detach()
+    with torch.inference_mode():
+        found = decoder(feature, place)
+    rounding = torch.finfo(dtype).eps * decoder.last.weight.abs().sum()
+    torch.testing.assert_close(found, expected, rtol=0, atol=float(rounding))

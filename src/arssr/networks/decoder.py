@@ -28,6 +28,20 @@ def _relu_chain(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*[m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())])
 
 
+def _gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
+    """gelu(layer(x)); for inference on a CPU oneDNN computes both in one go."""
+    if x.device.type == "cpu" and torch.is_inference_mode_enabled() and _onednn_knows(x.dtype):
+        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "gelu", [], "none")
+    return nn.functional.gelu(layer(x))
+
+
+def _onednn_knows(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    bf16 = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32 or bool(bf16)
+
+
 class ResidualDecoder(nn.Module):
     """A signed correction to the interpolated image from [feature, place in the voxel, cell].
 
@@ -51,7 +65,7 @@ class ResidualDecoder(nn.Module):
         """(…, width) feature and (…, width) embedded place to (…,) correction."""
         x = nn.functional.gelu(feature + place)
         for layer in self.hidden:
-            x = nn.functional.gelu(layer(x))
+            x = _gelu_of(layer, x)  # type: ignore[arg-type]
         return self.last(x).squeeze(-1)
 
     def embed_place(self, positions: Tensor, cell: Tensor) -> Tensor:
