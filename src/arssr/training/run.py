@@ -124,7 +124,8 @@ def train(
     def on_validation(averaged: ImplicitVoxelNetwork, step: int) -> None:
         if validation is None:
             return
-        values = validation(averaged)
+        with fabric.autocast():
+            values = validation(averaged)
         if writer:
             for name, value in values.items():
                 writer.add_scalar(f"val/{name}", value, step)
