@@ -26,10 +26,11 @@ _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a
 # the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
 _SLAB_BYTES = 16
 _GROWTH_BYTES, _THREAD_BYTES = 70e6, 20e6
-# Measured: what encoding and decoding reach of the speed of a bare convolution and a bare product,
-# and what an output voxel takes besides (cubic interpolation, units, writing).
-_ENCODE_EFFICIENCY, _DECODE_EFFICIENCY = 0.9, 0.5
-_SECONDS_PER_VOXEL = 3e-8
+# Measured: what encoding reaches of the speed of a bare convolution; what a thread takes for each
+# number that enters a layer of the decoder (interpolation, activation), besides the product; and
+# what an output voxel takes besides (cubic interpolation, units, writing).
+_ENCODE_EFFICIENCY = 0.9
+_SECONDS_PER_VALUE, _SECONDS_PER_VOXEL = 3e-9, 3e-8
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Plan:
 
     resident: what the process has now, the scan included. slab_planes: output planes made
     together. slabs: memory for them on their way. budget: what may be taken in all.
+    decode_values: numbers that enter the decoder's layers, where that takes time of its own.
     """
 
     reading: Reading
@@ -96,6 +98,7 @@ class Plan:
     slab_planes: int
     slabs: float
     decode_flops: float
+    decode_values: float
 
     @property
     def memory(self) -> float:
@@ -106,10 +109,10 @@ class Plan:
     def seconds(self, speed: Speed) -> float:
         """How long it takes, at the speed of this machine in the network's precision."""
         encode = self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
-        decode = self.decode_flops / (_DECODE_EFFICIENCY * speed.product)
-        return (
-            encode + decode + _SECONDS_PER_VOXEL * float(np.prod(self.reading.shape, dtype=float))
-        )
+        decode = self.decode_flops / speed.product
+        decode += self.decode_values * _SECONDS_PER_VALUE / torch.get_num_threads()
+        voxels = float(np.prod(self.reading.shape, dtype=float))
+        return encode + decode + voxels * _SECONDS_PER_VOXEL
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -172,7 +175,10 @@ def make_plan(
             network, shape, core, share * room, (reading.axis, backwards), needed
         )
     flops = reading.voxels * decoder_flops(network)
-    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops)
+    values = 0.0  # a GPU touches them faster than it multiplies
+    if device.type == "cpu":
+        values = reading.voxels * sum(m.in_features for m in _layers(network))
+    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values)
 
 
 def _growth() -> float:
@@ -181,5 +187,10 @@ def _growth() -> float:
 
 def decoder_flops(network: ImplicitVoxelNetwork) -> float:
     """Per output voxel; the first layer's share of position comes from tables."""
-    layers = {n: m for n, m in network.decoder.named_modules() if isinstance(m, nn.Linear)}
-    return sum(2.0 * m.weight.numel() for name, m in layers.items() if name != "place")
+    return sum(2.0 * m.weight.numel() for m in _layers(network))
+
+
+def _layers(network: ImplicitVoxelNetwork) -> list[nn.Linear]:
+    """Of the decoder, those that are computed for every output voxel."""
+    found = network.decoder.named_modules()
+    return [m for name, m in found if isinstance(m, nn.Linear) and name != "place"]
