@@ -312,4 +312,6 @@ if fabric.is_global_zero:
         results.append(torch.load(folder / "result", weights_only=True))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-4)
     for name, value in results[0][1].items():
-        torch.testing.assert_close(value, results[1][1][name], rtol=1e-3, atol=1e-5)
+        # Muon makes rounding as large as anything in directions that have no gradient; on other
+        # samples the weights would differ by some 1e-2
+        torch.testing.assert_close(value, results[1][1][name], rtol=1e-3, atol=1e-4)
