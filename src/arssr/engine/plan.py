@@ -27,7 +27,7 @@ Shape = tuple[int, int, int]
 # Voxels pushed through the layers at a time: from 40 000 on oneDNN's convolutions are at their
 # best, and a GPU is full.
 _PUSHED_VOXELS = {"cpu": 2**16, "cuda": 2**21}
-_FEWEST_PLANES = 4  # pushed at a time, if there are as many: what is copied besides is then little
+_FEWEST_PLANES = 8  # pushed at a time, if there are as many: what is copied besides is then little
 _MOST_PARTS = 24
 # Whole features can be read again for nothing; worth this much more work.
 _WHOLE_IS_WORTH = 1.05
@@ -161,8 +161,7 @@ class _Costs:
         self._along: list[dict[int, np.ndarray]] = [{}, {}, {}]
         self._halos, self._shape, self._core = halos, shape, core
         self._middle = network.encoder.radius // 2
-        self._peak = network.encoder.peak_channels
-        self._carried = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1).carried
+        self._stage = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
 
     def flops(self, counts: list[int]) -> float:
         """Of the core cut into so many parts along each axis."""
@@ -189,7 +188,7 @@ class _Costs:
 
     def activations(self, planes: int) -> float:
         """Channels alive at the worst moment while so many planes are pushed, per voxel."""
-        return self._carried + self._peak * (planes + LONGER)
+        return self._stage.carried + self._stage.working * (planes + LONGER)
 
 
 def parts(whole: slice, count: int) -> list[slice]:

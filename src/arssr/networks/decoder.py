@@ -6,6 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from arssr.onednn import gelu_of_linear, onednn_computes
+
 
 class PaperDecoder(nn.Module):
     """The published decoder (Wu et al. 2022, section III-C): an intensity from [feature, x, y, z].
@@ -30,16 +32,9 @@ def _relu_chain(sizes: list[int]) -> nn.Sequential:
 
 def _gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
     """gelu(layer(x)); for inference on a CPU oneDNN computes both in one go."""
-    if x.device.type == "cpu" and torch.is_inference_mode_enabled() and _onednn_knows(x.dtype):
-        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "gelu", [], "none")
+    if torch.is_inference_mode_enabled() and onednn_computes(x):
+        return gelu_of_linear(x, layer.weight, layer.bias)
     return nn.functional.gelu(layer(x))
-
-
-def _onednn_knows(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available():
-        return False
-    bf16 = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return dtype == torch.float32 or bool(bf16)
 
 
 class ResidualDecoder(nn.Module):

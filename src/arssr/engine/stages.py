@@ -1,0 +1,255 @@
+"""Layers of an encoder that take a map a few planes at a time, and how they are joined."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arssr.engine.convolution import add_convolutions, add_products
+from arssr.engine.maps import Map, keep
+
+# Voxels that a map lacks: of planes, rows and columns, before it and after it.
+Lost = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+class Stage(Protocol):
+    """Takes the next planes of its input and gives the next ones of its output.
+
+    lag: planes by which the output trails the input. carried: channels that are kept from call to
+    call, times the planes that they are kept for. working: channels of all maps that are alive at
+    the worst moment of a call. inlet: the map that the input is copied to, unless it is there.
+    """
+
+    lag: int
+    carried: int
+    working: int
+
+    @property
+    def inlet(self) -> Map | None: ...
+
+    def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
+        """Next planes in, next planes out, and whether they are the last on either side.
+
+        Where the last ones have gone in and have not come out, pushing no planes brings more.
+        onward: the inlet of the stage that reads them next. They are put there, if that saves a
+        copy; then they stay as they are until that stage gives its own.
+        """
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A 3×3×3 or 1×1×1 convolution, its weights cut as the maps that it reads.
+
+    lost: planes of the volume around its input that its output lacks, before and after.
+    """
+
+    weights: list[Tensor]
+    bias: Tensor
+    relu: bool
+    lost: tuple[int, int]
+
+    @property
+    def reach(self) -> int:
+        """Planes behind and ahead that it reads."""
+        return self.weights[0].shape[2] // 2
+
+    @property
+    def zeros(self) -> tuple[bool, bool]:
+        """Whether it reads a plane of zeros beyond its input, before and after."""
+        before, after = self.lost
+        return self.reach > before, self.reach > after
+
+    def compute(self, out: Tensor, parts: list[Tensor], shortcut: Tensor | None) -> None:
+        """Of planes and those in reach of them, into `out`, with the shortcut added."""
+        early = shortcut is not None and not self.relu
+        if early:
+            torch.add(shortcut, self.bias, out=out)  # type: ignore[arg-type]
+        else:
+            out[:] = self.bias
+        if self.reach:
+            add_convolutions(out, parts, self.weights)
+        else:
+            add_products(out, parts, self.weights)
+        if self.relu:
+            out.relu_()
+        if shortcut is not None and not early:
+            out += shortcut
+
+
+class Layers:
+    """Layers in a row, each of what the last one gave.
+
+    Or, dense, each of what all before it read and gave: every map is written where the layers
+    after it read it, and never joined with another.
+
+    Within the stage all maps have the rows and columns of its input. Where the volume goes on
+    beyond those, the outermost of them are in want of it: `crop`, cut off at the end.
+    shortcut: whether the input is added to the output. most: planes given at a time.
+    """
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        crop: Lost,
+        most: int,
+        maps: list[Map],
+        dense: bool,
+        shortcut: bool,
+    ) -> None:
+        self.layers, self._maps, self._dense, self._shortcut = layers, maps, dense, shortcut
+        (_, *self._before), (_, *self._after) = crop
+        self.inlet, self._most = maps[0], most
+        # of each layer, the number of the plane that it gives next
+        self._next = list(itertools.accumulate(layer.lost[0] for layer in layers))
+        behind = [-lag for lag in itertools.accumulate(layer.reach for layer in layers)]
+        self.lag = -behind[-1]
+        self.carried = sum(
+            (stop - self._needed(number, behind)) * map_.channels
+            for number, (stop, map_) in enumerate(zip([0, *behind], maps, strict=False))
+        )
+        out = len(layers[-1].bias)
+        self.working = sum(m.channels for m in maps) + maps[0].channels + 2 * out
+
+    def _needed(self, number: int, following: list[int]) -> int:
+        """First plane of a map that is still to be read, if these are what the layers give next."""
+        readers = slice(number, None if self._dense else number + 1)
+        reads = zip(following[readers], self.layers[readers], strict=True)
+        first = min(plane - layer.reach for plane, layer in reads)
+        return min(first, following[-1]) if self._shortcut and not number else first
+
+    def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
+        maps, (rows, columns) = self._maps, x.shape[1:3]
+        if not self.inlet.holds(x):
+            self.inlet.open((len(x), rows, columns), last, x)[:] = x
+        y, ended = x, last
+        for number, layer in enumerate(self.layers):
+            read = maps[: number + 1] if self._dense else [maps[number]]
+            start, ready = self._next[number], min(m.ready(layer.reach) for m in read)
+            # At the end of the volume there is one plane more to give, in every layer. What would
+            # make the last portion too long waits for the next call.
+            stop = max(start, min(ready, start + self._most))
+            ended = stop == ready and all(m.ended for m in read)
+            size, shortcut = (stop - start, rows, columns), None
+            if number + 1 < len(maps):
+                y = maps[number + 1].open(size, ended, x)
+            else:
+                y = self._room(size, ended, x, onward)
+                shortcut = self.inlet[start:stop] if self._shortcut else None
+            layer.compute(y, [m[start - layer.reach : stop + layer.reach] for m in read], shortcut)
+            self._next[number] = stop
+        for number, map_ in enumerate(maps):
+            map_.forget(self._needed(number, self._next))
+        return self._cropped(y) if self._crops else y, ended
+
+    @property
+    def _crops(self) -> bool:
+        return any(self._before + self._after)
+
+    def _room(
+        self, size: tuple[int, int, int], ended: bool, like: Tensor, onward: Map | None
+    ) -> Tensor:
+        """Where the output goes."""
+        if onward and not self._crops:
+            return onward.open(size, ended, like)
+        return like.new_empty((*size, len(self.layers[-1].bias)))
+
+    def _cropped(self, y: Tensor) -> Tensor:
+        (top, left), (bottom, right) = self._before, self._after
+        return y[:, top : y.shape[1] - bottom, left : y.shape[2] - right]
+
+
+class Waiting:
+    """Planes that wait for those of a branch to catch up, cropped as the branch crops."""
+
+    def __init__(self, lag: int, crop: Lost) -> None:
+        self.lag = lag
+        (self._unanswered, *self._before), (_, *self._after) = crop
+        self._kept: Tensor | None = None
+
+    def swap(self, x: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
+        """Takes planes in, lets the oldest `count` go: places among them, and what belongs there.
+
+        Without copying: those that waited first, then those that need not.
+        """
+        (top, left), (bottom, right) = self._before, self._after
+        x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+        kept = x[:0] if self._kept is None else self._kept
+        dropped = min(self._unanswered, len(kept) + len(x))
+        self._unanswered -= dropped
+        stop = dropped + count
+        waited, new = kept[dropped:stop], x[max(dropped - len(kept), 0) : max(stop - len(kept), 0)]
+        yield slice(0, len(waited)), waited
+        yield slice(len(waited), count), new
+        left_over, queue = kept[stop:], x[max(stop - len(kept), 0) :]
+        self._kept = keep(torch.cat([left_over, queue]) if len(left_over) else queue, self._kept)
+
+
+class Chain:
+    """One stage after the other."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self.stages = list(stages)
+        self.lag = sum(stage.lag for stage in self.stages)
+        self.carried = sum(stage.carried for stage in self.stages)
+        self.working = max(stage.working for stage in self.stages)
+        self.inlet = self.stages[0].inlet
+
+    def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
+        inlets = [*(stage.inlet for stage in self.stages[1:]), onward]
+        for stage, inlet in zip(self.stages, inlets, strict=True):
+            x, last = stage.push(x, last, inlet)
+        return x, last
+
+
+class Residual:
+    """x + branch(x), of x the first `width` channels (all, or one for every channel)."""
+
+    inlet = None  # its input is read once more when the stages of the branch have used theirs
+
+    def __init__(self, branch: Stage, shortcut: Waiting, width: int) -> None:
+        self.branch, self.lag, self.width = branch, branch.lag, width
+        self.carried = branch.carried + branch.lag * width
+        self.working = branch.working + width
+        self._shortcut = shortcut
+
+    def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
+        y, last = self.branch.push(x, last, onward)
+        for place, planes in self._shortcut.swap(x[..., : self.width], len(y)):
+            y[place] += planes
+        return y, last
+
+
+class Fused:
+    """Stages in a chain, whose outputs are summed, each through its own 1×1×1 convolution.
+
+    Never the outputs of all stages side by side: a sum waits for the next stage's share. sums: one
+    for every stage but the first.
+    """
+
+    def __init__(self, stages: list[Stage], fusion: nn.Conv3d, sums: list[Waiting]) -> None:
+        weights = fusion.weight.flatten(1).chunk(len(stages), dim=1)
+        biases = [fusion.bias, *[None] * (len(stages) - 1)]
+        self.stages, self.sums = stages, sums
+        self.shares = list(zip(weights, biases, strict=True))
+        self.lag = sum(stage.lag for stage in stages)
+        self.carried = sum(s.carried for s in stages)
+        self.carried += fusion.out_channels * sum(s.lag for s in sums)
+        self.working = max(s.working for s in stages) + 2 * fusion.out_channels
+        self.inlet = stages[0].inlet
+
+    def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
+        total: Tensor | None = None
+        inlets = [*(stage.inlet for stage in self.stages[1:]), None]
+        waits = [None, *self.sums]
+        for stage, inlet, share, wait in zip(self.stages, inlets, self.shares, waits, strict=True):
+            x, last = stage.push(x, last, inlet)
+            fused = F.linear(x, *share)
+            if wait is not None and total is not None:
+                for place, planes in wait.swap(total, len(x)):
+                    fused[place] += planes
+            total = fused
+        return fused, last

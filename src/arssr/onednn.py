@@ -1,0 +1,33 @@
+"""oneDNN, the library behind PyTorch's convolutions and products on a CPU, called by name.
+
+PyTorch has it compute more in one go (a product and its GELU, a convolution and the sum that it
+is added to) than its own functions ask for.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def onednn_computes(x: Tensor) -> bool:
+    """Whether oneDNN can compute with such a tensor here."""
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    bf16 = x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return x.dtype == torch.float32 or bool(bf16)
+
+
+def gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """gelu(linear(x, weight, bias)). Without gradients."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
+
+
+def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int]) -> None:
+    """out += conv3d(x, weight, padding), in place. Without gradients.
+
+    out (N, C, I, J, K) may be a part of a larger tensor, if its channels-last order is contiguous.
+    """
+    torch.ops.mkldnn._convolution_pointwise_(
+        out, x, weight, None, padding, [1] * 3, [1] * 3, 1, "add", 1.0, None, [], None
+    )
