@@ -28,7 +28,13 @@ from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid
 from arssr.intensity import Normalisation
-from arssr.interpolation import REACH, SplineCoefficients, apply_axis_matrices, axis_matrix
+from arssr.interpolation import (
+    REACH,
+    SplineCoefficients,
+    apply_axis_matrices,
+    axis_matrix,
+    without_traces,
+)
 from arssr.networks import ImplicitVoxelNetwork, condition_vector
 from arssr.volume import Volume
 
@@ -82,7 +88,7 @@ class VoxelField:
         self._progress = progress
         # the reference reads its images with the axes reversed, and so do its networks
         self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
-        image = normalisation.apply(volume.data).transpose(self._order)
+        image = without_traces(normalisation.apply(volume.data)).transpose(self._order)
         self._image = torch.from_numpy(np.ascontiguousarray(image))
         self._sent = self._image  # where the network is
         self._condition: torch.Tensor | None = None

@@ -25,7 +25,8 @@ REACH = 1.0  # voxels beyond the field of view at which an image's border value 
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 # Cubic B-spline coefficients forget an edge by a factor of 0.27 a voxel: 1e-7 after this many.
 _EDGE_PADDING = 12
-_NOTHING = 1e-20
+# Four such factors (a sample, and a weight for each axis) are no subnormal float32 yet.
+_NOTHING = 1e-9
 
 
 def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
@@ -65,13 +66,13 @@ def _spline_coefficients(n: int) -> np.ndarray:
     return without_traces(ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest"))
 
 
-def without_traces(weights: np.ndarray) -> np.ndarray:
-    """Weights, with 0 for those that change no sum.
+def without_traces(values: np.ndarray) -> np.ndarray:
+    """Weights or normalised samples, with 0 for those that change no sum in float32.
 
-    As float32 the least of them would be subnormal, which some processors multiply a hundred times
-    slower.
+    Products of the least of them would be subnormal, and some processors multiply those a hundred
+    times slower.
     """
-    return np.where(np.abs(weights) < _NOTHING, 0, weights)
+    return np.where(np.abs(values) < _NOTHING, 0, values)
 
 
 def _bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,8 @@ from arssr.engine.plan import Box
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 
-_BLOCK = (16, 64, 64)  # output voxels decoded together: their features stay in cache
+_BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
+_PLANES = 4  # of a block, decoded together: they stay in cache
 _POINTS = 16_384
 _ROWS = 512  # decoded together, or a multiple: pieces of every size would leave holes in the heap
 
@@ -76,13 +77,19 @@ class Taps:
         a *= weight_first.to(features).view(shape)
         return torch.addcmul(a, b, weight_second.to(features).view(shape))
 
-    def planes(self, features: Tensor) -> Iterator[Tensor]:
-        """As `mix` along the first axis, one output plane at a time (it stays in cache)."""
-        for first, second, a, b in zip(*self._arrays(), strict=True):
-            if np.isclose(a + b, 1):
-                yield torch.lerp(features[first], features[second], float(b))
-            else:
-                yield features[first] * float(a) + features[second] * float(b)
+    def planes(self, features: Tensor, most: int) -> Iterator[tuple[slice, Tensor]]:
+        """As `mix` along the first axis, so many output planes at a time (they stay in cache)."""
+        inside = np.isclose(self.weight_first + self.weight_second, 1)
+        taps = list(zip(*(values.tolist() for values in (*self._arrays(), inside)), strict=True))
+        for start in range(0, len(taps), most):
+            group = taps[start : start + most]
+            planes = features.new_empty((len(group), *features.shape[1:]))
+            for plane, (first, second, a, b, whole) in zip(planes, group, strict=True):
+                if whole:
+                    torch.lerp(features[first], features[second], b, out=plane)
+                else:
+                    torch.add(features[first] * a, features[second], alpha=b, out=plane)
+            yield slice(start, start + len(group)), planes
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self.first, self.second, self.weight_first, self.weight_second
@@ -123,12 +130,11 @@ def decode_lattice(
         if network.is_residual:
             # what the place adds is the same in all planes, and interpolation carries it along
             block += columns[:, None] + layers
-        planes = windows[0][1].planes(block)
-        values = [
-            _decode_plane(network, plane, row, columns, layers, chosen)
-            for plane, row, chosen in zip(planes, rows, wanted, strict=True)
-        ]
-        yield box, torch.stack(values)
+        values = []
+        for part, planes in windows[0][1].planes(block, _PLANES):
+            place = rows[part], columns, layers
+            values.append(_decode_planes(network, planes, place, wanted[part]))
+        yield box, torch.cat(values)
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -173,33 +179,33 @@ def place_tables(
     ]
 
 
-def _decode_plane(
+def _decode_planes(
     network: ImplicitVoxelNetwork,
-    plane: Tensor,
-    row: Tensor,
-    columns: Tensor,
-    layers: Tensor,
+    planes: Tensor,
+    place: tuple[Tensor, Tensor, Tensor],
     wanted: np.ndarray,
 ) -> Tensor:
-    """Values (J, K) of features (J, K, F) on one output plane where they are wanted, 0 elsewhere.
+    """Values (I, J, K) of features (I, J, K, F) where they are wanted, 0 elsewhere.
 
-    row, columns, layers: its place along each axis. In the residual flavour the features have
-    what the last two add.
+    place: along each axis. In the residual flavour the features have what the last two add. The
+    features are written to.
     """
-    decode: Callable[..., Tensor] = network.decoder
+    rows, columns, layers = place
+    decode: Callable[[Tensor], Tensor] = network.decoder
     if network.is_residual:
-        given, decode = plane, partial(decode, place=row)
+        planes += rows[:, None, None]
+        decode = network.decoder.read  # type: ignore[assignment]
     else:
-        i, j, k = torch.broadcast_tensors(row, columns[:, None], layers)
-        given = torch.cat([plane, torch.stack([i, j, k], dim=-1)], dim=-1)
+        at = torch.broadcast_tensors(rows[:, None, None], columns[:, None], layers)
+        planes = torch.cat([planes, torch.stack(at, dim=-1)], dim=-1)
     if wanted.all():
-        return decode(given).float().view(wanted.shape)
-    values = torch.zeros(wanted.size, device=plane.device)
+        return decode(planes).float().view(wanted.shape)
+    values = torch.zeros(wanted.size, device=planes.device)
     index = np.flatnonzero(wanted)
     if len(index):
         full = np.pad(index, (0, -len(index) % _ROWS), mode="edge")
-        chosen = torch.from_numpy(full).to(plane.device)
-        values[chosen] = decode(given.flatten(0, 1).index_select(0, chosen)).float().view(-1)
+        chosen = torch.from_numpy(full).to(planes.device)
+        values[chosen] = decode(planes.flatten(0, 2).index_select(0, chosen)).float().view(-1)
     return values.view(wanted.shape)
 
 

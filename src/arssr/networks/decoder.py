@@ -58,7 +58,11 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, feature: Tensor, place: Tensor) -> Tensor:
         """(…, width) feature and (…, width) embedded place to (…,) correction."""
-        x = nn.functional.gelu(feature + place)
+        return self.read(feature + place)
+
+    def read(self, first: Tensor) -> Tensor:
+        """(…, width) sum of feature and embedded place to (…,) correction."""
+        x = nn.functional.gelu(first)
         for layer in self.hidden:
             x = _gelu_of(layer, x)  # type: ignore[arg-type]
         return self.last(x).squeeze(-1)
