@@ -1,6 +1,7 @@
 """What the benchmark says follows from what was measured, and every way is really run."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ def a_benchmark(seconds: float = 10.0) -> Benchmark:
     """Of a run of the engine that took so long, 4 of it for encoding."""
     run = engine(lively_network("light"), SCAN, 2.0)
     assert run.plan is not None
-    run = EngineRun(seconds, 4.0, 1e9, plan=run.plan, air=0.25)
     plan = run.plan
     assert plan is not None
     speed = Speed(plan.layout.flops / 2, plan.decode_flops / 3)  # 2 s and 3 s at best
+    pace = Speed(plan.layout.flops / 3, plan.decode_flops / 4.5)
+    run = EngineRun(seconds, 4.0, 1e9, plan=plan, air=0.25, pace=pace)
     other = Other("plain", 35.0, None, 0.5, "half | of it")
     at = AtScale(2.0, (28, 24, 20), run, [other])
     machine = {"cpu": "a CPU", "threads": 2, "torch": "2"}
@@ -46,6 +48,23 @@ def test_every_way_runs(encoder: str, flavour: str) -> None:
     assert interpolation(SCAN, 1.5, "linear").encode_seconds == 0
 
 
+def test_bare_work_beside_the_engine_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from arssr.benchmark import contenders
+
+    works = {
+        "convolution_work": (lambda: time.sleep(0.05), 5e9),
+        "product_work": (lambda: time.sleep(0.05), 10e9),
+    }
+    for name, work in works.items():
+        monkeypatch.setattr(contenders, name, lambda *_, work=work: work)
+    monkeypatch.setattr(contenders, "_PACE_SECONDS", 0.0)
+    started = time.perf_counter()
+    run = engine(lively_network("light"), SCAN, 2.0)
+    assert run.seconds < (time.perf_counter() - started) / 2
+    assert run.pace.convolution == pytest.approx(1e11, rel=0.2)
+    assert run.pace.product == pytest.approx(2e11, rel=0.2)
+
+
 def test_where_memory_is_short_the_plain_way_encodes_as_a_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,10 +82,11 @@ def test_where_memory_is_short_the_plain_way_encodes_as_a_stream(
 
 def test_shares_are_the_best_possible_time_over_the_time_taken() -> None:
     benchmark = a_benchmark()
-    shares = benchmark.shares(benchmark.scales[0].run)
+    shares = benchmark.shares(benchmark.scales[0].run, benchmark.best)
     np.testing.assert_allclose(shares, (2 / 4, 3 / 6, 5 / 10))
     [at] = json.loads(json.dumps(benchmark.to_json()))["scales"]
     np.testing.assert_allclose(at["engine"]["share_of_best"]["both"], 0.5)
+    np.testing.assert_allclose(at["engine"]["share_of_pace"]["both"], 0.75)
 
 
 def test_the_tables_say_it() -> None:
@@ -74,9 +94,11 @@ def test_the_tables_say_it() -> None:
     assert page.startswith("# Speed\n")
     assert "| engine | 10 | 1 | 1 GB |  |" in page
     assert "| plain | 35 | 3.5 |  | half \\| of it |" in page
+    assert "| 50% | 50% | 50% |" in page and "| 75% | 75% | 75% |" in page
     assert "12,345 parameters" in page and "14×12×10" in page and "25%" in page
     assert [title for title, _, _ in tables(a_benchmark())] == [
-        "Share of the machine's best",
+        "Work",
+        "Share of bare work",
         "What was predicted",
         "2×, to 28×24×20 voxels",
     ]

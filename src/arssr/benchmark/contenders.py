@@ -11,6 +11,7 @@ import torch
 
 from arssr.engine.budget import Plan
 from arssr.engine.encode import encode_box
+from arssr.engine.machine import Speed, convolution_work, product_work
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.evaluation.meter import Meter
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _CONTEXT = ("unknown",) * 3, None  # acquisition and noise: they change no work
 _PUSHED = 4  # planes at a time, where the plain way has to be encoded by the stream
 _FITS = 0.6  # of the memory that is free
+_PACE_SECONDS, _PACE_TIMES = 0.5, 4  # bare work beside the engine's: how often, and how much
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,15 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRun(Run):
-    """plan: made beforehand. air: share of the scan's voxels that was left to interpolation."""
+    """plan: made beforehand. air: share of the scan's voxels that was left to interpolation.
+
+    pace: what a bare convolution reached while features were encoded, and a bare product in the
+    rest of the time. On a machine that others use too that is not what it reaches at its best.
+    """
 
     plan: Plan
     air: float
+    pace: Speed
 
 
 def alone(work: Callable[..., T], *given: Any, threads: int) -> T:
@@ -67,20 +74,58 @@ def _with_threads(threads: int, work: Callable[..., T], given: tuple[Any, ...]) 
     return work(*given)
 
 
+class _Pace:
+    """Told of progress, it does a little bare work now and then, and knows what that takes."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        cpu = torch.device("cpu")
+        self._works = {True: convolution_work(dtype, cpu), False: product_work(dtype, cpu)}
+        self._flops, self._busy = dict.fromkeys(self._works, 0.0), dict.fromkeys(self._works, 0.0)
+        self.seconds = dict.fromkeys(self._works, 0.0)  # that it held up encoding, and the rest
+        self._measure(True)
+        self._measure(False)
+        self.seconds = dict.fromkeys(self._works, 0.0)
+        self._last = time.perf_counter()
+
+    def __call__(self, what: str, _share: float) -> None:
+        if time.perf_counter() - self._last > _PACE_SECONDS:
+            self._measure(what == "encoding")
+            self._last = time.perf_counter()
+
+    @property
+    def speed(self) -> Speed:
+        return Speed(*(self._flops[kind] / self._busy[kind] for kind in (True, False)))
+
+    @torch.inference_mode()
+    def _measure(self, encoding: bool) -> None:
+        started = time.perf_counter()
+        work, flops = self._works[encoding]
+        work()  # what the caches held was something else
+        before = time.perf_counter()
+        for _ in range(_PACE_TIMES):
+            work()
+        self._busy[encoding] += time.perf_counter() - before
+        self._flops[encoding] += _PACE_TIMES * flops
+        self.seconds[encoding] += time.perf_counter() - started
+
+
 def engine(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> EngineRun:
     """As `arssr upsample` does it, without reading and writing files."""
     grid = scan.grid.scaled(scale)
+    pace = _Pace(next(network.parameters()).dtype)
     with Meter() as meter:
-        field = VoxelField(network, scan, Normalisation.fit(scan.data, "the scan"), *_CONTEXT)
+        normalisation = Normalisation.fit(scan.data, "the scan")
+        field = VoxelField(network, scan, normalisation, *_CONTEXT, progress=pace)
         plan = field.plan(grid)
-        for _ in field.slabs(grid):
+        for _ in field.slabs(grid, pace):
             pass
     return EngineRun(
-        meter.seconds,
-        field.encode_seconds,
+        meter.seconds - sum(pace.seconds.values()),
+        field.encode_seconds - pace.seconds[True],
         meter.peak_mib * 2**20,
         plan=plan,
         air=field.air,
+        pace=pace.speed,
     )
 
 

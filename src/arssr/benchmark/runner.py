@@ -72,12 +72,12 @@ class Benchmark:
     by_voxels: dict[tuple[int, ...], EngineRun] = field(default_factory=dict)
     by_scale: dict[float, EngineRun] = field(default_factory=dict)
 
-    def shares(self, run: EngineRun) -> tuple[float, float, float]:
-        """Of the machine's best: encoding of its convolutions, all the rest of its products, and
-        both together (the seconds that the work would take at best, over those it took).
+    def shares(self, run: EngineRun, of: Speed) -> tuple[float, float, float]:
+        """Of a speed: encoding of its convolutions, all the rest of its products, and both
+        together (the seconds that the work would take at that speed, over those it took).
         """
-        encode = run.plan.layout.flops / self.best.convolution
-        decode = run.plan.decode_flops / self.best.product
+        encode = run.plan.layout.flops / of.convolution
+        decode = run.plan.decode_flops / of.product
         rest = run.seconds - run.encode_seconds
         return encode / run.encode_seconds, decode / rest, (encode + decode) / run.seconds
 
@@ -105,7 +105,6 @@ class Benchmark:
         }
 
     def _engine(self, run: EngineRun) -> dict[str, Any]:
-        encode, decode, both = self.shares(run)
         return {
             "seconds": run.seconds,
             "encode_seconds": run.encode_seconds,
@@ -115,8 +114,13 @@ class Benchmark:
             "air_skipped": run.air,
             "encode_flops": run.plan.layout.flops,
             "decode_flops": run.plan.decode_flops,
-            "share_of_best": {"encode": encode, "decode": decode, "both": both},
+            "share_of_best": self._shares(run, self.best),
+            "share_of_pace": self._shares(run, run.pace),
         }
+
+    def _shares(self, run: EngineRun, of: Speed) -> dict[str, Any]:
+        encode, decode, both = self.shares(run, of)
+        return {"flops": asdict(of), "encode": encode, "decode": decode, "both": both}
 
 
 def run_benchmark(

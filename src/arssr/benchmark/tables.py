@@ -11,16 +11,19 @@ Table = tuple[str, list[str], list[list[str]]]
 
 NOTES = """\
 Each line is a process of its own; memory is the most that it had resident. `engine` is what \
-`arssr upsample` computes, without files. Work of air that is skipped is not counted. "Of the \
-best" compares it with the machine's own fastest convolution (encode) and matrix product (decode) \
-of the same run and precision; everything that is not encoding counts as decode, cubic \
-interpolation included. Together: the seconds that both would take at the machine's best, over \
-the seconds taken."""
+`arssr upsample` computes, without files. Work of air that is skipped is not counted; everything \
+that is not encoding counts as decode, cubic interpolation included.
+
+Shares compare encoding with bare convolutions, and decoding with bare matrix products, of the \
+same precision. "At best": the fastest of them before and after all else. "Meanwhile": what they \
+reached on average when they were tried twice a second during that very run (their own time is \
+not counted); where others use the machine too, that is less. Together: the seconds that both \
+would take at that speed, over the seconds taken."""
 
 
 def tables(benchmark: Benchmark) -> list[Table]:
     """All there is to show."""
-    shown = [_shares(benchmark), _predictions(benchmark)]
+    shown = [_work(benchmark), _shares(benchmark), _predictions(benchmark)]
     shown += [_contenders(at) for at in benchmark.scales]
     part, scale = _shape(benchmark.part_shape), f"{benchmark.scales[0].scale:g}×"
     shown += [
@@ -57,20 +60,31 @@ def to_markdown(benchmarks: Sequence[Benchmark], title: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _shares(benchmark: Benchmark) -> Table:
+def _work(benchmark: Benchmark) -> Table:
     lines = []
     for at in benchmark.scales:
         run, plan = at.run, at.run.plan
-        encode, decode, both = benchmark.shares(run)
-        work, rest = plan.layout.flops, run.seconds - run.encode_seconds
         line = [f"{at.scale:g}×", f"{run.air:.0%}"]
-        line += [f"{work / 1e12:.3g}", f"{work / run.encode_seconds / 1e9:.0f}", f"{encode:.0%}"]
-        work = plan.decode_flops
-        line += [f"{work / 1e12:.3g}", f"{work / rest / 1e9:.0f}", f"{decode:.0%}"]
-        lines.append([*line, f"{both:.0%}"])
-    header = ["scale", "air skipped", "encode TFLOP", "GFLOP/s", "of the best"]
-    header += ["decode TFLOP", "GFLOP/s", "of the best", "together"]
-    return "Share of the machine's best", header, lines
+        rest = run.seconds - run.encode_seconds
+        for flops, seconds in (
+            (plan.layout.flops, run.encode_seconds),
+            (plan.decode_flops, rest),
+        ):
+            line += [f"{flops / 1e12:.3g}", _seconds(seconds), f"{flops / seconds / 1e9:.0f}"]
+        lines.append(line)
+    header = ["scale", "air skipped", "encode TFLOP", "s", "GFLOP/s"]
+    return "Work", [*header, "decode TFLOP", "s", "GFLOP/s"], lines
+
+
+def _shares(benchmark: Benchmark) -> Table:
+    lines = []
+    for at in benchmark.scales:
+        for when, speed in (("at best", benchmark.best), ("meanwhile", at.run.pace)):
+            line = [f"{at.scale:g}×", when]
+            line += [f"{flops / 1e9:.0f}" for flops in (speed.convolution, speed.product)]
+            lines.append([*line, *(f"{share:.0%}" for share in benchmark.shares(at.run, speed))])
+    header = ["scale", "bare work", "convolution GFLOP/s", "product GFLOP/s"]
+    return "Share of bare work", [*header, "encode", "decode", "together"], lines
 
 
 def _predictions(benchmark: Benchmark) -> Table:

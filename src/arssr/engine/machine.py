@@ -19,6 +19,8 @@ from arssr.engine.convolution import convolve
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 
+Work = tuple[Callable[[], object], float]  # and its floating-point operations
+
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # Convolutions of 64 channels on so many voxels, products of 4096×128 by 128×128 matrices: large
 # enough for full speed, and milliseconds.
@@ -62,7 +64,7 @@ def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
     works = {
         (str(dtype).removeprefix("torch."), kind): make(dtype, device)
         for dtype in _precisions(device)
-        for kind, make in (("convolution", _convolution), ("product", _product))
+        for kind, make in (("convolution", convolution_work), ("product", product_work))
     }
     best = dict.fromkeys(works, math.inf)
     tries, started = 0, time.perf_counter()
@@ -82,7 +84,7 @@ def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
     return {n: Speed(rates[n, "convolution"], rates[n, "product"]) for n in names}
 
 
-def _convolution(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], object], float]:
+def convolution_work(dtype: torch.dtype, device: torch.device) -> Work:
     """A convolution, and its floating-point operations."""
     image = torch.rand(1, _WIDTH, _PLANES, _ROWS, _ROWS).to(device, dtype)
     image = image.contiguous(memory_format=torch.channels_last_3d)
@@ -92,7 +94,7 @@ def _convolution(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[],
     return lambda: convolve(image, kernel), 2.0 * _WIDTH**2 * taps
 
 
-def _product(dtype: torch.dtype, device: torch.device) -> tuple[Callable[[], object], float]:
+def product_work(dtype: torch.dtype, device: torch.device) -> Work:
     """A matrix product, and its floating-point operations."""
     points = torch.rand(_POINTS, _FEATURES).to(device, dtype)
     matrix = torch.rand(_FEATURES, _FEATURES).to(device, dtype)
