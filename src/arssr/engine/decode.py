@@ -16,7 +16,7 @@ from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
-_PLANES = 4  # of a block, decoded together: they stay in cache
+_PLANES = 8  # of a block, decoded together: they stay in cache
 _POINTS = 16_384
 _ROWS = 512  # decoded together, or a multiple: pieces of every size would leave holes in the heap
 

@@ -10,25 +10,73 @@ import torch
 from torch import Tensor
 
 
-def keep(x: Tensor, before: Tensor | None) -> Tensor:
-    """A copy of planes, where those of the last time were: what lives long and moved about would
-    leave holes in the heap, a third of all the memory.
+class Queue:
+    """Planes that wait, in memory that is taken once: what lives long and is allocated anew now
+    and then leaves holes in the heap, a third of all the memory.
+
+    capacity: how many there usually are.
     """
-    return x.clone() if before is None or before.shape != x.shape else before.copy_(x)
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._room: Tensor | None = None
+        self._first = self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, x: Tensor) -> None:
+        """Copies of planes, behind those that wait."""
+        if self._room is None or self._count + len(x) > len(self._room):
+            self._grow(x)
+        self._first = self._first if self._count else 0
+        start, done = self._first + self._count, 0
+        for place in self._places(start, len(x)):
+            place.copy_(x[done : done + len(place)])
+            done += len(place)
+        self._count += len(x)
+
+    def take(self, count: int) -> list[Tensor]:
+        """The oldest so many: one or two tensors, which hold until planes are put again."""
+        found = self._places(self._first, count)
+        self._first, self._count = self._first + count, self._count - count
+        return found
+
+    def _places(self, start: int, count: int) -> list[Tensor]:
+        """Where so many planes lie, in a room whose end is followed by its beginning."""
+        if self._room is None or not count:
+            return []
+        start %= len(self._room)
+        until_end = len(self._room) - start
+        parts = [self._room[start : start + count], self._room[: max(count - until_end, 0)]]
+        return [part for part in parts if len(part)]
+
+    def _grow(self, x: Tensor) -> None:
+        waiting = self._places(self._first, self._count)
+        size = max(self._capacity, self._count + len(x))
+        room = x.new_empty((size, *x.shape[1:]))
+        if waiting:
+            torch.cat(waiting, out=room[: self._count])
+        self._room, self._first = room, 0
 
 
 class Workspace:
-    """Memory that one stage after the other computes in: fresh memory costs more than its use."""
+    """Memory that one stage after the other computes in: fresh memory costs more than its use.
 
-    def __init__(self) -> None:
+    most: planes that are usually wanted at most. What is not used of them costs nothing.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._flat: dict[str, Tensor] = {}
 
     def take(self, place: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """A tensor, over what was in this place before."""
+        """A tensor of planes, over what was in this place before."""
         size = math.prod(shape)
         if place not in self._flat or self._flat[place].numel() < size:
             self._flat.pop(place, None)
-            self._flat[place] = like.new_empty(size)
+            planes = max(shape[0], self._most)
+            self._flat[place] = like.new_empty(planes * math.prod(shape[1:]))
         return self._flat[place][:size].view(*shape)
 
 
@@ -51,8 +99,12 @@ class Map:
         self._workspace, self._place = workspace, place
         self._zero_before, self._zero_after = zeros
         self._start, self._stop = begin - self._zero_before, begin
-        self._kept: Tensor | None = None
+        self._kept = Queue(0)
         self._planes = self._newest = torch.empty(0)
+
+    def reserve(self, planes: int) -> None:
+        """So many will usually be kept."""
+        self._kept = Queue(planes)
 
     def open(self, size: tuple[int, int, int], ended: bool, like: Tensor) -> Tensor:
         """Where the next planes go, so many of so many rows and columns; whether they end it."""
@@ -60,7 +112,8 @@ class Map:
         self._stop += size[0]
         shape = (self.ready(1) + 1 - self._start, *size[1:], self.channels)
         self._planes = self._workspace.take(self._place, shape, like)
-        self._planes[:behind] = 0 if self._kept is None else self._kept
+        kept = self._kept.take(len(self._kept))
+        self._planes[:behind] = kept[0] if kept else 0
         self._planes[behind + size[0] :] = 0
         self._newest = self._planes[behind : behind + size[0]]
         return self._newest
@@ -80,5 +133,5 @@ class Map:
     def forget(self, before: int) -> None:
         """Keep the planes from this number on for the next call, and no other."""
         before = max(before, self._start)
-        self._kept = keep(self[before : self._stop], self._kept)
+        self._kept.put(self[before : self._stop])
         self._start = before

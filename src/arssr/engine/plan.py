@@ -161,7 +161,9 @@ class _Costs:
         self._along: list[dict[int, np.ndarray]] = [{}, {}, {}]
         self._halos, self._shape, self._core = halos, shape, core
         self._middle = network.encoder.radius // 2
-        self._stage = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
+        stage = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
+        self._carried = stage.carried
+        self._working = stage.working + network.config.feature_dim  # those given last
 
     def flops(self, counts: list[int]) -> float:
         """Of the core cut into so many parts along each axis."""
@@ -188,7 +190,7 @@ class _Costs:
 
     def activations(self, planes: int) -> float:
         """Channels alive at the worst moment while so many planes are pushed, per voxel."""
-        return self._stage.carried + self._stage.working * (planes + LONGER)
+        return self._carried + self._working * (planes + LONGER)
 
 
 def parts(whole: slice, count: int) -> list[slice]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arssr.engine.convolution import add_convolutions, add_products
-from arssr.engine.maps import Map, keep
+from arssr.engine.maps import Map, Queue
 
 # Voxels that a map lacks: of planes, rows and columns, before it and after it.
 Lost = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -107,10 +107,11 @@ class Layers:
         self._next = list(itertools.accumulate(layer.lost[0] for layer in layers))
         behind = [-lag for lag in itertools.accumulate(layer.reach for layer in layers)]
         self.lag = -behind[-1]
-        self.carried = sum(
-            (stop - self._needed(number, behind)) * map_.channels
-            for number, (stop, map_) in enumerate(zip([0, *behind], maps, strict=False))
-        )
+        self.carried = 0
+        for number, (stop, map_) in enumerate(zip([0, *behind], maps, strict=False)):
+            kept = stop - self._needed(number, behind)
+            map_.reserve(kept)
+            self.carried += kept * map_.channels
         out = len(layers[-1].bias)
         self.working = sum(m.channels for m in maps) + maps[0].channels + 2 * out
 
@@ -168,7 +169,7 @@ class Waiting:
     def __init__(self, lag: int, crop: Lost) -> None:
         self.lag = lag
         (self._unanswered, *self._before), (_, *self._after) = crop
-        self._kept: Tensor | None = None
+        self._waiting = Queue(lag)
 
     def swap(self, x: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
         """Takes planes in, lets the oldest `count` go: places among them, and what belongs there.
@@ -177,15 +178,16 @@ class Waiting:
         """
         (top, left), (bottom, right) = self._before, self._after
         x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
-        kept = x[:0] if self._kept is None else self._kept
-        dropped = min(self._unanswered, len(kept) + len(x))
+        dropped = min(self._unanswered, len(self._waiting) + len(x))
         self._unanswered -= dropped
-        stop = dropped + count
-        waited, new = kept[dropped:stop], x[max(dropped - len(kept), 0) : max(stop - len(kept), 0)]
-        yield slice(0, len(waited)), waited
-        yield slice(len(waited), count), new
-        left_over, queue = kept[stop:], x[max(stop - len(kept), 0) :]
-        self._kept = keep(torch.cat([left_over, queue]) if len(left_over) else queue, self._kept)
+        waited = min(dropped, len(self._waiting))
+        self._waiting.take(waited)
+        x, done = x[dropped - waited :], 0
+        for planes in self._waiting.take(min(count, len(self._waiting))):
+            yield slice(done, done + len(planes)), planes
+            done += len(planes)
+        yield slice(done, count), x[: count - done]
+        self._waiting.put(x[count - done :])
 
 
 class Chain:

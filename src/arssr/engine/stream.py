@@ -55,7 +55,8 @@ class _Builder:
 
     def __init__(self, axes: Axes, backwards: bool, room: Room, halo: int, planes: int) -> None:
         self.axes, self.backwards, self.room, self.halo = axes, backwards, room, halo
-        self.most, self.workspace, self.stages = planes + LONGER, Workspace(), 0
+        self.most, self.stages = planes + LONGER, 0
+        self.workspace = Workspace(self.most + LONGER)  # and what is kept
 
     def layer(self, conv: nn.Conv3d, relu: bool, parts: Sequence[int]) -> Layer:
         """A convolution of maps with so many channels each."""
