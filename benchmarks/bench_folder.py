@@ -3,8 +3,8 @@ the same volumes read from memory, in one run.
 
 python benchmarks/bench_folder.py [--volumes 100] [--size 48] [--scale 2] [--device auto]
 
-Computing is timed before and after the command, so that a machine that slows down strikes both
-alike; processor time tells where others share the machine. Start-up (Python, torch, weights, the
+Computing and the command take turns, and medians are shown, so that a machine that slows down
+strikes both alike; processor time tells where others share the machine. Start-up (Python, torch, weights, the
 first convolution) is the command on one volume, less that volume's share of the computing.
 Target: at most 1.10 without start-up.
 """
@@ -68,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volumes", type=int, default=100)
     parser.add_argument("--size", type=int, default=48)
+    parser.add_argument("--times", type=int, default=3, help="each; the median counts")
     parser.add_argument("--scale", type=float, default=2.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--model", default="light")
@@ -81,10 +82,15 @@ def main() -> None:
         words = ("--scale", str(arguments.scale), "--device", arguments.device)
         words += ("--model", arguments.model)
         computing(model, volumes[:1], arguments.scale)  # warms up
-        before = computing(model, volumes, arguments.scale)
-        whole = command(many, *words)
-        alone = command(one, *words)
-        pure = (before + computing(model, volumes, arguments.scale)) / 2
+        turns = [
+            (
+                computing(model, volumes, arguments.scale),
+                command(many, *words),
+                command(one, *words),
+            )
+            for _ in range(arguments.times)  # in turn: others may use the machine
+        ]
+    pure, whole, alone = np.median(turns, axis=0)
     start_up = alone - pure / len(volumes)
     print(f"{len(volumes)} volumes of {arguments.size}^3 voxels at {arguments.scale:g}x, {model}")
     print(f"{'':28}{'seconds':>9}{'/ computing':>13}{'processor':>11}{'/ computing':>13}")
