@@ -18,7 +18,10 @@ from arssr.networks import ImplicitVoxelNetwork
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
 _PLANES = 8  # of a block, decoded together: they stay in cache
 _POINTS = 16_384
-_ROWS = 512  # decoded together, or a multiple: pieces of every size would leave holes in the heap
+# Sizes come in steps: pieces of every size would leave holes in the heap, and for each size oneDNN
+# makes, and keeps, code of its own.
+_STEP = 16  # rows and columns of a block
+_ROWS, _MANY_ROWS = 512, 2048  # decoded together: multiples of these
 
 
 class Features(Protocol):
@@ -146,10 +149,24 @@ def _interpolated_in_planes(features: Tensor, rows: Taps, columns: Taps) -> Tens
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
-    """The part of a box that has all that is wanted."""
-    inner = bounding_box(wanted)
-    i, j, k = (slice(b.start + s.start, b.start + s.stop) for b, s in zip(box, inner, strict=True))
+    """The part of a box that has all that is wanted; its rows and columns in whole steps."""
+    i, j, k = bounding_box(wanted)
+    inner = i, _in_steps(j), _in_steps(k)
+    i, j, k = (
+        slice(b.start + s.start, min(b.start + s.stop, b.stop))
+        for b, s in zip(box, inner, strict=True)
+    )
     return (i, j, k), wanted[inner]
+
+
+def _in_steps(part: slice) -> slice:
+    return slice(part.start // _STEP * _STEP, -(-part.stop // _STEP) * _STEP)
+
+
+def _padded(index: np.ndarray) -> np.ndarray:
+    """With the last one repeated, so that there are not many counts."""
+    step = _ROWS if len(index) <= _MANY_ROWS else _MANY_ROWS
+    return np.pad(index, (0, -len(index) % step), mode="edge")
 
 
 def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
@@ -211,8 +228,7 @@ def _decode_planes(
     values = torch.zeros(wanted.size, device=planes.device)
     index = np.flatnonzero(wanted)
     if len(index):
-        full = np.pad(index, (0, -len(index) % _ROWS), mode="edge")
-        chosen = torch.from_numpy(full).to(planes.device)
+        chosen = torch.from_numpy(_padded(index)).to(planes.device)
         values[chosen] = decode(planes.flatten(0, 2).index_select(0, chosen)).float().view(-1)
     return values.view(wanted.shape)
 

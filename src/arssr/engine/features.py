@@ -34,7 +34,8 @@ class FeatureMap:
         self._along = self._turned(along)  # planes count in the order in which they are computed
         self._origin = (rows.start, columns.start)
         extent = (rows.stop - rows.start, columns.stop - columns.start, network.config.feature_dim)
-        self._held = torch.empty((0, *extent), dtype=parameter.dtype, device=parameter.device)
+        # planes that are held, and room for more: allocated anew for each it would be full of holes
+        self._room = torch.empty((0, *extent), dtype=parameter.dtype, device=parameter.device)
         self._restart(self._along.start)
 
     @property
@@ -58,8 +59,7 @@ class FeatureMap:
             self._restart(low)
         self._forget(low)
         while self._stop < high:
-            portion = next(self._portions)
-            self._held = torch.cat([self._held, portion]) if len(self._held) else portion
+            self._append(next(self._portions), high - low)
             self._forget(low)
         if self._stop == self._along.stop:
             self._portions.close()  # or it and this map would keep each other in memory
@@ -103,21 +103,41 @@ class FeatureMap:
         return slice(n - planes.stop, n - planes.start)
 
     @property
+    def _held(self) -> Tensor:
+        return self._room[self._first : self._first + self._count]
+
+    @property
     def _stop(self) -> int:
-        return self._start + len(self._held)
+        return self._start + self._count
 
     def _restart(self, low: int) -> None:
         """Begin anew, at plane `low` or where that has to begin."""
-        self._held = self._held[:0].clone()
+        self._first = self._count = 0
         self._start = self._along.start if self.layout.streams_on else low
         self._portions = self._compute(self._start)
 
+    def _append(self, portion: Tensor, wanted: int) -> None:
+        """Hold planes too. wanted: as many are read together."""
+        if self.layout.whole:
+            self._room, self._first, self._count = portion, 0, len(portion)
+            return
+        needed = max(self._count, wanted) + len(portion)
+        if needed > len(self._room):
+            room = portion.new_empty((needed, *portion.shape[1:]))
+            room[: self._count] = self._held
+            self._room, self._first = room, 0
+        elif self._first + self._count + len(portion) > len(self._room):
+            for to, plane in enumerate(self._held):  # one by one: they may overlap as a whole
+                self._room[to] = plane
+            self._first = 0
+        self._room[self._first + self._count :][: len(portion)] = portion
+        self._count += len(portion)
+
     def _forget(self, low: int) -> None:
         """Let go of the planes before `low`."""
-        count = min(max(low - self._start, 0), len(self._held))
-        if count:
-            self._held = self._held[count:].clone()
-            self._start += count
+        count = min(max(low - self._start, 0), self._count)
+        self._first, self._count = self._first + count, self._count - count
+        self._start += count
 
     def _compute(self, start: int) -> Generator[Tensor, None, None]:
         """Portions of planes from `start` on."""
@@ -127,7 +147,7 @@ class FeatureMap:
             return
         while start < self._along.stop:
             stop = min(start + self.layout.pass_planes, self._along.stop)
-            portion = self._held.new_empty((stop - start, *self._held.shape[1:]))
+            portion = self._room.new_empty((stop - start, *self._room.shape[1:]))
             tiles = list(self._tiles(start, stop))
             for number, tile in enumerate(tiles):
                 _, rows, columns = (

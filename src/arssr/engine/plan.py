@@ -120,7 +120,7 @@ def plan_features(
                 if whole:
                     held = sizes[along]
                 elif layout.streams_on:
-                    held = 2 * min(needed + planes, sizes[along])  # twice while it moves on
+                    held = min(needed, sizes[along]) + planes + LONGER
                 else:
                     held = min(needed + 2 * layout.pass_planes, 2 * sizes[along])
                 yield replace(
