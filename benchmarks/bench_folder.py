@@ -4,8 +4,9 @@ the same volumes read from memory, in one run.
 python benchmarks/bench_folder.py [--volumes 100] [--size 48] [--scale 2] [--device auto]
 
 Computing and the command take turns, and medians are shown, so that a machine that slows down
-strikes both alike; processor time tells where others share the machine. Start-up (Python, torch, weights, the
-first convolution) is the command on one volume, less that volume's share of the computing.
+strikes both alike; processor time tells where others share the machine. Start-up (Python, torch,
+weights, the first convolution) is the command on one volume, less that volume's share of the
+computing.
 Target: at most 1.10 without start-up.
 """
 
