@@ -11,7 +11,7 @@ import torch
 
 from arssr.engine.budget import Plan
 from arssr.engine.encode import encode_box
-from arssr.engine.machine import Speed, convolution_work, product_work
+from arssr.engine.machine import Speed, Work, convolution_work, product_work
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.evaluation.meter import Meter
@@ -74,39 +74,45 @@ def _with_threads(threads: int, work: Callable[..., T], given: tuple[Any, ...]) 
     return work(*given)
 
 
+class _Bare:
+    """Bare work, done a little at a time. seconds: all that it took beside other work."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._flops = work
+        self._done = self._busy = self.seconds = 0.0
+        self.measure()
+        self.seconds = 0.0  # nothing else was going on yet
+
+    @torch.inference_mode()
+    def measure(self) -> None:
+        started = time.perf_counter()
+        self._work()  # what the caches held was something else
+        before = time.perf_counter()
+        for _ in range(_PACE_TIMES):
+            self._work()
+        ended = time.perf_counter()
+        self._busy += ended - before
+        self._done += _PACE_TIMES * self._flops
+        self.seconds += ended - started
+
+    @property
+    def speed(self) -> float:
+        return self._done / self._busy
+
+
 class _Pace:
     """Told of progress, it does a little bare work now and then, and knows what that takes."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         cpu = torch.device("cpu")
-        self._works = {True: convolution_work(dtype, cpu), False: product_work(dtype, cpu)}
-        self._flops, self._busy = dict.fromkeys(self._works, 0.0), dict.fromkeys(self._works, 0.0)
-        self.seconds = dict.fromkeys(self._works, 0.0)  # that it held up encoding, and the rest
-        self._measure(True)
-        self._measure(False)
-        self.seconds = dict.fromkeys(self._works, 0.0)
+        self.encoding = _Bare(convolution_work(dtype, cpu))
+        self.rest = _Bare(product_work(dtype, cpu))
         self._last = time.perf_counter()
 
     def __call__(self, what: str, _share: float) -> None:
         if time.perf_counter() - self._last > _PACE_SECONDS:
-            self._measure(what == "encoding")
+            (self.encoding if what == "encoding" else self.rest).measure()
             self._last = time.perf_counter()
-
-    @property
-    def speed(self) -> Speed:
-        return Speed(*(self._flops[kind] / self._busy[kind] for kind in (True, False)))
-
-    @torch.inference_mode()
-    def _measure(self, encoding: bool) -> None:
-        started = time.perf_counter()
-        work, flops = self._works[encoding]
-        work()  # what the caches held was something else
-        before = time.perf_counter()
-        for _ in range(_PACE_TIMES):
-            work()
-        self._busy[encoding] += time.perf_counter() - before
-        self._flops[encoding] += _PACE_TIMES * flops
-        self.seconds[encoding] += time.perf_counter() - started
 
 
 def engine(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> EngineRun:
@@ -120,12 +126,12 @@ def engine(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> EngineR
         for _ in field.slabs(grid, pace):
             pass
     return EngineRun(
-        meter.seconds - sum(pace.seconds.values()),
-        field.encode_seconds - pace.seconds[True],
+        meter.seconds - pace.encoding.seconds - pace.rest.seconds,
+        field.encode_seconds - pace.encoding.seconds,
         meter.peak_mib * 2**20,
         plan=plan,
         air=field.air,
-        pace=pace.speed,
+        pace=Speed(pace.encoding.speed, pace.rest.speed),
     )
 
 

@@ -27,10 +27,10 @@ def add_convolutions(out: Tensor, parts: Sequence[Tensor], weights: Sequence[Ten
     """Add to maps (I, J, K, C') 3×3×3 convolutions of maps (I + 2, J, K, C)."""
     if not len(out):
         return
-    target = out.permute(3, 0, 1, 2)[None]
+    target, known = out.permute(3, 0, 1, 2)[None], onednn_computes(out)
     for part, weight in zip(parts, weights, strict=True):
         x = part.permute(3, 0, 1, 2)[None]
-        if onednn_computes(out):
+        if known:
             add_convolution(target, x, weight, _PADDING)
         else:
             target += convolve(x, weight)

@@ -49,7 +49,6 @@ def encode_box(
             x = torch.cat([x, condition.expand(*x.shape[:3], -1)], dim=-1)
         features, done = stage.push(x, last=start >= len(given))
         if len(features):
-            features = features.contiguous()
             if condition is not None:
                 torch.addcmul(shift, features, 1 + gain, out=features)
             yield features

@@ -101,8 +101,7 @@ class Layers:
         shortcut: bool,
     ) -> None:
         self.layers, self._maps, self._dense, self._shortcut = layers, maps, dense, shortcut
-        (_, *self._before), (_, *self._after) = crop
-        self.inlet, self._most = maps[0], most
+        self.inlet, self._most, self._crop = maps[0], most, crop
         # of each layer, the number of the plane that it gives next
         self._next = list(itertools.accumulate(layer.lost[0] for layer in layers))
         behind = [-lag for lag in itertools.accumulate(layer.reach for layer in layers)]
@@ -145,11 +144,11 @@ class Layers:
             self._next[number] = stop
         for number, map_ in enumerate(maps):
             map_.forget(self._needed(number, self._next))
-        return self._cropped(y) if self._crops else y, ended
+        return _cropped(y, self._crop) if self._crops else y, ended
 
     @property
     def _crops(self) -> bool:
-        return any(self._before + self._after)
+        return any((*self._crop[0][1:], *self._crop[1][1:]))
 
     def _room(
         self, size: tuple[int, int, int], ended: bool, like: Tensor, onward: Map | None
@@ -159,17 +158,19 @@ class Layers:
             return onward.open(size, ended, like)
         return like.new_empty((*size, len(self.layers[-1].bias)))
 
-    def _cropped(self, y: Tensor) -> Tensor:
-        (top, left), (bottom, right) = self._before, self._after
-        return y[:, top : y.shape[1] - bottom, left : y.shape[2] - right]
+
+def _cropped(x: Tensor, crop: Lost) -> Tensor:
+    """Without the outermost rows and columns; planes come and go in other ways."""
+    (_, top, left), (_, bottom, right) = crop
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
 class Waiting:
     """Planes that wait for those of a branch to catch up, cropped as the branch crops."""
 
     def __init__(self, lag: int, crop: Lost) -> None:
-        self.lag = lag
-        (self._unanswered, *self._before), (_, *self._after) = crop
+        self.lag, self._crop = lag, crop
+        self._unanswered = crop[0][0]
         self._waiting = Queue(lag)
 
     def swap(self, x: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
@@ -177,8 +178,7 @@ class Waiting:
 
         Without copying: those that waited first, then those that need not.
         """
-        (top, left), (bottom, right) = self._before, self._after
-        x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+        x = _cropped(x, self._crop)
         dropped = min(self._unanswered, len(self._waiting) + len(x))
         self._unanswered -= dropped
         waited = min(dropped, len(self._waiting))
