@@ -5,6 +5,7 @@ is added to) than its own functions ask for.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,9 +19,11 @@ def onednn_computes(x: Tensor) -> bool:
     return x.dtype == torch.float32 or bool(bf16)
 
 
-def gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """gelu(linear(x, weight, bias)). Without gradients."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
+def linear_in_one_go(
+    x: Tensor, weight: Tensor, bias: Tensor, activation: Literal["gelu", "none"]
+) -> Tensor:
+    """activation(linear(x, weight, bias)). Without gradients."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
 
 def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int]) -> None:

@@ -159,12 +159,12 @@ def test_taps_are_linear_interpolation(n: int, positions: np.ndarray) -> None:
         (True, np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))),
     ):
         taps = Taps.at(positions, n, zeros_outside)
-        samples = torch.randn(n, 3, dtype=torch.float64)
-        expected = torch.from_numpy(matrix) @ samples
+        samples = torch.randn(n, 2, 1, 3, dtype=torch.float64)
+        expected = torch.tensordot(torch.from_numpy(matrix), samples, dims=1)
         np.testing.assert_allclose(taps.matrix(n), matrix, atol=1e-12)
-        torch.testing.assert_close(
-            torch.cat([planes for _, planes in taps.planes(samples, 3)]), expected
-        )
+        planes = torch.cat([planes for _, planes in taps.planes(samples, 3, further=2)])
+        assert planes.shape[2] == 3
+        torch.testing.assert_close(planes[:, :, :1], expected)
         window, inner = taps.window()
         touched = inner.matrix(window.stop - window.start)
         np.testing.assert_allclose(touched, matrix[:, window], atol=1e-12)

@@ -26,7 +26,8 @@ def bounding_box(active: NDArray[np.bool_]) -> Box:
     """The least box with all active voxels; of nothing active, a single voxel."""
     if not active.any():
         return slice(0, 1), slice(0, 1), slice(0, 1)
-    i, j, k = ndimage.find_objects(active.view(np.uint8))[0]
+    found = [np.flatnonzero(active.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    i, j, k = (slice(int(f[0]), int(f[-1]) + 1) for f in found)
     return i, j, k
 
 

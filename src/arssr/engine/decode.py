@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arssr.engine.air import bounding_box
 from arssr.engine.plan import Box
@@ -78,14 +78,20 @@ class Taps:
         matrix[row, self.second] += self.weight_second
         return matrix
 
-    def planes(self, features: Tensor, most: int) -> Iterator[tuple[slice, Tensor]]:
-        """Features interpolated along the first axis, so many planes of them at a time."""
+    def planes(
+        self, features: Tensor, most: int, further: int = 0
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Features (I, J, K, F) interpolated along the first axis, so many planes at a time.
+
+        further: rows (…, F) that follow the K of each, left for the caller to write.
+        """
+        _, n_j, n_k, width = features.shape
         inside = np.isclose(self.weight_first + self.weight_second, 1)
         taps = list(zip(*(values.tolist() for values in (*self._arrays(), inside)), strict=True))
         for start in range(0, len(taps), most):
             group = taps[start : start + most]
-            planes = features.new_empty((len(group), *features.shape[1:]))
-            for plane, (first, second, a, b, whole) in zip(planes, group, strict=True):
+            planes = features.new_empty((len(group), n_j, n_k + further, width))
+            for plane, (first, second, a, b, whole) in zip(planes[:, :, :n_k], group, strict=True):
                 if whole:
                     torch.lerp(features[first], features[second], b, out=plane)
                 else:
@@ -109,14 +115,16 @@ def decode_lattice(
 
     cell (3,): output voxel size in input voxels. active (I, J, K): input voxels whose outputs
     (those nearest to them) are wanted; the others are 0. Yields boxes of the output with anything
-    wanted and their float32 values. Interpolation is done one axis after the other; positions
-    enter the first layer as a sum of one table per axis.
+    wanted and their float32 values. Interpolation is done one axis after the other.
     """
     shape = active.shape
     zeros_outside = not network.is_residual
     taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
     tables = place_tables(network, positions, cell, shape)
+    further = None
+    if network.is_residual:
+        tables[2], further = _as_further_voxels(network, positions[2])
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -126,26 +134,55 @@ def decode_lattice(
         box, wanted = _cropped(box, wanted)
         windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
         block = features[windows[0][0], windows[1][0], windows[2][0]]
-        block = _interpolated_in_planes(block, windows[1][1], windows[2][1])
-        rows, columns, layers = (t[s] for t, s in zip(tables, box, strict=True))
-        if network.is_residual:
-            # what the place adds is the same in all planes, and interpolation carries it along
-            block += columns[:, None] + layers
-        values = []
-        for part, planes in windows[0][1].planes(block, _PLANES):
-            place = rows[part], columns, layers
-            values.append(_decode_planes(network, planes, place, wanted[part]))
+        place = [t[s] for t, s in zip(tables, box, strict=True)]
+        read = _read_planes(block, [inner for _, inner in windows], place, further)
+        values = [_decode_planes(network, planes, wanted[part]) for part, planes in read]
         yield box, torch.cat(values)
 
 
-def _interpolated_in_planes(features: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Features (I, J, K, F) at other rows and columns: products are faster than to pick and mix."""
-    across, down = (
-        torch.from_numpy(taps.matrix(n)).to(features)
-        for taps, n in ((columns, features.shape[2]), (rows, features.shape[1]))
-    )
-    wider = torch.matmul(across, features)
-    return torch.matmul(down, wider.flatten(2)).unflatten(-1, wider.shape[2:])
+def _as_further_voxels(
+    network: ImplicitVoxelNetwork, positions: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """What the place adds to the decoder's first layer, as voxels that follow along k.
+
+    Along k it is two waves times vectors, along i and j a sum that is the same for all k. Returns
+    the weights (K, 3) with which positions along k read three voxels, and these (3, F), the last
+    one still empty: the product that interpolates along k then adds the place in passing.
+    """
+    decoder, like = network.decoder, next(network.parameters())
+    waves = decoder.waves(to_device(positions, like.device))  # type: ignore[operator]
+    weights = nn.functional.pad(waves, (0, 1), value=1)
+    voxels = nn.functional.pad(decoder.wave_weights(2), (0, 0, 0, 1))  # type: ignore[operator]
+    return weights.to(like), voxels
+
+
+def _read_planes(
+    features: Tensor, taps: list[Taps], place: list[Tensor], further: Tensor | None
+) -> Iterator[tuple[slice, Tensor]]:
+    """What enters the decoder, a few planes (n, J, K, …) of a lattice at a time.
+
+    Features (I, J, K, F) are interpolated one axis after the other: along the first the taps are
+    picked, along the others products are faster. place, further: per axis, as tables; where there
+    are further voxels they carry it, else its coordinates are joined to the features.
+    """
+    along_i, along_j, along_k = taps
+    rows, columns, layers = place
+    n_k = features.shape[2]
+    down = torch.from_numpy(along_j.matrix(features.shape[1])).to(features)
+    across = torch.from_numpy(along_k.matrix(n_k)).to(features)
+    if further is not None:
+        across = torch.cat([across, layers], dim=1)
+    for part, planes in along_i.planes(features, _PLANES, across.shape[1] - n_k):
+        if further is not None:
+            planes[:, :, n_k:] = further
+        planes = torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
+        if further is not None:
+            planes[:, :, -1] = rows[part, None] + columns
+        planes = torch.matmul(across, planes)
+        if further is None:
+            at = torch.broadcast_tensors(rows[part, None, None], columns[:, None], layers)
+            planes = torch.cat([planes, torch.stack(at, dim=-1)], dim=-1)
+        yield part, planes
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -204,25 +241,11 @@ def place_tables(
     ]
 
 
-def _decode_planes(
-    network: ImplicitVoxelNetwork,
-    planes: Tensor,
-    place: tuple[Tensor, Tensor, Tensor],
-    wanted: np.ndarray,
-) -> Tensor:
-    """Values (I, J, K) of features (I, J, K, F) where they are wanted, 0 elsewhere.
-
-    place: along each axis. In the residual flavour the features have what the last two add. The
-    features are written to.
-    """
-    rows, columns, layers = place
+def _decode_planes(network: ImplicitVoxelNetwork, planes: Tensor, wanted: np.ndarray) -> Tensor:
+    """Values (I, J, K) of what enters the decoder (I, J, K, …) where they are wanted, else 0."""
     decode: Callable[[Tensor], Tensor] = network.decoder
     if network.is_residual:
-        planes += rows[:, None, None]
         decode = network.decoder.read  # type: ignore[assignment]
-    else:
-        at = torch.broadcast_tensors(rows[:, None, None], columns[:, None], layers)
-        planes = torch.cat([planes, torch.stack(at, dim=-1)], dim=-1)
     if wanted.all():
         return decode(planes).float().view(wanted.shape)
     values = torch.zeros(wanted.size, device=planes.device)

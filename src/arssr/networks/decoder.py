@@ -2,11 +2,12 @@
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from arssr.onednn import gelu_of_linear, onednn_computes
+from arssr.onednn import linear_in_one_go, onednn_computes
 
 
 class PaperDecoder(nn.Module):
@@ -30,11 +31,11 @@ def _relu_chain(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*[m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())])
 
 
-def _gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
-    """gelu(layer(x)); for inference on a CPU oneDNN computes both in one go."""
+def _computed(layer: nn.Linear, x: Tensor, activation: Literal["gelu", "none"]) -> Tensor:
+    """activation(layer(x)); for inference on a CPU oneDNN computes both in one go."""
     if torch.is_inference_mode_enabled() and onednn_computes(x):
-        return gelu_of_linear(x, layer.weight, layer.bias)
-    return nn.functional.gelu(layer(x))
+        return linear_in_one_go(x, layer.weight, layer.bias, activation)
+    return nn.functional.gelu(layer(x)) if activation == "gelu" else layer(x)
 
 
 class ResidualDecoder(nn.Module):
@@ -64,8 +65,8 @@ class ResidualDecoder(nn.Module):
         """(…, width) sum of feature and embedded place to (…,) correction."""
         x = nn.functional.gelu(first)
         for layer in self.hidden:
-            x = _gelu_of(layer, x)  # type: ignore[arg-type]
-        return self.last(x).squeeze(-1)
+            x = _computed(layer, x, "gelu")  # type: ignore[arg-type]
+        return _computed(self.last, x, "none").squeeze(-1)
 
     def embed_place(self, positions: Tensor, cell: Tensor) -> Tensor:
         """Voxel coordinates (…, 3) and output voxel size in input voxels (3, or as the former).
@@ -82,7 +83,17 @@ class ResidualDecoder(nn.Module):
 
         The shares of the three axes add up to the whole, if one of them is given the cell (3,).
         """
+        share = self.waves(positions) @ self.wave_weights(axis).to(positions)
+        if cell is None:
+            return share
         weight, bias = self.place.weight.to(positions), self.place.bias.to(positions)
-        phase = 2 * math.pi * positions[:, None]
-        share = phase.sin() * weight[:, axis] + phase.cos() * weight[:, 3 + axis]
-        return share if cell is None else share + bias + weight[:, 6:] @ cell.to(positions)
+        return share + bias + weight[:, 6:] @ cell.to(positions)
+
+    def waves(self, positions: Tensor) -> Tensor:
+        """Sine and cosine (n, 2) of the phase in the voxel, at voxel coordinates (n,)."""
+        phase = 2 * math.pi * positions
+        return torch.stack([phase.sin(), phase.cos()], dim=-1)
+
+    def wave_weights(self, axis: int) -> Tensor:
+        """(2, width): what the waves along an axis are multiplied by."""
+        return self.place.weight[:, [axis, 3 + axis]].T
