@@ -114,13 +114,13 @@ class Benchmark:
             "air_skipped": run.air,
             "encode_flops": run.plan.layout.flops,
             "decode_flops": run.plan.decode_flops,
+            "pace_flops": asdict(run.pace),
             "share_of_best": self._shares(run, self.best),
             "share_of_pace": self._shares(run, run.pace),
         }
 
-    def _shares(self, run: EngineRun, of: Speed) -> dict[str, Any]:
-        encode, decode, both = self.shares(run, of)
-        return {"flops": asdict(of), "encode": encode, "decode": decode, "both": both}
+    def _shares(self, run: EngineRun, of: Speed) -> dict[str, float]:
+        return dict(zip(("encode", "decode", "both"), self.shares(run, of), strict=True))
 
 
 def run_benchmark(

@@ -14,6 +14,7 @@ from arssr.engine.air import bounding_box
 from arssr.engine.plan import Box
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks.decoder import ResidualDecoder
 
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
 _PLANES = 8  # of a block, decoded together: they stay in cache
@@ -123,8 +124,8 @@ def decode_lattice(
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
     tables = place_tables(network, positions, cell, shape)
     further = None
-    if network.is_residual:
-        tables[2], further = _as_further_voxels(network, positions[2])
+    if isinstance(network.decoder, ResidualDecoder):
+        tables[2], further = _as_further_voxels(network.decoder, positions[2])
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -141,7 +142,7 @@ def decode_lattice(
 
 
 def _as_further_voxels(
-    network: ImplicitVoxelNetwork, positions: np.ndarray
+    decoder: ResidualDecoder, positions: np.ndarray
 ) -> tuple[Tensor, Tensor]:
     """What the place adds to the decoder's first layer, as voxels that follow along k.
 
@@ -149,11 +150,10 @@ def _as_further_voxels(
     the weights (K, 3) with which positions along k read three voxels, and these (3, F), the last
     one still empty: the product that interpolates along k then adds the place in passing.
     """
-    decoder, like = network.decoder, next(network.parameters())
-    waves = decoder.waves(to_device(positions, like.device))  # type: ignore[operator]
+    vectors = decoder.wave_weights(2)
+    waves = decoder.waves(to_device(positions, vectors.device))
     weights = nn.functional.pad(waves, (0, 1), value=1)
-    voxels = nn.functional.pad(decoder.wave_weights(2), (0, 0, 0, 1))  # type: ignore[operator]
-    return weights.to(like), voxels
+    return weights.to(vectors), nn.functional.pad(vectors, (0, 0, 0, 1))
 
 
 def _read_planes(
@@ -230,22 +230,21 @@ def place_tables(
     Residual flavour: (n_out, width) embedded, the first axis with bias and cell. Paper: (n_out,)
     the global coordinates in [-1, 1].
     """
-    like = next(network.parameters())
+    decoder, like = network.decoder, next(network.parameters())
     along = [to_device(p, like.device) for p in positions]
-    if not network.is_residual:
+    if not isinstance(decoder, ResidualDecoder):
         return [((p + 0.5) * (2 / n) - 1).to(like) for p, n in zip(along, shape, strict=True)]
     cells = to_device(cell, like.device)
     return [
-        network.decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)  # type: ignore[operator]
+        decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)
         for axis, p in enumerate(along)
     ]
 
 
 def _decode_planes(network: ImplicitVoxelNetwork, planes: Tensor, wanted: np.ndarray) -> Tensor:
     """Values (I, J, K) of what enters the decoder (I, J, K, …) where they are wanted, else 0."""
-    decode: Callable[[Tensor], Tensor] = network.decoder
-    if network.is_residual:
-        decode = network.decoder.read  # type: ignore[assignment]
+    decoder = network.decoder
+    decode = decoder.read if isinstance(decoder, ResidualDecoder) else decoder
     if wanted.all():
         return decode(planes).float().view(wanted.shape)
     values = torch.zeros(wanted.size, device=planes.device)
@@ -267,8 +266,8 @@ def decode_points(
         chunk = positions[start : start + _POINTS]
         read = _gather(features, chunk, zeros_outside=not network.is_residual)
         at = torch.from_numpy(chunk).to(read.device)
-        if network.is_residual:
-            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))  # type: ignore[operator]
+        if isinstance(network.decoder, ResidualDecoder):
+            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))
             values = network.decoder(read, place.to(read))
         else:
             normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1

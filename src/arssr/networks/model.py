@@ -98,7 +98,7 @@ class ImplicitVoxelNetwork(nn.Module):
         paper = config.flavour == "paper"
         in_channels = 1 if paper else 1 + CONDITION_CHANNELS
         self.encoder: Encoder = ENCODERS[config.encoder](in_channels, config.feature_dim)
-        self.decoder: nn.Module
+        self.decoder: PaperDecoder | ResidualDecoder
         if paper:
             in_dim = config.feature_dim + 3
             self.decoder = PaperDecoder(in_dim, config.decoder_depth, config.decoder_width)
@@ -147,8 +147,8 @@ class ImplicitVoxelNetwork(nn.Module):
         shape = positions.new_tensor(features.shape[2:])
         normalised = (positions + 0.5) * (2 / shape) - 1
         read = sample_trilinear(features, normalised, "border" if self.is_residual else "zeros")
-        if self.is_residual:
-            return self.decoder(read, self.decoder.embed_place(positions, cell[:, None]))  # type: ignore[operator]
+        if isinstance(self.decoder, ResidualDecoder):
+            return self.decoder(read, self.decoder.embed_place(positions, cell[:, None]))
         return self.decoder(torch.cat([read, normalised.to(read.dtype)], dim=-1)).squeeze(-1)
 
     def forward(
