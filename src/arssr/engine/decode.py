@@ -141,9 +141,7 @@ def decode_lattice(
         yield box, torch.cat(values)
 
 
-def _as_further_voxels(
-    decoder: ResidualDecoder, positions: np.ndarray
-) -> tuple[Tensor, Tensor]:
+def _as_further_voxels(decoder: ResidualDecoder, positions: np.ndarray) -> tuple[Tensor, Tensor]:
     """What the place adds to the decoder's first layer, as voxels that follow along k.
 
     Along k it is two waves times vectors, along i and j a sum that is the same for all k. Returns
