@@ -25,7 +25,7 @@ _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a
 # Measured: bytes per voxel of a slab (interpolation, correction, units, the slab before), and what
 # the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
 _SLAB_BYTES = 12
-_GROWTH_BYTES, _THREAD_BYTES = 35e6, 20e6
+_GROWTH_BYTES, _THREAD_BYTES = 45e6, 20e6
 # Measured: what encoding reaches of the speed of a bare convolution; what a thread takes for each
 # number that enters a layer of the decoder (interpolation, activation), besides the product; and
 # what an output voxel takes besides (cubic interpolation, units, writing).

@@ -1,7 +1,7 @@
 """The convolutions and products that the engine computes, and that it measures machines by.
 
-Maps are (planes, rows, columns, channels), contiguous. What is computed is added to a map where it
-lies, and inputs whose channels come in several maps are never joined: nothing is copied.
+Maps are (planes, rows, columns, channels), contiguous. Inputs whose channels come in several maps
+are never joined: what each of them gives is added to the sum where that lies.
 """
 
 from collections.abc import Sequence
@@ -16,28 +16,31 @@ from arssr.onednn import add_convolution, onednn_computes
 _PADDING = (0, 1, 1)
 
 
-def convolve(x: Tensor, weight: Tensor) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """3×3×3 convolution of (N, C, I, J, K) to (N, C', I - 2, J, K)."""
     if onednn_computes(x):  # in float32 PyTorch leaves thin maps to a routine 2 to 6 times slower
-        return torch.mkldnn_convolution(x, weight, None, _PADDING, [1] * 3, [1] * 3, 1)
-    return F.conv3d(x, weight, padding=_PADDING)
+        return torch.mkldnn_convolution(x, weight, bias, _PADDING, [1] * 3, [1] * 3, 1)
+    return F.conv3d(x, weight, bias, padding=_PADDING)
 
 
-def add_convolutions(out: Tensor, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    """Add to maps (I, J, K, C') 3×3×3 convolutions of maps (I + 2, J, K, C)."""
-    if not len(out):
-        return
-    target, known = out.permute(3, 0, 1, 2)[None], onednn_computes(out)
-    for part, weight in zip(parts, weights, strict=True):
-        x = part.permute(3, 0, 1, 2)[None]
-        if known:
-            add_convolution(target, x, weight, _PADDING)
+def sum_of_convolutions(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """The bias and 3×3×3 convolutions of maps (I + 2, J, K, C), added up: (I, J, K, C')."""
+    first, *others = (part.permute(3, 0, 1, 2)[None] for part in parts)
+    if first.shape[2] < 3:
+        return bias.new_empty((0, *parts[0].shape[1:3], len(bias)))
+    total = convolve(first, weights[0], bias)
+    for x, weight in zip(others, weights[1:], strict=True):
+        if onednn_computes(x):
+            add_convolution(total, x, weight, _PADDING)
         else:
-            target += convolve(x, weight)
+            total += convolve(x, weight)
+    return total[0].permute(1, 2, 3, 0).contiguous()
 
 
-def add_products(out: Tensor, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    """Add to maps (I, J, K, C') 1×1×1 convolutions of maps (I, J, K, C)."""
-    target = out.view(-1, out.shape[-1])
-    for part, weight in zip(parts, weights, strict=True):
-        target.addmm_(part.reshape(-1, part.shape[-1]), weight.flatten(1).t())
+def sum_of_products(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """The bias and 1×1×1 convolutions of maps (I, J, K, C), added up: (I, J, K, C')."""
+    first, *others = (part.flatten(0, 2) for part in parts)
+    total = F.linear(first, weights[0].flatten(1), bias)
+    for x, weight in zip(others, weights[1:], strict=True):
+        total.addmm_(x, weight.flatten(1).t())
+    return total.view(*parts[0].shape[:3], len(bias))

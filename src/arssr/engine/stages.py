@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arssr.engine.convolution import add_convolutions, add_products
+from arssr.engine.convolution import sum_of_convolutions, sum_of_products
 from arssr.engine.maps import Map, Queue
 
 # Voxels that a map lacks: of planes, rows and columns, before it and after it.
@@ -63,21 +63,18 @@ class Layer:
         before, after = self.lost
         return self.reach > before, self.reach > after
 
-    def compute(self, out: Tensor, parts: list[Tensor], shortcut: Tensor | None) -> None:
-        """Of planes and those in reach of them, into `out`, with the shortcut added."""
-        early = shortcut is not None and not self.relu
-        if early:
-            torch.add(shortcut, self.bias, out=out)  # type: ignore[arg-type]
-        else:
-            out[:] = self.bias
-        if self.reach:
-            add_convolutions(out, parts, self.weights)
-        else:
-            add_products(out, parts, self.weights)
+    def compute(
+        self, parts: list[Tensor], shortcut: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """Of planes and those in reach of them, with the shortcut added; into `out`, if given."""
+        add_up = sum_of_convolutions if self.reach else sum_of_products
+        y = add_up(parts, self.weights, self.bias)
+        out = y if out is None else out
         if self.relu:
-            out.relu_()
-        if shortcut is not None and not early:
-            out += shortcut
+            y = torch.clamp_min(y, 0, out=out)
+        if shortcut is not None:
+            y = torch.add(y, shortcut, out=out)
+        return y if y is out else out.copy_(y)
 
 
 class Layers:
@@ -134,13 +131,15 @@ class Layers:
             # make the last portion too long waits for the next call.
             stop = max(start, min(ready, start + self._most))
             ended = stop == ready and all(m.ended for m in read)
-            size, shortcut = (stop - start, rows, columns), None
+            parts = [m[start - layer.reach : stop + layer.reach] for m in read]
+            size = stop - start, rows, columns
             if number + 1 < len(maps):
-                y = maps[number + 1].open(size, ended, x)
+                y = layer.compute(parts, out=maps[number + 1].open(size, ended, x))
             else:
-                y = self._room(size, ended, x, onward)
                 shortcut = self.inlet[start:stop] if self._shortcut else None
-            layer.compute(y, [m[start - layer.reach : stop + layer.reach] for m in read], shortcut)
+                # where nothing is to be cropped the next stage's inlet is the place
+                out = onward.open(size, ended, x) if onward and not self._crops else None
+                y = layer.compute(parts, shortcut, out)
             self._next[number] = stop
         for number, map_ in enumerate(maps):
             map_.forget(self._needed(number, self._next))
@@ -149,14 +148,6 @@ class Layers:
     @property
     def _crops(self) -> bool:
         return any((*self._crop[0][1:], *self._crop[1][1:]))
-
-    def _room(
-        self, size: tuple[int, int, int], ended: bool, like: Tensor, onward: Map | None
-    ) -> Tensor:
-        """Where the output goes."""
-        if onward and not self._crops:
-            return onward.open(size, ended, like)
-        return like.new_empty((*size, len(self.layers[-1].bias)))
 
 
 def _cropped(x: Tensor, crop: Lost) -> Tensor:
