@@ -39,12 +39,13 @@ class Operators(TorchDispatchMode):
 
 def push(encoder: str) -> tuple[float, int]:
     """Floating-point operations and operators of one push of planes through an encoder."""
-    network = ImplicitVoxelNetwork(ModelConfig("residual", encoder, 64, 4, 64)).eval()
+    with torch.device("meta"):  # nothing is computed there, and in a GPU's way
+        network = ImplicitVoxelNetwork(ModelConfig("residual", encoder, 64, 4, 64)).eval()
+        image, condition = torch.rand(_SHAPE), torch.zeros(CONDITION_CHANNELS)
     convs = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
     flops = sum(2.0 * m.weight.numel() for m in convs) * _PUSHED_VOXELS["cuda"]
     core = tuple(slice(0, n) for n in _SHAPE)
-    condition = torch.zeros(CONDITION_CHANNELS)
-    portions = encode_box(network, torch.rand(_SHAPE), condition, core, (0, 1, 2), _PLANES)  # type: ignore[arg-type]
+    portions = encode_box(network, image, condition, core, (0, 1, 2), _PLANES)  # type: ignore[arg-type]
     next(portions)  # fills the layers
     with Operators() as operators:
         next(portions)
