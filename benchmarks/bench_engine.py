@@ -2,7 +2,7 @@
 
     python benchmarks/bench_engine.py -o docs/performance.md
 
-A quarter of an hour for `rdn` and three minutes for `light`, on a machine that does nothing else.
+Half an hour for `rdn` and `light`, on a machine that does nothing else.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from arssr.api import load_model
-from arssr.benchmark.runner import Benchmark, run_benchmark
+from arssr.api import Model, load_model
+from arssr.benchmark.contenders import alone, engine
+from arssr.benchmark.runner import run_benchmark
 from arssr.benchmark.tables import to_markdown
 from arssr.demo import mni152_head
 from arssr.evaluation.metrics import Reference
@@ -22,6 +24,7 @@ from arssr.interpolation import resample
 from arssr.volume import Volume
 
 HEAD, PART = (180, 220, 180), (90, 110, 90)
+_TURNS = 3
 
 
 def main() -> None:
@@ -34,12 +37,10 @@ def main() -> None:
     arguments = parser.parse_args()
     head = mni152_head()
     scan, part = (resample(head, head.grid.with_shape(shape)) for shape in (HEAD, PART))
-    found = []
-    for name in arguments.models:
-        model = load_model(name, "cpu")
-        found.append(run_benchmark(model.name, model.network, scan, seconds=30.0, report=print))
+    models = [load_model(name, "cpu") for name in arguments.models]
+    found = [run_benchmark(m.name, m.network, scan, seconds=30.0, report=print) for m in models]
     sections = {
-        "Models beside each other": compared(found),
+        "Models in turn": compared(models, scan),
         "What the shortcuts change": shortcuts(arguments.models, part),
     }
     command = f"`python {' '.join(sys.argv)}`, alone on its machine."
@@ -51,16 +52,19 @@ def main() -> None:
         arguments.out.write_text(page, encoding="utf-8")
 
 
-def compared(found: list[Benchmark]) -> str:
-    """Seconds of each model, and how many times faster than the first it is."""
-    lines = []
-    for at in range(len(found[0].scales)):
-        slowest = found[0].scales[at].run.seconds
-        for benchmark in found:
-            run, scale = benchmark.scales[at].run, benchmark.scales[at].scale
-            line = [f"{scale:g}×", benchmark.name, f"{run.seconds:.3g}"]
-            lines.append([*line, f"{slowest / run.seconds:.3g}"])
-    return markdown_table(["scale", "model", "seconds", "times as fast"], lines)
+def compared(models: list[Model], scan: Volume) -> str:
+    """Each model at 2×, in turn, as the machine may change its speed; the median counts."""
+    threads = torch.get_num_threads()
+    turns = [
+        [alone(engine, m.network, scan, 2.0, threads=threads).seconds for m in models]
+        for _ in range(_TURNS)
+    ]
+    seconds = np.median(turns, axis=0)
+    lines = [
+        [model.name, ", ".join(f"{s:.3g}" for s in each), f"{s:.3g}", f"{seconds[0] / s:.3g}"]
+        for model, each, s in zip(models, zip(*turns, strict=True), seconds, strict=True)
+    ]
+    return markdown_table(["model", "seconds at 2×", "median", "times as fast"], lines)
 
 
 def shortcuts(names: list[str], scan: Volume) -> str:
