@@ -22,7 +22,7 @@ from arssr.networks import ImplicitVoxelNetwork
 _DEFAULT_SHARE = 0.6
 _MOST_SLAB_PLANES = 64
 _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a plane or more
-# Measured: bytes per voxel of a slab (interpolation, correction, units, the slab before), and what
+# Measured: bytes per voxel of a slab (normalised, in the scan's units, the slab before), and what
 # the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
 _SLAB_BYTES = 12
 _GROWTH_BYTES, _THREAD_BYTES = 45e6, 20e6
