@@ -34,6 +34,7 @@ def sum_of_convolutions(parts: Sequence[Tensor], weights: Sequence[Tensor], bias
             add_convolution(total, x, weight, _PADDING)
         else:
             total += convolve(x, weight)
+    # contiguous already, unless it is so thin that PyTorch may choose another order
     return total[0].permute(1, 2, 3, 0).contiguous()
 
 

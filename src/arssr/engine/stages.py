@@ -109,7 +109,7 @@ class Layers:
             map_.reserve(kept)
             self.carried += kept * map_.channels
         out = len(layers[-1].bias)
-        # all maps, the inlet of the next stage, what is given, and what was given before
+        # all maps, the inlet of the next stage, a layer's sum, and what was given before
         self.working = sum(m.channels for m in maps) + maps[0].channels + 2 * out
 
     def _needed(self, number: int, following: list[int]) -> int:
