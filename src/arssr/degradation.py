@@ -95,17 +95,20 @@ class Slice:
     """A multi-slice scan: each sample averages over a slice profile.
 
     The profile's full width at half maximum is the slice thickness, `(1 - gap) * scale` voxels,
-    `gap` being the share of the slice distance that no slice covers, at most 0.9. A trapezoid
-    has ramps of a fifth of the thickness.
+    `gap` being the share of the slice distance that no slice covers, at most 0.9. A trapezoid's
+    ramps are each `ramp` of the thickness long: 0 is a box, 1 a triangle.
     """
 
     profile: Literal["gaussian", "trapezoid"] = "gaussian"
     gap: float = 0.0
+    ramp: float = 0.2
     name: str = "slice"
 
     def __post_init__(self) -> None:
         if not 0 <= self.gap <= 0.9:
             raise ArSSRError(f"the gap between slices must be between 0 and 0.9, not {self.gap}")
+        if not 0 <= self.ramp <= 1:
+            raise ArSSRError(f"the ramps of a slice must be between 0 and 1, not {self.ramp}")
 
     def axis_matrix(self, n_in: int, positions: np.ndarray, scale: float) -> np.ndarray:
         """See `Degradation.axis_matrix`."""
@@ -117,29 +120,34 @@ class Slice:
         if self.profile == "gaussian":
             weight = np.exp(-0.5 * (offset * _FWHM_PER_SIGMA / thickness) ** 2)
         else:  # over each voxel's length, for a thin slice may pass between the centres
-            weight = _trapezoid_integral(offset + 0.5, thickness)
-            weight -= _trapezoid_integral(offset - 0.5, thickness)
+            weight = _trapezoid_integral(offset + 0.5, thickness, self.ramp * thickness)
+            weight -= _trapezoid_integral(offset - 0.5, thickness, self.ramp * thickness)
         return without_traces(weight / weight.sum(axis=1, keepdims=True))
 
 
-def _trapezoid_integral(x: np.ndarray, thickness: float) -> np.ndarray:
-    """Integral from 0 to x of a trapezoid of height 1 around 0, its ramps a fifth of its width."""
-    ramp = 0.2 * thickness
+def _trapezoid_integral(x: np.ndarray, thickness: float, ramp: float) -> np.ndarray:
+    """Integral from 0 to x of a trapezoid of height 1 around 0, `thickness` wide at half height."""
     reach = np.minimum(np.abs(x), (thickness + ramp) / 2)
     on_ramp = np.maximum(reach - (thickness - ramp) / 2, 0)
-    return np.sign(x) * (reach - on_ramp**2 / (2 * ramp))
+    return np.sign(x) * (reach - on_ramp**2 / (2 * ramp if ramp else 1))
 
 
+# Three ideal acquisitions, and after each what scanners make that is told to a network as it.
 _NAMED: dict[str, Degradation] = {
     "kspace": KSpace(),
+    "kspace-apodised": KSpace(apodisation=0.6),
     "slice": Slice(),
+    "slice-box": Slice("trapezoid", ramp=0.0),
+    "slice-trapezoid": Slice("trapezoid"),
+    "slice-gap20": Slice(gap=0.2),
+    "slice-trapezoid-gap25": Slice("trapezoid", gap=0.25),
     "spline": Spline(),
     "spline-aligned": Spline(aligned_corners=True),
 }
 
 
 def named_degradation(name: str) -> Degradation:
-    """The degradation of that name, with its default parameters."""
+    """The degradation of that name. Raises ArSSRError for an unknown one."""
     try:
         return _NAMED[name]
     except KeyError:

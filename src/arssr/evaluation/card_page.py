@@ -6,10 +6,12 @@ from typing import Any
 from arssr.evaluation.tables import markdown_table
 
 _CASES = {
-    "told": "Told the acquisition, noise-free",
+    "told": "Three ideal acquisitions, told, noise-free",
+    "scanners": "As scanners make them, told what each is a kind of, noise-free",
     "blind": "Blind (`--acquisition unknown`), noise-free",
     "noisy": "Told the acquisition, Rician noise of SNR 20",
 }
+_COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"]
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:
@@ -17,13 +19,13 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     valid, results = card["valid"], card["results"]
     parts = [
         f"# Weights `{card['name']}`",
-        f"{card['about']}; {card['parameters']:,} parameters. {card['note']}".strip(),
+        f"{card['note']} {card['about']}; {card['parameters']:,} parameters.".strip(),
         _listing(
             {
-                "Licence": f"{card['licence']}. {card['credit']}",
+                "Licence": f"{card['licence']}. {card['credit']}".strip(),
                 "Valid range": f"scale {_range(valid['scale'])} per axis, "
                 f"{_range(valid['scale_of_one_thick_axis'])} along one thick axis; towards voxels "
-                f"of {_range(valid['spacing_mm'])} mm",
+                f"of {_range(valid['spacing_mm'])} mm" + _gaps(valid),
                 "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
                 f"{card['versions']['torch']}" + _earlier(card),
                 "Recipe": f"inside the file: `arssr info {card['name']}`",
@@ -35,18 +37,34 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         ),
         "PSNR over the whole image, range max - min of the truth; the gain is the paired "
         "difference from cubic interpolation on the same grid, in dB, mean over the validation "
-        "volumes and the worst of them.",
+        "volumes and the worst of them. Wiener is the mean gain of the Wiener filter, a plain "
+        "deconvolution that knows the exact blur.",
     ]
     for case, title in _CASES.items():
         settings = results[case]["gain"]["settings"]
-        rows = [
-            [_setting(s), f"{s['mean']:+.2f}", f"{s['worst']:+.2f}", f"{s['wins']}/{s['losses']}"]
-            for s in settings
-        ]
-        parts += [f"## {title}", markdown_table(["", "mean gain", "worst", "wins/losses"], rows)]
-    parts += ["## Every volume: PSNR, dB / SSIM", _volumes(results["told"]["table"])]
+        parts += [f"## {title}", markdown_table(_COLUMNS, [_gain_row(s) for s in settings])]
+    table = [*results["told"]["table"], *results["scanners"]["table"]]
+    parts += ["## Every volume: PSNR, dB / SSIM", _volumes(table)]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _gain_row(setting: Mapping[str, Any]) -> list[str]:
+    wiener = f"{setting['wiener']:+.2f}" if "wiener" in setting else ""
+    return [
+        _setting(setting),
+        f"{setting['mean']:+.2f}",
+        f"{setting['worst']:+.2f}",
+        f"{setting['wins']}/{setting['losses']}",
+        f"{setting['ssim_wins']}/{setting['ssim_losses']}",
+        wiener,
+    ]
+
+
+def _gaps(valid: Mapping[str, Any]) -> str:
+    """The gaps between slices that were seen, in words."""
+    most = valid.get("slice_gap", [0.0, 0.0])[1]
+    return f"; slices up to {most:.0%} of their distance apart" if most else "; slices without gaps"
 
 
 def _run(card: Mapping[str, Any]) -> str:

@@ -11,14 +11,17 @@ def card_results(rows: Sequence[Row], model: str) -> dict[str, Any]:
     """PSNR and SSIM of a model beside the baselines', and its gain over cubic in dB.
 
     table: an entry for every volume and setting; `told` is the acquisition that the model was
-    told. gain: the paired difference from cubic over all settings, and in each.
+    told. gain: the paired difference from cubic over all settings, and in each; in each also the
+    mean gain of the Wiener filter, and in how many volumes SSIM is better and worse than cubic's.
     """
     baselines: dict[Any, list[Row]] = {}
     for row in rows:
         if row.scores and not row.weights_sha256:
             baselines.setdefault((row.volume, row.setting), []).append(row)
     own = [row for row in rows if row.scores and row.method == model]
-    settings = [s for s in by_setting(rows) if s.method == model]
+    summaries = by_setting(rows)
+    settings = [s for s in summaries if s.method == model]
+    wiener = {_key(s): _gain(s) for s in summaries if s.method == "wiener"}
     table = []
     for row in own:
         beside = baselines.get((row.volume, row.setting), [])
@@ -38,7 +41,9 @@ def card_results(rows: Sequence[Row], model: str) -> dict[str, Any]:
         "version": own[0].version if own else "",
         "gain": {
             "all": next((_gain(s) for s in overall(rows) if s.method == model), None),
-            "settings": [_setting(s) | (_gain(s) or {}) for s in settings],
+            "settings": [
+                _setting(s) | (_gain(s) or {}) | _beside(s, wiener.get(_key(s))) for s in settings
+            ],
         },
         "table": table,
     }
@@ -46,6 +51,17 @@ def card_results(rows: Sequence[Row], model: str) -> dict[str, Any]:
 
 def _setting(of: Row | Summary) -> dict[str, Any]:
     return {"degradation": of.degradation, "scale": of.scale, "snr": of.snr}
+
+
+def _key(of: Summary) -> tuple[str, str, float | None]:
+    return of.degradation, of.scale, of.snr
+
+
+def _beside(summary: Summary, wiener: dict[str, Any] | None) -> dict[str, Any]:
+    """What keeps a gain in proportion: plain deconvolution, and another measure."""
+    ssim = summary.differences.get("ssim")
+    facts: dict[str, Any] = {} if wiener is None else {"wiener": wiener["mean"]}
+    return facts if ssim is None else facts | {"ssim_wins": ssim.wins, "ssim_losses": ssim.losses}
 
 
 def _gain(summary: Summary) -> dict[str, Any] | None:
