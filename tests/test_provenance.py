@@ -30,6 +30,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
     assert facts["model"] == {
         "name": "tiny",
         "sha256": sha256(weights),
+        "licence": "not stated",
         "config": tiny_config().to_dict(),
     }
     assert facts["input"] == {

@@ -66,8 +66,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     network, trained = load_weights(arguments.weights)
-    licences = known_licences(arguments.train)
-    behind = [licences[entry["name"]] for entry in images_behind(trained)]
+    trained = with_licences(trained, known_licences(arguments.train))
+    behind = list(images_behind(trained))
     target = SHIPPED / f"{arguments.name}.safetensors"
     card = {
         "name": arguments.name,
@@ -80,7 +80,6 @@ def main() -> None:
         | {"slice_gap": [0.0, arguments.slice_gap]},
         **trained,
         "commit": arguments.commit or current_commit(),
-        "data": [entry | licences[entry["name"]] for entry in trained["data"]],
     }
     save_weights(target, network, card, half=True)
     if not is_half(network):
@@ -165,6 +164,14 @@ def known_licences(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
         for name, facts in json.loads(manifest.read_text(encoding="utf-8")).items():
             known[Path(name).name] = {key: facts[key] for key in ("source", "licence")}
     return known
+
+
+def with_licences(card: dict[str, Any], known: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The card with source and licence of each image, those of earlier trainings included."""
+    named = {"data": [entry | known[entry["name"]] for entry in card["data"]]}
+    if card.get("started_from"):
+        named["started_from"] = with_licences(card["started_from"], known)
+    return card | named
 
 
 def current_commit() -> str:

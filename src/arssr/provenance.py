@@ -16,6 +16,7 @@ from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.grid import Grid
 from arssr.volume import Volume
+from arssr.weights.licence import NOT_STATED
 
 
 def describe(
@@ -62,6 +63,7 @@ def _of_model(model: Model) -> dict[str, Any]:
         "model": {
             "name": model.name,
             "sha256": model.weights.sha256,
+            "licence": model.card.get("licence", NOT_STATED),
             "config": model.config.to_dict(),
         },
         "device": str(model.device),

@@ -18,7 +18,10 @@ CARD = {
     "hours": 1.5,
     "device": "a CPU",
     "licence": "CC0",
-    "results": {"told": {"gain": {"all": {"mean": 0.5}}}},
+    "results": {
+        "told": {"gain": {"all": {"mean": 0.5, "worst": 0.25}}},
+        "scanners": {"gain": {"all": {"mean": -0.5, "worst": -2.0}}},
+    },
 }
 
 
@@ -36,8 +39,10 @@ def test_a_table_of_what_ships(arssr: Arssr, shipped: dict[str, Path]) -> None:
     result = arssr("models")
     assert result.code == 0 and result.err == ""
     lines = {line.split()[1]: line for line in result.out.splitlines() if "known" in line}
-    assert "light" in lines["known"] and "+0.50 dB" in lines["known"] and "CC0" in lines["known"]
+    for part in ("light", "+0.50 dB (+0.25)", "-0.50 dB (-2.00)", "CC0"):
+        assert part in lines["known"]
     assert "rescnn" in lines["unknown"] and "?" in lines["unknown"]
+    assert "not stated" in lines["unknown"]
 
 
 def test_models_as_json(arssr: Arssr, shipped: dict[str, Path]) -> None:

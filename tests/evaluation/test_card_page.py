@@ -3,6 +3,8 @@
 import pytest
 
 from arssr.evaluation.card_page import to_markdown
+from arssr.evaluation.protocol import Protocol
+from arssr.weights.licence import FREE, images_behind, licence_of_weights
 from arssr.weights.registry import load, shipped
 
 RESULTS = {
@@ -10,6 +12,7 @@ RESULTS = {
         "settings": [
             {"degradation": "slice", "scale": "2", "snr": None}
             | {"mean": 1.25, "worst": -0.5, "wins": 4, "losses": 1}
+            | {"ssim_wins": 3, "ssim_losses": 2, "wiener": 0.75}
         ]
     },
     "table": [
@@ -20,7 +23,7 @@ RESULTS = {
 CARD = {
     "name": "light",
     "about": "light encoder",
-    "note": "",
+    "note": "For every scan.",
     "licence": "CC BY-NC 4.0",
     "credit": "OASIS.",
     "parameters": 519201,
@@ -28,6 +31,7 @@ CARD = {
         "scale": [1.0, 4.0],
         "scale_of_one_thick_axis": [1.0, 6.0],
         "spacing_mm": [0.8, 1.0],
+        "slice_gap": [0.0, 0.25],
     },
     "half_precision_costs_db": 0.0004,
     "steps": 9000,
@@ -37,13 +41,17 @@ CARD = {
     "started_from": {"steps": 4854, "hours": 0.45},
     "versions": {"torch": "2.13.0"},
     "data": [{"name": "a.nii.gz", "source": "b", "licence": "CC0 1.0", "sha256": "0" * 64}],
-    "results": {"validation": ["v.nii.gz"]} | dict.fromkeys(("told", "blind", "noisy"), RESULTS),
+    "results": {"validation": ["v.nii.gz"]}
+    | dict.fromkeys(("told", "scanners", "blind", "noisy"), RESULTS),
 }
 
 
 def test_the_page_says_what_the_card_says() -> None:
     page = to_markdown(CARD)
-    assert page.count("| slice 2 | +1.25 | -0.50 | 4/1 |") == 3  # told, blind, noisy
+    row = "| slice 2 | +1.25 | -0.50 | 4/1 | 3/2 | +0.75 |"
+    assert page.count(row) == 4  # told, as scanners make them, blind, noisy
+    assert "For every scan. light encoder" in page
+    assert "slices up to 25% of their distance apart" in page
     assert "| head | slice 2 | 30.00 / 0.9000 | 31.25 / 0.9500 |" in page
     assert "519,201 parameters" in page and "1 to 6 along one thick axis" in page
     assert "| a.nii.gz | b | CC0 1.0 | `000000000000` |" in page
@@ -53,14 +61,31 @@ def test_the_page_says_what_the_card_says() -> None:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_weights_are_never_below_cubic_when_told(name: str) -> None:
-    weights = load(name)
-    settings = weights.card["results"]["told"]["gain"]["settings"]
+def test_shipped_weights_are_never_below_cubic_on_ideal_scans(name: str) -> None:
+    settings = load(name).card["results"]["told"]["gain"]["settings"]
     assert {s["degradation"] for s in settings} == {"kspace", "slice", "spline"}
-    for setting in settings:
-        assert setting["worst"] > 0, f"{setting}"
-        assert setting["losses"] == 0
-    assert "OASIS" in weights.card["credit"] and weights.card["licence"] == "CC BY-NC 4.0"
+    assert [s for s in settings if s["worst"] <= 0 or s["losses"]] == []
+
+
+def test_the_default_weights_are_never_below_cubic_on_what_scanners_make() -> None:
+    settings = load("light").card["results"]["scanners"]["gain"]["settings"]
+    assert {s["degradation"] for s in settings} == {
+        s.degradation for s in Protocol.read("scanners").settings
+    }
+    assert [s for s in settings if s["worst"] <= 0 or s["losses"]] == []
+
+
+@pytest.mark.parametrize("name", ["light"])
+def test_the_licence_follows_from_all_images_behind_the_weights(name: str) -> None:
+    card = load(name).card
+    assert card["licence"] == licence_of_weights(i["licence"] for i in images_behind(card))
+    for image in images_behind(card):
+        for source in ("OASIS", "open_ms_data"):
+            assert source in card["credit"] or not image["source"].startswith(source)
+
+
+def test_anyone_may_use_the_default_weights() -> None:
+    assert load("light").card["licence"] == FREE
 
 
 @pytest.mark.parametrize("name", shipped())

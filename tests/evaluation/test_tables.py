@@ -142,6 +142,7 @@ def test_a_card_quotes_the_model_beside_the_baselines() -> None:
     assert card["gain"]["settings"][1] == {
         **{"degradation": "slice", "scale": "1x1x4", "snr": None},
         **{"mean": 2.0, "low": None, "high": None, "worst": 2.0, "wins": 1, "losses": 0},
+        **{"ssim_wins": 0, "ssim_losses": 0},
     }
     assert EVALUATION.to_json()["cards"] == {"light": card}
     json.dumps(card, allow_nan=False)

@@ -23,13 +23,16 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="A benchmark: paper, scanner3d, scanner2d, card, brief, noisy, or a YAML file "
-            "like these; instead of degradations, scales and SNRs."
+            help="A benchmark: paper, scanner3d, scanner2d, card, scanners, brief, noisy, or a "
+            "YAML file like these; instead of degradations, scales and SNRs."
         ),
     ] = None,
     degradations: Annotated[
         str | None,
-        typer.Option(help="Some of kspace, slice, spline, spline-aligned; else kspace."),
+        typer.Option(
+            help="Some of kspace, slice, spline, or what scanners make of them, such as "
+            "kspace-apodised, slice-box, slice-gap20; else kspace."
+        ),
     ] = None,
     scales: Annotated[
         str | None, typer.Option(help="Such as 2,3.2,1x1x4 (three: one per axis); else 2.")

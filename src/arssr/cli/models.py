@@ -14,25 +14,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on stand
 
 def models(as_json: AsJson = False) -> None:
     """List the weights that ship with the package."""
+    from arssr.weights.licence import NOT_STATED
     from arssr.weights.registry import load, shipped
 
     found = [load(name) for name in shipped()]
     if as_json:
         print_json([{"name": w.name, "sha256": w.sha256, "card": w.card} for w in found])
         return
-    table = Table("name", "encoder", "parameters", "trained", "gain over cubic", "licence")
+    table = Table("name", "encoder", "ideal scans", "as scanners make them", "licence")
     for weights in found:
-        card = weights.card
-        gain = card.get("results", {}).get("told", {}).get("gain", {}).get("all") or {}
         table.add_row(
             weights.name,
             weights.network.config.encoder,
-            f"{weights.network.parameter_count:,}",
-            f"{card.get('hours', 0):.1f} h, {card.get('device', '?')}",
-            f"{gain['mean']:+.2f} dB" if gain else "?",
-            card.get("licence", "?"),
+            _gain(weights.card, "told"),
+            _gain(weights.card, "scanners"),
+            weights.card.get("licence", NOT_STATED),
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print("PSNR beside cubic interpolation's, mean (worst) over the validation volumes.")
+
+
+def _gain(card: dict[str, Any], case: str) -> str:
+    """Over all settings of a table of the card, in words."""
+    gain = card.get("results", {}).get(case, {}).get("gain", {}).get("all")
+    return f"{gain['mean']:+.2f} dB ({gain['worst']:+.2f})" if gain else "?"
 
 
 def info(

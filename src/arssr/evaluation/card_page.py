@@ -1,6 +1,7 @@
 """A model card as a page for people. Everything on it comes from the card inside the file."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from arssr.evaluation.tables import markdown_table
@@ -41,12 +42,43 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "deconvolution that knows the exact blur.",
     ]
     for case, title in _CASES.items():
+        if case not in results:
+            continue
         settings = results[case]["gain"]["settings"]
         parts += [f"## {title}", markdown_table(_COLUMNS, [_gain_row(s) for s in settings])]
-    table = [*results["told"]["table"], *results["scanners"]["table"]]
+    table = [
+        row for case in ("told", "scanners") for row in results.get(case, {"table": []})["table"]
+    ]
     parts += ["## Every volume: PSNR, dB / SSIM", _volumes(table)]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
+
+
+def comparison(cards: Sequence[Mapping[str, Any]]) -> str:
+    """What several cards say of each case, side by side: PSNR / SSIM, means over the volumes.
+
+    The cards must quote the same settings; the baselines are those of the first.
+    """
+    parts = []
+    for case, title in _CASES.items():
+        tables = [card["results"][case]["table"] for card in cards]
+        means: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        for entry in (entry for table in tables for entry in table):
+            for method, psnr in entry["psnr"].items():
+                of_setting = means.setdefault(_setting(entry), {})
+                of_setting.setdefault(method, []).append((psnr, entry["ssim"][method]))
+        methods = list(dict.fromkeys(m for table in tables for m in table[0]["psnr"]))
+        rows = [
+            [setting, *("{:.2f} / {:.3f}".format(*_mean(found[m])) for m in methods)]
+            for setting, found in means.items()
+        ]
+        parts += [f"### {title}", markdown_table(["", *methods], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    psnr, ssim = zip(*pairs, strict=True)
+    return fmean(psnr), fmean(ssim)
 
 
 def _gain_row(setting: Mapping[str, Any]) -> list[str]:
@@ -56,7 +88,7 @@ def _gain_row(setting: Mapping[str, Any]) -> list[str]:
         f"{setting['mean']:+.2f}",
         f"{setting['worst']:+.2f}",
         f"{setting['wins']}/{setting['losses']}",
-        f"{setting['ssim_wins']}/{setting['ssim_losses']}",
+        f"{setting['ssim_wins']}/{setting['ssim_losses']}" if "ssim_wins" in setting else "",
         wiener,
     ]
 

@@ -63,7 +63,8 @@ def images_behind(card: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
 
 
 def _cited(source: str) -> str:
-    return next((text for mark, text in _CITED.items() if source.startswith(mark)), source)
+    known = (text for mark, text in _CITED.items() if source.startswith(mark))
+    return next(known, source.replace(";", ","))
 
 
 def _short(licence: str) -> str:
