@@ -61,15 +61,14 @@ def as_the_network_says(
     network: ImplicitVoxelNetwork, image: Volume, index_ijk: np.ndarray, cell: np.ndarray
 ) -> np.ndarray:
     """Values at voxel coordinates (P, 3), straight from `network.forward` and scipy."""
-    order = [0, 1, 2] if network.is_residual else [2, 1, 0]
     normalised = UNITS.apply(image.data)
     condition = torch.tensor(condition_vector(ACQUISITION, NOISE))[None]
     with torch.inference_mode():
         [values] = network(
-            torch.from_numpy(normalised.transpose(order).copy())[None, None],
+            torch.from_numpy(normalised)[None, None],
             condition if network.is_residual else None,
-            torch.from_numpy(index_ijk[:, order].copy()).float()[None],
-            torch.from_numpy(np.minimum(cell, 1)[order]).float()[None],
+            torch.from_numpy(index_ijk).float()[None],
+            torch.from_numpy(np.minimum(cell, 1)).float()[None],
         )
     values = values.numpy()
     if network.is_residual:

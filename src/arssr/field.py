@@ -86,9 +86,7 @@ class VoxelField:
         self.noise = noise
         self.memory = memory
         self._progress = progress
-        # the reference reads its images with the axes reversed, and so do its networks
-        self._order = (0, 1, 2) if network.is_residual else (2, 1, 0)
-        image = without_traces(normalisation.apply(volume.data)).transpose(self._order)
+        image = without_traces(normalisation.apply(volume.data))
         self._image = torch.from_numpy(np.ascontiguousarray(image))
         self._sent = self._image  # where the network is
         self._condition: torch.Tensor | None = None
@@ -231,7 +229,7 @@ class VoxelField:
         return i, j, k
 
     def _reading(self, grid: Grid) -> Reading:
-        return reading_of(grid, self.grid, self._order, self._active)
+        return reading_of(grid, self.grid, self._active)
 
     def _plan(self, reading: Reading) -> Plan:
         share = 0.5 ** (self._failures % _TRIES)
@@ -294,11 +292,9 @@ class VoxelField:
     ) -> Callable[[FeatureMap, slice, Callable[[float], None]], Coming]:
         """What reads slabs of a grid whose axes run along the input's."""
         along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
-        for own, source_axis in enumerate(lattice.axes):
-            along[self._order.index(source_axis)] = lattice.positions[own]
-        last = self._order.index(lattice.axes[2])
-        # axes of the image in the order of the output's
-        turn = [self._order.index(source_axis) for source_axis in lattice.axes]
+        for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
+            along[source_axis] = positions
+        last = lattice.axes[2]
         cell = np.minimum(self._cell(grid), _LARGEST_CELL)
         matrices = [
             torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
@@ -327,7 +323,7 @@ class VoxelField:
                     outside = (p < -0.5 - REACH) | (p > n - 0.5 + REACH)
                     if outside.any():
                         np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
-                return data.transpose(turn)
+                return data.transpose(lattice.axes)
 
             return finish
 
@@ -341,8 +337,7 @@ class VoxelField:
 
     def _cell(self, grid: Grid) -> np.ndarray:
         """The size of a grid's voxels in voxels of the image (3,), along the image's axes."""
-        size = np.linalg.norm(grid.index_map_to(self.grid)[:3, :3], axis=1)
-        return size[list(self._order)]
+        return np.linalg.norm(grid.index_map_to(self.grid)[:3, :3], axis=1)
 
     def _oblique(
         self, grid: Grid, features: FeatureMap, planes: slice, report: Callable[[float], None]
@@ -354,8 +349,7 @@ class VoxelField:
         corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape) - 1)
 
         def positions(index: np.ndarray) -> np.ndarray:
-            moved = index @ to_source[:3, :3].T + first
-            return moved[:, list(self._order)]
+            return index @ to_source[:3, :3].T + first
 
         axis = features.layout.axis
         self._require(features, nearest_voxel(positions(corners)[:, axis], self._shape[axis]))
@@ -368,10 +362,8 @@ class VoxelField:
             report(stop / flat.size)
         return lambda: data
 
-    def _scattered(self, index_ijk: np.ndarray, cell_ijk: np.ndarray) -> np.ndarray:
+    def _scattered(self, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """Values (P,) at voxel coordinates (P, 3) of the input, in any order."""
-        order = list(self._order)
-        index, cell = index_ijk[:, order], cell_ijk[order]
         axis = int(np.argmax(self._shape))
         reading = Reading((1, 1, 1), axis, False, _POINT_PLANES, 0.0, float(len(index)))
         features = self._map(self._plan(reading))

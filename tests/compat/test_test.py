@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from tests.phantoms import rotated, smooth, tiny_network
+from tests.phantoms import rotated, smooth, tiny_config, tiny_network
 
 from arssr.compat.test import main
 from arssr.grid import Grid
@@ -48,8 +48,10 @@ def write_input(
     return volume
 
 
-def reference_answer(network: ImplicitVoxelNetwork, kji: np.ndarray, scale: float) -> np.ndarray:
+def reference_answer(checkpoint: Path, kji: np.ndarray, scale: float) -> np.ndarray:
     """What the reference computes on a (k, j, i) array: every output voxel by its coordinate."""
+    network = ImplicitVoxelNetwork(tiny_config("rescnn", "paper"))
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
     shape = [int(n * scale) for n in kji.shape]
     axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]  # voxel centres in [-1, 1]
     normalised = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 3)
@@ -61,13 +63,12 @@ def reference_answer(network: ImplicitVoxelNetwork, kji: np.ndarray, scale: floa
 
 
 def test_intensities_are_the_references(here: Path) -> None:
-    network = paper_network()
-    save_reference(here / "w.pkl", network)
+    save_reference(here / "w.pkl", paper_network())
     volume = write_input(here / "in")
     arguments = ["-input_path", "in", "-output_path", "out", "-encoder_name", "ResCNN", *TINY]
     assert main([*arguments, "-pre_trained_model", "w.pkl", "-scale", "1.7"]) == 0
     result = Volume.read(here / "out" / "ArSSR_ResCNN_recon_1d7x_lr.nii.gz")
-    expected = reference_answer(network, volume.data.transpose(2, 1, 0), 1.7)
+    expected = reference_answer(here / "w.pkl", volume.data.transpose(2, 1, 0), 1.7)
     assert np.ptp(expected) > 1e-3
     tolerance = 1e-5 * np.ptp(expected)
     np.testing.assert_allclose(result.data.transpose(2, 1, 0), expected, atol=tolerance, rtol=0)

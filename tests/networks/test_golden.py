@@ -44,8 +44,8 @@ def checkpoint(layout: dict[str, list[int]], path: Path) -> Path:
 
 
 def answer(network: ImplicitVoxelNetwork, scale: float) -> np.ndarray:
-    """The network on the whole field of view, int(n · scale) voxels per axis, in (k, j, i)."""
-    image = torch.from_numpy(Volume.read(GOLDEN / "lr.nii.gz").data.T.copy())
+    """The network on the whole field of view, int(n · scale) voxels per axis, in (i, j, k)."""
+    image = torch.from_numpy(Volume.read(GOLDEN / "lr.nii.gz").data.copy())
     features = network.encode(image[None, None])
     along = []
     for n in image.shape:
@@ -73,7 +73,7 @@ def test_the_reference_programs_answers_are_reproduced(path: Path, tmp_path: Pat
     ] == sizes
     expected = np.load(path)
     with torch.inference_mode():
-        actual = answer(network, float(scale))
+        actual = answer(network, float(scale)).T
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).max() <= 1e-4 * np.ptp(expected)
 

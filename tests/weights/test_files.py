@@ -109,6 +109,33 @@ def test_a_full_disk_leaves_the_weights_that_were_there(
 
 
 @pytest.mark.parametrize(
+    ("flavour", "card", "turned"),
+    [
+        ("paper", {}, True),
+        ("paper", {"recipe": {"lr": 1e-4}, "steps": 7}, False),
+        ("residual", {}, False),
+        ("residual", {"recipe": {"lr": 1e-4}, "steps": 7}, False),
+    ],
+)
+def test_files_from_before_axes_were_named_are_for_the_arrays_they_were_made_for(
+    tmp_path: Path, flavour: str, card: dict, turned: bool
+) -> None:
+    """Training has always been on (i, j, k); what was converted is for (k, j, i)."""
+    network = tiny_network("rescnn", flavour)
+    state = dict(network.state_dict())
+    path, checkpoint = tmp_path / "old.safetensors", tmp_path / "w.pkl"
+    save_file(state, path, {"arssr": header(network.config.to_dict(), card)})
+    torch.save(network.state_dict(), checkpoint)
+    expected = load_reference(checkpoint).state_dict() if turned else state
+    loaded, _ = load_weights(path)
+    assert all(torch.equal(loaded.state_dict()[name], expected[name]) for name in state)
+    save_weights(path, loaded, card)  # and from now on the file says it
+    loaded, _ = load_weights(path)
+    assert all(torch.equal(loaded.state_dict()[name], expected[name]) for name in state)
+    assert any(not torch.equal(expected[name], state[name]) for name in state) == turned
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"arssr": None}, "no configuration"),
@@ -167,6 +194,40 @@ def test_a_reference_checkpoint_says_what_it_is_made_of(
     save_reference(tmp_path / "w.pkl", ImplicitVoxelNetwork(config))
     assert load_reference(tmp_path / "w.pkl").config == config
     assert load_reference(tmp_path / "w.pkl", config).config == config
+
+
+@pytest.mark.parametrize("depth", [2, 4, 8])
+@pytest.mark.parametrize("width", [4, 10])
+def test_a_reference_checkpoint_is_for_reversed_axes(
+    tmp_path: Path, depth: int, width: int
+) -> None:
+    """Of any depth, and as wide as the decoder's input, so that no size tells what is what."""
+    torch.manual_seed(depth)
+    theirs = ImplicitVoxelNetwork(ModelConfig("paper", "rescnn", 7, depth, width))
+    for parameter in theirs.decoder.parameters():
+        torch.nn.init.normal_(parameter, mean=0.1, std=0.5)
+    torch.save(theirs.state_dict(), tmp_path / "w.pkl")
+    ours = load_reference(tmp_path / "w.pkl")
+    image, positions, cell = (
+        torch.rand(1, 1, 4, 5, 6),
+        6 * torch.rand(1, 99, 3) - 1,
+        torch.ones(1, 3),
+    )
+    with torch.no_grad():
+        found = ours(image, None, positions, cell)
+        expected = theirs(image.permute(0, 1, 4, 3, 2), None, positions.flip(-1), cell)
+        unturned = theirs(image, None, positions, cell)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
+    assert (found - unturned).abs().max() > 0.1 * expected.max()
+
+
+def test_parameters_of_a_checkpoint_may_share_memory(tmp_path: Path) -> None:
+    state = tiny_network("rescnn", "paper").state_dict()
+    views = {n: torch.arange(float(v.shape[-1])).expand(v.shape) for n, v in state.items()}
+    torch.save(views, tmp_path / "w.pkl")
+    save_reference(tmp_path / "again.pkl", load_reference(tmp_path / "w.pkl"))
+    again = torch.load(tmp_path / "again.pkl", weights_only=True)
+    assert all(torch.equal(again[name], value) for name, value in views.items())
 
 
 def test_a_reference_checkpoint_of_other_sizes_than_asked_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What computing an output will take, said before anything is computed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,8 +53,8 @@ class Reading:
         return int(np.ceil(self.span + (slab - 1) * self.step)) + 3
 
 
-def reading_of(grid: Grid, source: Grid, order: Sequence[int], active: np.ndarray) -> Reading:
-    """How a grid lies in an image, whose axes are those of the grid `source` in this order.
+def reading_of(grid: Grid, source: Grid, active: np.ndarray) -> Reading:
+    """How a grid lies in an image on the grid `source`.
 
     active: the image's voxels that are not air.
     """
@@ -67,9 +66,9 @@ def reading_of(grid: Grid, source: Grid, order: Sequence[int], active: np.ndarra
         span = float(np.abs(to_source[source_axis, :2]) @ (np.array(grid.shape[:2]) - 1))
     else:
         source_axis, span = lattice.axes[2], 0.0
-        voxels = _count_active(lattice, active.transpose(order))
+        voxels = _count_active(lattice, active)
     step = float(to_source[source_axis, 2])
-    return Reading(grid.shape, order.index(source_axis), step < 0, span, abs(step), voxels)
+    return Reading(grid.shape, source_axis, step < 0, span, abs(step), voxels)
 
 
 def _count_active(lattice: AxisPositions, active: np.ndarray) -> float:

@@ -26,9 +26,22 @@ class PaperDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.stage_two(x + self.stage_one(x))
 
+    def coordinates(self) -> list[Tensor]:
+        """What belongs to x, y and z among the parameters: views (3, …) of them.
+
+        Columns where they enter a stage; rows where the first stage adds to them.
+        """
+        one, two = _linears(self.stage_one), _linears(self.stage_two)
+        entering = [layer.weight.T[-3:] for layer in (one[0], two[0])]
+        return [*entering, one[-1].weight[-3:], one[-1].bias[-3:]]
+
 
 def _relu_chain(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*[m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())])
+
+
+def _linears(chain: nn.Sequential) -> list[nn.Linear]:
+    return [layer for layer in chain if isinstance(layer, nn.Linear)]
 
 
 def _computed(layer: nn.Linear, x: Tensor, activation: Literal["gelu", "none"]) -> Tensor:

@@ -3,7 +3,7 @@
 RDN (Zhang et al. 2018), ResCNN (Du et al. 2020) and SRResNet (Ledig et al. 2017) in 3D, as ArSSR
 uses them (Wu et al. 2022, arXiv 2110.14476, section III-B): 3x3x3 convolutions, zero padding,
 64 channels, no normalisation layers. `Light` is ours. Module names are those of the reference
-checkpoints, so that those load without translation.
+checkpoints, so that those load by name.
 """
 
 from collections.abc import Callable

@@ -2,11 +2,15 @@
 
 Nothing in a weight file is ever executed. Reference checkpoints (`.pkl`, written by `torch.save`)
 are read with `weights_only=True` and must hold named tensors and nothing else.
+
+The reference program reads images as (k, j, i) arrays, so its checkpoints are networks for those.
+Here everything is (i, j, k): what is read from a checkpoint is turned, and turned back in it.
 """
 
 import io
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,10 @@ from torch import Tensor
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.decoder import PaperDecoder
 
 _HEADER = "arssr"  # one entry: safetensors writes several in no particular order
+_AXES = "ijk"  # of the arrays that the network in a file is for
 
 
 def save_weights(
@@ -31,7 +37,7 @@ def save_weights(
     """
     dtype = torch.float16 if half else torch.float32
     state = {n: t.detach().to("cpu", dtype).contiguous() for n, t in network.state_dict().items()}
-    header = json.dumps({"config": network.config.to_dict(), "card": card})
+    header = json.dumps({"axes": _AXES, "config": network.config.to_dict(), "card": card})
     with replacing(path) as temporary:
         temporary.write_bytes(to_safetensors(state, {_HEADER: header}))
 
@@ -39,6 +45,8 @@ def save_weights(
 def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
     """A network in evaluation mode, in float32 on the CPU, and its card.
 
+    Older files do not name their axes. What they hold of the paper's flavour is for (i, j, k) if
+    it was trained here; if it was only converted from a checkpoint it is turned now.
     Raises ArSSRError where the file is missing, not safetensors, not ours, or does not fit.
     """
     _require_file(path)
@@ -55,11 +63,14 @@ def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
         config, card = ModelConfig.from_dict(header["config"]), dict(header["card"])
     except (ValueError, TypeError, KeyError) as error:
         raise ArSSRError(f"{path} has a damaged configuration: {error}") from None
-    return build(config, state, path), card
+    network = build(config, state, path)
+    if config.flavour == "paper" and "axes" not in header and "recipe" not in card:
+        network = _with_axes_reversed(network)
+    return network, card
 
 
 def load_reference(path: Path, config: ModelConfig | None = None) -> ImplicitVoxelNetwork:
-    """A reference checkpoint as a network of the paper flavour.
+    """A reference checkpoint as a network of the paper flavour, for (i, j, k) arrays.
 
     config: what it should be made of; None reads that from the shapes.
     Raises ArSSRError if the file holds anything but named tensors, or does not fit.
@@ -76,7 +87,7 @@ def load_reference(path: Path, config: ModelConfig | None = None) -> ImplicitVox
     ):
         raise ArSSRError(f"{path} is refused: it holds something other than named tensors")
     state = {name: value.float() for name, value in state.items()}
-    return build(config or _reference_config(state, path), state, path)
+    return _with_axes_reversed(build(config or _reference_config(state, path), state, path))
 
 
 # a parameter that only this encoder's checkpoints have, and the last convolution's
@@ -103,11 +114,30 @@ def _reference_config(state: Mapping[str, Tensor], path: Path) -> ModelConfig:
 
 
 def save_reference(path: Path, network: ImplicitVoxelNetwork) -> None:
-    """Write a paper-flavour network as the reference program does: a pickled state dictionary."""
+    """Write a paper-flavour network as the reference program does: a pickled state dictionary.
+
+    It answers there, on (k, j, i) arrays, as it does here on (i, j, k) ones.
+    """
     buffer = io.BytesIO()
-    torch.save(network.state_dict(), buffer)
+    torch.save(_with_axes_reversed(network).state_dict(), buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+@torch.no_grad()
+def _with_axes_reversed(network: ImplicitVoxelNetwork) -> ImplicitVoxelNetwork:
+    """The paper-flavour network that answers on (k, j, i) arrays as this one on (i, j, k).
+
+    And the other way about: it is the same exchange, exact to the bit.
+    """
+    turned = deepcopy(network)
+    for parameter in turned.parameters():  # each in memory of its own: a file may hold views
+        values = parameter.data.transpose(2, 4) if parameter.ndim == 5 else parameter.data
+        parameter.data = values.clone(memory_format=torch.contiguous_format)
+    decoder: PaperDecoder = turned.decoder  # type: ignore[assignment]
+    for xyz in decoder.coordinates():
+        xyz.copy_(xyz.flip(0))
+    return turned
 
 
 def build(config: ModelConfig, state: Mapping[str, Tensor], path: Path) -> ImplicitVoxelNetwork:
