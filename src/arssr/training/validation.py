@@ -78,7 +78,7 @@ def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -
     (H, 4 W) float32 in [0, 1], to look at while training goes on.
     """
     middle = [slice(max(0, n // 2 - _SIDE // 2), n // 2 + _SIDE // 2) for n in item.image.shape]
-    crop = item.image[tuple(middle)].float().cpu().numpy()
+    crop = item.units.invert(item.image[tuple(middle)].float().cpu().numpy())
     truth = Volume(crop, Grid(crop.shape, np.eye(4)))
     degradation = named_degradation(acquisition)
     lr = degrade(truth, 2.0, degradation)
@@ -93,4 +93,5 @@ def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -
         field.on(plane),
         resample(truth, plane, "nearest"),
     ]
-    return np.clip(np.concatenate([c.data[..., 0] for c in columns], axis=1), 0, 1)
+    shown = np.concatenate([c.data[..., 0] for c in columns], axis=1)
+    return np.clip(item.units.apply(shown), 0, 1)
