@@ -15,6 +15,7 @@ import pytest
 import torch
 from tests.engine.thin import lively_network
 from tests.phantoms import rotated, smooth, volume
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from arssr import field as module
 from arssr.engine.budget import Plan, make_plan
@@ -69,6 +70,31 @@ def test_a_gpu_computes_a_slab_while_the_one_before_leaves_it(
     slabs = list(field_of().slabs(grid))
     assert [slab.shape[2] for slab in slabs] == [3, 3, 3, 1]
     assert as_a_gpu == ["computed", *["computed", "fetched"] * 3, "fetched"]
+
+
+class Computed(TorchDispatchMode):
+    """The names of all operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_slab_needs_what_a_gpu_would_have_to_be_waited_for(
+    thin_slabs: object, as_a_gpu: list[str]
+) -> None:
+    """Neither its numbers nor a list in an index, which is sent there first."""
+    with Computed() as computed:
+        list(field_of().slabs(IMAGE.grid.scaled(1.5)))
+    assert "index_select" in computed.names
+    waiting = {"index", "index_put_", "_local_scalar_dense", "nonzero", "masked_select"}
+    assert not computed.names & waiting
 
 
 def test_a_cpu_gives_each_slab_away_before_the_next(

@@ -1,6 +1,7 @@
 """What only a GPU can show: the CPU's answers, without waiting, and with too little memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tests.engine.test_fused import network_of
 from tests.phantoms import smooth, volume
 
 from arssr.engine.blocks import decode_blocks, decode_plainly, trial
+from arssr.engine.plan import Box
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
@@ -57,30 +59,48 @@ def test_the_kernel_agrees_with_the_plain_way(dtype: torch.dtype, width: int) ->
     assert (fused - plain).abs().max() < 0.05 * plain.abs().max()
 
 
-@pytest.fixture
+@contextmanager
 def no_waiting() -> Iterator[None]:
-    """Whatever makes the host wait for the GPU is an error."""
+    """Whatever makes the host wait for the GPU is an error, but for an event of our own.
+
+    A network's way there is such a wait, and so is trying the kernel: both come before.
+    """
+    torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
-    yield
-    torch.cuda.set_sync_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
-def test_nothing_waits_while_slabs_are_computed(request: pytest.FixtureRequest) -> None:
-    field = field_on(DEVICE, torch.float16)
-    expected = field.on(GRID).data  # and the kernel has been tried
-    request.getfixturevalue("no_waiting")
-    again = field_on(DEVICE, torch.float16)
-    found = np.concatenate(list(again.slabs(GRID)), axis=2)
-    np.testing.assert_array_equal(found, expected)
+def test_a_wait_would_be_seen() -> None:
+    value = torch.ones(1, device=DEVICE)
+    with no_waiting(), pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
+        value.item()
 
 
-def test_nothing_waits_while_blocks_are_decoded(no_waiting: object) -> None:
+def test_nothing_waits_while_slabs_are_computed() -> None:
+    first, again = (field_on(DEVICE, torch.float16) for _ in range(2))
+    expected = first.on(GRID).data
+    with no_waiting():
+        slabs = list(again.slabs(GRID))
+    np.testing.assert_array_equal(np.concatenate(slabs, axis=2), expected)
+
+
+def test_nothing_waits_while_blocks_are_decoded() -> None:
     network = network_on(DEVICE, torch.float32)
     values = torch.randn(9, 9, 9, 64, device=DEVICE)
     positions = np.arange(18) / 2 - 0.25
     active = np.random.default_rng(0).random((9, 9, 9)) < 0.3
-    blocks = decode_blocks(network, values, (positions,) * 3, np.full(3, 0.5), active)  # type: ignore[arg-type]
-    assert len(list(blocks)) == 1
+
+    def decoded() -> list[tuple[Box, torch.Tensor]]:
+        cell = np.full(3, 0.5)
+        return list(decode_blocks(network, values, (positions,) * 3, cell, active))  # type: ignore[arg-type]
+
+    [(_, expected)] = decoded()
+    with no_waiting():
+        [(_, found)] = decoded()
+    torch.testing.assert_close(found, expected)
 
 
 def test_too_little_memory_means_smaller_pieces_then_the_cpu(

@@ -109,4 +109,5 @@ class ResidualDecoder(nn.Module):
 
     def wave_weights(self, axis: int) -> Tensor:
         """(2, width): what the waves along an axis are multiplied by."""
-        return self.place.weight[:, [axis, 3 + axis]].T
+        # a slice: a list of columns would be sent to a GPU, and waited for
+        return self.place.weight[:, axis : axis + 4 : 3].T
