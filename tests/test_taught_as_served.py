@@ -19,7 +19,7 @@ from arssr.intensity import Normalisation
 from arssr.networks import NATIVE, ImplicitVoxelNetwork, ModelConfig
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
-from arssr.training.draw import Draw
+from arssr.training.draw import Draw, Turn
 from arssr.training.loop import Trainer
 from arssr.training.run import make_fabric
 from arssr.training.sampler import Batch, simulate
@@ -28,7 +28,9 @@ from arssr.weights.registry import load
 
 REFERENCES = ("rdn", "rescnn", "srresnet")
 SAMPLING = SamplingConfig(batch=2, patch=8, points=200, margin=0, context=2, unknown=0, noisy=0)
-SCALE_IJK, CONDITION_IJK = (1.0, 1.5, 2.0), (NATIVE, "slice", "slice")
+# coarser along two of its axes, then turned and flipped, as most samples are
+SAMPLE = Draw("slice", np.array([1, 1.5, 2]), turn=Turn((2, 0, 1), (True, False, True)))
+TOLD_IJK = ("slice", NATIVE, "slice")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,7 @@ def taught(
     run.run()
     kept = run.averaged.eval()
     assert any(not torch.equal(value, before[name]) for name, value in kept.state_dict().items())
-    what = Draw("slice", np.array(SCALE_IJK))
-    data = simulate([item()], SAMPLING, [what], [np.random.default_rng(0)])
+    data = simulate([item()], SAMPLING, [SAMPLE], [np.random.default_rng(0)])
     with torch.no_grad():
         condition = data.condition if kept.is_residual else None
         values = kept(data.image, condition, data.positions, data.cell)
@@ -76,7 +77,11 @@ def served(path: Path, data: Batch, config: ModelConfig) -> np.ndarray:
     affine[:3, 3] = 40, -30, 20
     patch = volume(data.image[0, 0].numpy(), affine)
     field = Model(load(path, config), "cpu", "float32").field(
-        patch, acquisition=CONDITION_IJK, noise=0, normalisation=Normalisation.identity()
+        patch,
+        acquisition=TOLD_IJK,
+        noise=0,
+        normalisation=Normalisation.identity(),
+        skip_air=False,
     )
     points = patch.grid.to_world(data.positions[0].double().numpy())
     return field.at(points, data.cell[0].double().numpy() * patch.grid.spacing_mm)
