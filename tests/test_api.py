@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.thin import lively_network
 from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
 
 import arssr
@@ -18,6 +19,7 @@ from arssr import api
 from arssr.api import Model, load_model, require_disk, require_memory, target_grid
 from arssr.engine.encode import encode_box
 from arssr.errors import ArSSRError
+from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
@@ -227,6 +229,23 @@ def test_results_come_back_in_the_units_of_the_image(
     result = model.upsample(volume(slope * plain + inter), scale=2, noise=None).data
     tolerance = 1e-4 + 1e-5 * abs(inter) / slope  # what float32 keeps of the contrast
     np.testing.assert_allclose((result - inter) / slope, expected, atol=tolerance)
+
+
+def test_a_network_of_the_paper_sees_what_it_was_trained_on() -> None:
+    """Raw intensities if it was trained here; a checkpoint does not say."""
+    image, network = volume(300 + 90 * smooth((5, 6, 7), sigma=1)), lively_network("light", "paper")
+    points = np.random.default_rng(0).uniform(0, 4, (50, 3))
+    fitted = Normalisation.fit(image.data)
+    raw, normalised = (
+        VoxelField(network, image, norm).at(points) for norm in (Normalisation.identity(), fitted)
+    )
+    assert np.abs(raw - normalised).max() > 0.01 * np.ptp(raw)
+    for card, expected in (({"recipe": {}}, raw), ({}, normalised)):
+        weights = Weights("tiny", network, card, Path("tiny.safetensors"))
+        found = Model(weights, "cpu", "float32").field(image, noise=None).at(points)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    residual = Weights("tiny", tiny_network(), {"recipe": {}}, Path("tiny.safetensors"))
+    assert Model(residual, "cpu", "float32").field(image).normalisation == fitted
 
 
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[object]:

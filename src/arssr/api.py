@@ -99,10 +99,14 @@ class Model:
             takes an axis clearly thicker than the others for the slice direction.
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
+        normalisation: of the intensities that the network sees; by default its training's.
         memory, skip_air: see `VoxelField`.
         """
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
+        # what of the paper's flavour was trained here knows the intensities of files
+        if normalisation is None and not self.network.is_residual and "recipe" in self.card:
+            normalisation = Normalisation.identity()
         norm = normalisation or Normalisation.fit(volume.data, label)
         if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
             acquisition = _refined_axes(acquisition, volume.grid, towards)
