@@ -13,6 +13,7 @@ from nibabel.spatialimages import SpatialImage
 
 from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
 from arssr.engine.memory import available_bytes
+from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
@@ -89,6 +90,7 @@ class Model:
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         normalisation: Normalisation | None = None,
+        ensemble: int = 1,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -100,8 +102,10 @@ class Model:
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         normalisation: of the intensities that the network sees; by default its training's.
+        ensemble: 4 or 8 for the mean over flips of the scan (`EnsembleField`).
         memory, skip_air: see `VoxelField`.
         """
+        members = flips(ensemble)
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
         # what of the paper's flavour was trained here knows the intensities of files
@@ -111,16 +115,9 @@ class Model:
         if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
             acquisition = _refined_axes(acquisition, volume.grid, towards)
         told = acquisition_ijk(acquisition, volume.grid)
-        return VoxelField(
-            self.network,
-            volume,
-            norm,
-            told,
-            noise_level(noise, volume, norm, told),
-            memory,
-            skip_air,
-            progress,
-        )
+        level = noise_level(noise, volume, norm, told)
+        made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
+        return EnsembleField(*made_of, members) if ensemble > 1 else VoxelField(*made_of)
 
     def upsample(
         self,
@@ -133,6 +130,7 @@ class Model:
         isotropic: bool = False,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
+        ensemble: int = 1,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -144,6 +142,7 @@ class Model:
         only coarser than the image is resampled with an anti-aliasing filter instead. See `field`
         for the rest. Raises ArSSRError for bad input and for results that do not fit.
         """
+        flips(ensemble)  # refused where nothing is computed, too
         volume = Volume.coerce(image)
         grid = target_grid(
             volume.grid, scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic
@@ -156,6 +155,7 @@ class Model:
             towards=grid,
             acquisition=acquisition,
             noise=noise,
+            ensemble=ensemble,
             memory=memory,
             skip_air=skip_air,
             progress=progress,

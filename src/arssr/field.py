@@ -40,6 +40,8 @@ from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
 Coming = Callable[[], np.ndarray]  # values that a device may still be computing; waits for them
+# What reads a field on a grid in slabs, as `VoxelField.slabs` does, and reports its progress.
+Read = Callable[["VoxelField", Grid, ReportProgress], Iterator[np.ndarray]]
 
 _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
@@ -170,6 +172,12 @@ class VoxelField:
         while coming:
             yield coming.popleft()()
 
+    def read_by(
+        self, read: Read, grid: Grid, progress: ReportProgress = silent
+    ) -> Iterator[np.ndarray]:
+        """What `read` makes of this field; of an ensemble, the mean of what it makes of each."""
+        return read(self, grid, progress)
+
     def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
         """Values (…,) float32 at points (…, 3) in RAS+ mm.
 
@@ -231,18 +239,18 @@ class VoxelField:
     def _reading(self, grid: Grid) -> Reading:
         return reading_of(grid, self.grid, self._active)
 
-    def _plan(self, reading: Reading) -> Plan:
+    def _plan(self, reading: Reading, held: float = 0.0) -> Plan:
         share = 0.5 ** (self._failures % _TRIES)
         kept = self._whole.layout if self._whole else None
         try:
             return make_plan(
-                self.network, self._shape, self._core, reading, self.memory, share, kept
+                self.network, self._shape, self._core, reading, self.memory, share, kept, held
             )
         except ArSSRError:
             if self._device.type == "cpu":
                 raise
         self._go_on_on_the_cpu("not enough memory")
-        return self._plan(reading)
+        return self._plan(reading, held)
 
     def _map(self, plan: Plan) -> FeatureMap:
         """Features to read from: those that are kept, or new ones."""

@@ -145,6 +145,17 @@ class Grid:
         index_map[:3, 3] = [r.start for r in ranges]
         return Grid(_three_ints([len(r) for r in ranges]), self.affine @ index_map)
 
+    def flipped(self, axes: Iterable[int]) -> Grid:
+        """The same voxels, counted from the other end along these axes.
+
+        >>> Grid((4, 4, 3), np.diag([1, 1, 5, 1])).flipped([2]).to_world((0, 0, 2))
+        array([0., 0., 0.])
+        """
+        index_map = np.eye(4)
+        for axis in axes:
+            index_map[axis, axis], index_map[axis, 3] = -1, self.shape[axis] - 1
+        return Grid(self.shape, self.affine @ index_map)
+
     def with_shape(self, shape: Sequence[int]) -> Grid:
         """The same field of view, exactly, cut into this many voxels per axis."""
         counts = _checked_shape(shape)

@@ -45,7 +45,7 @@ class Job:
     """What to do with one scan; plain values, so that it travels between machines.
 
     target: one of scale, spacing, shape, like, isotropic, as `Model.upsample` takes it.
-    options: further arguments of `Model.upsample`: acquisition, noise.
+    options: further arguments of `Model.upsample`: acquisition, noise, ensemble.
     report: write a page beside the result that shows input, cubic interpolation and result.
     memory: bytes that the process may take, by default a share of what is free.
     skip_air: leave air to the interpolation.

@@ -164,7 +164,7 @@ def slabs_through(
     cell = np.median(np.linalg.norm(steps / (i, j, k), axis=2), axis=0)
     fine = grid.scaled((i, j, k))
 
-    def slabs() -> Iterator[NDArray[np.float32]]:
+    def read(field: VoxelField, fine: Grid, tell: ReportProgress) -> Iterator[NDArray[np.float32]]:
         n = max(1, _SLAB_POINTS // (fine.shape[0] * fine.shape[1]))
         for start in range(0, fine.shape[2], n):
             part = fine.part((slice(None), slice(None), slice(start, start + n)))
@@ -172,7 +172,7 @@ def slabs_through(
             yield field.at(transform.map(points), spacing_mm=cell * field.grid.spacing_mm)
             tell("decoding", min((start + n) / fine.shape[2], 1.0))
 
-    yield from averaged(slabs(), (i, j, k), grid.shape[2])
+    yield from averaged(field.read_by(read, fine, tell), (i, j, k), grid.shape[2])
 
 
 def steps_through(transform: Transform, grid: Grid, source: Grid) -> Floats:

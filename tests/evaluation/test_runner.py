@@ -40,7 +40,9 @@ class StandIn:
 
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def upsample(self, image: Volume, *, like: Grid, acquisition: str, noise: str) -> Volume:
+    def upsample(
+        self, image: Volume, *, like: Grid, acquisition: str, noise: str, ensemble: int
+    ) -> Volume:
         self.asked.append((acquisition, noise))
         return resample(image, like)
 
@@ -193,7 +195,9 @@ def test_a_damaged_volume_is_one_row_and_the_others_go_on(
 
 def test_a_result_on_another_grid_is_a_failure(images: list[Path]) -> None:
     class Careless(StandIn):
-        def upsample(self, image: Volume, *, like: Grid, acquisition: str, noise: str) -> Volume:
+        def upsample(
+            self, image: Volume, *, like: Grid, acquisition: str, noise: str, ensemble: int
+        ) -> Volume:
             return image
 
     rows = evaluate(images[:1], SETTINGS[:1], [ModelMethod("careless", "x", Careless)])

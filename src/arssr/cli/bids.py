@@ -11,12 +11,14 @@ from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     Acquisition,
     Device,
+    Ensemble,
     ModelName,
     Noise,
     Precision,
     ResultsAsJson,
     Scale,
     Spacing,
+    ensemble_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
@@ -61,6 +63,7 @@ def bids(
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
+    ensemble: Ensemble = 1,
     device: Device = "auto",
     precision: Precision = "auto",
     jobs: Jobs = 1,
@@ -90,7 +93,7 @@ def bids(
         from arssr.cohort.participants import Request, super_resolve
 
         level_of_noise = number_or_word("--noise", noise, ("auto", "unknown"))
-        options = {"acquisition": acquisition, "noise": level_of_noise}
+        options = {"acquisition": acquisition, "noise": level_of_noise} | ensemble_of(ensemble)
         request = Request(target_of(scale=scale, spacing=spacing), options, overwrite, report)
         where = place(jobs, dask, slurm, slurm_options)
         scans = derivatives.source.scans(

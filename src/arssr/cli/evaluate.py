@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.options import Device
+from arssr.cli.options import Device, Ensemble
 
 if TYPE_CHECKING:
     from arssr.evaluation.methods import Method
@@ -56,6 +56,7 @@ def evaluate(
     blind: Annotated[
         bool, typer.Option("--blind", help="Do not tell the models the acquisition.")
     ] = False,
+    ensemble: Ensemble = 1,
     device: Device = "auto",
     jobs: Annotated[
         int,
@@ -77,7 +78,7 @@ def evaluate(
 
     benchmark = _protocol(protocol, degradations, scales, snr)
     paths = find_volumes(volumes)
-    methods = _methods(benchmark, models, baselines, device, blind)
+    methods = _methods(benchmark, models, baselines, device, blind, ensemble)
     with progress_bar(counted=True) as bar:
         task = bar.add_task("evaluating", total=None)
 
@@ -92,6 +93,7 @@ def evaluate(
         "settings": [str(setting) for setting in benchmark.settings],
         "methods": [method.name for method in methods],
         "blind": blind,
+        "ensemble": ensemble,
         "device": device,
         "jobs": jobs,
     }
@@ -132,6 +134,7 @@ def _methods(
     baselines: str | None,
     device: str,
     blind: bool,
+    ensemble: int,
 ) -> "list[Method]":
     from arssr.errors import ArSSRError
     from arssr.evaluation.methods import Baseline, weights_method
@@ -146,7 +149,7 @@ def _methods(
         methods: list[Method] = [Baseline(name) for name in dict.fromkeys(names)]
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
-    methods += [weights_method(model, device, blind) for model in dict.fromkeys(models)]
+    methods += [weights_method(model, device, blind, ensemble) for model in dict.fromkeys(models)]
     twice = {method.name for method in methods if [m.name for m in methods].count(method.name) > 1}
     if twice:
         raise typer.BadParameter(f"two models are called {min(twice)}; rename a file")

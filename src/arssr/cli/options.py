@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+from arssr.errors import ArSSRError
 
 Scale = Annotated[
     str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
@@ -25,6 +26,28 @@ Acquisition = Annotated[
 Noise = Annotated[
     str, typer.Option(help="Noise level in units of the scan, auto (estimated) or unknown.")
 ]
+
+
+def _ensemble(members: int) -> int:
+    """A usage error for what is no ensemble."""
+    if members != 1:
+        from arssr.ensemble import flips
+
+        try:
+            flips(members)
+        except ArSSRError as error:
+            raise typer.BadParameter(str(error)) from None
+    return members
+
+
+Ensemble = Annotated[
+    int,
+    typer.Option(
+        metavar="1 | 4 | 8",
+        callback=_ensemble,
+        help="4 or 8: the mean over so many flips of the scan, in so many times the time.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
@@ -33,6 +56,11 @@ Precision = Annotated[
 ResultsAsJson = Annotated[
     bool, typer.Option("--json", help="Describe the results on standard output.")
 ]
+
+
+def ensemble_of(members: int) -> dict[str, Any]:
+    """The option as `Model.upsample` takes it; none for 1, with which nothing is new."""
+    return {} if members == 1 else {"ensemble": members}
 
 
 def target_of(**given: Any) -> dict[str, Any]:

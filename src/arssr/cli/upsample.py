@@ -12,12 +12,14 @@ from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
     Acquisition,
     Device,
+    Ensemble,
     ModelName,
     Noise,
     Precision,
     ResultsAsJson,
     Scale,
     Spacing,
+    ensemble_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
@@ -78,6 +80,7 @@ def upsample(
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
+    ensemble: Ensemble = 1,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Annotated[
@@ -122,6 +125,8 @@ def upsample(
             "--consistent compares with the scan where it lies; it goes neither with --labels nor "
             "with --transform"
         )
+    if labels and ensemble > 1:
+        raise typer.BadParameter("--ensemble flips what a network gets; --labels needs none")
     if frames and report:
         raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     if dry_run and labels:
@@ -140,7 +145,7 @@ def upsample(
         source=Path(),
         destination=Path(),
         target=target,
-        options={"acquisition": acquisition, "noise": level},
+        options={"acquisition": acquisition, "noise": level} | ensemble_of(ensemble),
         overwrite=overwrite,
         report=report,
         memory=most,

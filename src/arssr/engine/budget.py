@@ -88,6 +88,8 @@ class Plan:
     resident: what the process has now, the scan included. slab_planes: output planes made
     together. slabs: memory for them on their way. budget: what may be taken in all.
     decode_values: numbers that enter the decoder's layers, where that takes time of its own.
+    held: what the reader holds besides. members: how many such readings the output is the mean of.
+    parts: of the output, that are read one after the other, each from features of its own.
     """
 
     reading: Reading
@@ -98,20 +100,28 @@ class Plan:
     slabs: float
     decode_flops: float
     decode_values: float
+    held: float = 0.0
+    members: int = 1
+    parts: int = 1
 
     @property
     def memory(self) -> float:
         """The most that will be resident at a time."""
-        computing = self.layout.features + self.layout.activations + self.slabs
+        computing = self.layout.features + self.layout.activations + self.slabs + self.held
         return self.resident + _growth() + computing
 
     def seconds(self, speed: Speed) -> float:
         """How long it takes, at the speed of this machine in the network's precision."""
-        encode = self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
+        encode = self._encodings * self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
         decode = self.decode_flops / speed.product
         decode += self.decode_values * _SECONDS_PER_VALUE / torch.get_num_threads()
         voxels = float(np.prod(self.reading.shape, dtype=float))
-        return encode + decode + voxels * _SECONDS_PER_VOXEL
+        return self.members * (encode + decode + voxels * _SECONDS_PER_VOXEL)
+
+    @property
+    def _encodings(self) -> float:
+        """How often a member's features are computed; windows stop where a part of it ends."""
+        return self.parts if self.layout.whole else (self.parts + 1) / 2
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -124,14 +134,23 @@ class Plan:
                 "features": round(layout.features),
                 "activations": round(layout.activations),
                 "slabs": round(self.slabs),
+                "held": round(self.held),
             },
             "features_kept": "whole" if layout.whole else "window",
             "columns": list(layout.columns),
             "passes": layout.passes,
             "slab_planes": self.slab_planes,
-            "encode_flops": layout.flops,
-            "decode_flops": self.decode_flops,
+            "members": self.members,
+            "parts": self.parts,
+            "encode_flops": self.members * self._encodings * layout.flops,
+            "decode_flops": self.members * self.decode_flops,
         }
+
+
+def budget_of(memory: float | None) -> tuple[float, float]:
+    """What the process may take, by default a share of what is free, and what it has now."""
+    resident = float(psutil.Process().memory_info().rss)
+    return memory or resident + _DEFAULT_SHARE * available_bytes(), resident
 
 
 def make_plan(
@@ -142,17 +161,18 @@ def make_plan(
     memory: float | None,
     share: float = 1.0,
     kept: Layout | None = None,
+    held: float = 0.0,
 ) -> Plan:
     """The plan with the least work within `memory`: bytes that the whole process may take.
 
     By default a share of what is free. shape, core: of the input, and its box that is not air.
     share: of the memory for the network's part, that may be used. kept: features that are there.
+    held: bytes that the reader will hold besides.
     Raises ArSSRError where nothing fits.
     """
     device = next(network.parameters()).device
-    resident = psutil.Process().memory_info().rss
-    budget = memory or resident + _DEFAULT_SHARE * available_bytes()
-    left = budget - resident - (0 if kept else _growth())
+    budget, resident = budget_of(memory)
+    left = budget - resident - held - (0 if kept else _growth())
     per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
     most = min(_MOST_SLAB_PLANES, reading.shape[2])
     slab = int(np.clip(_SLAB_SHARE * left // per_plane, 1, most))
@@ -160,7 +180,7 @@ def make_plan(
     if room <= 0:
         raise ArSSRError(
             f"a memory budget of {bytes_in_words(budget)} is too small: this process takes "
-            f"{bytes_in_words(resident)} before it begins, and one plane of the result "
+            f"{bytes_in_words(resident + held)} before it begins, and one plane of the result "
             f"{bytes_in_words(per_plane)}; give it more memory"
         )
     if kept:
@@ -177,7 +197,7 @@ def make_plan(
     values = 0.0  # a GPU touches them faster than it multiplies
     if device.type == "cpu":
         values = reading.voxels * sum(m.in_features for m in _layers(network))
-    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values)
+    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
 
 
 def _growth() -> float:

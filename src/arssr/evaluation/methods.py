@@ -74,7 +74,9 @@ class Baseline:
 class Upsampler(Protocol):
     """The part of `arssr.Model` that is evaluated."""
 
-    def upsample(self, image: Volume, *, like: Grid, acquisition: str, noise: str) -> Volume:
+    def upsample(
+        self, image: Volume, *, like: Grid, acquisition: str, noise: str, ensemble: int
+    ) -> Volume:
         """The image on the grid `like`."""
         ...
 
@@ -84,18 +86,20 @@ class ModelMethod:
     """A model, told the acquisition or (`blind`) not; it estimates the noise level itself.
 
     `open` returns the model; it is called once in every process that computes, so it and what it
-    holds must be picklable where there are several.
+    holds must be picklable where there are several. ensemble: see `Model.field`.
     """
 
     model_name: str
     weights_sha256: str
     open: Callable[[], Upsampler] = field(compare=False)
     blind: bool = False
+    ensemble: int = 1
 
     @property
     def name(self) -> str:
-        """With the mark of the blind case."""
-        return f"{self.model_name} (blind)" if self.blind else self.model_name
+        """With the marks of the blind case and of an ensemble."""
+        marks = ["blind"] * self.blind + [f"ensemble {self.ensemble}"] * (self.ensemble > 1)
+        return f"{self.model_name} ({', '.join(marks)})" if marks else self.model_name
 
     def told(self, setting: Setting) -> str:
         """See `Method.told`."""
@@ -106,18 +110,26 @@ class ModelMethod:
         model = self.open()
 
         def upsample(lr: Volume, grid: Grid, setting: Setting) -> Volume:
-            return model.upsample(lr, like=grid, acquisition=self.told(setting), noise="auto")
+            return model.upsample(
+                lr,
+                like=grid,
+                acquisition=self.told(setting),
+                noise="auto",
+                ensemble=self.ensemble,
+            )
 
         return upsample
 
 
-def weights_method(name_or_path: str, device: str = "auto", blind: bool = False) -> ModelMethod:
+def weights_method(
+    name_or_path: str, device: str = "auto", blind: bool = False, ensemble: int = 1
+) -> ModelMethod:
     """Shipped weights by name, or a weight file. Raises ArSSRError where there are none."""
     from arssr.weights.registry import load
 
     weights = load(name_or_path)
     model = partial(_open_weights, name_or_path, device)
-    return ModelMethod(weights.name, network_sha256(weights.network), model, blind)
+    return ModelMethod(weights.name, network_sha256(weights.network), model, blind, ensemble)
 
 
 def model_method(model: "Model", blind: bool = False) -> ModelMethod:
