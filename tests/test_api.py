@@ -371,3 +371,21 @@ def test_target_grid_alone() -> None:
     assert target_grid(grid, scale=2) == grid.scaled(2)
     with pytest.raises(ArSSRError):
         target_grid(grid)
+
+
+def test_an_ensemble_is_asked_for_by_its_members(model: Model) -> None:
+    scan = volume(100 * smooth((6, 7, 5), sigma=1), THICK)
+    one = model.upsample(scan, scale=2)
+    assert (model.upsample(scan, scale=2, ensemble=1).data == one.data).all()
+    four, eight = (model.upsample(scan, scale=2, ensemble=members) for members in (4, 8))
+    assert four.grid == eight.grid == one.grid
+    assert len({image.data.tobytes() for image in (one, four, eight)}) == 3
+    field = model.field(scan, towards=one.grid, ensemble=8)
+    np.testing.assert_allclose(field.on(one.grid).data, eight.data, atol=1e-4)
+    assert (
+        field.acquisition_ijk == model.field(scan).acquisition_ijk == ("kspace", "kspace", "slice")
+    )
+    coarser = Grid((3, 3, 2), THICK @ np.diag([2, 2, 2, 1.0]))  # which no network is asked for
+    for ask in ({"scale": 2}, {"like": coarser}):
+        with pytest.raises(ArSSRError, match="1, 4 or 8 members, not 2"):
+            model.upsample(scan, **ask, ensemble=2)

@@ -341,3 +341,16 @@ def test_a_part_of_a_grid_stays_in_place() -> None:
     np.testing.assert_allclose(part.to_world((0, 0, 0)), grid.to_world((2, 0, 1)))
     with pytest.raises(ArSSRError):
         grid.part((slice(3, 3), slice(None), slice(None)))
+
+
+@given(grids(), st.sets(st.integers(0, 2)))
+def test_flipped_voxels_lie_where_they_lay(grid: Grid, axes: set[int]) -> None:
+    index = np.indices(grid.shape)
+    turned = np.flip(index, [axis + 1 for axis in axes])
+    np.testing.assert_allclose(
+        grid.flipped(axes).to_world(np.moveaxis(index, 0, -1)),
+        grid.to_world(np.moveaxis(turned, 0, -1)),
+        atol=1e-12 * size_mm(grid),
+    )
+    assert grid.flipped(axes).flipped(axes).matches(grid)
+    assert grid.flipped(axes).scaled((2, 1, 3)).matches(grid.scaled((2, 1, 3)).flipped(axes))

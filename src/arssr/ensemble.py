@@ -10,7 +10,6 @@ the other, as features of several would not fit where those of one just do; what
 is their sum. Where that is too large for the memory, the output is made in parts.
 """
 
-import gc
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -113,8 +112,7 @@ class EnsembleField(VoxelField):
                     done += slab.shape[2]
                     if number + 1 == count:
                         yield so_far / count
-                del member
-                gc.collect()  # a window of features and what computes it hold on to each other
+                del member  # and its features, before the next has any
 
     def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
         """See `VoxelField.at`. All members are computed for it: ask for many points at once."""
@@ -124,7 +122,6 @@ class EnsembleField(VoxelField):
         for number, flip in enumerate(self._flips):
             where = f"member {number + 1} of {len(self._flips)}"
             total += self._member(flip, room, where).at(points_ras_mm, spacing_mm)
-            gc.collect()
         return total / np.float32(len(self._flips))
 
     def features(self) -> torch.Tensor:

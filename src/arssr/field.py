@@ -169,6 +169,8 @@ class VoxelField:
             # a GPU computes the next slab while this one leaves it
             while len(coming) > (self._device.type == "cuda"):
                 yield coming.popleft()()
+        if features:
+            features.close()
         while coming:
             yield coming.popleft()()
 
@@ -383,6 +385,7 @@ class VoxelField:
             chosen = group == number
             self._require(features, nearest[chosen])
             values[chosen] = self._values(features, index[chosen], cell)
+        features.close()
         return values
 
     def _values(self, features: FeatureMap, index: np.ndarray, cell: np.ndarray) -> np.ndarray:

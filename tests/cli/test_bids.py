@@ -87,6 +87,7 @@ def test_what_cannot_be_done_is_one_sentence(
     [
         "participant",
         "participant --scale 2 --spacing 1",
+        "participant --scale 2 --ensemble 5",
         "everybody --scale 2",
         "participant --scale 2 --dask tcp://h:1 --slurm",
         "participant --scale 2 --dask tcp://h:1 --jobs 2",
@@ -115,3 +116,16 @@ def test_a_coarser_spacing_is_done_too_and_known_again(
     assert first.code == 0, first.err
     assert "3 of 3 done" in first.err
     assert "0 of 3 done, 3 were done before" in arssr(*words).err
+
+
+def test_an_ensemble_is_another_option(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("bids", dataset, tmp_path / "out", "participant", "--scale", 2, "-m", tiny)
+    words = (*words, "--no-report", "--participant-label", "01")
+    assert arssr(*words).code == 0
+    assert "1 were done before" in arssr(*words, "--ensemble", 1).err
+    assert "before the options changed" in arssr(*words, "--ensemble", 4).err
+    assert "1 of 1 done, 0 were" in arssr(*words, "--ensemble", 4, "--overwrite").err
+    [path] = (tmp_path / "out" / "sub-01" / "anat").glob("*.json")
+    assert json.loads(path.read_text())["ArSSR"]["options"]["ensemble"] == 4

@@ -59,6 +59,18 @@ def test_the_blind_case_is_named(run: Callable[..., Any], tmp_path: Path) -> Non
     assert result.exit_code == 0 and "tiny (blind)" in result.stdout
 
 
+def test_an_ensemble_is_a_method_of_its_own(run: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("-m", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--baselines", "cubic")
+    for options in ((), ("--ensemble", "4"), ("--ensemble", "8", "--blind")):
+        assert run(*words, *options, volumes="heads/*1.nii.gz").exit_code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").open()]
+    scores = {row["method"]: row["scores"]["psnr"] for row in rows}
+    names = ["cubic", "tiny", "tiny (ensemble 4)", "tiny (blind, ensemble 8)"]
+    assert list(scores) == names and len(rows) == len(set(scores.values())) == 4
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert content["provenance"]["options"]["ensemble"] == 8
+
+
 def test_a_failing_volume_is_a_row_and_exit_code_1(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "heads" / "broken.nii").write_bytes(b"no image")
     result = run("--model", "none")
@@ -78,6 +90,7 @@ def test_a_failing_volume_is_a_row_and_exit_code_1(run: Callable[..., Any], tmp_
         ("--baselines", "sinc"),
         ("--baselines", ","),
         ("--jobs", "-1"),
+        ("--ensemble", "2"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(run: Callable[..., Any], options: tuple[str, ...]) -> None:

@@ -232,6 +232,41 @@ def test_a_dry_run_says_what_it_would_take_and_makes_nothing(
     assert not files(out)
 
 
+def test_an_ensemble_is_another_result_and_its_sidecar_says_so(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    words = ("upsample", scan, "--scale", 2, "-m", tiny)
+    made, taken = {}, {}
+    for members in (1, 4, 8):
+        path = out / f"{members}.nii"
+        asked = (*words, "-o", path, "--ensemble", members)
+        [taken[members]] = json.loads(arssr(*asked, "--dry-run", "--json").out)
+        assert arssr(*asked).code == 0
+        made[members] = Volume.read(path)
+        options = json.loads(path.with_suffix(".json").read_text())["options"]
+        assert options.get("ensemble", 1) == members
+    assert arssr(*words, "-o", out / "plain.nii").code == 0
+    assert (out / "plain.nii").read_bytes() == (out / "1.nii").read_bytes()
+    assert np.abs(made[4].data - made[1].data).max() > 0
+    assert np.abs(made[8].data - made[4].data).max() > 0
+    for members in (4, 8):
+        for name in ("encode_flops", "decode_flops"):
+            assert taken[members][name] == members * taken[1][name]
+        assert taken[members]["seconds"] > taken[1]["seconds"]
+        assert taken[members]["memory_bytes"]["held"] == 4 * 8 * 120 + 5 * 120
+
+
+def test_an_ensemble_frame_by_frame_and_made_to_agree(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    frames = np.stack([100 * smooth((5, 6, 4), seed=n, sigma=1) for n in range(2)], axis=-1)
+    nib.save(nib.Nifti1Image(frames, np.eye(4)), tmp_path / "bold.nii")
+    words = ("--scale", 2, "-m", tiny, "--ensemble", 4, "--noise", 0, "--consistent")
+    result = arssr("upsample", tmp_path / "bold.nii", "-o", out / "a.nii", "--frames", *words)
+    assert result.code == 0, result.err
+    assert nib.load(out / "a.nii").shape == (10, 12, 8, 2)
+
+
 def test_air_is_skipped_unless_told_otherwise(
     arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -412,6 +447,8 @@ def test_a_disk_that_fills_up_leaves_nothing(
         "--scale 2 --memory 4",
         "--scale 2 --memory 0GB",
         "--scale 2 --memory -1GB",
+        "--scale 2 --ensemble 3",
+        "--scale 2 --ensemble 4 --labels",
         "--scale 2 --sharper",
         "--scale",
     ],

@@ -50,6 +50,21 @@ def test_the_blind_say_so(weights: Path) -> None:
     assert (seeing.name, blind.name) == ("tiny", "tiny (blind)")
 
 
+def test_an_ensemble_says_so_and_is_one(weights: Path) -> None:
+    truth = volume(smooth((12, 13, 14)))
+    lr = SETTING.measure(truth)
+    one, eight = (
+        weights_method(str(weights), "cpu"),
+        weights_method(str(weights), "cpu", ensemble=8),
+    )
+    assert eight.name == "tiny (ensemble 8)" and eight.weights_sha256 == one.weights_sha256
+    assert weights_method(str(weights), "cpu", True, 4).name == "tiny (blind, ensemble 4)"
+    direct = load_model(weights, "cpu").upsample(
+        lr, like=truth.grid, acquisition="slice", ensemble=8
+    )
+    assert (eight.load()(lr, truth.grid, SETTING).data == direct.data).all()
+
+
 def test_only_the_wiener_filter_knows_the_degradation() -> None:
     assert Baseline("wiener").told(SETTING) == "slice" and Baseline("cubic").told(SETTING) == ""
 

@@ -64,6 +64,14 @@ class FeatureMap:
         if self._stop == self._along.stop:
             self._portions.close()  # or it and this map would keep each other in memory
 
+    def close(self) -> None:
+        """Let go of a window that is not read any more, and of what computes it.
+
+        They would keep each other in memory. What is kept whole stays.
+        """
+        if not self.layout.whole:
+            self._portions.close()
+
     def __getitem__(self, box: Box) -> Tensor:
         """Features (…, F) of a box of voxels that has been required."""
         axes = self.layout.axes
