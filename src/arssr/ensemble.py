@@ -36,6 +36,9 @@ _MEMBERS = (1, 4, 8)
 _SUM_SHARE = 0.5  # of the memory that is left, for the sum of the members
 _SUM_BYTES = 4  # per voxel of the output
 _MEMBER_BYTES = 5  # per voxel of the input: its image and which of it is air
+# What members leave in the allocator that the next does not find again, beyond what a process
+# grows by anyhow: 35 MB measured (light, 96^3 voxels at 2x, --ensemble 4 --memory 540MB).
+_LEFT_BYTES = 50e6
 
 
 def flips(members: int) -> tuple[Flip, ...]:
@@ -130,7 +133,7 @@ class EnsembleField(VoxelField):
 
     @property
     def _member_bytes(self) -> float:
-        return _MEMBER_BYTES * float(self.volume.data.size)
+        return _MEMBER_BYTES * float(self.volume.data.size) + _LEFT_BYTES
 
     def _parts(self, grid: Grid) -> tuple[int, float, float]:
         """In how many parts an output is made, the bytes held meanwhile, and those left besides."""
