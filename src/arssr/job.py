@@ -269,7 +269,9 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
     if transform is None and not job.consistent and not refines(scan.grid, grid):
         require_memory(grid)
         return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
-    warnings = outside_valid_range(model.card, scan.grid, grid) if transform is None else []
+    warnings = []
+    if transform is None:
+        warnings = outside_valid_range(model.card, scan.grid, grid, scan.slices)
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
     facts = {"warnings": warnings} if warnings else {}
