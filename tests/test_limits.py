@@ -8,7 +8,7 @@ from tests.phantoms import rotated
 
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
-from arssr.limits import outside_valid_range, unseen_slices
+from arssr.limits import outside_valid_range, told_of_slices, unseen_slices
 
 CARD = {"name": "light", "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]}}
 SCAN = Grid((20, 20, 10), np.diag([1, 1, 3, 1.0]))
@@ -83,6 +83,32 @@ def test_slices_that_weights_have_not_seen_are_named(
     if said:
         assert f"{slices.thickness_mm:g} mm every 3 mm along k" in said and "light" in said
         assert said.endswith("gaps of 0 to 25 %" if seen else "slices without gaps")
+
+
+@pytest.mark.parametrize(
+    ("thickness", "seen", "answer"),
+    [
+        (4.0, [0, 0.25], None),
+        (3.7, [0, 0.25], None),
+        (3.4, None, "unknown"),
+        (3.4, [0, 0], "unknown"),
+        (3.4, [0, 0.25], "slice"),
+        (3.2, [0, 0.25], "slice"),
+        (3.2, [0, 0.15], "unknown"),
+        (3.0, [0, 0.25], "spline"),
+        (1.0, [0, 0.25], "spline"),
+        (1.0, None, "unknown"),
+        (6.0, [0, 0.25], "unknown"),
+    ],
+)
+def test_what_is_told_of_slices_depends_on_what_weights_have_seen(
+    thickness: float, seen: list[float] | None, answer: str | None
+) -> None:
+    card = {"name": "light", "valid": {} if seen is None else {"slice_gap": seen}}
+    found = told_of_slices(card, Slices(1, thickness, 4.0))
+    assert (found and found[0]) == answer
+    assert found is None or f"slices of {thickness:g} mm every 4 mm along j" in found[1]
+    assert told_of_slices(card, Slices(1, thickness, 4.0, three_d=True)) is None
 
 
 def test_without_a_card_nothing_is_promised() -> None:

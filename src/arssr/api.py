@@ -20,7 +20,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.interpolation import resample
-from arssr.limits import unseen_slices
+from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
 from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
@@ -31,8 +31,8 @@ Three = float | Sequence[float]
 # An axis whose voxels are this many times longer than the shortest is that of a slice stack.
 _CLEARLY_THICKER = 1.4
 # What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
-# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
-# would be smoothed away.
+# noise-free training images, and 0.02 to 0.07 where it folds over along all axes (`spline`; along
+# one alone, no more than without). Told as noise it would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
@@ -98,8 +98,8 @@ class Model:
         """The image as a field: encoded once, when it is first read, and read anywhere.
 
         acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
-            takes an axis clearly thicker than the others for the slice direction; slices with
-            gaps or overlaps that the weights have not seen (`limits.unseen_slices`) are unknown.
+            takes an axis clearly thicker than the others for the slice direction; of slices that
+            do not touch it tells what `limits.told_of_slices` says.
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         normalisation: of the intensities that the network sees; by default its training's.
@@ -272,8 +272,8 @@ def acquisition_ijk(
         return (acquisition,) * 3
     thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
     told = ["slice" if t else NATIVE for t in thick]
-    if slices is not None and not slices.touch:
-        told[slices.axis] = UNKNOWN if unseen_slices(card, slices) else "slice"
+    if slices is not None and (answer := told_of_slices(card, slices)):
+        told[slices.axis] = answer[0]
     return tuple(told)
 
 
@@ -294,7 +294,7 @@ def noise_level(
         return None
     if noise == "auto":
         estimate = estimate_noise(norm.apply(volume.data))
-        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
+        anatomy = _FOLDED_ANATOMY if set(told) == {"spline"} else _ANATOMY
         return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
     try:
         sigma = float(noise) / norm.scale

@@ -15,7 +15,7 @@ from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.grid import Grid
-from arssr.limits import unseen_slices
+from arssr.limits import told_of_slices
 from arssr.volume import Volume
 from arssr.weights.licence import NOT_STATED
 
@@ -30,9 +30,9 @@ def describe(
     """All it takes to make the result on `grid` again, as plain values.
 
     model: what was asked for; it has had its say where a field was made. Of that, `told` is what
-    the options came to: the acquisition per axis, `because` of what `auto` calls an axis unknown
-    where it does, and the noise in units of the image (null where unknown); `air_skipped` is the
-    share of the scan's voxels that was left to the interpolation.
+    the options came to: the acquisition per axis, `because` of what for slices that do not touch,
+    and the noise in units of the image (null where unknown); `air_skipped` is the share of the
+    scan's voxels that was left to the interpolation.
     """
     facts: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -52,8 +52,8 @@ def describe(
         facts |= _of_field(field)
     chosen_by_us = options.get("acquisition", "auto") == "auto"
     if model is not None and field is not None and chosen_by_us:
-        because = unseen_slices(model.card, source.slices)
-        facts["told"] |= {"because": because} if because is not None else {}
+        answer = told_of_slices(model.card, source.slices)
+        facts["told"] |= {"because": answer[1]} if answer is not None else {}
     return facts
 
 
