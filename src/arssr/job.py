@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -332,7 +332,8 @@ def _agreeing(
 def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
     """Compute the result and give it to a writer; closing the stack is the rest of writing."""
     if job.destination.suffix.lower() == _DICOM:
-        whole = scan.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
+        source = replace(scan, slices=None) if job.transforms else scan
+        whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
         stack.enter_context(_written_last(job, whole))
         return
     writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
