@@ -315,7 +315,7 @@ def _agreeing(
     scan, told, noise = voxel_field.volume, voxel_field.acquisition_ijk, voxel_field.noise
     if noise is None:
         raise ArSSRError("consistency needs the noise level, or it would fit the noise; name it")
-    Acquisition(scan.grid, grid, told)
+    Acquisition(scan.grid, grid, told, scan.slices)
 
     def slabs() -> Iterator[np.ndarray]:
         sigma = noise * voxel_field.normalisation.scale
