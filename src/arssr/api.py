@@ -31,8 +31,8 @@ Three = float | Sequence[float]
 # An axis whose voxels are this many times longer than the shortest is that of a slice stack.
 _CLEARLY_THICKER = 1.4
 # What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
-# noise-free training images, and 0.02 to 0.07 where it folds over along all axes (`spline`; along
-# one alone, no more than without). Told as noise it would be smoothed away.
+# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
+# would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
@@ -294,7 +294,7 @@ def noise_level(
         return None
     if noise == "auto":
         estimate = estimate_noise(norm.apply(volume.data))
-        anatomy = _FOLDED_ANATOMY if set(told) == {"spline"} else _ANATOMY
+        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
         return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
     try:
         sigma = float(noise) / norm.scale
