@@ -1,6 +1,7 @@
 """The Python face: one target, what the scan is, units that come back, refusals in words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from arssr.api import Model, load_model, require_disk, require_memory, target_gr
 from arssr.engine.encode import encode_box
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
@@ -147,6 +149,40 @@ def test_auto_takes_a_clearly_thicker_axis_for_slices(
     image = volume(smooth((5, 5, 5)), np.diag([*spacing, 1]))
     assert told(model.field, image)[0] == expected
     assert told(model.upsample, image, scale=2)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing", "expected"),
+    [
+        (Slices(2, 4.0, 4.0), (1, 1, 4), "slice"),
+        (Slices(2, 3.7, 4.0), (1, 1, 4), "slice"),
+        (Slices(2, 3.0, 4.0), (1, 1, 4), "unknown"),
+        (Slices(2, 8.0, 4.0), (1, 1, 4), "unknown"),
+        (Slices(2, 1.5, 2.0), (2, 2, 2), "unknown"),  # no thicker than its pixels
+        (Slices(2, None, 4.0, three_d=True), (1, 1, 4), "slice"),
+        (Slices(2, 0.5, 1.0, three_d=True), (1, 1, 1), "kspace"),
+    ],
+)
+@pytest.mark.parametrize("axis", range(3))
+def test_auto_tells_of_slices_that_do_not_touch_what_the_weights_can_make_of_them(
+    model: Model,
+    told: Callable[..., tuple[Any, Any]],
+    slices: Slices,
+    spacing: tuple[float, ...],
+    expected: str,
+    axis: int,
+) -> None:
+    turned = np.roll([*spacing], axis - 2)
+    image = volume(smooth((5, 5, 5)), np.diag([*turned, 1]))
+    image = replace(image, slices=replace(slices, axis=axis))
+    acquired = ["kspace"] * 3
+    acquired[axis] = expected
+    assert told(model.field, image)[0] == tuple(acquired)
+    assert told(model.field, image, acquisition="slice")[0] == ("slice",) * 3
+    if slices.gap > 0.2:
+        model.weights.card["valid"] = {"slice_gap": [0, 0.25]}
+        acquired[axis] = "spline"
+        assert told(model.field, image)[0] == tuple(acquired)
 
 
 def test_a_named_acquisition_holds_for_the_axes_that_are_refined(

@@ -1,5 +1,7 @@
 """The projection is what linear algebra says it is, and it never takes away from the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from tests.phantoms import rotated, smooth, volume
 
 from arssr.consistency import Acquisition, make_consistent
-from arssr.degradation import degrade, named_degradation
+from arssr.degradation import Slice, degrade, named_degradation
 from arssr.errors import ArSSRError
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -34,6 +37,33 @@ def test_measuring_is_degrading(name: str, scale: float) -> None:
     scan = degrade(truth, scale, named_degradation(name))
     measured = Acquisition(scan.grid, truth.grid, (name,) * 3).measure(torch.from_numpy(truth.data))
     np.testing.assert_allclose(measured, scan.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_slices_with_gaps_measure_as_thick_as_they_are(axis: int) -> None:
+    """Whatever the network was told of them, but where someone says that it is k-space."""
+    truth = volume(smooth((12, 12, 12), sigma=1))
+    scale = tuple(3.0 if a == axis else 1.0 for a in range(3))
+    slices = Slices(axis, 2.1, 3.0)
+    scan = replace(degrade(truth, scale, Slice(gap=0.3)), slices=slices)
+    for name in ("slice", "spline", "unknown"):
+        done = make_consistent(guess(truth), scan, (name,) * 3)
+        again = degrade(done.volume, scale, Slice(gap=0.3))
+        np.testing.assert_allclose(again.data, scan.data, atol=2e-5)
+
+    def measured(name: str, slices: Slices | None) -> np.ndarray:
+        acquisition = Acquisition(scan.grid, truth.grid, (name,) * 3, slices)
+        return acquisition.measure(torch.from_numpy(truth.data)).numpy()
+
+    for name, other in (
+        ("kspace", slices),
+        ("slice", Slices(axis, 2.9, 3.0)),
+        ("slice", Slices((axis + 1) % 3, 2.1, 3.0)),
+        ("spline", Slices(axis, 5.0, 3.0)),
+    ):
+        assert np.array_equal(measured(name, other), measured(name, None))
+    with pytest.raises(ArSSRError, match="name its acquisition"):
+        measured("unknown", Slices(axis, 3.0, 3.0))
 
 
 @settings(max_examples=30)

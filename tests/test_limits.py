@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.phantoms import rotated
 
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
-from arssr.limits import outside_valid_range
+from arssr.limits import outside_valid_range, told_of_slices, unseen_slices
 
 CARD = {"name": "light", "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]}}
 SCAN = Grid((20, 20, 10), np.diag([1, 1, 3, 1.0]))
@@ -55,5 +56,61 @@ def test_voxel_sizes_that_were_never_the_truth_are_named() -> None:
     assert len(outside_valid_range(card, SCAN, SCAN.scaled((1, 1, 2)))) == 1  # … or gets 1.5
 
 
+@pytest.mark.parametrize(
+    ("slices", "seen", "is_told"),
+    [
+        (None, None, False),
+        (Slices(2, 3.0, 3.0), None, False),
+        (Slices(2, 2.75, 3.0), None, False),
+        (Slices(2, 2.4, 3.0), None, True),
+        (Slices(2, 2.4, 3.0), [0, 0.25], False),
+        (Slices(2, 2.25, 3.0), [0, 0.25], False),
+        (Slices(2, 2.0, 3.0), [0, 0.25], True),
+        (Slices(2, 6.0, 3.0), [0, 0.25], True),
+        (Slices(2, 6.0, 3.0, three_d=True), None, False),
+        (Slices(2, None, 3.0, three_d=True), None, False),
+    ],
+)
+def test_slices_that_weights_have_not_seen_are_named(
+    slices: Slices | None, seen: list[float] | None, is_told: bool
+) -> None:
+    valid = CARD["valid"] if seen is None else CARD["valid"] | {"slice_gap": seen}
+    card = CARD | {"valid": valid}
+    said = unseen_slices(card, slices)
+    assert (said is not None) == is_told
+    assert outside_valid_range(card, SCAN, SCAN.isotropic(), slices) == ([said] if said else [])
+    assert outside_valid_range(card, SCAN, SCAN.scaled((2, 2, 1)), slices) == []
+    if said:
+        assert f"{slices.thickness_mm:g} mm every 3 mm along k" in said and "light" in said
+        assert said.endswith("gaps of 0 to 25 %" if seen else "slices without gaps")
+
+
+@pytest.mark.parametrize(
+    ("thickness", "seen", "answer"),
+    [
+        (4.0, [0, 0.25], None),
+        (3.7, [0, 0.25], None),
+        (3.4, None, "unknown"),
+        (3.4, [0, 0], "unknown"),
+        (3.4, [0, 0.25], "slice"),
+        (3.2, [0, 0.25], "slice"),
+        (3.2, [0, 0.15], "unknown"),
+        (3.0, [0, 0.25], "spline"),
+        (1.0, [0, 0.25], "spline"),
+        (1.0, None, "unknown"),
+        (6.0, [0, 0.25], "unknown"),
+    ],
+)
+def test_what_is_told_of_slices_depends_on_what_weights_have_seen(
+    thickness: float, seen: list[float] | None, answer: str | None
+) -> None:
+    card = {"name": "light", "valid": {} if seen is None else {"slice_gap": seen}}
+    found = told_of_slices(card, Slices(1, thickness, 4.0))
+    assert (found and found[0]) == answer
+    assert found is None or f"slices of {thickness:g} mm every 4 mm along j" in found[1]
+    assert told_of_slices(card, Slices(1, thickness, 4.0, three_d=True)) is None
+
+
 def test_without_a_card_nothing_is_promised() -> None:
     assert outside_valid_range({}, SCAN, SCAN.scaled(9)) == []
+    assert outside_valid_range({}, SCAN, SCAN.isotropic(), Slices(2, 1.0, 3.0)) == []

@@ -1,6 +1,7 @@
 """The sidecar: what it takes to make a result again."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.phantoms import smooth, tiny_config, tiny_network, volume
 from arssr.api import load_model
 from arssr.errors import ArSSRError
 from arssr.files import sha256
+from arssr.formats.slices import Slices
 from arssr.provenance import describe, write_sidecar
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
@@ -39,6 +41,7 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
         "shape": [5, 6, 4],
         "spacing_mm": [1, 1, 2.5],
         "orientation": "LAS",
+        "slices": None,
     }
     assert facts["output"] == {
         "shape": [10, 12, 8],
@@ -52,6 +55,27 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
     assert facts["versions"].keys() == {"arssr", "torch", "numpy", "python"}
     age = datetime.now(UTC) - datetime.fromisoformat(facts["created"])
     assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+def test_why_an_axis_was_told_unknown_is_said(tmp_path: Path) -> None:
+    save_weights(tmp_path / "tiny.safetensors", tiny_network(), {"name": "tiny"})
+    model = load_model(tmp_path / "tiny.safetensors", "cpu", "float32")
+    plain = volume(smooth((5, 6, 4)), np.diag([1, 1, 4, 1]))
+    scan = replace(plain, slices=Slices(2, 3.0, 4.0))
+    facts = describe(scan, scan.grid, {}, model, model.field(scan))
+    assert facts["input"]["slices"] == {
+        "axis": "k",
+        "thickness_mm": 3,
+        "distance_mm": 4,
+        "acquired_in_3d": False,
+    }
+    assert facts["told"]["acquisition_ijk"] == ["kspace", "kspace", "unknown"]
+    assert "slices of 3 mm every 4 mm along k" in facts["told"]["because"]
+    assert json.loads(json.dumps(facts)) == facts
+    named = {"acquisition": "slice"}
+    facts = describe(scan, scan.grid, named, model, model.field(scan, **named))
+    assert facts["told"]["acquisition_ijk"] == ["slice"] * 3 and "because" not in facts["told"]
+    assert "because" not in describe(plain, scan.grid, {}, model, model.field(plain))["told"]
 
 
 def test_an_image_made_in_memory_has_no_file() -> None:

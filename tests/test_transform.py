@@ -1,6 +1,7 @@
 """Every format says the same millimetres, in the pull direction; SimpleITK is the witness."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -16,8 +17,10 @@ from tests.phantoms import rotated, smooth, tiny_network, volume
 from arssr.antialias import averaging_matrix
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
+from arssr.labels import upsample_labels
 from arssr.transform import (
     Affine,
     Displacement,
@@ -221,6 +224,18 @@ def test_the_identity_is_the_field_itself() -> None:
     dense = resample_through(field, nowhere(grid), grid, samples=1)
     assert dense.grid == grid
     np.testing.assert_allclose(dense.data, expected, atol=2e-4)
+
+
+def test_what_a_transform_moved_has_not_the_slices_of_the_scan() -> None:
+    """Not even on a grid equal to the scan's own, as that of a follow-up scan may be."""
+    field = field_on(MOVING)
+    field.volume = replace(field.volume, slices=Slices(2, 3.0, 4.0))
+    assert field.on(MOVING).slices == Slices(2, 3.0, 4.0)
+    still = Transform((Affine(np.eye(4)),))
+    assert resample_through(field, still, MOVING).slices is None
+    labels = replace(field.volume, data=np.ones(MOVING.shape))
+    assert upsample_labels(labels, MOVING).slices == Slices(2, 3.0, 4.0)
+    assert upsample_labels(labels, MOVING, still).slices is None
 
 
 def test_an_equal_displacement_everywhere_is_a_translation() -> None:

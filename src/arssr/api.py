@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.interpolation import resample
+from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
 from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
@@ -98,7 +100,8 @@ class Model:
         """The image as a field: encoded once, when it is first read, and read anywhere.
 
         acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
-            takes an axis clearly thicker than the others for the slice direction.
+            takes an axis clearly thicker than the others for the slice direction; of slices that
+            do not touch it tells what `limits.told_of_slices` says.
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         normalisation: of the intensities that the network sees; by default its training's.
@@ -114,7 +117,7 @@ class Model:
         norm = normalisation or Normalisation.fit(volume.data, label)
         if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
             acquisition = _refined_axes(acquisition, volume.grid, towards)
-        told = acquisition_ijk(acquisition, volume.grid)
+        told = acquisition_ijk(acquisition, volume.grid, volume.slices, self.card)
         level = noise_level(noise, volume, norm, told)
         made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
         return EnsembleField(*made_of, members) if ensemble > 1 else VoxelField(*made_of)
@@ -254,8 +257,13 @@ def _shape_in_words(grid: Grid) -> str:
     return "×".join(f"{n:.6g}" for n in grid.shape)
 
 
-def acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, ...]:
-    """What to tell a network about each axis; see `Model.field`."""
+def acquisition_ijk(
+    acquisition: str | Sequence[str],
+    grid: Grid,
+    slices: Slices | None,
+    card: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """What to tell a network with this card about each axis; see `Model.field`."""
     if not isinstance(acquisition, str):
         if len(acquisition) != 3:
             raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
@@ -263,7 +271,10 @@ def acquisition_ijk(acquisition: str | Sequence[str], grid: Grid) -> tuple[str, 
     if acquisition != "auto":
         return (acquisition,) * 3
     thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
-    return tuple("slice" if t else NATIVE for t in thick)
+    told = ["slice" if t else NATIVE for t in thick]
+    if slices is not None and (answer := told_of_slices(card, slices)):
+        told[slices.axis] = answer[0]
+    return tuple(told)
 
 
 def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from arssr.degradation import named_degradation
+from arssr.degradation import WIDEST_GAP, Degradation, Slice, named_degradation
 from arssr.errors import ArSSRError
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.interpolation import apply_axis_matrices
 from arssr.networks import UNKNOWN
@@ -40,12 +41,18 @@ class Acquisition:
     """What a scanner makes of an image on `target`: the linear operator A from there to `scan`.
 
     names_ijk: kspace, slice or spline for each axis of `scan`; an axis on which `target` is no
-    finer keeps its samples, whatever its name. Raises ArSSRError where the axes of the two grids
-    are oblique to each other, where `target` is coarser or has another field of view (by more than
-    a voxel; for kspace, at all), and where the acquisition along a finer axis is unknown.
+    finer keeps its samples, whatever its name.
+    slices: those of the scan. Gaps between them are known better than any name says: their axis is
+    taken for one of slices as thick as they are, unless it is named kspace.
+
+    Raises ArSSRError where the axes of the two grids are oblique to each other, where `target` is
+    coarser or has another field of view (by more than a voxel; for kspace, at all), and where the
+    acquisition along a finer axis is unknown.
     """
 
-    def __init__(self, scan: Grid, target: Grid, names_ijk: Sequence[str]) -> None:
+    def __init__(
+        self, scan: Grid, target: Grid, names_ijk: Sequence[str], slices: Slices | None = None
+    ) -> None:
         lattice = scan.axis_positions_in(target)
         if lattice is None:
             raise ArSSRError(
@@ -55,7 +62,11 @@ class Acquisition:
         step = np.abs(scan.index_map_to(target)[:3, :3])
         self._matrices = [
             _axis_matrix(
-                name, target.shape[axis], positions, float(step[axis, a]), target.spacing_mm[axis]
+                _degradation(name, slices if slices is not None and slices.axis == a else None),
+                target.shape[axis],
+                positions,
+                float(step[axis, a]),
+                target.spacing_mm[axis],
             )
             for a, (name, axis, positions) in enumerate(zip(names_ijk, *lattice, strict=True))
         ]
@@ -102,7 +113,7 @@ def make_consistent(
     sigma: standard deviation of the scan's noise in its units; it is not fitted. Raises ArSSRError
     as `Acquisition` does.
     """
-    acquisition = Acquisition(scan.grid, result.grid, acquisition_ijk)
+    acquisition = Acquisition(scan.grid, result.grid, acquisition_ijk, scan.slices)
     with torch.inference_mode():
         image = torch.from_numpy(np.ascontiguousarray(result.data))
         measured = torch.from_numpy(np.ascontiguousarray(scan.data))
@@ -117,8 +128,19 @@ def make_consistent(
         )
 
 
+def _degradation(name: str, slices: Slices | None) -> Degradation | None:
+    """What is done along an axis of this name, or of these slices; None where that is unknown."""
+    if slices is not None and slices.gap > 0 and not slices.touch and name != "kspace":
+        return Slice(gap=min(slices.gap, WIDEST_GAP))
+    return None if name == UNKNOWN else named_degradation(name)
+
+
 def _axis_matrix(
-    name: str, n_in: int, positions: np.ndarray, step: float, target_mm: float
+    degradation: Degradation | None,
+    n_in: int,
+    positions: np.ndarray,
+    step: float,
+    target_mm: float,
 ) -> Tensor:
     """(n_out, n_in) float32: scan voxels `step` target voxels long from the target's voxels."""
     start, end = positions.min() - step / 2, positions.max() + step / 2
@@ -135,15 +157,15 @@ def _axis_matrix(
     if step <= 1 + _SAME:
         order = np.rint(positions).astype(int).clip(0, n_in - 1)
         return torch.eye(n_in)[order]
-    if name == UNKNOWN:
+    if degradation is None:
         raise ArSSRError("consistency needs to know how the scan was made; name its acquisition")
-    if name == "kspace" and abs(n_in - len(positions) * step) > _SAME_PERIOD:
+    if degradation.name == "kspace" and abs(n_in - len(positions) * step) > _SAME_PERIOD:
         raise ArSSRError(
             "a result can only be made consistent with k-space on exactly its field of view: "
             f"{len(positions)} voxels of the scan are {len(positions) * step:.5g} of the result's, "
             f"which has {n_in}; ask for a shape"
         )
-    matrix = named_degradation(name).axis_matrix(n_in, positions, step)
+    matrix = degradation.axis_matrix(n_in, positions, step)
     return torch.from_numpy(matrix.astype(np.float32))
 
 

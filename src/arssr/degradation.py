@@ -19,6 +19,7 @@ from arssr.grid import Grid
 from arssr.interpolation import apply_axis_matrices, axis_matrix, without_traces
 from arssr.volume import Volume
 
+WIDEST_GAP = 0.9  # between slices, as a share of their distance: thinner slices are samples
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
@@ -95,8 +96,8 @@ class Slice:
     """A multi-slice scan: each sample averages over a slice profile.
 
     The profile's full width at half maximum is the slice thickness, `(1 - gap) * scale` voxels,
-    `gap` being the share of the slice distance that no slice covers, at most 0.9. A trapezoid's
-    ramps are each `ramp` of the thickness long: 0 is a box, 1 a triangle.
+    `gap` being the share of the slice distance that no slice covers, up to `WIDEST_GAP`. The ramps
+    of a trapezoid are each `ramp` of the thickness long: 0 is a box, 1 a triangle.
     """
 
     profile: Literal["gaussian", "trapezoid"] = "gaussian"
@@ -105,8 +106,10 @@ class Slice:
     name: str = "slice"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gap <= 0.9:
-            raise ArSSRError(f"the gap between slices must be between 0 and 0.9, not {self.gap}")
+        if not 0 <= self.gap <= WIDEST_GAP:
+            raise ArSSRError(
+                f"the gap between slices must be between 0 and {WIDEST_GAP}, not {self.gap}"
+            )
         if not 0 <= self.ramp <= 1:
             raise ArSSRError(f"the ramps of a slice must be between 0 and 1, not {self.ramp}")
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -269,7 +269,9 @@ def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) 
     if transform is None and not job.consistent and not refines(scan.grid, grid):
         require_memory(grid)
         return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
-    warnings = outside_valid_range(model.card, scan.grid, grid) if transform is None else []
+    warnings = []
+    if transform is None:
+        warnings = outside_valid_range(model.card, scan.grid, grid, scan.slices)
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
     facts = {"warnings": warnings} if warnings else {}
@@ -313,7 +315,7 @@ def _agreeing(
     scan, told, noise = voxel_field.volume, voxel_field.acquisition_ijk, voxel_field.noise
     if noise is None:
         raise ArSSRError("consistency needs the noise level, or it would fit the noise; name it")
-    Acquisition(scan.grid, grid, told)
+    Acquisition(scan.grid, grid, told, scan.slices)
 
     def slabs() -> Iterator[np.ndarray]:
         sigma = noise * voxel_field.normalisation.scale
@@ -330,7 +332,8 @@ def _agreeing(
 def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
     """Compute the result and give it to a writer; closing the stack is the rest of writing."""
     if job.destination.suffix.lower() == _DICOM:
-        whole = scan.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
+        source = replace(scan, slices=None) if job.transforms else scan
+        whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
         stack.enter_context(_written_last(job, whole))
         return
     writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))

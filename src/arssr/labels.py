@@ -5,6 +5,7 @@ what it is, a share of every voxel, and the largest share wins.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +48,8 @@ def upsample_labels(labels: Volume, grid: Grid, transform: Transform | None = No
     else:
         slabs = _slabs_through(numbers, boxes, labels.grid, transform, grid)
         won = np.concatenate(list(slabs), axis=-1)
-    return labels.with_data(np.concatenate([[_BACKGROUND], present])[won], grid)
+    source = labels if transform is None else replace(labels, slices=None)
+    return source.with_data(np.concatenate([[_BACKGROUND], present])[won], grid)
 
 
 class _Reading(Protocol):

@@ -15,6 +15,7 @@ from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.grid import Grid
+from arssr.limits import told_of_slices
 from arssr.volume import Volume
 from arssr.weights.licence import NOT_STATED
 
@@ -29,10 +30,11 @@ def describe(
     """All it takes to make the result on `grid` again, as plain values.
 
     model: what was asked for; it has had its say where a field was made. Of that, `told` is what
-    the options came to: the acquisition per axis and the noise in units of the image (null where
-    unknown), `air_skipped` the share of the scan's voxels that was left to the interpolation.
+    the options came to: the acquisition per axis, `because` of what for slices that do not touch,
+    and the noise in units of the image (null where unknown); `air_skipped` is the share of the
+    scan's voxels that was left to the interpolation.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": dict(_versions()),
         "options": dict(options),
@@ -40,12 +42,19 @@ def describe(
             "file": source.path.name if source.path else None,
             "sha256": sha256(source.path) if source.path else None,
             **source.grid.describe(),
+            "slices": source.slices.describe() if source.slices else None,
         },
         "output": grid.describe(),
     }
     if model is not None:
         facts |= _of_model(model)
-    return facts if field is None else facts | _of_field(field)
+    if field is not None:
+        facts |= _of_field(field)
+    chosen_by_us = options.get("acquisition", "auto") == "auto"
+    if model is not None and field is not None and chosen_by_us:
+        answer = told_of_slices(model.card, source.slices)
+        facts["told"] |= {"because": answer[1]} if answer is not None else {}
+    return facts
 
 
 @cache

@@ -11,7 +11,7 @@ knows the affine one only); FSL, FreeSurfer and ITK's displacement images by nit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -136,7 +136,8 @@ def resample_through(
     Where the transform leads outside the scan, there is air. See `slabs_through`.
     """
     slabs = list(slabs_through(field, transform, grid, samples, progress))
-    return field.volume.with_data(np.concatenate(slabs, axis=-1), grid)
+    moving = replace(field.volume, slices=None)  # on a grid like its own they would lie elsewhere
+    return moving.with_data(np.concatenate(slabs, axis=-1), grid)
 
 
 def slabs_through(

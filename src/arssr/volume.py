@@ -24,6 +24,7 @@ from arssr.formats import nifti
 from arssr.formats.opened import Opened
 from arssr.formats.registry import check_output, open_image, open_writer
 from arssr.formats.samples import stored_type
+from arssr.formats.slices import Slices, slices_beside
 from arssr.formats.spatial import open_spatial
 from arssr.grid import Grid
 
@@ -37,6 +38,7 @@ class Volume:
     The other fields say how the image is stored on disk and matter only for writing: integer
     types come back as integers with the same `slope` and `inter` (value = stored * slope + inter),
     everything else is written as float32. `header` lends its description, codes and units.
+    `slices` is what headers and sidecars say of thickness and distance; None where they do not.
 
     >>> volume = Volume(np.zeros((4, 4, 3)), Grid((4, 4, 3), np.diag([1, 1, 5, 1])))
     >>> volume
@@ -56,6 +58,7 @@ class Volume:
     inter: float = 0.0
     header: nib.Nifti1Header | None = None
     path: Path | None = None
+    slices: Slices | None = None
 
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
@@ -104,7 +107,10 @@ class Volume:
         header = image.header if isinstance(image.header, nib.Nifti1Header) else None
         opened = open_spatial(image.dataobj, image.affine, header, label)
         _require_one_frame(opened, label)
-        return _from_opened(opened, 0, Path(filename) if filename else None)
+        if not filename:
+            return _from_opened(opened, 0, None)
+        slices = slices_beside(Path(filename), opened.grid, header)
+        return _from_opened(replace(opened, slices=slices), 0, Path(filename))
 
     @classmethod
     def coerce(cls, image: str | os.PathLike[str] | SpatialImage | Volume) -> Volume:
@@ -121,8 +127,13 @@ class Volume:
         )
 
     def with_data(self, data: ArrayLike, grid: Grid) -> Volume:
-        """Other samples of the same image: storage, units and name as here. How results arise."""
-        return replace(self, data=np.asarray(data, dtype=np.float32), grid=grid)
+        """Other samples of the same image: storage, units and name as here. How results arise.
+
+        The slices stay what they are where the grid still has their planes (`Slices.on`); a grid
+        that is finer, coarser or oblique across them has no slices.
+        """
+        slices = None if self.slices is None else self.slices.on(self.grid, grid)
+        return replace(self, data=np.asarray(data, dtype=np.float32), grid=grid, slices=slices)
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares this volume's data."""
@@ -200,6 +211,7 @@ def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
         inter=opened.inter,
         header=opened.header,
         path=path,
+        slices=opened.slices,
     )
 
 

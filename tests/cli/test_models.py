@@ -72,6 +72,7 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
         "extent_mm": [5, 12, 21],
         "orientation": "LAS",
         "affine": grid.affine.tolist(),
+        "slices": None,
         "stored_as": "int16",
         "slope": 10,
         "intercept": -300,
@@ -79,6 +80,17 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
     }
     shown = arssr("info", path)
     assert shown.code == 0 and "image: scan [1].nii.gz" in shown.out
+
+    described = {"SliceThickness": 2.4, "MRAcquisitionType": "2D"}
+    (tmp_path / "scan [1].json").write_text(json.dumps(described))
+    facts = json.loads(arssr("info", path, "--json").out)
+    assert facts["slices"] == {
+        "axis": "k",
+        "thickness_mm": 2.4,
+        "distance_mm": 3,
+        "acquired_in_3d": False,
+    }
+    assert "  thickness_mm: 2.4" in arssr("info", path).out
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,23 @@ def test_leaving_the_valid_range_is_a_warning_or_an_error(
     assert json.loads((tmp_path / "out.json").read_text())["warnings"]
 
 
+def test_slices_with_gaps_that_the_weights_have_not_seen_are_told(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    described = {"SliceThickness": 2, "SpacingBetweenSlices": 3, "MRAcquisitionType": "2D"}
+    (tmp_path / "scan.json").write_text(json.dumps(described))
+    out = tmp_path / "out.nii.gz"
+    call = arssr("upsample", scan, "-o", out, "--isotropic", "-m", tiny, "--strict")
+    assert call.code == 1 and "slices of 2 mm every 3 mm along k" in call.err and not out.exists()
+    call = arssr("upsample", scan, "-o", out, "--isotropic", "-m", tiny, "--json")
+    assert call.code == 0 and "warning: slices of 2 mm every 3 mm along k" in call.err
+    [facts] = json.loads(call.out)
+    assert facts["told"]["acquisition_ijk"] == ["kspace", "kspace", "unknown"]
+    assert facts["told"]["because"] == facts["warnings"][0]
+    assert facts["input"]["slices"]["thickness_mm"] == 2
+    assert Volume.read(out).slices is None
+
+
 def test_consistency_is_reported(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.nii.gz"
     call = arssr(

@@ -1,6 +1,5 @@
-"""Which scans a data set has, and what its sidecars say of them."""
+"""Which scans a data set has."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -53,36 +52,6 @@ def test_labels_and_kinds_that_are_not_there_are_named(root: Path, add: AddScan)
         dataset.scans({"T1w"}, ["01"], ["z"])
     with pytest.raises(ArSSRError, match="no FLAIR or T2w image"):
         dataset.scans({"T2w", "FLAIR"})
-
-
-def test_sidecars_are_inherited_from_the_general_to_the_special(root: Path, add: AddScan) -> None:
-    add("sub-01/ses-a/anat/sub-01_ses-a_acq-hi_T1w.nii.gz")
-    for name, content in {
-        "T1w.json": {"root": 0, "acq": 0, "subject": 0, "own": 0},
-        "acq-hi_T1w.json": {"acq": 1, "subject": 1, "own": 1},
-        "acq-lo_T1w.json": {"root": "another acquisition"},
-        "T2w.json": {"root": "another suffix"},
-        "sub-01/sub-01_T1w.json": {"subject": 2, "own": 2},
-        "sub-01/ses-a/anat/sub-01_ses-a_acq-hi_T1w.json": {"own": 3},
-        "sub-01/ses-a/anat/sub-01_ses-a_T1w.json": {"own": "less special than its neighbour"},
-    }.items():
-        (root / name).write_text(json.dumps(content))
-    dataset = Dataset(root)
-    [scan] = dataset.scans({"T1w"})
-    assert dataset.metadata(scan) == {"root": 0, "acq": 1, "subject": 2, "own": 3}
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"), [("{", "is not JSON"), ("[1]", "holds no JSON object")]
-)
-def test_a_sidecar_that_cannot_be_read_is_named(
-    root: Path, add: AddScan, text: str, sentence: str
-) -> None:
-    add("sub-01/anat/sub-01_T1w.nii.gz")
-    (root / "T1w.json").write_text(text)
-    dataset = Dataset(root)
-    with pytest.raises(ArSSRError, match=rf"T1w\.json {sentence}"):
-        dataset.metadata(dataset.scans({"T1w"})[0])
 
 
 def test_a_folder_that_is_no_data_set(tmp_path: Path) -> None:

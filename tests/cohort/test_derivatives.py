@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from arssr.cohort.dataset import Dataset, Scan, read_json
+from arssr.cohort.dataset import Dataset, Scan
 from arssr.cohort.derivatives import PROVENANCE, Derivatives
 from arssr.cohort.engine import Network
 from arssr.cohort.index import write_index
@@ -16,7 +16,10 @@ from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sidecar
+from arssr.formats.bids import read_json
+from arssr.formats.slices import Slices
 from arssr.job import Job
+from arssr.volume import Volume
 
 from .conftest import AddScan
 
@@ -68,6 +71,22 @@ def test_a_sidecar_keeps_what_holds_and_says_what_is_new(
     }
     assert made["model"]["sha256"] == network.sha256
     assert str(root) not in json.dumps(made)
+
+
+def test_slices_with_gaps_are_told_of_and_a_result_does_not_claim_them(
+    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+) -> None:
+    """The network knows of no gaps, and thickness and distance are inherited."""
+    path = add("sub-01/anat/sub-01_T1w.nii.gz")
+    said = {"SliceThickness": 0.7, "SpacingBetweenSlices": 1, "SliceEncodingDirection": "j"}
+    (root / "T1w.json").write_text(json.dumps(said))
+    assert Volume.read(path).slices == Slices(1, 0.7, 1.0)
+    [scan] = make(derivatives, network)
+    made = read_json(sidecar(derivatives.destination(scan)))[PROVENANCE]
+    assert made["input"]["slices"]["axis"] == "j"
+    assert made["told"]["acquisition_ijk"] == ["kspace", "unknown", "kspace"]
+    assert "0.7 mm every 1 mm along j" in made["told"]["because"]
+    assert Volume.read(derivatives.destination(scan)).slices is None
 
 
 def test_what_is_only_resampled_is_not_called_super_resolved(

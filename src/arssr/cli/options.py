@@ -20,7 +20,7 @@ Acquisition = Annotated[
     Literal["auto", "kspace", "slice", "spline", "unknown"],
     typer.Option(
         help="How the scan was made; auto: slice along an axis clearly thicker than the "
-        "others, else kspace."
+        "others, else kspace; slices with gaps as the weights have seen them."
     ),
 ]
 Noise = Annotated[

@@ -1,21 +1,17 @@
-"""A BIDS data set to read from: its scans, and what its sidecars say of them.
+"""A BIDS data set to read from, and its scans.
 
 Of the libraries that do this, pybids brings an SQL engine and bids2table a table engine, each far
 more than a search by file name needs, and ancpbids 0.4 passes over the sidecars at the root.
 """
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from arssr.cohort.names import BIDSName
 from arssr.errors import ArSSRError
 from arssr.files import is_image
-
-DESCRIPTION = "dataset_description.json"
+from arssr.formats.bids import DESCRIPTION, BIDSName, read_json
 
 
 @dataclass(frozen=True)
@@ -75,45 +71,9 @@ class Dataset:
             if name is not None and "sub" in name.entities and is_image(path):
                 yield Scan(path, name)
 
-    def metadata(self, scan: Scan) -> dict[str, Any]:
-        """What the sidecars say: those nearer to the image win, then those that name more of it.
-
-        Source: BIDS specification, "The Inheritance Principle".
-        """
-        folders = [self.root]
-        for part in scan.path.relative_to(self.root).parts[:-1]:
-            folders.append(folders[-1] / part)
-        known: dict[str, Any] = {}
-        for folder in folders:
-            for path in sorted(_applicable(folder, scan.name), key=lambda p: p.name.count("_")):
-                known |= read_json(path)
-        return known
-
     def uri(self, path: Path, name: str) -> str:
         """The BIDS URI of a file, where this data set goes by `name`."""
         return f"bids:{name}:{path.relative_to(self.root).as_posix()}"
-
-
-def _applicable(folder: Path, image: BIDSName) -> Iterator[Path]:
-    for path in folder.glob(f"*{image.suffix}.json"):
-        name = BIDSName.parse(path.name)
-        if name is None or name.suffix != image.suffix:
-            continue
-        if name.entities.items() <= image.entities.items():
-            yield path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises ArSSRError where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ArSSRError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ArSSRError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ArSSRError(f"{path} holds no JSON object")
-    return content
 
 
 def relative(path: Path, start: Path) -> Path:

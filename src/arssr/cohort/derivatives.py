@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from arssr.cohort.dataset import DESCRIPTION, Dataset, Scan, read_json, relative
+from arssr.cohort.dataset import Dataset, Scan, relative
 from arssr.cohort.engine import Facts, Network
-from arssr.cohort.names import BIDSName
 from arssr.errors import ArSSRError
 from arssr.files import replacing, sha256, sidecar
+from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.job import Job
 from arssr.provenance import write_sidecar
@@ -126,7 +126,7 @@ class Derivatives:
 
     def record(self, scan: Scan, destination: Path, facts: Facts) -> None:
         """Write the sidecar of a result; from then on it is done."""
-        known = self.source.metadata(scan)
+        known = metadata(scan.path)
         kept = {key: value for key, value in known.items() if key not in _OF_THE_SAMPLES}
         if self.source.is_raw:  # the specification wants to know of every derived image
             kept.setdefault("SkullStripped", False)

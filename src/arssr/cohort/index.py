@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from arssr.cohort.derivatives import Derivatives, Result
-from arssr.cohort.names import BIDSName
 from arssr.files import replacing
+from arssr.formats.bids import BIDSName
 from arssr.grid import spacing_in_words
 from arssr.pages import render
 

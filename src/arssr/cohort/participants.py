@@ -12,6 +12,7 @@ from arssr.cohort.engine import Facts, Network, Place, run_jobs
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
+from arssr.formats.bids import metadata
 from arssr.job import Job
 
 
@@ -89,7 +90,7 @@ def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, a
     """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
     if not scan.path.exists():
         raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")
-    derivatives.source.metadata(scan)  # what cannot be read is better known before the work
+    metadata(scan.path)  # what cannot be read is better known before the work
     return not again and derivatives.is_done(scan, job, network)
 
 

@@ -10,7 +10,7 @@ import math
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from arssr.formats.dicom_pixels import read_pixels
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened, reason
 from arssr.formats.samples import gather
+from arssr.formats.slices import millimetres, slices_of
 from arssr.grid import Grid
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,7 @@ _HEADER = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *("SliceThickness", "SpacingBetweenSlices"),
+    *("SliceThickness", "SpacingBetweenSlices", "MRAcquisitionType"),
 )
 _CONVERT = "make a NIfTI image of it with dcm2niix first"
 _SAME_DIRECTION = 1e-3  # scanners write directions with some six digits
@@ -66,7 +67,8 @@ class Slice:
     slope: float
     inter: float
     place: Place | None
-    thickness_mm: float | None
+    distance_mm: float | None
+    described: Mapping[str, Any]  # what it says of its making, by keyword, believed or not
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,15 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
             return gather(planes, grid.shape, str(path))
 
         close = stack.pop_all().close
-    return Opened(grid, read, storage=storage, slope=slope, inter=inter, close=close)
+    return Opened(
+        grid,
+        read,
+        storage=storage,
+        slope=slope,
+        inter=inter,
+        slices=slices_of(_agreed([s.described for s in slices]), grid, header_axis=2),
+        close=close,
+    )
 
 
 @contextmanager
@@ -235,7 +245,9 @@ def _slice(path: Path, header: Any) -> Slice:
     if min(shape_ij) < 1 or math.prod(shape_ij) > _PIXELS_PER_BYTE * path.stat().st_size:
         raise ValueError(f"it cannot hold {shape_ij[0]}×{shape_ij[1]} pixels")
     bits, signed = int(number("BitsAllocated", 16)), number("PixelRepresentation", 0) == 1
-    distance = number("SpacingBetweenSlices", 0) or number("SliceThickness", 0)
+    distances = (
+        millimetres(header.get(name)) for name in ("SpacingBetweenSlices", "SliceThickness")
+    )
     return Slice(
         path,
         shape_ij,
@@ -245,7 +257,8 @@ def _slice(path: Path, header: Any) -> Slice:
         number("RescaleSlope", 1) or 1.0,
         number("RescaleIntercept", 0),
         place,
-        abs(distance) or None,
+        next(filter(None, distances), None),
+        {name: header.get(name) for name in ("SliceThickness", "MRAcquisitionType")},
     )
 
 
@@ -269,7 +282,7 @@ def _arranged(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], Grid]:
     affine = np.eye(4)
     affine[:3, :2] = (place.directions * place.spacing_ij[:, None]).T
     affine[:3, 2] = _step(
-        np.array([p.position for p, _ in placed]), normal, first.thickness_mm, label
+        np.array([p.position for p, _ in placed]), normal, first.distance_mm, label
     )
     affine[:3, 3] = placed[0][0].position
     try:
@@ -279,18 +292,24 @@ def _arranged(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], Grid]:
     return [image for _, image in placed], grid
 
 
+def _agreed(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all of them say alike."""
+    first, *others = described
+    return {name: value for name, value in first.items() if all(o[name] == value for o in others)}
+
+
 def _parallel(one: Place, other: Place) -> bool:
     return np.allclose(one.directions, other.directions, atol=_SAME_DIRECTION) and np.allclose(
         one.spacing_ij, other.spacing_ij, rtol=_SAME_SPACING
     )
 
 
-def _step(positions: Floats, normal: Floats, thickness_mm: float | None, label: Path) -> Floats:
-    """(3,) mm from a slice to the next, the same for all."""
+def _step(positions: Floats, normal: Floats, stated_mm: float | None, label: Path) -> Floats:
+    """(3,) mm from a slice to the next, the same for all; as stated where there is only one."""
     if len(positions) == 1:
-        if thickness_mm is None:
+        if stated_mm is None:
             raise ArSSRError(f"{label}: this is a single slice of unknown thickness.")
-        return normal * thickness_mm
+        return normal * stated_mm
     gaps = np.diff(positions @ normal)
     usual = float(np.median(gaps))
     if gaps.min() <= _SAME_STEP * usual or usual <= 0:

@@ -19,6 +19,7 @@ from arssr.formats.dicom import choose, read_header, series_in, unpacked
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import Stored, damage_in_words
 from arssr.formats.samples import encode
+from arssr.formats.slices import Slices
 from arssr.grid import Grid, spacing_in_words
 
 # What is true of the original pixels only.
@@ -35,12 +36,14 @@ _SQUARE = 1e-4
 
 
 class Sampled(Stored, Protocol):
-    """Samples, their grid, and how they are stored: a Volume."""
+    """Samples, their grid and slices, and how they are stored: a Volume."""
 
     @property
     def data(self) -> NDArray[np.float32]: ...
     @property
     def grid(self) -> Grid: ...
+    @property
+    def slices(self) -> Slices | None: ...
 
 
 def write_dicom_series(
@@ -65,7 +68,7 @@ def write_dicom_series(
     if not np.isfinite(volume.data).all():
         raise ArSSRError(f"{target}: not written, the samples have NaN or infinite values.")
     header = _derived_header(Path(template), series, volume.grid)
-    _place_in_plane(header, volume.grid, target)
+    _place(header, volume, target)
     dtype, slope, inter = _scaling(volume)
     header.RescaleSlope, header.RescaleIntercept, header.RescaleType = slope, inter, "US"
     header.PixelRepresentation = int(dtype.kind == "i")
@@ -117,8 +120,9 @@ def _derived_header(template: Path, series: str | None, grid: Grid) -> Any:
     return header
 
 
-def _place_in_plane(header: Any, grid: Grid, label: Path) -> None:
-    """Size, directions and spacing of every slice. LPS; rows of pixels run along i."""
+def _place(header: Any, volume: Sampled, label: Path) -> None:
+    """Size, directions, spacing and thickness of every slice. LPS; rows of pixels run along i."""
+    grid, slices = volume.grid, volume.slices
     axes = ras_to_lps(grid.affine)[:3, :3]
     spacing = grid.spacing_mm
     along_i, along_j = (axes[:, :2] / spacing[:2]).T
@@ -127,7 +131,8 @@ def _place_in_plane(header: Any, grid: Grid, label: Path) -> None:
     header.Columns, header.Rows = grid.shape[:2]
     header.ImageOrientationPatient = _decimals(*along_i, *along_j)
     header.PixelSpacing = _decimals(spacing[1], spacing[0])
-    header.SliceThickness, header.SpacingBetweenSlices = _decimals(spacing[2], spacing[2])
+    still = slices is not None and slices.axis == 2 and slices.thickness_mm
+    header.SliceThickness, header.SpacingBetweenSlices = _decimals(still or spacing[2], spacing[2])
 
 
 def _scaling(volume: Sampled) -> tuple[np.dtype[Any], str, str]:

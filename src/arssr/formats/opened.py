@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats import streams
+from arssr.formats.slices import Slices
 from arssr.grid import Grid
 
 _DAMAGE = (
@@ -54,6 +55,7 @@ class Opened:
     read: frame number → (I, J, K) float32, C-contiguous, finite, slope and intercept applied;
         raises ArSSRError that names the file.
     frames: how many images of this grid the file holds, `repetition_s` seconds apart.
+    slices: how the slices lie, where that is said.
     close: gives the file back; nothing can be read afterwards.
 
     The rest is how the samples are stored, see `Stored`.
@@ -67,6 +69,7 @@ class Opened:
     slope: float = 1.0
     inter: float = 0.0
     header: nib.Nifti1Header | None = None
+    slices: Slices | None = None
     close: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Self:

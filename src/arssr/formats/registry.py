@@ -12,6 +12,7 @@ from arssr.errors import ArSSRError
 from arssr.files import image_suffix, is_dicom
 from arssr.formats import dicom, itk, meta, mgh, nifti
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
+from arssr.formats.slices import slices_beside
 from arssr.formats.writing import OpenSink, Writer, streamed
 from arssr.grid import Grid
 
@@ -56,7 +57,8 @@ def open_image(path: Path, series: str | None = None) -> Opened:
         raise ArSSRError(f"{path}: only DICOM has series to choose from.")
     kind = _FORMATS[image_suffix(path)]
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
-        return kind.open(path)
+        opened = kind.open(path)
+    return replace(opened, slices=slices_beside(path, opened.grid, opened.header))
 
 
 @contextmanager

@@ -68,12 +68,13 @@ class Lesson:
     def of(
         cls, scan: Volume, network: ImplicitVoxelNetwork, scale: float | None = None
     ) -> "Lesson":
-        """Decides as `--acquisition auto` does; `scale` is by default the scan's own ratio, or 2.
+        """Decides as `--acquisition auto` does for slices without gaps; `scale` is by default the
+        scan's own ratio, or 2.
 
         Raises ArSSRError for a scan that is too small to learn from.
         """
         norm = Normalisation.fit(scan.data, scan.name)
-        told = acquisition_ijk("auto", scan.grid)
+        told = acquisition_ijk("auto", scan.grid, slices=None, card={})
         noise = noise_level("auto", scan, norm, told) or 0.0
         spacing = scan.grid.spacing_mm
         thick = np.array([name != NATIVE for name in told])
