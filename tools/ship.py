@@ -6,7 +6,7 @@ The weights are stored as float16, and it is the stored file that is measured: b
 `card` and `scanners`, told the acquisition; by `noisy`; and by `brief`, not told. The card travels
 inside the file; docs/models/NAME.md is the same for people. The licence follows from the images
 of all trainings behind the weights, as the data's manifest.json has them. Interrupted, it goes on
-where it stopped. On two cores with bfloat16 `light` takes half an hour and `rdn` two hours.
+where it stopped. On two cores with bfloat16 `light` takes ten minutes and `rdn` an hour.
 """
 
 import argparse

@@ -1,12 +1,15 @@
 """The card of shipped weights, and the page that is made of it."""
 
+from pathlib import Path
+
 import pytest
 
-from arssr.evaluation.card_page import to_markdown
+from arssr.evaluation.card_page import comparison, to_markdown
 from arssr.evaluation.protocol import Protocol
 from arssr.weights.licence import FREE, images_behind, licence_of_weights
 from arssr.weights.registry import load, shipped
 
+DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = {
     "gain": {
         "settings": [
@@ -75,7 +78,7 @@ def test_the_default_weights_are_never_below_cubic_on_what_scanners_make() -> No
     assert [s for s in settings if s["worst"] <= 0 or s["losses"]] == []
 
 
-@pytest.mark.parametrize("name", ["light"])
+@pytest.mark.parametrize("name", ["light", "rdn"])
 def test_the_licence_follows_from_all_images_behind_the_weights(name: str) -> None:
     card = load(name).card
     assert card["licence"] == licence_of_weights(i["licence"] for i in images_behind(card))
@@ -90,7 +93,19 @@ def test_anyone_may_use_the_default_weights() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_the_page_of_shipped_weights_is_that_of_their_card(name: str) -> None:
-    from pathlib import Path
-
-    page = Path(__file__).parents[2] / "docs/models" / f"{name}.md"
+    page = DOCS / "models" / f"{name}.md"
     assert page.read_text(encoding="utf-8") == to_markdown(load(name).card)
+
+
+def test_the_tables_of_the_documents_are_those_of_the_cards() -> None:
+    page = DOCS / "evaluation.md"
+    assert comparison([load("light").card, load("rdn").card]) in page.read_text(encoding="utf-8")
+
+
+def test_a_comparison_is_a_mean_over_volumes_of_every_method() -> None:
+    other = {**RESULTS["table"][0], "volume": "spine"}
+    other |= {"psnr": {"cubic": 20.0, "light": 22.25}, "ssim": {"cubic": 0.5, "light": 0.55}}
+    results = {"told": {"table": [RESULTS["table"][0], other]}}
+    page = comparison([{"results": results}])
+    assert "|  | cubic | light |" in page
+    assert "| slice 2 | 25.00 / 0.700 | 26.75 / 0.750 |" in page

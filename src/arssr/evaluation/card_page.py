@@ -57,10 +57,12 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 def comparison(cards: Sequence[Mapping[str, Any]]) -> str:
     """What several cards say of each case, side by side: PSNR / SSIM, means over the volumes.
 
-    The cards must quote the same settings; the baselines are those of the first.
+    The cards must quote the same settings of the same volumes.
     """
     parts = []
     for case, title in _CASES.items():
+        if not all(case in card["results"] for card in cards):
+            continue
         tables = [card["results"][case]["table"] for card in cards]
         means: dict[str, dict[str, list[tuple[float, float]]]] = {}
         for entry in (entry for table in tables for entry in table):
