@@ -1,21 +1,16 @@
-"""Every format says the same millimetres, in the pull direction; SimpleITK is the witness."""
+"""A field read through a transform; which files hold transforms, `test_registration.py` says."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
 import torch
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 from tests.engine.thin import lively_network
-from tests.phantoms import rotated, smooth, tiny_network, volume
+from tests.phantoms import smooth, tiny_network, volume
+from tests.registrations import MOVING, RIGID, sitk_warp
 
 from arssr.antialias import averaging_matrix
-from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
@@ -25,178 +20,10 @@ from arssr.transform import (
     Affine,
     Displacement,
     Transform,
-    load_transform,
     resample_through,
     slabs_through,
 )
 from arssr.volume import Volume
-
-MOVING = rotated(Grid((12, 13, 11), np.diag([-1.0, 1.1, 1.3, 1])), (10, 5, -20))
-REFERENCE = rotated(Grid((10, 9, 12), np.diag([1.2, 1, 0.9, 1])), (0, -15, 8))
-RIGID = np.eye(4)
-RIGID[:3, :3] = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix()
-RIGID[:3, 3] = 3.25, -7.5, 11
-STRETCHED = RIGID @ np.diag([1.1, 0.9, 1.05, 1])
-LPS = np.diag([-1.0, -1, 1, 1])
-POINTS = np.random.default_rng(0).uniform(-40, 40, (50, 3))
-
-
-def moved(matrix: np.ndarray) -> np.ndarray:
-    return POINTS @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def image_on(grid: Grid) -> nib.Nifti1Image:
-    return nib.Nifti1Image(np.zeros(grid.shape, np.float32), grid.affine)
-
-
-def sitk_affine(matrix: np.ndarray, centre: tuple = (5.0, -3.0, 2.0)) -> sitk.AffineTransform:
-    """The same map in ITK's terms, with a centre, for files have one."""
-    lps = LPS @ matrix @ LPS
-    affine = sitk.AffineTransform(3)
-    affine.SetMatrix(lps[:3, :3].ravel().tolist())
-    affine.SetCenter(centre)
-    c = np.array(centre)
-    affine.SetTranslation((lps[:3, 3] - c + lps[:3, :3] @ c).tolist())
-    return affine
-
-
-def sitk_warp(grid: Grid, seed: int = 0) -> tuple[sitk.DisplacementFieldTransform, Displacement]:
-    """A smooth warp of some millimetres, in both worlds."""
-    ras = np.stack([4 * smooth(grid.shape, seed + a, sigma=2) - 2 for a in range(3)])
-    lps = np.ascontiguousarray((ras * [[[[-1]]], [[[-1]]], [[[1]]]]).transpose(3, 2, 1, 0))
-    image = sitk.GetImageFromArray(lps.astype(np.float64), isVector=True)
-    affine = LPS @ grid.affine
-    image.SetSpacing(grid.spacing_mm.tolist())
-    image.SetDirection((affine[:3, :3] / grid.spacing_mm).ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    return sitk.DisplacementFieldTransform(image), Displacement(ras.astype(np.float32), grid)
-
-
-def as_sitk_maps(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
-    lps = points * [-1, -1, 1]
-    return np.array([transform.TransformPoint(p) for p in lps.tolist()]) * [-1, -1, 1]
-
-
-# --- formats -------------------------------------------------------------------------------------
-
-
-def through_nitransforms(fmt: str) -> Callable[[np.ndarray, Path], None]:
-    def write(matrix: np.ndarray, path: Path) -> None:
-        import nitransforms
-
-        affine = nitransforms.Affine(matrix, reference=image_on(REFERENCE))
-        affine.to_filename(str(path), fmt=fmt, moving=image_on(MOVING))
-
-    return write
-
-
-def through_sitk(matrix: np.ndarray, path: Path) -> None:
-    sitk.WriteTransform(sitk_affine(matrix), str(path))
-
-
-WRITERS = {
-    "itk.txt": through_nitransforms("itk"),
-    "itk.mat": through_nitransforms("itk"),
-    "flirt.mat": through_nitransforms("fsl"),
-    "free.lta": through_nitransforms("fs"),
-    "sitk.tfm": through_sitk,
-    "sitk.h5": through_sitk,
-    "sitk.mat": through_sitk,
-}
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_an_affine_is_the_same_millimetres_in_every_format(name: str, tmp_path: Path) -> None:
-    WRITERS[name](STRETCHED, tmp_path / name)
-    transform = load_transform(tmp_path / name, MOVING, REFERENCE)
-    np.testing.assert_allclose(transform.map(POINTS), moved(STRETCHED), atol=1e-3)
-    assert transform.matrix is not None
-
-
-def test_flirt_counts_from_the_corner_of_flipped_images(tmp_path: Path) -> None:
-    """By hand: flirt's millimetres are voxels times spacing, i reversed where the affine is RAS."""
-
-    def to_flirt(grid: Grid) -> np.ndarray:
-        scaled = np.diag([*grid.spacing_mm, 1])
-        if np.linalg.det(grid.affine) > 0:
-            flip = np.diag([-1.0, 1, 1, 1])
-            flip[0, 3] = (grid.shape[0] - 1) * grid.spacing_mm[0]
-            scaled = flip @ scaled
-        return scaled @ np.linalg.inv(grid.affine)
-
-    forwards = to_flirt(REFERENCE) @ np.linalg.inv(STRETCHED) @ np.linalg.inv(to_flirt(MOVING))
-    np.savetxt(tmp_path / "flirt.mat", forwards)
-    transform = load_transform(tmp_path / "flirt.mat", MOVING, REFERENCE)
-    np.testing.assert_allclose(transform.map(POINTS), moved(STRETCHED), atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["rigid", "translation", "similarity"])
-def test_all_of_itks_linear_transforms_are_known(kind: str, tmp_path: Path) -> None:
-    itk = {
-        "rigid": lambda: sitk.Euler3DTransform((1.0, 2, 3), 0.1, -0.2, 0.3, (4.0, 5, 6)),
-        "translation": lambda: sitk.TranslationTransform(3, (4.0, 5, 6)),
-        "similarity": lambda: sitk.Similarity3DTransform(1.2, (0.0, 1, 0), 0.3, (4.0, 5, 6)),
-    }[kind]()
-    sitk.WriteTransform(itk, str(tmp_path / "t.tfm"))
-    transform = load_transform(tmp_path / "t.tfm", MOVING, REFERENCE)
-    np.testing.assert_allclose(transform.map(POINTS), as_sitk_maps(itk, POINTS), atol=1e-6)
-
-
-def test_composites_of_affine_and_warp_are_as_itk_has_them(tmp_path: Path) -> None:
-    warp, _ = sitk_warp(rotated(Grid((30, 31, 32), np.diag([3.0, 3, 3, 1])), (5, 6, 7)))
-    composite = sitk.CompositeTransform([sitk_affine(RIGID), warp, sitk_affine(STRETCHED)])
-    sitk.WriteTransform(composite, str(tmp_path / "c.h5"))
-    transform = load_transform(tmp_path / "c.h5", MOVING, REFERENCE)
-    assert transform.matrix is None
-    np.testing.assert_allclose(transform.map(POINTS), as_sitk_maps(composite, POINTS), atol=1e-4)
-
-
-def test_of_several_files_a_point_takes_the_last_first(tmp_path: Path) -> None:
-    """As antsApplyTransforms -t warp -t affine: affine, then warp."""
-    warp, displacement = sitk_warp(Grid((40, 40, 40), np.diag([3.0, 3, 3, 1])))
-    field = displacement.components.transpose(1, 2, 3, 0)[:, :, :, None] * [-1, -1, 1]
-    image = nib.Nifti1Image(field.astype(np.float32), displacement.grid.affine)
-    image.header.set_intent("vector")
-    nib.save(image, tmp_path / "warp.nii.gz")
-    through_sitk(RIGID, tmp_path / "affine.mat")
-    both = [tmp_path / "warp.nii.gz", tmp_path / "affine.mat"]
-    expected = as_sitk_maps(warp, moved(RIGID))
-    np.testing.assert_allclose(
-        load_transform(both, MOVING, REFERENCE).map(POINTS), expected, atol=1e-4
-    )
-    assert np.abs(load_transform(both[::-1], MOVING, REFERENCE).map(POINTS) - expected).max() > 0.1
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("gone.mat", None, "no such transform"),
-        ("words.txt", b"once upon a time", "not a transform"),
-        ("bytes.mat", bytes(range(256)), "not a transform"),
-        ("empty.h5", b"", "not a transform"),
-        ("half.lta", b"type = 1\nnxforms = 1\n", "not a transform"),
-        ("three.mat", b"1 0 0\n0 1 0\n0 0 1\n", "not a transform"),
-    ],
-)
-def test_what_is_no_transform_is_refused(
-    name: str, content: bytes | None, reason: str, tmp_path: Path
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(ArSSRError, match=reason):
-        load_transform(tmp_path / name, MOVING, REFERENCE)
-
-
-def test_warps_of_other_programs_and_splines_are_refused(tmp_path: Path) -> None:
-    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "fnirt.nii")
-    with pytest.raises(ArSSRError, match="five dimensions"):
-        load_transform(tmp_path / "fnirt.nii", MOVING, REFERENCE)
-    sitk.WriteTransform(sitk.BSplineTransform(3), str(tmp_path / "spline.h5"))
-    with pytest.raises(ArSSRError, match="displacement field first"):
-        load_transform(tmp_path / "spline.h5", MOVING, REFERENCE)
-
-
-# --- reading a field through a transform ---------------------------------------------------------
 
 
 def field_on(grid: Grid) -> VoxelField:

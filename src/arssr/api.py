@@ -23,7 +23,8 @@ from arssr.intensity import Normalisation, estimate_noise
 from arssr.interpolation import resample
 from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
-from arssr.volume import Volume
+from arssr.transform import Transform, probes
+from arssr.volume import Volume, grid_of
 from arssr.weights.registry import Weights, load
 
 Image = str | PathLike[str] | SpatialImage | Volume
@@ -37,6 +38,7 @@ _CLEARLY_THICKER = 1.4
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
 _SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+_NOWHERE_ELSE = Transform(())
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
 
 
@@ -199,8 +201,8 @@ def target_grid(
         return source.with_spacing(spacing)
     if shape is not None:
         return source.with_shape(shape)
-    grid = like if isinstance(like, Grid) else Volume.coerce(like).grid  # type: ignore[arg-type]
-    _require_overlap(source, grid)
+    grid = grid_of(like)  # type: ignore[arg-type] # the one that is left
+    require_overlap(source, grid)
     return grid
 
 
@@ -210,13 +212,16 @@ def refines(source: Grid, grid: Grid) -> bool:
     return bool((step < 1 - _SAME).any() or (step <= 1 + _SAME).all())
 
 
-def _require_overlap(source: Grid, grid: Grid) -> None:
-    """Refuse a grid that lies beside the source: nothing but air would come of it."""
-    corners = np.indices((2, 2, 2)).reshape(3, -1).T * grid.shape - 0.5
-    index = source.to_index(grid.to_world(corners))
+def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_ELSE) -> None:
+    """Refuse a grid that lies beside the source: nothing but air would come of it.
+
+    transform: from the space of `grid` to that of `source`, where they are not the same.
+    """
+    index = source.to_index(transform.map(grid.to_world(probes(grid.shape, margin=0.5))))
     end = np.array(source.shape) - 0.5
     if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
-        raise ArSSRError("the reference image lies outside the scan's field of view")
+        through = "; does the transform lead the other way?" if transform.steps else ""
+        raise ArSSRError(f"the reference image lies outside the scan's field of view{through}")
 
 
 def require_memory(grid: Grid, copies: int = 1) -> None:

@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from arssr.api import Model, refines, require_disk, require_memory, stored_bytes, target_grid
+from arssr.api import (
+    Model,
+    refines,
+    require_disk,
+    require_memory,
+    require_overlap,
+    stored_bytes,
+    target_grid,
+)
 from arssr.consistency import Acquisition, make_consistent
 from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError, in_one_line
@@ -29,11 +37,14 @@ from arssr.interpolation import resample
 from arssr.labels import upsample_labels
 from arssr.limits import outside_valid_range
 from arssr.provenance import describe, write_sidecar
-from arssr.transform import Transform, load_transform, slabs_through
-from arssr.volume import Frames, Volume, open_frames
+from arssr.registration import load_transform
+from arssr.transform import Transform, slabs_through
+from arssr.volume import Frames, Volume, grid_of, open_frames
 
 Facts = dict[str, Any]
 Finish = Callable[[], Facts]
+# The transform into the scan's space, if there is one, and the grid of the result.
+Where = tuple[Transform | None, Grid]
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -150,12 +161,13 @@ def begin(
     progress("reading", 0.0)
     job.check()
     volume = scan.result() if scan else job.read()
-    result = _one(model, job, volume, progress)
+    where = _where(job, volume.grid)
+    result = _one(model, job, volume, where, progress)
     grid = result.grid
     with ExitStack() as stack:
         if job.frames:
             frames = stack.enter_context(open_frames(job.source))
-            _put_frames(stack, model, job, frames, volume, result, progress)
+            _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, volume, result)
         chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
@@ -240,7 +252,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     """
     job.check()
     volume = scan.result() if scan else job.read()
-    result = _one(model, job, volume, silent)
+    result = _one(model, job, volume, _where(job, volume.grid), silent)
     if result.voxel_field is None or job.transforms:
         raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated")
     plan = result.voxel_field.plan(result.grid)
@@ -257,9 +269,11 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     }
 
 
-def _one(model: Model | None, job: Job, scan: Volume, progress: ReportProgress) -> Result:
+def _one(
+    model: Model | None, job: Job, scan: Volume, where: Where, progress: ReportProgress
+) -> Result:
     """One 3D image on its target grid, after every check that can be made before the work."""
-    transform, grid = _where(job, scan)
+    transform, grid = where
     require_disk(job.destination, scan, grid)
     if job.labels:
         require_memory(grid, copies=3)  # numbers, shares, labels
@@ -297,12 +311,14 @@ def _whole(volume: Volume, facts: dict[str, Any]) -> Result:
     return Result(volume.grid, [volume.data], facts=facts)
 
 
-def _where(job: Job, scan: Volume) -> tuple[Transform | None, Grid]:
-    """The transform into the scan's space, if there is one, and the grid of the result."""
+def _where(job: Job, scan: Grid) -> Where:
+    """Where the result of a scan on this grid lies."""
     if not job.transforms:
-        return None, target_grid(scan.grid, **job.target)
-    grid = Volume.coerce(job.target["like"]).grid
-    return load_transform(job.transforms, scan.grid, grid), grid
+        return None, target_grid(scan, **job.target)
+    grid = grid_of(job.target["like"])
+    transform = load_transform(job.transforms, scan, grid)
+    require_overlap(scan, grid, transform)
+    return transform, grid
 
 
 def _agreeing(
@@ -353,6 +369,7 @@ def _put_frames(
     job: Job,
     frames: Frames,
     scan: Volume,
+    where: Where,
     first: Result,
     progress: ReportProgress,
 ) -> None:
@@ -366,7 +383,7 @@ def _put_frames(
     )
     for number in range(count):
         progress(f"frame {number + 1} of {count}", number / count)
-        made = _one(model, job, frames.frame(number), silent) if number else first
+        made = _one(model, job, frames.frame(number), where, silent) if number else first
         for slab in made.slabs:
             writer.put(slab)
         residuals.append(made.facts.get("consistency", {}))

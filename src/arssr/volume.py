@@ -30,6 +30,8 @@ from arssr.grid import Grid
 
 __all__ = ["Frames", "Volume", "check_output", "open_frames", "open_writer"]
 
+_UNNAMED = "The image"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Volume:
@@ -103,13 +105,11 @@ class Volume:
         RGB and complex samples, NaN and infinities, and a missing or singular affine.
         """
         filename = image.get_filename()
-        label = filename or "The image"
-        header = image.header if isinstance(image.header, nib.Nifti1Header) else None
-        opened = open_spatial(image.dataobj, image.affine, header, label)
-        _require_one_frame(opened, label)
+        opened = _open_nibabel(image)
+        _require_one_frame(opened, filename or _UNNAMED)
         if not filename:
             return _from_opened(opened, 0, None)
-        slices = slices_beside(Path(filename), opened.grid, header)
+        slices = slices_beside(Path(filename), opened.grid, opened.header)
         return _from_opened(replace(opened, slices=slices), 0, Path(filename))
 
     @classmethod
@@ -200,6 +200,26 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     """
     path = Path(path)
     return Frames(path, open_image(path))
+
+
+def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Grid:
+    """The grid of whatever stands for an image, or itself; no sample is read.
+
+    So an image of any kind of samples has one: of several frames, with NaN, complex, in colour.
+    Raises ArSSRError as `Volume.coerce` does where there is no grid.
+    """
+    if isinstance(image, Grid):
+        return image
+    if isinstance(image, str | os.PathLike):
+        with open_image(Path(image)) as opened:
+            return opened.grid
+    return _open_nibabel(image).grid if isinstance(image, SpatialImage) else image.grid
+
+
+def _open_nibabel(image: SpatialImage) -> Opened:
+    header = image.header if isinstance(image.header, nib.Nifti1Header) else None
+    label = image.get_filename() or _UNNAMED
+    return open_spatial(image.dataobj, image.affine, header, label)
 
 
 def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:

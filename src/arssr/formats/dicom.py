@@ -101,6 +101,8 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
 
         def read(_: int) -> NDArray[np.float32]:
+            if any(s.colours > 1 for s in slices):
+                raise ArSSRError(f"{path}: the images are in colour, not of intensities.")
             planes = ((slice(k, k + 1), _plane(s)) for k, s in enumerate(slices))
             return gather(planes, grid.shape, str(path))
 
@@ -266,8 +268,6 @@ def _arranged(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], Grid]:
     """In order along their normal, and where they lie; or in words why they are no volume."""
     if any(s.frames > 1 for s in slices):
         raise ArSSRError(f"{label}: a multi-frame DICOM file holds many slices; {_CONVERT}.")
-    if any(s.colours > 1 for s in slices):
-        raise ArSSRError(f"{label}: the images are in colour, not of intensities.")
     placed = [(s.place, s) for s in slices if s.place is not None]
     if len(placed) < len(slices):
         raise ArSSRError(f"{label}: the DICOM headers do not say where the images lie.")

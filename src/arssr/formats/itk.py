@@ -23,6 +23,7 @@ from arssr.formats.samples import (
     gather,
     require_3d,
     require_one_channel,
+    require_one_value,
     slabs,
     unscaled_type,
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 NRRD, META = "NrrdImageIO", "MetaImageIO"
 _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 _COMPRESSION_LEVEL = 1
+_LONGEST_HEADER = 2**16
 
 
 def open_image(path: Path) -> Opened:
@@ -47,9 +49,6 @@ def open_image(path: Path) -> Opened:
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     size = reader.GetSize()
-    require_one_channel(reader.GetNumberOfComponents(), str(path))
-    if reader.GetPixelID() not in _numpy_types():
-        raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
     require_3d(size, str(path))
     shape = (size[0], size[1], size[2])
     frames = size[3] if len(size) > 3 else 1
@@ -59,6 +58,11 @@ def open_image(path: Path) -> Opened:
         raise ArSSRError(f"{path}: {error}") from error
 
     def read(frame: int) -> NDArray[np.float32]:
+        require_one_channel(reader.GetNumberOfComponents(), str(path))
+        require_one_value(size, str(path))
+        if reader.GetPixelID() not in _numpy_types():
+            raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
+
         def parts() -> Iterator[tuple[slice, NDArray[Any]]]:
             if frames > 1:
                 reader.SetExtractSize([*shape, 0])
@@ -75,9 +79,29 @@ def open_image(path: Path) -> Opened:
         read,
         frames,
         repetition_s=units.repetition_s(timed),
-        storage=_numpy_types()[reader.GetPixelID()],
+        storage=_numpy_types().get(reader.GetPixelID()),
         header=timed,
     )
+
+
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The vectors (I, J, K, components) of a .nrrd or .nhdr file, in LPS.
+
+    Raises what SimpleITK does, and ArSSRError where the file has them in other coordinates: its
+    reader turns the grid to LPS, but not the vectors.
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    with path.open("rb") as file:
+        lines = file.read(_LONGEST_HEADER).split(b"\n\n")[0].decode("latin-1").splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != "#")
+    if fields.get("space", "").lower() not in ("left-posterior-superior", "lps"):
+        raise ArSSRError(f"{path}: only vectors in the space left-posterior-superior are read")
+    if "measurement frame" in fields:
+        raise ArSSRError(f"{path}: vectors in a measurement frame of their own are not read")
+    image = sitk.ReadImage(str(path), imageIO=NRRD)
+    vectors = sitk.GetArrayFromImage(image).astype(np.float32)
+    return np.moveaxis(vectors, -1, 0).T if image.GetNumberOfComponentsPerPixel() > 1 else vectors
 
 
 def _affine_lps(reader: sitk.ImageFileReader) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from arssr.errors import ArSSRError
 from arssr.formats import units
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
-from arssr.formats.samples import gather, require_3d, require_one_channel, slabs
+from arssr.formats.samples import gather, require_3d, require_one_channel, require_one_value, slabs
 from arssr.grid import Grid
 
 _LONGEST_HEADER = 2**16
@@ -48,7 +48,6 @@ def open_image(path: Path) -> Opened:
         fields, header_end = _fields(file)
     size = [int(word) for word in fields.get("DimSize", "").split()]
     require_3d(size, str(path))
-    require_one_channel(int(fields.get("ElementNumberOfChannels", "1")), str(path))
     samples = _samples(fields, header_end, path)
     shape, frames = (size[0], size[1], size[2]), size[3] if len(size) > 3 else 1
     spacing = _numbers(fields, "ElementSpacing", [1.0] * len(size))
@@ -58,6 +57,8 @@ def open_image(path: Path) -> Opened:
         raise ArSSRError(f"{path}: {error}") from error
 
     def read(frame: int) -> NDArray[np.float32]:
+        require_one_channel(_channels(fields), str(path))
+        require_one_value(size, str(path))
         return gather(_planes(samples, shape, frames, frame), shape, str(path))
 
     timed = units.header_with_repetition(spacing[3]) if frames > 1 else None
@@ -69,6 +70,21 @@ def open_image(path: Path) -> Opened:
         storage=samples.dtype.newbyteorder("="),
         header=timed,
     )
+
+
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The vectors (I, J, K, components) of a .mha or .mhd file, in LPS; raises as `open_image`."""
+    with path.open("rb") as file:
+        fields, header_end = _fields(file)
+    i, j, k = map(int, fields["DimSize"].split())
+    n = _channels(fields)
+    row = (n * i, j, k)  # the components of a voxel lie side by side
+    values = gather(_planes(_samples(fields, header_end, path), row, 1, 0), row, str(path))
+    return np.moveaxis(values.reshape(i, n, j, k), 1, -1)
+
+
+def _channels(fields: dict[str, str]) -> int:
+    return int(fields.get("ElementNumberOfChannels", "1"))
 
 
 def _fields(file: IO[bytes]) -> tuple[dict[str, str], int]:

@@ -35,7 +35,7 @@ def open_image(path: Path) -> Opened:
     """A .nii, .nii.gz or .nii.zst file; raises what nibabel does and ArSSRError."""
     stream = open_reading(path)
     try:
-        header = _read_header(stream)
+        header = read_header(stream)
         if int(header["intent_code"]) in _CIFTI_INTENTS:
             raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
         samples = ArrayProxy(stream, header, mmap=False)
@@ -45,8 +45,8 @@ def open_image(path: Path) -> Opened:
         raise
 
 
-def _read_header(stream: IO[bytes]) -> nib.Nifti1Header:
-    """Without the extensions, which may be of any size."""
+def read_header(stream: IO[bytes]) -> nib.Nifti1Header:
+    """NIfTI-1 or -2, without the extensions, which may be of any size."""
     start = stream.read(nib.Nifti2Header.template_dtype.itemsize)
     for header_type in (nib.Nifti1Header, nib.Nifti2Header):
         if header_type.may_contain_header(start):

@@ -30,7 +30,7 @@ def slabs(shape: Shape) -> Iterator[slice]:
 
 
 def require_3d(shape: Sequence[int], label: str) -> None:
-    """Refuse, in words, what is neither one 3D image nor several along a fourth axis."""
+    """Refuse, in words, what has no three axes of voxels."""
     size = "×".join(str(n) for n in shape)
     if len(shape) < 3:
         raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
@@ -38,7 +38,12 @@ def require_3d(shape: Sequence[int], label: str) -> None:
         raise ArSSRError(f"{label}: the image has no voxels ({size}).")
     if max(shape) > _LONGEST_AXIS:
         raise ArSSRError(f"{label}: no image is that large ({size}).")
+
+
+def require_one_value(shape: Sequence[int], label: str) -> None:
+    """Refuse, in words, what is neither one 3D image nor several along a fourth axis."""
     if any(n != 1 for n in shape[4:]):
+        size = "×".join(str(n) for n in shape)
         raise ArSSRError(
             f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
             "one of its channels."

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.formats import units
 from arssr.formats.opened import Opened
-from arssr.formats.samples import Shape, gather, require_3d, slabs
+from arssr.formats.samples import Shape, gather, require_3d, require_one_value, slabs
+from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
-
-_TRAILER = 2**20
 
 
 def open_spatial(
@@ -32,12 +31,11 @@ def open_spatial(
     affine: voxel index → RAS+ in the units of the header, millimetres without one.
     stream: what the samples come from, if it is still to be read and closed.
 
-    Raises ArSSRError, beginning with the label, for what is not real 3D images, and for a missing
-    or singular affine.
+    Raises ArSSRError, beginning with the label, for what has no 3D grid: too few axes, a missing
+    or singular affine; `Opened.read` for samples that are no intensities.
     """
     shape = tuple(map(int, samples.shape))
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
-    _require_intensities(dtype, label)
     require_3d(shape, label)
     if affine is None:
         raise ArSSRError(f"{label}: the image has no affine, so no place in space.")
@@ -53,9 +51,11 @@ def open_spatial(
     if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
         storage, slope, inter = None, 1, 0
 
-    frames = shape[3] if len(shape) > 3 else 1
+    frames = shape[3] if len(shape) > 3 and set(shape[4:]) <= {1} else 1
 
     def read(frame: int) -> NDArray[np.float32]:
+        _require_intensities(dtype, label)
+        require_one_value(shape, label)
         return gather(parts(frame), three, label)
 
     def parts(frame: int) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -63,7 +63,7 @@ def open_spatial(
         for k in slabs(three):
             yield k, samples[(slice(None), slice(None), k, *at)]
         if stream and frame == frames - 1:
-            stream.read(_TRAILER)  # the check sum of what is compressed comes last
+            stream.read(TRAILER)  # the check sum of what is compressed comes last
 
     return Opened(
         grid,
