@@ -1,5 +1,6 @@
 """Many scans in turn: each as it would be alone, in order, one read, one computed, one written."""
 
+import pkgutil
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from tests.phantoms import smooth, tiny_network, volume
@@ -171,3 +173,35 @@ def _add(told: list[tuple[Job, Facts | Exception]], job: Job, outcome: Facts | E
 def _finish(events: list[str]) -> Facts:
     events.append("written")
     return {}
+
+
+def test_reference_and_transforms_are_read_once_whatever_the_number_of_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bold = nib.Nifti1Image(np.arange(6 * 5 * 4 * 3).reshape(6, 5, 4, 3).astype("i2") % 7, np.eye(4))
+    nib.save(bold, tmp_path / "bold.nii")
+    nib.save(bold, tmp_path / "reference.nii")
+    np.savetxt(tmp_path / "identity.mat", np.eye(4))
+    opened: list[str] = []
+    _spy(monkeypatch, "arssr.volume.open_image", lambda path, *_: opened.append(Path(path).name))
+    _spy(monkeypatch, "arssr.registration._flirt", lambda path, *_: opened.append(path.name))
+    for transforms in ((), (tmp_path / "identity.mat",)):
+        opened.clear()
+        out = tmp_path / f"out{len(transforms)}.nii"
+        target = {"like": tmp_path / "reference.nii"}
+        run(None, Job(tmp_path / "bold.nii", out, target, frames=True, labels=True,
+                      transforms=transforms))  # fmt: skip
+        assert opened.count("reference.nii") == 1
+        assert opened.count("identity.mat") == len(transforms)
+        np.testing.assert_array_equal(nib.load(out).dataobj, bold.dataobj)
+
+
+def _spy(monkeypatch: pytest.MonkeyPatch, name: str, tell: Callable[..., object]) -> None:
+    """Have calls of a function told of, and made."""
+    original = pkgutil.resolve_name(name)
+
+    def spied(*args: Any) -> Any:
+        tell(*args)
+        return original(*args)
+
+    monkeypatch.setattr(name, spied)

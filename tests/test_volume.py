@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.volume import Volume, check_output
+from arssr.volume import Volume, check_output, grid_of
 
 INTEGERS = [np.dtype(t) for t in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]
 SHAPE = (5, 4, 3)
@@ -448,6 +448,60 @@ def test_what_is_not_one_real_3d_image(tmp_path: Path, data: np.ndarray, words: 
     path = save(tmp_path / "a.nii.gz", data)
     with refusal(path, words):
         Volume.read(path)
+
+
+def with_nan() -> np.ndarray:
+    return np.where(volume().data == 7, np.nan, volume().data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.zeros((5, 4, 3, 7), np.float32),
+        np.zeros((5, 4, 3, 1, 3), np.float32),
+        np.zeros((5, 4, 3, 2, 3), np.float32),
+        np.zeros(SHAPE, np.complex64),
+        np.zeros(SHAPE, RGB),
+        with_nan(),
+    ],
+)
+def test_a_grid_is_had_from_images_of_any_samples(tmp_path: Path, data: np.ndarray) -> None:
+    path = save(tmp_path / "a.nii.gz", data)
+    assert grid_of(path) == volume().grid
+    assert grid_of(str(path)) == grid_of(nib.load(path)) == volume().grid
+    with pytest.raises(ArSSRError):
+        Volume.read(path)
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "mha", "mhd"])
+@pytest.mark.parametrize("kind", [sitk.sitkVectorFloat32, sitk.sitkComplexFloat32])
+def test_a_grid_is_had_from_vectors_and_complex_samples(
+    tmp_path: Path, suffix: str, kind: int
+) -> None:
+    if kind == sitk.sitkComplexFloat32 and suffix != "nrrd":
+        pytest.skip("MetaImage has none")
+    path = tmp_path / f"a.{suffix}"
+    image = sitk.Image([5, 4, 3], kind)
+    image.SetSpacing((1, 2, 3))
+    sitk.WriteImage(image, str(path))
+    assert grid_of(path).shape == SHAPE and grid_of(path).spacing_mm.tolist() == [1, 2, 3]
+    with pytest.raises(ArSSRError):
+        Volume.read(path)
+
+
+def test_a_grid_stands_for_itself_and_a_bad_one_is_told_of(tmp_path: Path) -> None:
+    image, path = volume(), volume().write(tmp_path / "a.nii")
+    assert grid_of(image.grid) is grid_of(image) is image.grid
+    path.write_bytes(path.read_bytes()[:400])  # cut short, but the header is whole
+    assert grid_of(path) == image.grid
+    flat = nib.Nifti1Image(np.zeros((5, 4, 3, 2)), AFFINE)
+    flat.header["srow_z"] = flat.header["srow_y"]
+    flat.header["sform_code"], flat.header["qform_code"] = 1, 0
+    nib.save(nib.Nifti1Image(flat.dataobj, None, flat.header), tmp_path / "flat.nii")
+    with refusal(tmp_path / "flat.nii", "singular"):
+        grid_of(tmp_path / "flat.nii")
+    with refusal(tmp_path / "none.nii", "no such file"):
+        grid_of(tmp_path / "none.nii")
 
 
 def test_the_advice_for_4d_images_works(tmp_path: Path) -> None:

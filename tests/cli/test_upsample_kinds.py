@@ -1,16 +1,19 @@
 """`arssr upsample` beyond one scalar 3D scan and a factor: targets, kinds of data, limits."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from tests.cli.conftest import Arssr
+from tests.formats.series import write_series
 from tests.phantoms import smooth, tiny_network, volume
 
 from arssr.degradation import degrade, named_degradation
 from arssr.field import VoxelField
+from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
@@ -240,6 +243,87 @@ def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_
     assert min(misses) < 0.05 * np.ptp(a) < max(misses)
     call = arssr("upsample", scan, "-o", moved, "--scale", 2, "--transform", tmp_path / "shift.mat")
     assert call.code == 2 and "--like" in call.err
+
+
+def test_a_transform_that_leads_beside_the_scan_is_refused(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    """As one may that leads the other way: nothing but air would come of it."""
+    shift = np.eye(4)
+    shift[0, 3] = 40
+    np.savetxt(tmp_path / "shift.mat", shift)
+    field = np.zeros((8, 9, 5, 1, 3), np.float32)
+    field[..., 2] = 40
+    image = nib.Nifti1Image(field, THICK)
+    image.header.set_intent("vector")
+    nib.save(image, tmp_path / "warp.nii.gz")
+    for name in ("shift.mat", "warp.nii.gz"):
+        call = arssr(
+            "upsample", scan, "-o", tmp_path / "out.nii", "--like", scan, "-m", tiny,
+            "--transform", tmp_path / name,
+        )  # fmt: skip
+        assert call.code == 1 and "outside the scan's field of view" in call.complaint
+        assert "the other way" in call.complaint and not (tmp_path / "out.nii").exists()
+
+
+def test_a_field_of_places_leads_where_it_says_and_to_air_beyond(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    """As SPM's y_*.nii: RAS millimetres in the scan. The reference is longer than the field."""
+    here = Volume.read(scan).grid.to_world(np.moveaxis(np.indices((8, 9, 5)), 0, -1))
+    image = nib.Nifti1Image((here + np.array([2, 0, 0]))[:, :, :, None].astype("f4"), THICK)
+    image.header["descrip"] = "Deformation"
+    nib.save(image, tmp_path / "y_scan.nii")
+    nib.save(nib.Nifti1Image(np.zeros((8, 15, 5, 2)), THICK), tmp_path / "bold.nii")
+    labels = nib.Nifti1Image(np.random.default_rng(0).integers(1, 4, (8, 9, 5)).astype("i2"), THICK)
+    nib.save(labels, tmp_path / "seg.nii")
+    words = ("--like", tmp_path / "bold.nii", "--transform", tmp_path / "y_scan.nii")
+    call = arssr("upsample", tmp_path / "seg.nii", "-o", tmp_path / "l.nii", "--labels", *words)
+    assert call.code == 0, call.err
+    found = np.asarray(nib.load(tmp_path / "l.nii").dataobj)
+    np.testing.assert_array_equal(found[:-2, :9], np.asarray(labels.dataobj)[2:])
+    assert not found[:, 9:].any()
+    call = arssr("upsample", scan, "-o", tmp_path / "s.nii", "-m", tiny, *words)
+    assert call.code == 0, call.err
+    made, source = Volume.read(tmp_path / "s.nii").data, Volume.read(scan).data
+    assert np.abs(made[:-3, 1:8] - source[2:-1, 1:8]).mean() < 0.1 * np.ptp(source)
+    np.testing.assert_allclose(made[:, 12:], made[0, 14, 0], atol=1e-6)
+
+
+REFERENCES = {
+    "4D": np.zeros((10, 9, 8, 3), np.float32),
+    "vectors": np.zeros((10, 9, 8, 1, 3), np.float32),
+    "NaN": np.full((10, 9, 8), np.nan, np.float32),
+    "complex": np.zeros((10, 9, 8), np.complex64),
+    "colours": np.zeros((10, 9, 8), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    "labels": np.ones((10, 9, 8), np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_a_reference_lends_its_grid_whatever_its_samples_are(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, kind: str
+) -> None:
+    nib.save(nib.Nifti1Image(REFERENCES[kind], np.eye(4)), tmp_path / "reference.nii.gz")
+    words = ("--like", tmp_path / "reference.nii.gz", "-m", tiny)
+    call = arssr("upsample", scan, "-o", tmp_path / "out.nii", *words)
+    assert call.code == 0, call.err
+    assert Volume.read(tmp_path / "out.nii").grid == Grid((10, 9, 8), np.eye(4))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_dicom_series_is_a_reference_too(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, packed: bool
+) -> None:
+    grid = Grid((10, 9, 8), np.eye(4))
+    reference = tmp_path / "series"
+    write_series(reference, np.zeros(grid.shape, np.int16), grid)
+    if packed:
+        reference = Path(shutil.make_archive(str(reference), "zip", reference))
+    out = tmp_path / "out.nii"
+    call = arssr("upsample", scan, "-o", out, "--like", reference, "-m", tiny)
+    assert call.code == 0, call.err
+    assert Volume.read(out).grid.matches(grid)
 
 
 @pytest.mark.parametrize(

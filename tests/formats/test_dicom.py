@@ -21,7 +21,7 @@ from arssr.files import find_images, output_suffix
 from arssr.formats.dicom import series_in
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
-from arssr.volume import Volume, open_frames
+from arssr.volume import Volume, grid_of, open_frames
 
 SHAPE = (6, 5, 4)
 STORED = np.arange(120, dtype=np.int16).reshape(SHAPE)
@@ -220,6 +220,12 @@ def test_series_that_are_no_volume(tmp_path: Path, tags: dict, words: str) -> No
     _edit(path, **tags)
     with refusal(tmp_path / "a", words):
         Volume.read(tmp_path / "a")
+
+
+def test_a_series_in_colour_has_a_grid(tmp_path: Path) -> None:
+    for path in write_series(tmp_path / "a", STORED, GRID):
+        _edit(path, SamplesPerPixel=3)
+    assert grid_of(tmp_path / "a").matches(GRID)
 
 
 def test_unequal_slices(tmp_path: Path) -> None:
