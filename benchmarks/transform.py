@@ -22,7 +22,8 @@ from arssr.degradation import degrade, named_degradation
 from arssr.files import find_images
 from arssr.grid import Grid
 from arssr.interpolation import Kind, resample
-from arssr.transform import Transform, load_transform, resample_through
+from arssr.registration import load_transform
+from arssr.transform import Transform, resample_through
 from arssr.volume import Volume
 
 CASES = {

@@ -47,7 +47,8 @@ def upsample(
         str | None, typer.Option(metavar="I J K", help="Voxels of the result, same field of view.")
     ] = None,
     like: Annotated[
-        Path | None, typer.Option(help="An image whose grid the result shall have.")
+        Path | None,
+        typer.Option(help="An image whose grid the result shall have; its samples do not matter."),
     ] = None,
     isotropic: Annotated[
         bool, typer.Option("--isotropic", help="The scan's finest spacing along all axes.")
@@ -55,8 +56,9 @@ def upsample(
     transform: Annotated[
         list[Path] | None,
         typer.Option(
-            help="With --like: a registration of the scan to that image (ITK/ANTs, FSL, "
-            "FreeSurfer, ITK warp); of several the last is applied first."
+            help="With --like: a registration of the scan to that image (linear ones of ITK/ANTs, "
+            "FSL, FreeSurfer; warps of ITK/ANTs, SPM, NiftyReg); of several the last is applied "
+            "first. See docs/transforms.md."
         ),
     ] = None,
     labels: Annotated[

@@ -44,7 +44,7 @@ def open_image(path: Path, series: str | None = None) -> Opened:
     series: which DICOM series, see `dicom.open_series`.
 
     Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
-    it does not hold real 3D images with a place in space.
+    it has no grid of voxels in space; `Opened.read`, where its samples are no intensities.
     """
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
