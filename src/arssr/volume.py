@@ -213,7 +213,9 @@ def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Gri
     if isinstance(image, str | os.PathLike):
         with open_image(Path(image)) as opened:
             return opened.grid
-    return _open_nibabel(image).grid if isinstance(image, SpatialImage) else image.grid
+    if isinstance(image, SpatialImage):
+        return _open_nibabel(image).grid
+    return Volume.coerce(image).grid
 
 
 def _open_nibabel(image: SpatialImage) -> Opened:

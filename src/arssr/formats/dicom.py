@@ -187,7 +187,7 @@ def series_in(folder: Path, label: Path | None = None) -> list[Series]:
 def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Series:
     """The only series, or the one that is wanted; ArSSRError lists them where that is not one."""
     if wanted is None:
-        matches, problem = list(series), "holds several series, name one with --series"
+        matches, problem = list(series), "holds several series, name one (a scan's with --series)"
     else:
         word = wanted.strip()
         matches = [s for s in series if word in (s.uid, s.number)] or [
