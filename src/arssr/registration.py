@@ -35,7 +35,7 @@ _FORMATS = (
 )
 # How files of other programs begin, and what to do with them. ITK reads the first one, wrongly.
 _OTHERS = {
-    b"MNI Transform File": "is an MNI .xfm; lta_convert --inmni FILE --outlta NEW.lta converts it",
+    b"MNI Transform File": "is an MNI .xfm; lta_convert --inmni makes an .lta of it",
     b"MATLAB": "is a file of MATLAB, such as SPM's _sn.mat; give the field y_*.nii of its "
     "Deformations tool",
     b"(Transform": "is a file of elastix; give the field that transformix -def all makes of it",

@@ -33,13 +33,6 @@ from arssr.volume import grid_of
 Floats = NDArray[np.float64]
 
 _DISPLACEMENTS, _VECTORS = 1006, 1007  # NIfTI's intents DISPVECT and VECTOR
-_NIFTYREG = {
-    2: "a grid of spline control points",
-    3: "a velocity field",
-    4: "a velocity field",
-    5: "a velocity field",
-    6: "a grid of spline control points",
-}
 # A map is told by its mean gradient G: that of no deformation is 1, and G - 1 has the norm
 # √8 sin(angle / 2) after a rotation. Places taken for displacements show as a G below this: up to
 # 35°. Displacements do not reach it, read as places, before they stretch all axes 1.5-fold.
@@ -120,9 +113,9 @@ def _meaning(header: nib.Nifti1Header, path: Path) -> Meaning:
     if name == "NREG_TRANS":
         kind = int(header["intent_p1"])
         if kind not in (0, 1):
-            what = _NIFTYREG.get(kind, "unknown")
             raise ArSSRError(
-                f"{path}: is {what} of NiftyReg; reg_transform -def makes a field of places of it"
+                f"{path}: holds control points or velocities of NiftyReg (kind {kind}); "
+                "reg_transform -def makes a field of places of it"
             )
         return Meaning(are_places=kind == 0, are_lps=False)
     if intent == _DISPLACEMENTS:
