@@ -1,5 +1,8 @@
 """Label maps stay label maps, and stay on their scan."""
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -129,10 +132,26 @@ def test_integers_come_back_as_integers() -> None:
     assert upsample_labels(stored, labels.grid.scaled(2)).storage == np.uint8
 
 
-@pytest.mark.parametrize(("value", "reason"), [(0.5, "whole"), (2.0**25, "renumber")])
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.5, "whole"), (2.0**24, "renumber"), (-(2.0**24), "renumber")]
+)
 def test_what_is_no_label_map_is_refused(value: float, reason: str) -> None:
     with pytest.raises(ArSSRError, match=reason):
         upsample_labels(volume(np.full((2, 2, 2), value)), Grid((2, 2, 2), np.eye(4)))
+
+
+def test_the_largest_label_is_the_last_whose_neighbours_are_other_numbers(tmp_path: Path) -> None:
+    """2²⁴ may have been 2²⁴ + 1 in the file."""
+    largest = 2**24 - 1
+    for label in (largest, 2**24 + 1):
+        stored = np.full((3, 3, 3), label, np.int32)
+        nib.save(nib.Nifti1Image(stored, np.eye(4)), tmp_path / "a.nii")
+        labels = Volume.read(tmp_path / "a.nii")
+        if label == largest:
+            assert (upsample_labels(labels, labels.grid.scaled(2)).data == largest).all()
+        else:
+            with pytest.raises(ArSSRError, match="16,777,216 or more"):
+                upsample_labels(labels, labels.grid)
 
 
 # --- through a transform -------------------------------------------------------------------------

@@ -39,12 +39,13 @@ from arssr.limits import outside_valid_range
 from arssr.provenance import describe, write_sidecar
 from arssr.registration import load_transform
 from arssr.transform import Transform, slabs_through
-from arssr.volume import Frames, Volume, grid_of, open_frames
+from arssr.volume import Frames, Volume, doubtful_grid_of, open_frames, read_quietly
 
 Facts = dict[str, Any]
 Finish = Callable[[], Facts]
-# The transform into the scan's space, if there is one, and the grid of the result.
-Where = tuple[Transform | None, Grid]
+# The transform into the scan's space, if there is one, the grid of the result, and what is
+# doubtful about the image that it is that of.
+Where = tuple[Transform | None, Grid, list[str]]
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class Job:
     frames: the scan is 4D, and all its frames are meant.
     labels: the scan is a label map; no network is needed.
     consistent: make the result agree with what was measured.
-    strict: leaving what the weights were trained for is an error, not a warning.
+    strict: what would be a warning is an error: a file that contradicts itself, and leaving what
+        the weights were trained for.
     """
 
     source: Path
@@ -115,7 +117,7 @@ class Job:
     def read(self) -> Volume:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
         if not self.frames:
-            return Volume.read(self.source, self.series)
+            return read_quietly(self.source, self.series)
         with open_frames(self.source) as frames:
             return frames.frame(0)
 
@@ -261,6 +263,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         "scan": str(job.source),
         "result": str(job.destination),
         "output": result.grid.describe(),
+        "warnings": result.facts.get("warnings", []),
         "precision": model.precision,
         "air_skipped": round(result.voxel_field.air, 4),
         "disk_bytes": round(stored_bytes(volume, result.grid)),
@@ -273,22 +276,24 @@ def _one(
     model: Model | None, job: Job, scan: Volume, where: Where, progress: ReportProgress
 ) -> Result:
     """One 3D image on its target grid, after every check that can be made before the work."""
-    transform, grid = where
+    transform, grid, doubts = where
+    warnings = [*scan.warnings, *doubts]
+    if model is not None and transform is None:
+        warnings += outside_valid_range(model.card, scan.grid, grid, scan.slices)
+    if warnings and job.strict:
+        raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
+    facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
     require_disk(job.destination, scan, grid)
     if job.labels:
         require_memory(grid, copies=3)  # numbers, shares, labels
-        return _whole(upsample_labels(scan, grid, transform), {"method": "shares of labels"})
+        facts["method"] = "shares of labels"
+        return _whole(upsample_labels(scan, grid, transform), facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
     if transform is None and not job.consistent and not refines(scan.grid, grid):
         require_memory(grid)
-        return _whole(resample(scan, grid), {"method": "resampled, anti-aliased"})
-    warnings = []
-    if transform is None:
-        warnings = outside_valid_range(model.card, scan.grid, grid, scan.slices)
-    if warnings and job.strict:
-        raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
-    facts = {"warnings": warnings} if warnings else {}
+        facts["method"] = "resampled, anti-aliased"
+        return _whole(resample(scan, grid), facts)
     voxel_field = model.field(
         scan,
         towards=grid,
@@ -313,12 +318,15 @@ def _whole(volume: Volume, facts: dict[str, Any]) -> Result:
 
 def _where(job: Job, scan: Grid) -> Where:
     """Where the result of a scan on this grid lies."""
+    target, doubts = dict(job.target), list[str]()
+    if "like" in target:
+        target["like"], doubts = doubtful_grid_of(Path(target["like"]))
     if not job.transforms:
-        return None, target_grid(scan, **job.target)
-    grid = grid_of(job.target["like"])
+        return None, target_grid(scan, **target), doubts
+    grid = target["like"]
     transform = load_transform(job.transforms, scan, grid)
     require_overlap(scan, grid, transform)
-    return transform, grid
+    return transform, grid, doubts
 
 
 def _agreeing(
@@ -375,9 +383,11 @@ def _put_frames(
 ) -> None:
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
-    Its facts are all that is kept, but for residuals: of those the largest of all frames.
+    Its facts are all that is kept, but for warnings, of which there may be more at the end of the
+    file, and residuals: of those the largest of all frames.
     """
     count, residuals = len(frames), []
+    warnings: dict[str, None] = {}  # in order, each once
     writer = stack.enter_context(
         open_writer(job.destination, scan, first.grid, job.overwrite, count)
     )
@@ -387,6 +397,9 @@ def _put_frames(
         for slab in made.slabs:
             writer.put(slab)
         residuals.append(made.facts.get("consistency", {}))
+        warnings |= dict.fromkeys(made.facts.get("warnings", []))
+    if warnings:
+        first.facts["warnings"] = list(warnings)
     if job.consistent:
         first.facts["consistency"] = {
             name: max(each[name] for each in residuals) for name in residuals[0]

@@ -19,7 +19,7 @@ from arssr.transform import Transform, steps_through
 from arssr.volume import Volume
 
 _BACKGROUND = 0
-_EXACT = 2**24  # float32 holds whole numbers up to here
+_TOO_LARGE = 2**24  # from here on float32 takes neighbouring whole numbers for one
 _TIE = 1e-5  # shares that differ by less are equal: rounding shall not decide
 _MARGIN = 3  # voxels that the filter of a coarser grid reaches, and one
 _SLAB_POINTS = 2**22
@@ -191,8 +191,8 @@ def _labels_of(labels: Volume) -> np.ndarray:
     name = labels.path or "the image"
     if not np.array_equal(present, np.rint(present)):
         raise ArSSRError(f"{name} is no label map: it has values that are not whole numbers")
-    if np.abs(present).max() > _EXACT:
-        raise ArSSRError(f"{name} has labels beyond {_EXACT:,}; renumber them")
+    if np.abs(present).max() >= _TOO_LARGE:
+        raise ArSSRError(f"{name} has labels of {_TOO_LARGE:,} or more; renumber them")
     return present
 
 

@@ -7,6 +7,7 @@ is remembered and used again when a result is written; `arssr.formats` knows how
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +29,18 @@ from arssr.formats.slices import Slices, slices_beside
 from arssr.formats.spatial import open_spatial
 from arssr.grid import Grid
 
-__all__ = ["Frames", "Volume", "check_output", "open_frames", "open_writer"]
+__all__ = [
+    "Frames",
+    "Volume",
+    "check_output",
+    "doubtful_grid_of",
+    "grid_of",
+    "open_frames",
+    "open_writer",
+    "read_quietly",
+]
+
+_log = logging.getLogger(__name__)
 
 _UNNAMED = "The image"
 
@@ -41,6 +53,8 @@ class Volume:
     types come back as integers with the same `slope` and `inter` (value = stored * slope + inter),
     everything else is written as float32. `header` lends its description, codes and units.
     `slices` is what headers and sidecars say of thickness and distance; None where they do not.
+    `warnings` are sentences about a file that contradicts itself, or does not say where the image
+    lies: what is wrong, and what was taken for true. They are also logged when the file is read.
 
     >>> volume = Volume(np.zeros((4, 4, 3)), Grid((4, 4, 3), np.diag([1, 1, 5, 1])))
     >>> volume
@@ -61,6 +75,7 @@ class Volume:
     header: nib.Nifti1Header | None = None
     path: Path | None = None
     slices: Slices | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
@@ -92,10 +107,7 @@ class Volume:
         Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
         it does not hold one finite real 3D image with a place in space (see `from_nibabel`).
         """
-        path = Path(path)
-        with open_image(path, series) as opened:
-            _require_one_frame(opened, str(path))
-            return _from_opened(opened, 0, path)
+        return _logged(read_quietly(Path(path), series))
 
     @classmethod
     def from_nibabel(cls, image: SpatialImage) -> Volume:
@@ -107,10 +119,10 @@ class Volume:
         filename = image.get_filename()
         opened = _open_nibabel(image)
         _require_one_frame(opened, filename or _UNNAMED)
-        if not filename:
-            return _from_opened(opened, 0, None)
-        slices = slices_beside(Path(filename), opened.grid, opened.header)
-        return _from_opened(replace(opened, slices=slices), 0, Path(filename))
+        if filename:
+            slices = slices_beside(Path(filename), opened.grid, opened.header)
+            opened = replace(opened, slices=slices)
+        return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 
     @classmethod
     def coerce(cls, image: str | os.PathLike[str] | SpatialImage | Volume) -> Volume:
@@ -211,17 +223,38 @@ def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Gri
     if isinstance(image, Grid):
         return image
     if isinstance(image, str | os.PathLike):
-        with open_image(Path(image)) as opened:
-            return opened.grid
+        grid, doubts = doubtful_grid_of(Path(image))
+        for doubt in doubts:
+            _log.warning(doubt)
+        return grid
     if isinstance(image, SpatialImage):
         return _open_nibabel(image).grid
     return Volume.coerce(image).grid
+
+
+def doubtful_grid_of(path: Path) -> tuple[Grid, list[str]]:
+    """The grid of a file as `grid_of` has it, and its warnings, for whoever passes them on."""
+    with open_image(path) as opened:
+        return opened.grid, [f"{path}: {warning}" for warning in opened.warnings]
 
 
 def _open_nibabel(image: SpatialImage) -> Opened:
     header = image.header if isinstance(image.header, nib.Nifti1Header) else None
     label = image.get_filename() or _UNNAMED
     return open_spatial(image.dataobj, image.affine, header, label)
+
+
+def read_quietly(path: Path, series: str | None = None) -> Volume:
+    """`Volume.read` for whoever passes its warnings on in another way than by logging them."""
+    with open_image(path, series) as opened:
+        _require_one_frame(opened, str(path))
+        return _from_opened(opened, 0, path)
+
+
+def _logged(volume: Volume) -> Volume:
+    for warning in volume.warnings:
+        _log.warning("%s: %s", volume.path or "the image", warning)
+    return volume
 
 
 def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
@@ -234,6 +267,7 @@ def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
         header=opened.header,
         path=path,
         slices=opened.slices,
+        warnings=tuple(opened.warnings),
     )
 
 

@@ -90,7 +90,7 @@ def displacement(vectors: NDArray[Any], meaning: Meaning, grid: Grid, path: Path
 
 def _read_nifti(path: Path) -> tuple[Meaning, NDArray[np.float32]]:
     with open_reading(path) as stream:
-        header = nifti.read_header(stream)
+        header, _ = nifti.read_header(stream)
         meaning = _meaning(header, path)
         vectors = np.asarray(ArrayProxy(stream, header, mmap=False), np.float32)
         stream.read(TRAILER)  # the check sum of what is compressed comes last

@@ -77,6 +77,7 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
         "slope": 10,
         "intercept": -300,
         "range": [-300, 700],
+        "warnings": [],
     }
     shown = arssr("info", path)
     assert shown.code == 0 and "image: scan [1].nii.gz" in shown.out

@@ -132,6 +132,54 @@ def test_slices_with_gaps_that_the_weights_have_not_seen_are_told(
     assert Volume.read(out).slices is None
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("-m", "tiny"),
+        ("--labels",),
+        pytest.param(("-m", "tiny", "--jobs", 2), marks=pytest.mark.slow),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_a_warning_or_an_error(
+    arssr: Arssr, tiny: Path, tmp_path: Path, way: tuple
+) -> None:
+    """Said on the terminal and in the sidecar, whatever is made of the scan and wherever."""
+    image = nib.Nifti1Image(np.rint(9 * smooth((8, 9, 5))).astype(np.int16), THICK)
+    image.set_qform(np.diag([1.0, 1, 5, 1]), 1)
+    image.set_sform(THICK, 1)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    words = [tiny if word == "tiny" else word for word in way]
+    call = ("upsample", tmp_path / "scan.nii.gz", "-o", tmp_path / "out.nii.gz", "--isotropic")
+    if "-m" in way and "--jobs" not in way:
+        refused = arssr(*call, *words, "--strict")
+        assert refused.code == 1 and "the sform is used" in refused.err
+        assert not (tmp_path / "out.nii.gz").exists()
+        foretold = arssr(*call, *words, "--dry-run", "--json")
+        assert "warning: the sform has voxels of 1×1×3 mm" in foretold.err
+        assert len(json.loads(foretold.out)[0]["warnings"]) == 2
+    done = arssr(*call, *words)
+    assert done.code == 0, done.err
+    assert done.err.count("warning: the sform has voxels of 1×1×3 mm, but pixdim") == 1
+    told = json.loads((tmp_path / "out.json").read_text())["warnings"]
+    assert "up to 8 mm apart" in told[1]
+    assert json.loads(arssr("info", tmp_path / "scan.nii.gz", "--json").out)["warnings"] == told
+
+
+def test_more_frames_than_the_header_tells_of(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
+    """Known only once the last is read."""
+    image = nib.Nifti1Image(np.zeros((6, 5, 4, 3), np.float32), THICK)
+    image.dataobj[2] = 1
+    content = bytearray(image.to_bytes())
+    content[48:50] = (2).to_bytes(2, "little")  # dim[4]
+    (tmp_path / "bold.nii").write_bytes(content)
+    out = tmp_path / "out.nii"
+    call = ("upsample", tmp_path / "bold.nii", "-o", out, "--frames", "--scale", 2, "-m", tiny)
+    assert arssr(*call, "--strict").code == 1 and not out.exists()
+    done = arssr(*call)
+    assert done.code == 0 and "lie behind the samples" in done.err
+    assert nib.load(out).shape[3] == 2
+
+
 def test_consistency_is_reported(arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.nii.gz"
     call = arssr(

@@ -1,13 +1,17 @@
 """The overview: every subject, what was done, what failed, and links that lead somewhere."""
 
+import json
 import re
 from urllib.parse import unquote
+
+import nibabel as nib
 
 from arssr.cohort.derivatives import Derivatives
 from arssr.cohort.engine import Network
 from arssr.cohort.index import write_index
 from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
+from arssr.files import sidecar
 
 from .conftest import AddScan
 
@@ -60,6 +64,24 @@ def test_a_page_a_subject(derivatives: Derivatives, network: Network, add: AddSc
     frames = [unquote(link) for link in re.findall(r'<iframe src="([^"]+)"', page)]
     assert [link.split("/")[1] for link in frames] == ["ses-a", "ses-b"]
     assert all((derivatives.root / link).is_file() for link in frames)
+
+
+def test_what_is_doubtful_about_a_scan_is_told(
+    derivatives: Derivatives, network: Network, add: AddScan
+) -> None:
+    path = add("sub-01/anat/sub-01_T1w.nii.gz")
+    image = nib.load(path)
+    image.set_sform(image.affine, 0)
+    image.set_qform(image.affine, 0)
+    nib.save(image, path)
+    scans = derivatives.source.scans({"T1w"})
+    [done] = super_resolve(derivatives, scans, Request({"scale": 2.0}), network, Local())
+    assert done.facts is not None and len(done.facts["warnings"]) == 1
+    page = write_index(derivatives).read_text()
+    assert '<a href="sub-01.html">1 warning</a>' in page
+    assert "does not say where the scan lies" in (derivatives.root / "sub-01.html").read_text()
+    made = json.loads(sidecar(done.destination).read_text())["ArSSR"]
+    assert "does not say where the scan lies" in made["warnings"][0]
 
 
 def test_an_error_cannot_write_into_the_page(derivatives: Derivatives, add: AddScan) -> None:

@@ -244,7 +244,8 @@ def test_positions_with_few_decimals_are_equally_spaced(tmp_path: Path) -> None:
 
 def test_several_times_in_one_series(tmp_path: Path) -> None:
     write_series(tmp_path / "a" / "1", STORED, GRID)
-    write_series(tmp_path / "a" / "2", STORED, GRID)
+    for number, path in enumerate(write_series(tmp_path / "a" / "2", STORED + 1, GRID)):
+        _edit(path, SOPInstanceUID=f"1.2.{number}")
     with refusal(tmp_path / "a", "in the same place", "dcm2niix"):
         Volume.read(tmp_path / "a")
 

@@ -88,6 +88,7 @@ def _nifti(shape: tuple[int, ...], samples: bytes) -> bytes:
     header.set_data_shape(shape)
     header.set_data_dtype(np.uint8)
     header.set_sform(np.eye(4), 1)
+    header["vox_offset"] = header.single_vox_offset
     return bytes(header.binaryblock) + bytes(4) + samples
 
 

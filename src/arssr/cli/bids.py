@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr
+from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     Acquisition,
@@ -147,6 +147,7 @@ def _tell(done: "Done") -> None:
     elif done.facts is not None:
         line = f"{done.destination}  {done.facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
+        warn(done.facts.get("warnings", ()))
 
 
 def _sum(done: "list[Done]") -> str:

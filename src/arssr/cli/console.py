@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +23,12 @@ def complain(sentence: str) -> None:
     """One sentence about what went wrong."""
     stderr.print("[red]error:[/red]", end=" ")
     stderr.print(sentence, markup=False, soft_wrap=True)
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Sentences about what may be wrong."""
+    for sentence in sentences:
+        stderr.print(f"warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -58,9 +58,9 @@ def info(
 
 
 def _image(path: Path) -> dict[str, Any]:
-    from arssr.volume import Volume
+    from arssr.volume import read_quietly
 
-    volume = Volume.read(path)
+    volume = read_quietly(path)
     return {
         "image": path.name,
         **volume.grid.describe(),
@@ -71,6 +71,7 @@ def _image(path: Path) -> dict[str, Any]:
         "slope": volume.slope,
         "intercept": volume.inter,
         "range": [float(volume.data.min()), float(volume.data.max())],
+        "warnings": list(volume.warnings),
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr
+from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
     Acquisition,
@@ -77,7 +77,11 @@ def upsample(
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Refuse what the weights were not trained for."),
+        typer.Option(
+            "--strict",
+            help="Refuse what the weights were not trained for, and files that contradict "
+            "themselves.",
+        ),
     ] = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
@@ -284,8 +288,7 @@ def _tell(job: "Job", facts: dict[str, Any]) -> None:
     """Lines about a result."""
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
-    for warning in facts.get("warnings", ()):
-        stderr.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    warn(facts.get("warnings", ()))
     if "consistency" in facts:
         before, after = facts["consistency"].values()
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
@@ -305,6 +308,7 @@ def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, A
         f"up to {bytes_in_words(disk)} of disk  about {facts['seconds']:.2g} s"
     )
     stderr.print(line, markup=False, soft_wrap=True)
+    warn(facts["warnings"])
     return facts
 
 

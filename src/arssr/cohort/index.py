@@ -79,6 +79,7 @@ def _row(result: Result, root: Path) -> dict[str, Any]:
         "method": made.get("method", f"{made['device']}, {made['precision']}"),
         "page": link(result.page) if result.page.exists() else None,
         "sidecar": link(result.sidecar),
+        "warnings": made.get("warnings", []),
         "made": made,
     }
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, is_dicom
+from arssr.formats import dicom_checks as checks
 from arssr.formats.dicom_pixels import read_pixels
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened, reason
@@ -30,7 +31,8 @@ from arssr.grid import Grid
 
 Floats = NDArray[np.float64]
 
-_HEADER = (
+_HEADER: tuple[str | int, ...] = (
+    *checks.TAGS,
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SOPInstanceUID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
@@ -63,6 +65,11 @@ class Slice:
     shape_ij: tuple[int, int]
     frames: int
     colours: int
+    uid: str
+    frame_of_reference: str
+    is_mosaic: bool
+    spacing_mm: float | None  # from slice to slice, as it is stated
+    doubts: tuple[str, ...]
     storage: np.dtype[Any] | None
     slope: float
     inter: float
@@ -91,19 +98,22 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         needed where there are several.
 
     Raises ArSSRError where there is no such series, and where its slices are not one volume:
-    missing, unequally spaced, of several orientations or times, in colour, or all in one file.
+    missing, unequally spaced, of several orientations or times, in colour, or all in one file;
+    and where two different images go by one name.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(unpacked(path))
         series = choose(series_in(folder, path), wanted, path)
-        slices, grid = _arranged(series.slices, path)
+        once, warnings = checks.each_once(series.slices, path)
+        slices, grid = _arranged(once, path)
+        warnings += [*checks.doubts_among(slices, grid), *checks.cut_off(folder)]
         scaling = {(s.storage, s.slope, s.inter) for s in slices}
         storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
 
         def read(_: int) -> NDArray[np.float32]:
             if any(s.colours > 1 for s in slices):
                 raise ArSSRError(f"{path}: the images are in colour, not of intensities.")
-            planes = ((slice(k, k + 1), _plane(s)) for k, s in enumerate(slices))
+            planes = ((slice(k, k + 1), _plane(s, warnings)) for k, s in enumerate(slices))
             return gather(planes, grid.shape, str(path))
 
         close = stack.pop_all().close
@@ -115,6 +125,7 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         inter=inter,
         slices=slices_of(_agreed([s.described for s in slices]), grid, header_axis=2),
         close=close,
+        warnings=warnings,
     )
 
 
@@ -166,6 +177,8 @@ def series_in(folder: Path, label: Path | None = None) -> list[Series]:
                 found.setdefault(_text(header, "SeriesInstanceUID"), []).append(
                     (header, _slice(path, header))
                 )
+            elif checks.is_image(header):
+                raise ValueError("it ends before its image")
         except Exception as error:  # a damaged header makes pydicom raise anything
             where = label if path.is_relative_to(label) else label / path.name
             raise ArSSRError(f"{where}: {path.name} is damaged ({reason(error)}).") from error
@@ -199,7 +212,7 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Series:
     raise ArSSRError(f"{label}: {problem}: {'; '.join(map(str, series))}.")
 
 
-def read_header(path: Path, tags: Sequence[str] | None = None) -> Any:
+def read_header(path: Path, tags: Sequence[str | int] | None = None) -> Any:
     """A pydicom data set without its pixels, of some tags or all."""
     import pydicom
 
@@ -208,9 +221,8 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Any:
         syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
         if syntax and syntax.is_deflated:
             raise ValueError("files compressed as a whole are not read")
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags)
-        )
+        wanted: list[Any] | None = None if tags is None else list(tags)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
         header.decode()
     return header
 
@@ -242,10 +254,13 @@ def _slice(path: Path, header: Any) -> Slice:
         if not length.all():
             raise ValueError("ImageOrientationPatient is zero")
         unit = pair / length
+        if spacing_ji.min() <= 0:
+            raise ValueError("PixelSpacing must be positive")
         place = Place(position, unit, spacing_ji[::-1])  # in the header rows come first
     shape_ij = int(header.Columns), int(header.Rows)
     if min(shape_ij) < 1 or math.prod(shape_ij) > _PIXELS_PER_BYTE * path.stat().st_size:
         raise ValueError(f"it cannot hold {shape_ij[0]}×{shape_ij[1]} pixels")
+    colours = int(number("SamplesPerPixel", 1))
     bits, signed = int(number("BitsAllocated", 16)), number("PixelRepresentation", 0) == 1
     distances = (
         millimetres(header.get(name)) for name in ("SpacingBetweenSlices", "SliceThickness")
@@ -254,7 +269,12 @@ def _slice(path: Path, header: Any) -> Slice:
         path,
         shape_ij,
         int(number("NumberOfFrames", 1)),
-        int(number("SamplesPerPixel", 1)),
+        3 if "PALETTE" in _text(header, "PhotometricInterpretation") else colours,
+        _text(header, "SOPInstanceUID"),
+        _text(header, "FrameOfReferenceUID"),
+        checks.is_mosaic(header),
+        abs(number("SpacingBetweenSlices", 0)) or None,
+        tuple(checks.doubts_of(header)),
         np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32) else None,
         number("RescaleSlope", 1) or 1.0,
         number("RescaleIntercept", 0),
@@ -266,6 +286,10 @@ def _slice(path: Path, header: Any) -> Slice:
 
 def _arranged(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], Grid]:
     """In order along their normal, and where they lie; or in words why they are no volume."""
+    if any(s.is_mosaic for s in slices):
+        raise ArSSRError(
+            f"{label}: the image is a mosaic, many slices as the tiles of one picture; {_CONVERT}."
+        )
     if any(s.frames > 1 for s in slices):
         raise ArSSRError(f"{label}: a multi-frame DICOM file holds many slices; {_CONVERT}.")
     placed = [(s.place, s) for s in slices if s.place is not None]
@@ -333,6 +357,8 @@ def _step(positions: Floats, normal: Floats, stated_mm: float | None, label: Pat
     return step
 
 
-def _plane(image: Slice) -> NDArray[Any]:
-    """(I, J, 1) in the units of the image."""
-    return read_pixels(image.path).T.reshape(*image.shape_ij, 1)
+def _plane(image: Slice, doubts: list[str]) -> NDArray[Any]:
+    """(I, J, 1) in the units of the image; adds to the doubts what is odd about it."""
+    pixels, found = read_pixels(image.path)
+    doubts.extend(doubt for doubt in found if doubt not in doubts)
+    return pixels.T.reshape(*image.shape_ij, 1) * image.slope + image.inter

@@ -29,6 +29,7 @@ _DROPPED = (
     *("PixelPaddingRangeLimit", "ReferencedImageSequence", "SourceImageSequence"),
     *("SmallestPixelValueInSeries", "LargestPixelValueInSeries", "PixelAspectRatio"),
     *("NumberOfFrames", "PlanarConfiguration", "SliceLocation", "ImageComments"),
+    "RealWorldValueMappingSequence",
 )
 _SHORT_INTEGERS = ("u1", "i1", "u2", "i2")
 _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
@@ -115,7 +116,9 @@ def _derived_header(template: Path, series: str | None, grid: Grid) -> Any:
     header.SeriesDescription = f"{source.description[:58]} ArSSR".strip()
     header.SeriesDate = header.ContentDate = header.InstanceCreationDate = now.strftime("%Y%m%d")
     header.SeriesTime = header.ContentTime = header.InstanceCreationTime = now.strftime("%H%M%S")
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.SamplesPerPixel = 1
+    if header.get("PhotometricInterpretation") != "MONOCHROME1":  # to be shown in negative
+        header.PhotometricInterpretation = "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, 16, 15
     return header
 

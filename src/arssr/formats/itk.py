@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import replacing_all
-from arssr.formats import units
+from arssr.formats import nrrd, units
 from arssr.formats.lps import lps_to_ras, ras_to_lps
 from arssr.formats.opened import Opened, Stored
 from arssr.formats.samples import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 NRRD, META = "NrrdImageIO", "MetaImageIO"
 _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 _COMPRESSION_LEVEL = 1
-_LONGEST_HEADER = 2**16
 
 
 def open_image(path: Path) -> Opened:
@@ -52,8 +51,12 @@ def open_image(path: Path) -> Opened:
     require_3d(size, str(path))
     shape = (size[0], size[1], size[2])
     frames = size[3] if len(size) > 3 else 1
+    fields, header_end = nrrd.read_fields(path)
+    affine = lps_to_ras(_affine_lps(reader))
+    affine[:3] *= nrrd.mm_per_unit(fields, str(path))
+    dtype = _numpy_types().get(reader.GetPixelID())
     try:
-        grid = Grid(shape, lps_to_ras(_affine_lps(reader)))
+        grid = Grid(shape, affine)
     except ArSSRError as error:
         raise ArSSRError(f"{path}: {error}") from error
 
@@ -79,8 +82,9 @@ def open_image(path: Path) -> Opened:
         read,
         frames,
         repetition_s=units.repetition_s(timed),
-        storage=_numpy_types().get(reader.GetPixelID()),
+        storage=dtype,
         header=timed,
+        warnings=nrrd.doubts(fields, header_end, path, shape, dtype),
     )
 
 
@@ -92,9 +96,7 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     """
     import SimpleITK as sitk  # noqa: N813
 
-    with path.open("rb") as file:
-        lines = file.read(_LONGEST_HEADER).split(b"\n\n")[0].decode("latin-1").splitlines()
-    fields = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != "#")
+    fields, _ = nrrd.read_fields(path)
     if fields.get("space", "").lower() not in ("left-posterior-superior", "lps"):
         raise ArSSRError(f"{path}: only vectors in the space left-posterior-superior are read")
     if "measurement frame" in fields:

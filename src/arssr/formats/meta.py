@@ -7,6 +7,7 @@ for zeros without a word. Format: https://docs.itk.org/en/latest/learn/metaio.ht
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,15 @@ from arssr.errors import ArSSRError
 from arssr.formats import units
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
-from arssr.formats.samples import gather, require_3d, require_one_channel, require_one_value, slabs
+from arssr.formats.place import require_positive
+from arssr.formats.samples import (
+    gather,
+    require_3d,
+    require_one_channel,
+    require_one_value,
+    slabs,
+    too_many,
+)
 from arssr.grid import Grid
 
 _LONGEST_HEADER = 2**16
@@ -50,16 +59,25 @@ def open_image(path: Path) -> Opened:
     require_3d(size, str(path))
     samples = _samples(fields, header_end, path)
     shape, frames = (size[0], size[1], size[2]), size[3] if len(size) > 3 else 1
+    if int(fields.get("NDims", len(size))) != len(size):
+        raise ValueError(f"NDims is {fields['NDims']}, but DimSize has {len(size)} numbers")
     spacing = _numbers(fields, "ElementSpacing", [1.0] * len(size))
+    require_positive(spacing, str(path))
+    affine = lps_to_ras(_affine_lps(fields, spacing))
+    affine[:3] *= _mm_per_unit(fields)
+    [slope] = _numbers(fields, "ElementToIntensityFunctionSlope", [1.0])
+    [inter] = _numbers(fields, "ElementToIntensityFunctionOffset", [0.0])
+    slope = slope or 1.0
     try:
-        grid = Grid(shape, lps_to_ras(_affine_lps(fields, spacing)))
+        grid = Grid(shape, affine)
     except ArSSRError as error:
         raise ArSSRError(f"{path}: {error}") from error
 
     def read(frame: int) -> NDArray[np.float32]:
         require_one_channel(_channels(fields), str(path))
         require_one_value(size, str(path))
-        return gather(_planes(samples, shape, frames, frame), shape, str(path))
+        planes = _planes(samples, shape, frames, frame)
+        return gather(((k, plane * slope + inter) for k, plane in planes), shape, str(path))
 
     timed = units.header_with_repetition(spacing[3]) if frames > 1 else None
     return Opened(
@@ -68,7 +86,10 @@ def open_image(path: Path) -> Opened:
         frames,
         repetition_s=units.repetition_s(timed),
         storage=samples.dtype.newbyteorder("="),
+        slope=slope,
+        inter=inter,
         header=timed,
+        warnings=_doubts(fields, samples, shape, frames),
     )
 
 
@@ -124,6 +145,33 @@ def _affine_lps(fields: dict[str, str], spacing: list[float]) -> NDArray[np.floa
     affine[:3, :3] = np.reshape(directions, (n, n))[:3, :3].T * spacing[:3]
     affine[:3, 3] = _numbers(fields, "Offset", [0.0] * n)[:3]
     return affine
+
+
+def _mm_per_unit(fields: dict[str, str]) -> float:
+    name = fields.get("DistanceUnits", "?")
+    mm = 1.0 if name in ("", "?") else units.millimetres_per(name)
+    if mm is None:
+        raise ValueError(f"its DistanceUnits are {name}, which is no length")
+    return mm
+
+
+def _doubts(
+    fields: dict[str, str], samples: _Samples, shape: tuple[int, int, int], frames: int
+) -> list[str]:
+    """Sentences about what the header leaves open or has wrong."""
+    found = []
+    if not {"Offset", "TransformMatrix"} <= fields.keys():
+        found.append(
+            "the header does not say where the scan lies (TransformMatrix, Offset): what is "
+            "missing is taken for axes to the left, to the back and up, from 0"
+        )
+    if "ElementSpacing" not in fields:
+        found.append("the header does not say how large the voxels are: 1 mm is taken")
+    if samples.start >= 0 and not samples.compressed:
+        behind = samples.file.stat().st_size - samples.start
+        behind -= frames * math.prod(shape) * samples.dtype.itemsize
+        found += too_many(behind, shape, samples.dtype)
+    return found
 
 
 def _samples(fields: dict[str, str], header_end: int, path: Path) -> _Samples:

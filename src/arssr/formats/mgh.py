@@ -14,6 +14,7 @@ from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 
 from arssr.formats import units
 from arssr.formats.opened import Opened, Stored
+from arssr.formats.place import require_positive
 from arssr.formats.samples import unscaled_type
 from arssr.formats.spatial import open_spatial
 from arssr.formats.streams import open_reading
@@ -29,9 +30,16 @@ def open_image(path: Path) -> Opened:
     """A .mgh or .mgz file; raises what nibabel does and ArSSRError."""
     stream = open_reading(path)
     try:
-        header = MGHHeader(stream.read(_SAMPLES_START)[:_HEAD])
+        head = stream.read(_SAMPLES_START)[:_HEAD]
+        header = MGHHeader(head)
         samples = ArrayProxy(stream, header, mmap=False)
+        require_positive(header["delta"].tolist(), str(path))
         opened = open_spatial(samples, header.get_affine(), None, str(path), stream)
+        if not np.frombuffer(head, MGHHeader._hdrdtype)["goodRASFlag"].item():  # nibabel mends it
+            opened.warnings.append(
+                "the header does not say where the scan lies (goodRASFlag is 0): its axes are "
+                "taken to run to the left, down and to the front, as FreeSurfer does"
+            )
         if opened.frames == 1:
             return opened
         stream.seek(header.get_footer_offset())

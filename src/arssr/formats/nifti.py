@@ -13,13 +13,13 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.formats import units
+from arssr.formats import place, units
 from arssr.formats.opened import Opened, Stored
 from arssr.formats.samples import stored_type
 from arssr.formats.spatial import open_spatial
 from arssr.formats.streams import open_reading
 from arssr.formats.writing import Layout
-from arssr.grid import Grid
+from arssr.grid import Grid, spacing_in_words
 
 # What a header says about the image as a whole, true of any resampling of it. The rest (shape,
 # type, place, slice timing, vendor extensions) belongs to the samples and is written anew.
@@ -35,22 +35,42 @@ def open_image(path: Path) -> Opened:
     """A .nii, .nii.gz or .nii.zst file; raises what nibabel does and ArSSRError."""
     stream = open_reading(path)
     try:
-        header = read_header(stream)
+        header, warnings = read_header(stream)
         if int(header["intent_code"]) in _CIFTI_INTENTS:
             raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
         samples = ArrayProxy(stream, header, mmap=False)
-        return open_spatial(samples, header.get_best_affine(), header, str(path), stream)
+        opened = open_spatial(samples, header.get_best_affine(), header, str(path), stream)
+        opened.warnings.extend(warnings)
+        return opened
     except BaseException:
         stream.close()
         raise
 
 
-def read_header(stream: IO[bytes]) -> nib.Nifti1Header:
-    """NIfTI-1 or -2, without the extensions, which may be of any size."""
+def read_header(stream: IO[bytes]) -> tuple[nib.Nifti1Header, list[str]]:
+    """NIfTI-1 or -2, without the extensions, which may be of any size; and what nibabel mended in
+    it, in words.
+
+    Raises ValueError where voxels have no size, and where samples are said to begin in the header.
+    """
     start = stream.read(nib.Nifti2Header.template_dtype.itemsize)
     for header_type in (nib.Nifti1Header, nib.Nifti2Header):
         if header_type.may_contain_header(start):
-            return header_type(start[: header_type.template_dtype.itemsize])
+            content = start[: header_type.template_dtype.itemsize]
+            as_written = header_type(content, check=False)
+            in_use = as_written["pixdim"][1:4] if as_written["sform_code"] <= 0 else np.ones(3)
+            if not in_use.all():
+                raise ValueError(f"its voxels are of {spacing_in_words(in_use)} (pixdim)")
+            warnings = []
+            if (in_use < 0).any():
+                warnings = [f"pixdim is negative, {spacing_in_words(in_use)}: its sign is left out"]
+            header = header_type(content)
+            if header.get_data_offset() < header.single_vox_offset:
+                raise ValueError(
+                    f"its samples are said to begin at byte {header.get_data_offset()}, inside "
+                    "the header (vox_offset)"
+                )
+            return header, warnings
     raise ImageFileError("there is no NIfTI header at its beginning")
 
 
@@ -81,8 +101,8 @@ def _affine_in_file_units(like: Stored, grid: Grid) -> NDArray[np.float64]:
 def _header(like: Stored, grid: Grid, dtype: np.dtype[Any], frames: int = 1) -> nib.Nifti1Header:
     """A complete header for these samples stored as `dtype`, with the fields worth keeping.
 
-    sform and qform agree as far as a qform can: it has no shear, and resolves a rotation by
-    nearly 180° to 1e-3 rad. The sform is exact.
+    The sform is exact. A qform has no shear, and resolves a rotation by nearly 180° to 1e-3 rad:
+    where it puts a voxel more than half a voxel away from the sform, its code is 0, not in use.
     """
     source, affine = like.header, _affine_in_file_units(like, grid)
     long = max(*grid.shape, frames) > _LONGEST_NIFTI1_AXIS
@@ -116,3 +136,6 @@ def _set_qform(header: nib.Nifti1Header, affine: NDArray[np.float64], code: int 
     bcd = np.array([header[f"quatern_{part}"] for part in "bcd"], dtype=np.float64)
     bcd /= max(1.0, float(np.linalg.norm(bcd)))
     header["quatern_b"], header["quatern_c"], header["quatern_d"] = bcd
+    apart = place.apart_mm(affine, header.get_qform(), header.get_data_shape())
+    if apart > place.half_a_voxel_mm(affine):
+        header["qform_code"] = 0

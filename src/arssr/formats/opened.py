@@ -8,7 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Any, Protocol, Self
 
@@ -57,6 +57,8 @@ class Opened:
     frames: how many images of this grid the file holds, `repetition_s` seconds apart.
     slices: how the slices lie, where that is said.
     close: gives the file back; nothing can be read afterwards.
+    warnings: sentences about what the file says that cannot all be true, or does not say, and what
+        was taken for true; there may be more once samples were read.
 
     The rest is how the samples are stored, see `Stored`.
     """
@@ -71,6 +73,7 @@ class Opened:
     header: nib.Nifti1Header | None = None
     slices: Slices | None = None
     close: Callable[[], object] = lambda: None
+    warnings: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self

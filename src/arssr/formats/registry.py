@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 from arssr.files import image_suffix, is_dicom
-from arssr.formats import dicom, itk, meta, mgh, nifti
+from arssr.formats import dicom, itk, meta, mgh, nifti, place
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
 from arssr.formats.slices import slices_beside
 from arssr.formats.writing import OpenSink, Writer, streamed
@@ -46,6 +46,12 @@ def open_image(path: Path, series: str | None = None) -> Opened:
     Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
     it has no grid of voxels in space; `Opened.read`, where its samples are no intensities.
     """
+    opened = _open(path, series)
+    opened.warnings.extend(place.implausible(opened.grid))
+    return opened
+
+
+def _open(path: Path, series: str | None) -> Opened:
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
             raise ArSSRError(f"{path}: there is no such file.")

@@ -86,6 +86,18 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
     return data
 
 
+def too_many(count: int, shape: Shape, dtype: np.dtype[Any]) -> list[str]:
+    """A sentence where so many bytes lie behind the samples that they may be samples themselves,
+    and size or type in the header are wrong: those of a plane, or more.
+    """
+    if count < shape[0] * shape[1] * dtype.itemsize:
+        return []
+    return [
+        f"at least {bytes_in_words(count)} lie behind the samples that the header tells of; its "
+        "size or type may be wrong"
+    ]
+
+
 def encode(
     samples: NDArray[np.float32], dtype: np.dtype[Any], slope: float, inter: float
 ) -> NDArray[Any]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.formats import units
+from arssr.formats import place, units
 from arssr.formats.opened import Opened
-from arssr.formats.samples import Shape, gather, require_3d, require_one_value, slabs
+from arssr.formats.samples import Shape, gather, require_3d, require_one_value, slabs, too_many
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
@@ -52,6 +52,9 @@ def open_spatial(
         storage, slope, inter = None, 1, 0
 
     frames = shape[3] if len(shape) > 3 and set(shape[4:]) <= {1} else 1
+    warnings: list[str] = []
+    if header is not None:
+        warnings += place.in_nifti(header, affine, units.mm_per_unit(header))
 
     def read(frame: int) -> NDArray[np.float32]:
         _require_intensities(dtype, label)
@@ -63,7 +66,10 @@ def open_spatial(
         for k in slabs(three):
             yield k, samples[(slice(None), slice(None), k, *at)]
         if stream and frame == frames - 1:
-            stream.read(TRAILER)  # the check sum of what is compressed comes last
+            left = len(stream.read(TRAILER))  # the check sum of what is compressed comes last
+            if header is not None:  # other formats say more behind the samples
+                found = too_many(left, three, dtype)
+                warnings.extend(each for each in found if each not in warnings)
 
     return Opened(
         grid,
@@ -75,6 +81,7 @@ def open_spatial(
         inter=float(inter),
         header=None if header is None else header.copy(),
         close=stream.close if stream else lambda: None,
+        warnings=warnings,
     )
 
 
