@@ -120,7 +120,8 @@ class Volume:
         opened = _open_nibabel(image)
         _require_one_frame(opened, filename or _UNNAMED)
         if filename:
-            slices = slices_beside(Path(filename), opened.grid, opened.header)
+            slices, doubts = slices_beside(Path(filename), opened.grid, opened.header)
+            opened.warnings.extend(doubts)
             opened = replace(opened, slices=slices)
         return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 

@@ -185,6 +185,24 @@ def test_apart_is_the_farthest_corner() -> None:
     assert apart_mm(np.eye(4), np.eye(4), (5, 6, 7)) == 0
 
 
+def test_axes_that_are_no_unit_vectors_and_axes_in_a_plane(tmp_path: Path) -> None:
+    path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mgh")
+    content = path.read_bytes()
+    path.write_bytes(content[:42] + struct.pack(">f", -2 * TRUE[0, 0]) + content[46:])
+    [told] = warnings_of(path)
+    assert "the matrix Mdc has voxels of 2×1×4 mm, but delta has 1×1×4 mm" in told
+    path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mha")
+    content = path.read_bytes().replace(b"TransformMatrix = -1 0 0", b"TransformMatrix = -2 0 0")
+    path.write_bytes(content)
+    [told] = warnings_of(path)
+    assert "TransformMatrix has voxels of 2×1×4 mm, but ElementSpacing has 1×1×4 mm" in told
+    for lean, count in ((2.0, 0), (20.0, 1)):
+        leaning = TRUE.copy()
+        leaning[1, 2] = lean
+        told = warnings_of(nifti(tmp_path / "a.nii", sform=leaning, qform=None))
+        assert sum("almost in one plane" in each for each in told) == count
+
+
 def test_mgh_without_a_place_or_with_sizes_below_zero(tmp_path: Path) -> None:
     path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mgh")
     content = path.read_bytes()

@@ -210,6 +210,20 @@ def write_nifti(folder: Path, described: object, name: str = "3_t2_tse", **dim_i
     return folder / f"{name}.nii.gz"
 
 
+def test_a_distance_that_the_voxels_have_not_is_told(tmp_path: Path) -> None:
+    path = Volume(np.zeros((6, 5, 4)), Grid((6, 5, 4), np.diag([1, 1, 3.0, 1]))).write(
+        tmp_path / "scan.nii"
+    )
+    for stated, count in ((3, 0), (3.1, 0), (6, 1), ("no number", 0)):
+        described = {"SliceThickness": 3, "SpacingBetweenSlices": stated}
+        (tmp_path / "scan.json").write_text(json.dumps(described))
+        told = Volume.read(path).warnings
+        assert len(told) == count
+        if told:
+            assert "6 mm apart (SpacingBetweenSlices), but its voxels are 1×1×3 mm" in told[0]
+            assert Volume.from_nibabel(nib.load(path)).warnings == told
+
+
 def test_what_dcm2niix_left_beside_an_image_is_read(tmp_path: Path) -> None:
     path = write_nifti(tmp_path, GAPPED, slice=2)
     expected = Slices(2, 3.0, pytest.approx(4))

@@ -273,7 +273,7 @@ def _slice(path: Path, header: Any) -> Slice:
         _text(header, "SOPInstanceUID"),
         _text(header, "FrameOfReferenceUID"),
         checks.is_mosaic(header),
-        abs(number("SpacingBetweenSlices", 0)) or None,
+        millimetres(header.get("SpacingBetweenSlices")),
         tuple(checks.doubts_of(header)),
         np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32) else None,
         number("RescaleSlope", 1) or 1.0,

@@ -21,7 +21,7 @@ from arssr.errors import ArSSRError
 from arssr.formats import units
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
-from arssr.formats.place import require_positive
+from arssr.formats.place import require_positive, unlike_sizes
 from arssr.formats.samples import (
     gather,
     require_3d,
@@ -89,7 +89,16 @@ def open_image(path: Path) -> Opened:
         slope=slope,
         inter=inter,
         header=timed,
-        warnings=_doubts(fields, samples, shape, frames),
+        warnings=[
+            *unlike_sizes(
+                grid.affine,
+                shape,
+                np.multiply(spacing[:3], _mm_per_unit(fields)),
+                "TransformMatrix",
+                "ElementSpacing",
+            ),
+            *_doubts(fields, samples, shape, frames),
+        ],
     )
 
 

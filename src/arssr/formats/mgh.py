@@ -14,7 +14,7 @@ from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 
 from arssr.formats import units
 from arssr.formats.opened import Opened, Stored
-from arssr.formats.place import require_positive
+from arssr.formats.place import require_positive, unlike_sizes
 from arssr.formats.samples import unscaled_type
 from arssr.formats.spatial import open_spatial
 from arssr.formats.streams import open_reading
@@ -35,6 +35,11 @@ def open_image(path: Path) -> Opened:
         samples = ArrayProxy(stream, header, mmap=False)
         require_positive(header["delta"].tolist(), str(path))
         opened = open_spatial(samples, header.get_affine(), None, str(path), stream)
+        opened.warnings.extend(
+            unlike_sizes(
+                opened.grid.affine, opened.grid.shape, header["delta"], "matrix Mdc", "delta"
+            )
+        )
         if not np.frombuffer(head, MGHHeader._hdrdtype)["goodRASFlag"].item():  # nibabel mends it
             opened.warnings.append(
                 "the header does not say where the scan lies (goodRASFlag is 0): its axes are "

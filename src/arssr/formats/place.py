@@ -15,6 +15,8 @@ from arssr.grid import Grid, spacing_in_words
 
 Floats = NDArray[np.float64]
 
+# Of a box of unit vectors along the axes, at least that: a gantry that tilts by 30° makes 0.87.
+_FLAT = 0.3
 # From the smallest samples of MR microscopy to more than a person: what lies beyond has the wrong
 # unit, for a head in metres, and taken for micrometres, has 0.2 mm and 200 m.
 _FIELD_OF_VIEW_MM = (0.5, 3000.0)
@@ -33,13 +35,34 @@ def half_a_voxel_mm(affine: ArrayLike) -> float:
 
 
 def implausible(grid: Grid) -> list[str]:
-    """A sentence where the field of view is of no size that is scanned."""
+    """Sentences where the field of view has no size, or the voxels no shape, that is scanned."""
+    found = []
     low, high = _FIELD_OF_VIEW_MM
-    if low <= grid.extent_mm.max() <= high:
+    if not low <= grid.extent_mm.max() <= high:
+        found.append(
+            f"the field of view is {spacing_in_words(grid.extent_mm)}, with voxels of "
+            f"{spacing_in_words(grid.spacing_mm)}: the unit of length in the header is likely wrong"
+        )
+    if abs(np.linalg.det(grid.affine[:3, :3] / grid.spacing_mm)) < _FLAT:
+        found.append("its axes lie almost in one plane: the affine in the header is likely wrong")
+    return found
+
+
+def unlike_sizes(
+    affine: ArrayLike, shape: Sequence[int], stated_mm: ArrayLike, axes: str, sizes: str
+) -> list[str]:
+    """A sentence where the voxel sizes in a header are not those of its axes: by more than half a
+    voxel over the field of view. Sizes that are none say nothing.
+
+    affine: in mm; axes, sizes: what the header calls what it is made of, and the sizes.
+    """
+    used, stated = voxel_sizes(np.asarray(affine)), np.asarray(stated_mm, dtype=np.float64)
+    said = np.isfinite(stated) & (stated > 0)
+    if not (said & (np.abs(stated - used) * shape > used / 2)).any():
         return []
     return [
-        f"the field of view is {spacing_in_words(grid.extent_mm)}, with voxels of "
-        f"{spacing_in_words(grid.spacing_mm)}: the unit of length in the header is likely wrong"
+        f"the {axes} has voxels of {spacing_in_words(used)}, but {sizes} has "
+        f"{spacing_in_words(stated)}; the {axes} is used"
     ]
 
 
@@ -68,14 +91,8 @@ def in_nifti(header: nib.Nifti1Header, affine: Floats, mm_per_unit: float) -> li
         ]
     if sform <= 0:
         return []
-    found = []
-    used, told = voxel_sizes(affine), np.abs(header["pixdim"][1:4].astype(float)) * mm_per_unit
-    said = np.isfinite(told) & (told > 0)
-    if (said & (np.abs(told - used) * shape > used / 2)).any():
-        found.append(
-            f"the sform has voxels of {spacing_in_words(used)}, but pixdim has "
-            f"{spacing_in_words(told)}; the sform is used"
-        )
+    sizes = np.abs(header["pixdim"][1:4].astype(float)) * mm_per_unit
+    found = unlike_sizes(affine, shape, sizes, "sform", "pixdim")
     if qform > 0 and (distance := _to_qform_mm(header, affine, mm_per_unit)) is not None:
         found.append(
             "sform and qform put the scan in different places, "

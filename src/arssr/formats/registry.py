@@ -64,7 +64,9 @@ def _open(path: Path, series: str | None) -> Opened:
     kind = _FORMATS[image_suffix(path)]
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
         opened = kind.open(path)
-    return replace(opened, slices=slices_beside(path, opened.grid, opened.header))
+    slices, doubts = slices_beside(path, opened.grid, opened.header)
+    opened.warnings.extend(doubts)
+    return replace(opened, slices=slices)
 
 
 @contextmanager

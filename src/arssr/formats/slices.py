@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats.bids import metadata
-from arssr.grid import Grid
+from arssr.grid import Grid, spacing_in_words
 
 _TOUCHING = 0.1 + 1e-3  # share of the distance; the rest is what headers round
 _SAME_DISTANCE = 0.1
@@ -102,7 +102,7 @@ def slices_of(
     image was resampled, and what is said of the thickness is no longer true. None where neither
     a thickness nor a 3D acquisition is left. Nothing is raised, whatever the values are.
     """
-    distances_mm = 1 / np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1)
+    distances_mm = _distances(grid)
     stated_mm = millimetres(described.get("SpacingBetweenSlices"))
     fits = np.ones(3, bool)
     if stated_mm is not None:
@@ -123,15 +123,31 @@ def slices_of(
     return Slices(axis, thickness_mm, distance_mm, three_d)
 
 
-def slices_beside(image: Path, grid: Grid, header: nib.Nifti1Header | None = None) -> Slices | None:
-    """What the sidecars of an image say of its slices; see `bids.metadata`.
+def slices_beside(
+    image: Path, grid: Grid, header: nib.Nifti1Header | None = None
+) -> tuple[Slices | None, list[str]]:
+    """What the sidecars of an image say of its slices, see `bids.metadata`; and a sentence where
+    they say another distance than its own header.
 
     Sidecars that cannot be read say nothing: they are no reason to refuse an image.
     """
     described: Mapping[str, Any] = {}
     with suppress(ArSSRError, OSError):
         described = metadata(image)
-    return slices_of(described, grid, None if header is None else header.get_dim_info()[2])
+    slices = slices_of(described, grid, None if header is None else header.get_dim_info()[2])
+    stated_mm, distances_mm = millimetres(described.get("SpacingBetweenSlices")), _distances(grid)
+    if stated_mm is None or (np.abs(distances_mm - stated_mm) <= _SAME_DISTANCE * stated_mm).any():
+        return slices, []
+    return slices, [
+        f"the JSON beside it says that slices lie {stated_mm:.4g} mm apart (SpacingBetweenSlices), "
+        f"but its voxels are {spacing_in_words(distances_mm)}; the voxels are used"
+    ]
+
+
+def _distances(grid: Grid) -> NDArray[np.float64]:
+    """(3,) mm from plane to plane along each axis, at right angles to the planes."""
+    distances: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1)
+    return distances
 
 
 def _by_look(distances_mm: NDArray[np.float64]) -> list[int]:
