@@ -165,6 +165,24 @@ def test_a_file_that_contradicts_itself_is_a_warning_or_an_error(
     assert json.loads(arssr("info", tmp_path / "scan.nii.gz", "--json").out)["warnings"] == told
 
 
+def test_what_is_doubtful_about_a_reference_is_told(
+    arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
+) -> None:
+    like = tmp_path / "like.nii"
+    image = nib.Nifti1Image(np.zeros((8, 9, 15), np.float32), np.eye(4))
+    image.set_qform(np.diag([2.0, 1, 1, 1]), 1)
+    image.set_sform(np.eye(4), 1)
+    nib.save(image, like)
+    call = ("upsample", scan, "-o", tmp_path / "out.nii", "--like", like, "-m", tiny)
+    refused = arssr(*call, "--strict")
+    assert refused.code == 1 and "like.nii: the sform has voxels of 1×1×1 mm" in refused.err
+    done = arssr(*call)
+    assert done.code == 0
+    assert done.err.count("like.nii: the sform has voxels of 1×1×1 mm, but pixdim") == 1
+    told = json.loads((tmp_path / "out.json").read_text())["warnings"]
+    assert all(str(like) in each for each in told) and len(told) == 2
+
+
 def test_more_frames_than_the_header_tells_of(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     """Known only once the last is read."""
     image = nib.Nifti1Image(np.zeros((6, 5, 4, 3), np.float32), THICK)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.volume import Volume, open_frames
+from arssr.volume import Volume, grid_of, open_frames
 
 STORED = np.arange(60, dtype="<i2").reshape(5, 4, 3)
 RAW = STORED.tobytes(order="F")
@@ -99,6 +99,19 @@ def test_axes_of_time_come_last(tmp_path: Path) -> None:
         open_frames(nrrd(tmp_path, *first, sizes="2 5 4 3", samples=two)),
     ):
         pass
+
+
+def test_a_grid_of_vectors_is_no_reason_for_doubt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = (
+        "space directions: none (1,0,0) (0,1,0) (0,0,4)",
+        "kinds: vector domain domain domain",
+    )
+    path = nrrd(tmp_path, *SPACE, *vectors, "space units: \"mm\" \"mm\" \"mm\"", sizes="2 5 4 3",
+                samples=RAW * 2)  # fmt: skip
+    assert grid_of(path).shape == (5, 4, 3)
+    assert not caplog.text
 
 
 def test_more_samples_than_the_header_tells_of(tmp_path: Path) -> None:
