@@ -60,12 +60,14 @@ def test_a_slice_cut_at_any_byte_is_noticed(tmp_path: Path) -> None:
 COMPRESSED = ("MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless")
 
 
-@pytest.mark.parametrize("name", [*COMPRESSED, "MR_small_bigendian", "MR_small_implicit"])
+@pytest.mark.parametrize(
+    "name", [*COMPRESSED, "JPEG-lossy", "MR_small_bigendian", "MR_small_implicit"]
+)
 def test_every_transfer_syntax_is_right_or_refused_where_the_file_ends_early(
     tmp_path: Path, name: str
 ) -> None:
     content = Path(get_testdata_file(f"{name}.dcm")).read_bytes()
-    whole, _ = read_pixels(Path(get_testdata_file("MR_small.dcm")))
+    whole, _ = read_pixels(Path(get_testdata_file(f"{name}.dcm")))
     for length in np.linspace(len(content) * 0.3, len(content) - 1, 25).astype(int):
         (tmp_path / "a").write_bytes(content[:length])
         try:
