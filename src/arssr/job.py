@@ -415,7 +415,7 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
         return
-    shown = [("result", Volume.read(job.destination))]
+    shown = [("result", read_quietly(job.destination))]
     if not job.transforms:  # which leads to another space
         cubic = [] if job.labels else [("cubic", resample(scan, grid))]
         shown = [("input", scan), *cubic, *shown]
