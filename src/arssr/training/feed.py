@@ -91,11 +91,9 @@ def default_workers(device: torch.device, devices: int) -> int:
 
 def prepare_workers() -> None:
     """Let the server of workers import what they need, in the background."""
-    context = _context()
-    if context.get_start_method() == "forkserver":
+    if _context().get_start_method() == "forkserver":
         from multiprocessing.forkserver import ensure_running
 
-        context.set_forkserver_preload([__name__])
         ensure_running()
 
 
@@ -236,5 +234,8 @@ def _rows(shelf: Shelf, length: int) -> Tensor:
 
 
 def _context() -> BaseContext:
-    methods = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context

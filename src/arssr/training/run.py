@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
-_VALIDATIONS = 8  # of a run whose steps follow from the time that it is given
-_SAFE = 0.97  # of that time is planned: checkpoints, and steps that take a little longer
+# A run whose steps follow from the time that it is given:
+_SAFE = 0.97  # of that time is planned, for there are checkpoints, and slower steps
+_VALIDATIONS, _JUDGING = 8, 0.2  # at most so many, and at most this share of the time for them
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,11 @@ def train(
 
 def fitted(config: TrainConfig, seconds: float, step_s: float, validation_s: float) -> TrainConfig:
     """The recipe with as many steps as fit into `seconds`, and a few validations on the way."""
-    left = _SAFE * (seconds - _VALIDATIONS * validation_s)
-    steps = max(_VALIDATIONS, math.floor(left / step_s))
-    return replace(config, steps=steps, epochs=None, validate_every=-(-steps // _VALIDATIONS))
+    seconds = max(0.0, _SAFE * seconds)
+    most = _JUDGING * seconds / max(validation_s, 1e-9)
+    validations = min(_VALIDATIONS, max(1, math.floor(most)))
+    steps = max(1, math.floor((seconds - validations * validation_s) / step_s))
+    return replace(config, steps=steps, epochs=None, validate_every=-(-steps // validations))
 
 
 def _started_from(init: Weights | None, resumed: Path | None) -> dict[str, Any] | None:

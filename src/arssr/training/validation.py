@@ -23,7 +23,6 @@ from arssr.volume import Volume
 _SCALES = (2.0, 3.0, 4.0)
 _MOST_ITEMS = 12
 _SIDE = 96  # voxels of an example slice
-_PATCHES = 2  # a volume, acquisition and scale
 
 
 # As scanners make them: what the protocol `scanners` asks.
@@ -37,7 +36,7 @@ SCANNERS = (
 
 
 class Validation:
-    """Fixed patches of every item at 2x, 3x and 4x, noise-free: of the ideal acquisitions that a
+    """A fixed patch of every item at 2x, 3x and 4x, noise-free: of the ideal acquisitions that a
     recipe names, and of those of their kinds that scanners make.
 
     Called with a network it returns scalars in dB: PSNR (range 1 in normalised intensity) and
@@ -59,8 +58,8 @@ class Validation:
                     margin = min(sampling.margin, patch / 4, max(0, patch / 2 - 2))
                     fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
                     what = Draw(named_degradation(acquisition), np.full(3, scale))
-                    rngs = [np.random.default_rng([number, int(scale), p]) for p in range(_PATCHES)]
-                    patches = simulate([item] * _PATCHES, fixed, [what] * _PATCHES, rngs)
+                    where = np.random.default_rng([number, int(scale), 0])
+                    patches = simulate([item], fixed, [what], [where])
                     self.groups.append((acquisition, f"{scale:g}x", patches))
 
     @torch.no_grad()
