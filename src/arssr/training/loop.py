@@ -153,15 +153,16 @@ class Trainer:
     def seconds_a_step(self) -> float:
         """What a step takes, in the slowest process, by a few of them; the network is spoilt.
 
-        The steps before, which warm up, use up what workers have drawn in advance.
+        First it warms up, and uses what workers have drawn in advance.
         """
         timed = _TIMED_STEPS[self.fabric.device.type]
-        warm = AHEAD * self.workers + 2
-        with closing(self._batches(range(warm + timed))) as drawn:
-            for step, data in enumerate(drawn):
-                if step == warm:
-                    started = time.monotonic()
-                self._advance(data)
+        ahead = AHEAD * self.workers + 2
+        with closing(self._batches(range(ahead + timed + ahead))) as drawn:
+            for _ in range(ahead):
+                self._advance(next(drawn))
+            started = time.monotonic()
+            for _ in range(timed):
+                self._advance(next(drawn))
         took = torch.tensor((time.monotonic() - started) / timed, device=self.fabric.device)
         return float(self.fabric.all_reduce(took, reduce_op="max"))  # type: ignore[arg-type]
 
