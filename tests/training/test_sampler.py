@@ -12,7 +12,14 @@ from tests import phantoms
 from tests.phantoms import volume
 from torch import Tensor
 
-from arssr.degradation import degrade, low_resolution_positions, named_degradation
+from arssr.degradation import (
+    KSpace,
+    Slice,
+    Spline,
+    degrade,
+    low_resolution_positions,
+    named_degradation,
+)
 from arssr.intensity import Normalisation
 from arssr.interpolation import apply_axis_matrices, axis_matrix
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, condition_vector
@@ -339,6 +346,57 @@ def test_draws_keep_to_the_recipes_shares() -> None:
     thick = (scales > 1).sum(axis=1) == 1
     assert scales.min() >= 1 and scales[~thick].max() <= 4 < scales[thick].max() <= 6
     assert max(d.noise for d in draws) <= config.noise
+
+
+def test_what_is_drawn_is_what_scanners_make() -> None:
+    """Profiles from Gaussian over trapezoid to box, gaps, k-space under a window; told as one of
+    the three that the network knows."""
+    config, generator = SamplingConfig(), rng()
+    kinds = [draw(config, generator).degradation for _ in range(4000)]
+    slices = [kind for kind in kinds if isinstance(kind, Slice)]
+    windows = [kind.apodisation for kind in kinds if isinstance(kind, KSpace)]
+    gaps = [kind.gap for kind in slices if kind.gap]
+    ramps = [kind.ramp for kind in slices if kind.profile == "trapezoid"]
+    apodised = [strength for strength in windows if strength]
+    shares = {
+        len(ramps) / len(slices): 1 - config.gaussian,
+        len(gaps) / len(slices): config.gapped,
+        len(apodised) / len(windows): config.apodised,
+    }
+    for actual, wanted in shares.items():
+        assert abs(actual - wanted) < 0.05
+    for values, (low, high) in (
+        (gaps, config.gap),
+        (ramps, config.ramp),
+        (apodised, config.apodisation),
+    ):
+        np.testing.assert_allclose([min(values), max(values)], [low, high], atol=0.02)
+        np.testing.assert_allclose(np.mean(values), (low + high) / 2, rtol=0.1)
+    assert {kind.name for kind in kinds} == set(ACQUISITIONS)
+    assert any(not kind.gap and kind.profile == "gaussian" for kind in slices)
+
+
+def test_without_these_ranges_the_three_ideal_acquisitions_are_drawn() -> None:
+    config, generator = SamplingConfig(gaussian=1, gapped=0, apodised=0), rng()
+    kinds = {draw(config, generator).degradation for _ in range(200)}
+    ramps = {kind.ramp for kind in kinds if isinstance(kind, Slice)}
+    assert kinds == {KSpace(), Spline(), *(Slice(ramp=ramp) for ramp in ramps)}
+
+
+def test_an_acquisition_with_a_name_of_its_own_is_drawn_as_it_is() -> None:
+    config = SamplingConfig(acquisitions={"slice-gap20": 1.0})
+    assert draw(config, rng()).degradation == Slice(gap=0.2)
+
+
+def test_a_sample_of_the_papers_recipe_is_what_it_always_was() -> None:
+    """Its only acquisition has no parameters, so that nothing is drawn for them."""
+    config, generator, other = TrainConfig.read("paper").sampling, rng(3), rng(3)
+    draw(config, generator)
+    other.choice(1, p=[1.0])
+    other.random()
+    other.integers(21)
+    other.random(7)
+    assert generator.bit_generator.state == other.bit_generator.state
 
 
 def test_a_single_thick_axis_is_one_of_those_that_may_be() -> None:

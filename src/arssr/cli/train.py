@@ -84,6 +84,8 @@ def train(
     from arssr.weights.registry import load
 
     began = time.monotonic()
+    if steps is not None and seconds is not None:
+        raise typer.BadParameter("--steps and --seconds both say how long to train")
     recipe = _recipe(config, steps, lr, weight or [], bool(init), out if resume else None, seconds)
     start = load(init) if init else None
     fabric = make_fabric(device, devices, num_nodes, recipe.precision)
@@ -129,12 +131,15 @@ def train(
                 should_stop=stop,
                 listener=Listener(on_step, on_loading, on_validation),
             )
-    if trainer.step < trainer.total:
+    stopped = trainer.step < trainer.total
+    if stopped:
         stderr.print(f"stopped at step {trainer.step} of {trainer.total}; --resume goes on")
     if trainer.best:
         text = f"best on validation: {out / BEST} (step {trainer.best['step']:.0f})"
         stderr.print(text, markup=False, soft_wrap=True)
     stderr.print(f"weights: {out / WEIGHTS}", markup=False, soft_wrap=True)
+    if stopped and stop.interrupted:
+        raise typer.Exit(130)
 
 
 def _recipe(
@@ -153,14 +158,17 @@ def _recipe(
     from arssr.training.config import TrainConfig
 
     before = None if resumed is None else TrainConfig.from_dict(recipe_of(resumed))
-    recipe = before if before and config is None else TrainConfig.read(config or "light")
+    if before and config is None:
+        recipe = before
+    else:
+        recipe = TrainConfig.read(config or "light")
+        if has_init and recipe.lr_with_init is not None:
+            recipe = replace(recipe, lr=recipe.lr_with_init)
+        if before and seconds is not None:  # the steps that were found when it was begun
+            found = {n: getattr(before, n) for n in ("steps", "epochs", "validate_every")}
+            recipe = replace(recipe, **found)
     if steps is not None:
         recipe = replace(recipe, steps=steps, epochs=None)
-    elif before and seconds is not None:  # the steps that were found when it was begun
-        found = before.steps, before.epochs, before.validate_every
-        recipe = replace(recipe, steps=found[0], epochs=found[1], validate_every=found[2])
-    if lr is None and has_init and recipe.lr_with_init is not None:
-        lr = recipe.lr_with_init
     if lr is not None:
         recipe = replace(recipe, lr=lr)
     if weight:
@@ -184,11 +192,11 @@ class _Stop:
     def __init__(self, deadline: float | None) -> None:
         self.can_wait = False
         self._deadline = deadline
-        self._wanted = False
+        self.interrupted = False
 
     def __call__(self) -> bool:
         late = self._deadline is not None and time.monotonic() > self._deadline
-        return self._wanted or late
+        return self.interrupted or late
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGINT, self._interrupted)
@@ -197,6 +205,6 @@ class _Stop:
         signal.signal(signal.SIGINT, self._before)
 
     def _interrupted(self, *_signal: Any) -> None:
-        if self._wanted or not self.can_wait:
+        if self.interrupted or not self.can_wait:
             raise KeyboardInterrupt
-        self._wanted = True
+        self.interrupted = True

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
@@ -124,9 +125,10 @@ def _from_a_thread(images: Images, own: Share, steps: range) -> Generator[Batch,
 def _from_workers(
     images: Images, own: Share, steps: range, device: torch.device, workers: int
 ) -> Generator[Batch, None, None]:
-    context = _context()
-    crew = [_Worker(context, images, own) for _ in range(min(workers, len(steps)))]
+    context, crew = _context(), list[_Worker]()
     try:
+        for _ in range(min(workers, len(steps))):
+            crew.append(_Worker(context, images, own))
         todo = iter(steps)
         under_way: deque[_Worker] = deque()
         for worker, step in zip(crew * AHEAD, todo, strict=False):
@@ -135,13 +137,12 @@ def _from_workers(
         while under_way:
             worker = under_way.popleft()
             row = worker.result()
-            row = row.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else row
-            data = own.view(row.clone() if device.type == "cpu" else row)
-            for step in todo:
+            cuda = device.type == "cuda"
+            row = row.pin_memory().to(device, non_blocking=True) if cuda else row.clone()
+            for step in islice(todo, 1):
                 worker.begin(step)
                 under_way.append(worker)
-                break
-            yield data
+            yield own.view(row)
     finally:
         for worker in crew:
             worker.end()

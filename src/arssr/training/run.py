@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "F
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise ArSSRError("no CUDA device here; use --device cpu")
     cuda = accelerator != "cpu" and torch.cuda.is_available()
+    torch.backends.cudnn.benchmark = cuda  # shapes are the same in every step
     chosen = chosen_precision(precision, torch.device("cuda" if cuda else "cpu"))
     fabric = Fabric(
         accelerator=accelerator,
@@ -164,32 +166,22 @@ def train(
             save_weights(folder / BEST, averaged, card(step, trainer.seconds) | chosen)
         listener.on_validation(values, step)
 
+    make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
     if seconds is not None:
-        trial = Trainer(
-            replace(config, steps=2**31, epochs=None),
-            images,
-            fabric,
-            folder,
-            deepcopy(network),
-            workers=workers,
-        )
+        trial = make(replace(config, steps=2**31, epochs=None), network=deepcopy(network))
         step_s = trial.seconds_a_step()
         before = time.monotonic()
         validate(trial.averaged.eval())
         now = time.monotonic()
         config = fabric.broadcast(fitted(config, seconds - (now - began), step_s, now - before))
-        del trial
-    trainer = Trainer(
+        del trial  # and the memory that it takes
+    trainer: Trainer = make(
         config,
-        images,
-        fabric,
-        folder,
-        network,
-        should_stop=should_stop,
-        workers=workers,
+        network=network,
         on_step=on_step,
         on_validation=on_validation,
         on_save=lambda net, step: save_weights(folder / WEIGHTS, net, card(step, trainer.seconds)),
+        should_stop=should_stop,
     )
     if state is not None:
         trainer.restore(state)
