@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from tests.phantoms import smooth, tiny_config, volume
 
 from arssr.errors import ArSSRError
+from arssr.training.checkpoint import load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.feed import MOST_WORKERS, Share, batches, default_workers
@@ -190,7 +192,33 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_two_processes_with_workers_of_their_own_train_as_one_without(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(CONFIG.to_dict()))
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    states = []
+    for devices, workers in ((1, 0), (2, 2)):
+        out = tmp_path / str(devices)
+        command = [sys.executable, "-m", "arssr.cli.main", "train", str(paths[0].parent)]
+        options = ["-o", out, "--config", recipe, "--device", "cpu"]
+        counts = ["--devices", devices, "--workers", workers]
+        subprocess.run(
+            [*command, *map(str, options), *map(str, counts)],
+            env=here,
+            check=True,
+            capture_output=True,
+        )
+        states.append(load_checkpoint(out))
+    one, two = states
+    assert one["step"] == two["step"] == CONFIG.steps
+    for name, value in one["network"].items():
+        torch.testing.assert_close(value, two["network"][name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_the_run_however_it_ends(
     paths: list[Path], tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -14,7 +14,7 @@ from tests.phantoms import smooth, tiny_config, volume
 from arssr.errors import ArSSRError
 from arssr.training.checkpoint import load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
-from arssr.training.images import Order, Resident
+from arssr.training.images import Order, Resident, slots_of
 from arssr.training.rotation import Rotation, training_images
 from arssr.training.run import Listener, make_fabric, train
 from arssr.training.sampler import Batch, batch
@@ -83,6 +83,24 @@ def test_a_single_window_visited_once_is_an_epoch() -> None:
     assert Order.plain(3, range(5), 2) == Order(3, tuple(range(5)), 2, window=5, visits=1)
     drawn = [i for step in range(3) for i in Order.plain(3, range(5), 2).images(step)]
     assert sorted(drawn[:5]) == [0, 1, 2, 3, 4] and drawn[5] == drawn[0]
+
+
+@given(orders, st.lists(st.integers(1, 3), min_size=12, max_size=12))
+def test_an_image_is_drawn_as_often_as_it_weighs(order: Order, weights: list[int]) -> None:
+    slots = [n for n in order.slots for _ in range(weights[n])]
+    weighted = replace(order, slots=tuple(slots))
+    steps = -(-len(slots) * order.visits // order.batch)
+    drawn = [image for step in range(steps) for image in weighted.images(step)]
+    wanted = {n: weights[n] * order.visits for n in order.slots}
+    assert Counter(drawn[: len(slots) * order.visits]) == wanted
+
+
+def test_the_last_pattern_that_a_name_matches_says_how_much_it_weighs() -> None:
+    names = ["a_T1w.nii", "a_T2w.nii", "b_T2w.nii"]
+    assert slots_of(names, {}) == [0, 1, 2]
+    assert slots_of(names, {"*_T2w*": 3, "b*": 2}) == [0, 1, 1, 1, 2, 2]
+    with pytest.raises(ArSSRError, match=r"no image to weight is called '\*_FLAIR\*'"):
+        slots_of(names, {"*_FLAIR*": 2})
 
 
 # --- the images ----------------------------------------------------------------------------------
