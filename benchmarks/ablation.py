@@ -25,6 +25,7 @@ from arssr.files import find_images, replacing
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item, load_items
+from arssr.training.images import Resident
 from arssr.training.loop import batch_loss, make_optimiser
 from arssr.training.run import chosen_precision
 from arssr.training.sampler import batch
@@ -129,7 +130,7 @@ class AsCorrection(torch.nn.Module):
     def __init__(self, network: ImplicitVoxelNetwork, validation: Validation) -> None:
         super().__init__()
         self.network = network
-        self.bases = {id(data.image): data.base for _, data in validation.groups}
+        self.bases = {id(data.image): data.base for *_, data in validation.groups}
 
     def forward(self, image: Tensor, *rest: Tensor) -> Tensor:
         """The network's answer minus the interpolation."""
@@ -139,6 +140,7 @@ class AsCorrection(torch.nn.Module):
 def run(variant: Variant, items: list[Item], validation: Validation, seconds: float) -> dict:
     """Train for `seconds` of processor time; steps taken and the validation's numbers."""
     config = variant.config()
+    images = Resident.plain(items, config.seed, config.sampling.batch)
     torch.manual_seed(config.seed)
     network = variant.network(config.model)
     network.to(memory_format=torch.channels_last_3d)
@@ -148,7 +150,7 @@ def run(variant: Variant, items: list[Item], validation: Validation, seconds: fl
     absolute = isinstance(network, AbsoluteHead)
     started, step, spent = time.process_time(), 0, 0.0
     while (spent := time.process_time() - started) < seconds:
-        data = batch(items, config.sampling, config.seed, step)
+        data = batch(images, config.sampling, config.seed, step)
         warm = min(1.0, (step + 1) / 100)
         cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * spent / seconds))
         for group in optimiser.param_groups:

@@ -15,11 +15,13 @@ from tests.engine.thin import KINDS, lively_network, thin_encoders
 from tests.phantoms import smooth, volume
 
 from arssr.api import Model
+from arssr.degradation import Slice
 from arssr.intensity import Normalisation
 from arssr.networks import NATIVE, ImplicitVoxelNetwork, ModelConfig
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.draw import Draw, Turn
+from arssr.training.images import Resident
 from arssr.training.loop import Trainer
 from arssr.training.run import make_fabric
 from arssr.training.sampler import Batch, simulate
@@ -29,7 +31,7 @@ from arssr.weights.registry import load
 REFERENCES = ("rdn", "rescnn", "srresnet")
 SAMPLING = SamplingConfig(batch=2, patch=8, points=200, margin=0, context=2, unknown=0, noisy=0)
 # coarser along two of its axes, then turned and flipped, as most samples are
-SAMPLE = Draw("slice", np.array([1, 1.5, 2]), turn=Turn((2, 0, 1), (True, False, True)))
+SAMPLE = Draw(Slice(), np.array([1, 1.5, 2]), turn=Turn((2, 0, 1), (True, False, True)))
 TOLD_IJK = ("slice", NATIVE, "slice")
 
 
@@ -60,7 +62,9 @@ def taught(
         for parameter in network.decoder.last.parameters():  # type: ignore[union-attr]
             parameter.mul_(0.02)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    run = Trainer(config, [item()], fabric, folder, network.requires_grad_(True))
+    run = Trainer(
+        config, Resident.plain([item()], 20, 2), fabric, folder, network.requires_grad_(True)
+    )
     run.run()
     kept = run.averaged.eval()
     assert any(not torch.equal(value, before[name]) for name, value in kept.state_dict().items())

@@ -1,12 +1,14 @@
 """`arssr train` as a person calls it: a run of a few steps."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.phantoms import smooth, tiny_config, volume
 
+from arssr.cli.train import _Stop
 from arssr.errors import ArSSRError
 from arssr.training.config import TrainConfig
 
@@ -45,7 +47,47 @@ def test_from_images_to_weights_that_upsample(arssr: Arssr, recipe: Path, tmp_pa
     # a run is not trampled on; it goes on only if asked to
     assert "already holds a run" in arssr(*words, "-o", out).complaint
     assert arssr(*words, "-o", out, "--resume").code == 0
-    assert "configuration" in arssr(*words, "-o", out, "--resume", "--steps", 5).complaint
+    told = arssr(*words, "-o", out, "--resume", "--steps", 5).complaint
+    assert "steps is 4 there, 5 here" in told
+
+
+def test_a_run_that_is_stopped_goes_on_without_its_options(
+    arssr: Arssr, recipe: Path, tmp_path: Path
+) -> None:
+    heads, out = tmp_path / "heads", tmp_path / "run"
+    words = ("train", heads, "-o", out, "--device", "cpu")
+    options = ("--config", recipe, "--weight", "1*=3", "--lr", "1e-3", "--workers", 1)
+    stopped = arssr(*words, *options, "--stop-after", 0)
+    assert stopped.code == 0 and "stopped at step 1 of 4; --resume goes on" in stopped.err
+    assert arssr(*words, "--resume").code == 0
+    known = json.loads(arssr("info", out / "weights.safetensors", "--json").out)
+    assert known["steps"] == 4
+    assert (known["recipe"]["lr"], known["recipe"]["weights"]) == (1e-3, {"1*": 3})
+
+
+def test_the_steps_of_a_run_in_a_given_time_stay(
+    arssr: Arssr, recipe: Path, tmp_path: Path
+) -> None:
+    words = ("train", tmp_path / "heads", "-o", tmp_path / "run", "--device", "cpu")
+    begun = arssr(*words, "--config", recipe, "--seconds", 5, "--stop-after", 0)
+    assert begun.code == 0
+    for again in ((), ("--config", recipe, "--seconds", 5)):
+        assert arssr(*words, *again, "--resume").code == 0
+
+
+def test_ctrl_c_waits_for_the_step_where_there_is_something_to_save() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop = _Stop(None)
+    with stop:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)  # still reading
+        stop.can_wait = True
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)  # impatient
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
@@ -54,6 +96,7 @@ def test_from_images_to_weights_that_upsample(arssr: Arssr, recipe: Path, tmp_pa
         ("light", (), 1.2e-3),
         ("light", ("--init", "light"), 1.2e-4),
         ("light", ("--init", "light", "--lr", "3e-4"), 3e-4),
+        ("light-gpu", ("--init", "light"), 6e-4),
         (None, (), 5e-4),
         (None, ("--init", "light"), 5e-4),  # a recipe of one's own means what it says
     ],
@@ -87,13 +130,17 @@ def test_good_weights_are_tuned_at_a_lower_rate(
         (("--config", "nothing"), 1, "nothing"),
         (("--steps", "0"), 2, "--steps"),
         (("--lr", "0"), 1, "lr must be above 0"),
+        (("--weight", "0*"), 2, "PATTERN=N"),
+        (("--weight", "0*=0.5"), 2, "PATTERN=N"),
+        (("--weight", "T2*=2"), 1, "no image to weight is called 'T2*'"),
+        (("--steps", "3", "--seconds", "3"), 2, "--steps and --seconds"),
         (("--init", "nothing"), 1, "no weights"),
         (("--val", "nothing.nii"), 1, "no such file or folder"),
         (("--device", "abacus"), 1, "abacus"),
     ],
 )
 def test_what_cannot_be_trained(
-    arssr: Arssr, recipe: Path, tmp_path: Path, change: tuple[str, str], code: int, reason: str
+    arssr: Arssr, recipe: Path, tmp_path: Path, change: tuple[str, ...], code: int, reason: str
 ) -> None:
     out = tmp_path / "run"
     words = ("train", tmp_path / "heads", "-o", out, "--config", recipe, "--device", "cpu")

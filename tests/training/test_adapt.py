@@ -13,6 +13,7 @@ from tests.phantoms import smooth, tiny_network, volume
 from arssr.errors import ArSSRError
 from arssr.networks import ACQUISITIONS
 from arssr.training.adapt import Lesson, adapt
+from arssr.training.images import Resident
 from arssr.training.run import make_fabric
 from arssr.training.sampler import batch
 from arssr.volume import Volume
@@ -51,7 +52,7 @@ def test_of_a_stack_of_slices_the_sharp_axes_teach(axis: int) -> None:
     item, sampling = lesson.item(), replace(lesson.sampling(), turned=0.0)
     degraded = set()
     for step in range(4):
-        drawn = batch([item], sampling, 0, step)
+        drawn = batch(Resident.plain([item], 0, sampling.batch), sampling, 0, step)
         for cell, condition in zip(drawn.cell, drawn.condition, strict=True):
             [thick] = (cell < 1).nonzero().flatten().tolist()
             assert abs(1 / float(cell[thick]) - 3) < 0.1
@@ -66,7 +67,8 @@ def test_of_a_stack_of_slices_the_sharp_axes_teach(axis: int) -> None:
 def test_an_isotropic_scan_is_degraded_once_more() -> None:
     lesson = Lesson.of(volume(smooth((40, 48, 44), sigma=1)), NETWORK, scale=2.5)
     assert (lesson.acquisition, lesson.axes, lesson.together) == ("kspace", (0, 1, 2), True)
-    drawn = batch([lesson.item()], replace(lesson.sampling(), own_view=0.0), 0, 0)
+    sampling = replace(lesson.sampling(), own_view=0.0)
+    drawn = batch(Resident.plain([lesson.item()], 0, sampling.batch), sampling, 0, 0)
     torch.testing.assert_close(drawn.cell, torch.full((8, 3), 0.4))
     assert Lesson.of(volume(smooth((40, 48, 44), sigma=1)), NETWORK).scale == 2
 

@@ -9,7 +9,7 @@ import yaml
 
 from arssr.errors import ArSSRError
 from arssr.networks import ModelConfig
-from arssr.training.config import SamplingConfig, TrainConfig
+from arssr.training.config import SamplingConfig, TrainConfig, presets
 
 MODEL = ModelConfig("residual", "light", 8, 4, 8)
 PLAIN = TrainConfig(MODEL).to_dict()
@@ -42,7 +42,7 @@ def test_an_epoch_draws_every_item_once() -> None:
     assert TrainConfig(MODEL, steps=7).total_steps(780) == 7
 
 
-@pytest.mark.parametrize("name", ["paper", "light"])
+@pytest.mark.parametrize("name", presets())
 def test_presets_survive_a_file(name: str, tmp_path: Path) -> None:
     config = TrainConfig.read(name)
     path = tmp_path / "recipe.yaml"
@@ -75,6 +75,9 @@ def test_numbers_are_numbers_however_yaml_reads_them(tmp_path: Path) -> None:
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"steps": 0}, "at least 1"),
         ({"visits": 0}, "visits at least 1"),
+        ({"weights": {"a*": 0}}, "at least 1"),
+        ({"weights": {"a*": 1.5}}, "weights cannot be 1.5"),
+        ({"lr_with_init": 0}, "lr_with_init must be above 0"),
         ({"resident_gb": 0}, "resident_gb must be above 0"),
         ({"steps": 2.5}, "steps cannot be 2.5"),
         ({"steps": None}, "either steps or epochs"),
@@ -94,6 +97,11 @@ def test_numbers_are_numbers_however_yaml_reads_them(tmp_path: Path) -> None:
         ({"sampling": {"scale_step": 0}}, "scale_step must be above 0"),
         ({"sampling": {"noisy": 1.5}}, "noisy is a share"),
         ({"sampling": {"noise": -1}}, "at least 0"),
+        ({"sampling": {"gaussian": 2}}, "gaussian is a share"),
+        ({"sampling": {"gap": [0.3, 0.1]}}, "gap is a range between 0 and 0.9"),
+        ({"sampling": {"gap": [0, 1]}}, "gap is a range between 0 and 0.9"),
+        ({"sampling": {"apodisation": [0, 2]}}, "apodisation is a range between 0 and 1"),
+        ({"sampling": {"ramp": 0.2}}, "ramp cannot be 0.2"),
         ({"sampling": {"acquisitions": {"blur": 1}}}, "unknown degradation 'blur'"),
         ({"sampling": {"acquisitions": {"slice": "all"}}}, "acquisitions cannot be"),
         ({"sampling": {"acquisitions": {"slice": 0}}}, "one above 0"),

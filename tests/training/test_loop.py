@@ -22,6 +22,7 @@ from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
+from arssr.training.images import Resident
 from arssr.training.loop import Progress, Trainer, batch_loss
 from arssr.training.run import make_fabric
 from arssr.training.sampler import Batch, batch
@@ -55,9 +56,13 @@ def items(count: int = 2, detail: float = 1.0) -> list[Item]:
     return [Item(str(n), image, centres) for n, image in enumerate(images)]
 
 
+def at_hand(images: list[Item] | None = None) -> Resident:
+    return Resident.plain(images or items(), 20, 2)
+
+
 def trainer(config: TrainConfig, fabric: Fabric, folder: Path, **options: Any) -> Trainer:
     torch.manual_seed(config.seed)
-    options = {"items": items()} | options
+    options = {"images": at_hand()} | options
     return Trainer(
         config, fabric=fabric, folder=folder, network=ImplicitVoxelNetwork(config.model), **options
     )
@@ -68,8 +73,8 @@ def trainer(config: TrainConfig, fabric: Fabric, folder: Path, **options: Any) -
 
 def test_a_network_learns(fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same batch again and again: soon it does much better than interpolation."""
-    same = batch(items(), SAMPLING, 20, 0)
-    monkeypatch.setattr("arssr.training.loop.batch", lambda *_: same)
+    same = batch(at_hand(), SAMPLING, 20, 0)
+    monkeypatch.setattr("arssr.training.feed.batch", lambda *_: same)
     losses: list[float] = []
     config = replace(CONFIG, steps=60, lr=1e-3, warmup_steps=20)
     trainer(config, fabric, tmp_path, on_step=lambda p: losses.append(p.loss)).run()
@@ -100,7 +105,9 @@ def test_the_papers_schedule_halves(fabric: Fabric, tmp_path: Path) -> None:
     """Three items in batches of two: two steps an epoch; halved every second epoch."""
     rates: list[float] = []
     config = replace(PAPER, epochs=6, halve_every_epochs=2)
-    trainer(config, fabric, tmp_path, items=items(3), on_step=lambda p: rates.append(p.lr)).run()
+    trainer(
+        config, fabric, tmp_path, images=at_hand(items(3)), on_step=lambda p: rates.append(p.lr)
+    ).run()
     assert rates == [1e-4] * 4 + [0.5e-4] * 4 + [0.25e-4] * 4
 
 
@@ -134,7 +141,7 @@ def test_the_step_is_plain_adam_on_the_batches_of_the_recipe(
     network = ImplicitVoxelNetwork(PAPER.model)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
     for step in range(4):
-        data = batch(items(), PAPER.sampling, PAPER.seed, step)
+        data = batch(at_hand(), PAPER.sampling, PAPER.seed, step)
         output = network(data.image, None, data.positions, data.cell)
         (output - data.truth).abs().mean().backward()
         optimiser.step()
@@ -209,7 +216,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     broken = items()
     broken[1].image[:] = math.nan
     config = replace(CONFIG, clip=clip, checkpoint_every_seconds=1e9)
-    run = trainer(config, fabric, tmp_path, items=broken)
+    run = trainer(config, fabric, tmp_path, images=at_hand(broken))
     assert stopped(run, tmp_path) == "training stopped at step 0: the loss is nan"
     assert all(torch.isfinite(v).all() for v in run.network.state_dict().values())
 
@@ -271,7 +278,7 @@ def test_an_untrained_network_of_the_paper_is_no_explosion(fabric: Fabric, tmp_p
     in any units."""
     units = Normalisation(offset=400, scale=800)
     images = [replace(i, units=units) for i in items(detail=6)]
-    trainer(PAPER, fabric, tmp_path, items=images).run()
+    trainer(PAPER, fabric, tmp_path, images=at_hand(images)).run()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(

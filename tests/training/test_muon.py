@@ -20,6 +20,40 @@ def test_singular_values_are_brought_to_about_one(m: int, n: int, seed: int) -> 
     torch.testing.assert_close(found, found.diag().diag(), atol=1e-4, rtol=0)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_matrices_are_made_orthogonal_together_as_each_alone(m: int, n: int, seed: int) -> None:
+    matrices = torch.randn(3, m, n, generator=torch.Generator().manual_seed(seed))
+    matrices *= torch.tensor([1e-3, 1, 1e3])[:, None, None]
+    alone = torch.stack([orthogonal(matrix) for matrix in matrices])
+    # five rounds make rounding up to 3.4⁵ times as large, where a singular value is nearly nothing
+    torch.testing.assert_close(orthogonal(matrices), alone, atol=1e-3, rtol=0)
+
+
+def test_parameters_of_one_shape_move_as_each_alone() -> None:
+    """Convolutions and matrices, in whatever layout, some of them without a gradient."""
+    random = torch.Generator().manual_seed(0)
+    shapes = [(4, 3, 3, 3, 3)] * 3 + [(4, 81)] * 2 + [(5, 4)] * 2 + [(1, 4), (4,)]
+    gradients = [[torch.randn(s, generator=random) for s in shapes] for _ in range(3)]
+    gradients[1][0] = gradients[1][0].contiguous(memory_format=torch.channels_last_3d)
+
+    def moved(groups: list[list[int]]) -> list[torch.Tensor]:
+        parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+        optimisers = [
+            Muon([parameters[n] for n in group], 0.1, (0.9, 0.99), weight_decay=0.1)
+            for group in groups
+        ]
+        for step, drawn in enumerate(gradients):
+            for n, parameter in enumerate(parameters):
+                parameter.grad = None if (n, step) == (3, 1) else drawn[n].clone()
+            for optimiser in optimisers:
+                optimiser.step()
+        return [parameter.detach() for parameter in parameters]
+
+    together, alone = moved([list(range(len(shapes)))]), moved([[n] for n in range(len(shapes))])
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
 def test_the_step_does_not_depend_on_the_size_of_the_gradient() -> None:
     moved = []
     for size in (1e-4, 1e4):

@@ -12,13 +12,21 @@ from tests import phantoms
 from tests.phantoms import volume
 from torch import Tensor
 
-from arssr.degradation import degrade, low_resolution_positions, named_degradation
+from arssr.degradation import (
+    KSpace,
+    Slice,
+    Spline,
+    degrade,
+    low_resolution_positions,
+    named_degradation,
+)
 from arssr.intensity import Normalisation
 from arssr.interpolation import apply_axis_matrices, axis_matrix
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, condition_vector
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.draw import Contrast, Draw, Turn, draw
+from arssr.training.images import Resident
 from arssr.training.sampler import Batch, batch, remap, simulate
 
 CONFIG = SamplingConfig(batch=4, patch=8, points=500, context=6, margin=2, contrast=0, noisy=0)
@@ -37,7 +45,7 @@ def item(image: np.ndarray, centre: tuple[int, ...] = CENTRE, name: str = "x") -
 
 def known(acquisition: str, scale: object, **changes: object) -> Draw:
     """A noise-free sample of which everything is told."""
-    plain = Draw(acquisition, np.broadcast_to(np.asarray(scale, float), 3))
+    plain = Draw(named_degradation(acquisition), np.broadcast_to(np.asarray(scale, float), 3))
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -318,8 +326,8 @@ def test_draws_keep_to_the_recipes_shares() -> None:
         return float(np.mean(of))
 
     expected = {
-        "kspace": (share([d.acquisition == "kspace" for d in draws]), 0.4),
-        "slice": (share([d.acquisition == "slice" for d in draws]), 0.35),
+        "kspace": (share([d.degradation.name == "kspace" for d in draws]), 0.38),
+        "slice": (share([d.degradation.name == "slice" for d in draws]), 0.39),
         "hidden": (share([not d.told_acquisition for d in draws]), config.unknown),
         "hidden noise": (share([not d.told_noise for d in draws]), config.unknown),
         "noisy": (share([d.noise > 0 for d in draws]), config.noisy),
@@ -338,6 +346,57 @@ def test_draws_keep_to_the_recipes_shares() -> None:
     thick = (scales > 1).sum(axis=1) == 1
     assert scales.min() >= 1 and scales[~thick].max() <= 4 < scales[thick].max() <= 6
     assert max(d.noise for d in draws) <= config.noise
+
+
+def test_what_is_drawn_is_what_scanners_make() -> None:
+    """Profiles from Gaussian over trapezoid to box, gaps, k-space under a window; told as one of
+    the three that the network knows."""
+    config, generator = SamplingConfig(), rng()
+    kinds = [draw(config, generator).degradation for _ in range(4000)]
+    slices = [kind for kind in kinds if isinstance(kind, Slice)]
+    windows = [kind.apodisation for kind in kinds if isinstance(kind, KSpace)]
+    gaps = [kind.gap for kind in slices if kind.gap]
+    ramps = [kind.ramp for kind in slices if kind.profile == "trapezoid"]
+    apodised = [strength for strength in windows if strength]
+    shares = {
+        len(ramps) / len(slices): 1 - config.gaussian,
+        len(gaps) / len(slices): config.gapped,
+        len(apodised) / len(windows): config.apodised,
+    }
+    for actual, wanted in shares.items():
+        assert abs(actual - wanted) < 0.05
+    for values, (low, high) in (
+        (gaps, config.gap),
+        (ramps, config.ramp),
+        (apodised, config.apodisation),
+    ):
+        np.testing.assert_allclose([min(values), max(values)], [low, high], atol=0.02)
+        np.testing.assert_allclose(np.mean(values), (low + high) / 2, rtol=0.1)
+    assert {kind.name for kind in kinds} == set(ACQUISITIONS)
+    assert any(not kind.gap and kind.profile == "gaussian" for kind in slices)
+
+
+def test_without_these_ranges_the_three_ideal_acquisitions_are_drawn() -> None:
+    config, generator = SamplingConfig(gaussian=1, gapped=0, apodised=0), rng()
+    kinds = {draw(config, generator).degradation for _ in range(200)}
+    ramps = {kind.ramp for kind in kinds if isinstance(kind, Slice)}
+    assert kinds == {KSpace(), Spline(), *(Slice(ramp=ramp) for ramp in ramps)}
+
+
+def test_an_acquisition_with_a_name_of_its_own_is_drawn_as_it_is() -> None:
+    config = SamplingConfig(acquisitions={"slice-gap20": 1.0})
+    assert draw(config, rng()).degradation == Slice(gap=0.2)
+
+
+def test_a_sample_of_the_papers_recipe_is_what_it_always_was() -> None:
+    """Its only acquisition has no parameters, so that nothing is drawn for them."""
+    config, generator, other = TrainConfig.read("paper").sampling, rng(3), rng(3)
+    draw(config, generator)
+    other.choice(1, p=[1.0])
+    other.random()
+    other.integers(21)
+    other.random(7)
+    assert generator.bit_generator.state == other.bit_generator.state
 
 
 def test_a_single_thick_axis_is_one_of_those_that_may_be() -> None:
@@ -361,13 +420,17 @@ def items(count: int) -> list[Item]:
     return [item(smooth((40, 40, 40), seed=n), (20, 20, 20), str(n)) for n in range(count)]
 
 
+def at_hand(items: list[Item], config: SamplingConfig = CONFIG) -> Resident:
+    return Resident.plain(items, 20, config.batch)
+
+
 def assert_same(a: Batch, b: Batch) -> None:
     for f in fields(Batch):
         assert torch.equal(getattr(a, f.name), getattr(b, f.name)), f.name
 
 
 def test_a_step_can_be_drawn_again() -> None:
-    config, images = replace(CONFIG, noisy=1, contrast=1), items(3)
+    config, images = replace(CONFIG, noisy=1, contrast=1), at_hand(items(3))
     assert_same(batch(images, config, 20, 5), batch(images, config, 20, 5))
     for seed, step in ((20, 6), (21, 5)):
         other = batch(images, config, seed, step)
@@ -376,7 +439,7 @@ def test_a_step_can_be_drawn_again() -> None:
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_the_shares_of_several_processes_make_up_the_batch(ranks: int) -> None:
-    config, images = replace(CONFIG, noisy=1), items(3)
+    config, images = replace(CONFIG, noisy=1), at_hand(items(3))
     whole = batch(images, config, 20, 7)
     for rank in range(ranks):
         share = batch(images, config, 20, 7, rank, ranks)
@@ -392,7 +455,7 @@ def test_every_item_is_drawn_in_every_epoch(count: int) -> None:
     steps = -(-count // config.batch)
     orders = []
     for epoch in range(6):
-        batches = [batch(flat, config, 20, epoch * steps + n) for n in range(steps)]
+        batches = [batch(at_hand(flat), config, 20, epoch * steps + n) for n in range(steps)]
         drawn = torch.cat([b.truth[:, 0] for b in batches]).tolist()
         assert set(drawn) == set(range(1, count + 1))
         assert max(drawn.count(n) for n in set(drawn)) <= -(-steps * config.batch // count)
@@ -406,7 +469,7 @@ def test_turned_samples_keep_everything_on_the_same_axis() -> None:
     config = replace(CONFIG, thick=1, anisotropic=0, acquisitions={"slice": 1.0}, own_view=0)
     axes = set()
     for step in range(12):
-        drawn = batch(items(2), replace(config, unknown=0), 20, step)
+        drawn = batch(at_hand(items(2)), replace(config, unknown=0), 20, step)
         for n in range(config.batch):
             assert_base_fits(drawn.image[n], drawn.positions[n], drawn.base[n])
             thick = drawn.cell[n] < 1
@@ -424,7 +487,7 @@ def test_turned_samples_come_in_all_orientations() -> None:
     config = replace(CONFIG, acquisitions={"spline": 1.0}, thick=0, anisotropic=0)
     directions = set()
     for step in range(12):
-        for image in batch([item(ramp, (20, 20, 20))], config, 20, step).image[:, 0]:
+        for image in batch(at_hand([item(ramp, (20, 20, 20))]), config, 20, step).image[:, 0]:
             slopes = [float(image.diff(dim=a).mean()) for a in range(3)]
             axis = int(np.argmax(np.abs(slopes)))
             directions.add((axis, slopes[axis] > 0))

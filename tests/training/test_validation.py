@@ -7,10 +7,11 @@ import pytest
 import torch
 from tests.phantoms import smooth, tiny_network
 
+from arssr.evaluation.protocol import Protocol
 from arssr.intensity import Normalisation
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
-from arssr.training.validation import Validation, example_slice
+from arssr.training.validation import SCANNERS, Validation, example_slice
 
 
 def item(shape: tuple[int, int, int]) -> Item:
@@ -46,10 +47,45 @@ def test_a_network_that_corrects_nothing_gains_nothing() -> None:
     torch.nn.init.zeros_(network.decoder.last.weight)
     validation = Validation([item((40, 44, 42))], SamplingConfig(patch=12))
     values = validation(network)
-    assert values["gain"] == values["worst"] == 0
+    assert values["gain"] == values["ideal"] == values["scanners"] == values["worst"] == 0
     assert {
         f"{what}/{a}_{k}x"
         for what in ("psnr", "gain")
         for a in ("kspace", "slice", "spline")
         for k in (2, 3, 4)
     } <= values.keys()
+
+
+def test_the_gain_is_the_mean_of_ideal_acquisitions_and_of_what_scanners_make() -> None:
+    values = Validation([item((40, 44, 42))], SamplingConfig(patch=12))(tiny_network().eval())
+    gains = {key: value for key, value in values.items() if key.startswith("gain/")}
+    ideal = [
+        v
+        for k, v in gains.items()
+        if k.rpartition("_")[0] in ("gain/kspace", "gain/slice", "gain/spline")
+    ]
+    others = [
+        v
+        for k, v in gains.items()
+        if k.rpartition("_")[0] not in ("gain/kspace", "gain/slice", "gain/spline")
+    ]
+    assert (len(ideal), len(others)) == (9, 15)
+    assert values["ideal"] == pytest.approx(np.mean(ideal))
+    assert values["scanners"] == pytest.approx(np.mean(others))
+    assert values["gain"] == pytest.approx((np.mean(ideal) + np.mean(others)) / 2)
+    assert values["worst"] == min(gains.values())
+
+
+def test_what_a_recipe_does_not_teach_is_not_asked() -> None:
+    """The paper's: splines only. Without slices, apodised k-space is what scanners make."""
+    phantom = item((40, 44, 42))
+    paper = Validation([phantom], SamplingConfig(patch=12, acquisitions={"spline": 1.0}))
+    values = paper(tiny_network().eval())
+    assert "scanners" not in values and values["gain"] == values["ideal"]
+    kspace = Validation([phantom], SamplingConfig(patch=12, acquisitions={"kspace": 1.0}))
+    assert {name for name, _, _ in kspace.groups} == {"kspace", "kspace-apodised"}
+
+
+def test_what_scanners_make_is_what_model_cards_measure() -> None:
+    asked = {setting.degradation for setting in Protocol.read("scanners").settings}
+    assert asked == set(SCANNERS)

@@ -79,6 +79,7 @@ def _train(args: argparse.Namespace) -> int:
     from arssr.files import find_images
     from arssr.networks import ImplicitVoxelNetwork
     from arssr.training.data import load_items
+    from arssr.training.images import Resident
     from arssr.training.loop import Trainer
     from arssr.training.run import describe_device
     from arssr.training.validation import Validation
@@ -109,7 +110,7 @@ def _train(args: argparse.Namespace) -> int:
             diary = _Diary(args.epoch, epoch_steps, validation, writer, bar)
             Trainer(
                 replace(recipe, validate_every=args.summary_epoch * epoch_steps),
-                items,
+                Resident.plain(items, recipe.seed, args.bs),
                 fabric,
                 MODEL_FOLDER,
                 ImplicitVoxelNetwork(recipe.model),

@@ -2,6 +2,7 @@
 
 from arssr.networks.model import (
     ACQUISITIONS,
+    CONDITION_CHANNELS,
     NATIVE,
     UNKNOWN,
     ImplicitVoxelNetwork,
@@ -11,6 +12,7 @@ from arssr.networks.model import (
 
 __all__ = [
     "ACQUISITIONS",
+    "CONDITION_CHANNELS",
     "NATIVE",
     "UNKNOWN",
     "ImplicitVoxelNetwork",

@@ -28,6 +28,7 @@ from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
+from arssr.training.images import Resident
 from arssr.training.loop import Progress, Trainer
 from arssr.training.run import describe_weights, describe_work
 from arssr.volume import Volume
@@ -128,6 +129,9 @@ class Lesson:
             points=3000,
             margin=3.0,
             acquisitions={self.acquisition: 1.0},
+            gaussian=1.0,
+            gapped=0.0,
+            apodised=0.0,
             unknown=0.0,
             scale=(self.scale, self.scale),
             anisotropic=0.0,
@@ -264,7 +268,8 @@ def _train(
     network.load_state_dict(weights.network.state_dict())
     item = replace(item, image=item.image.to(fabric.device))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, [item], fabric, Path(folder), network, on_step=on_step)
+        images = Resident.plain([item], config.seed, config.sampling.batch)
+        trainer = Trainer(config, images, fabric, Path(folder), network, on_step=on_step)
         trainer.run()
     return trainer
 

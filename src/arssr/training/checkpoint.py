@@ -20,12 +20,20 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """The last complete state of the run in `folder`, on the CPU; executes nothing."""
+def recipe_of(folder: Path) -> dict[str, Any]:
+    """The recipe of the run in `folder`, as plain values."""
+    return dict(load_checkpoint(folder, mapped=True)["config"])
+
+
+def load_checkpoint(folder: Path, mapped: bool = False) -> dict[str, Any]:
+    """The last complete state of the run in `folder`, on the CPU; executes nothing.
+
+    mapped: tensors are read from the file when they are used.
+    """
     path = folder / NAME
     if not path.is_file():
         raise ArSSRError(f"nothing to resume in {folder}: no {NAME}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
         raise ArSSRError(f"{path} cannot be read as a checkpoint: {error}") from None

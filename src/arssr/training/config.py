@@ -13,6 +13,12 @@ from arssr.degradation import named_degradation
 from arssr.errors import ArSSRError
 from arssr.networks import ModelConfig
 
+_SHARES = (
+    *("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast", "turned"),
+    *("gaussian", "gapped", "apodised"),
+)
+_RANGES = {"ramp": 1.0, "gap": 0.9, "apodisation": 1.0}  # and what a degradation allows at most
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -31,8 +37,14 @@ class SamplingConfig:
     margin: float = 2.0
     own_view: float = 0.15
     acquisitions: Mapping[str, float] = field(
-        default_factory=lambda: {"kspace": 0.4, "slice": 0.35, "spline": 0.25}
+        default_factory=lambda: {"kspace": 0.38, "slice": 0.39, "spline": 0.23}
     )
+    gaussian: float = 0.5  # share of `slice` with a Gaussian profile; the others are trapezoids …
+    ramp: tuple[float, float] = (0.0, 0.2)  # … with ramps of this share of their width (0: a box)
+    gapped: float = 0.45  # share of `slice` with gaps between the slices …
+    gap: tuple[float, float] = (0.0, 0.3)  # … of this share of their distance
+    apodised: float = 0.2  # share of `kspace` with an apodisation …
+    apodisation: tuple[float, float] = (0.0, 0.8)  # … of this strength (1: Hamming's window)
     unknown: float = 0.2  # share of samples whose acquisition is not told; likewise the noise
     scale: tuple[float, float] = (1.0, 4.0)
     scale_step: float | None = None  # None: any real scale
@@ -56,9 +68,15 @@ class SamplingConfig:
             raise ArSSRError("context, margin and noise must be at least 0")
         if self.own_view < 1 and self.patch < 2 * self.margin + 4:
             raise ArSSRError(f"a margin of {self.margin:g} leaves nothing of {self.patch} voxels")
-        for name in ("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast", "turned"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ArSSRError(f"{name} is a share, between 0 and 1, not {getattr(self, name)}")
+        for name, most in _RANGES.items():
+            least, largest = getattr(self, name)
+            if not 0 <= least <= largest <= most:
+                raise ArSSRError(
+                    f"{name} is a range between 0 and {most:g}, not {[least, largest]}"
+                )
         for name in self.acquisitions:
             named_degradation(name)
         if min(self.acquisitions.values(), default=0) < 0 or not sum(self.acquisitions.values()):
@@ -74,6 +92,7 @@ class TrainConfig:
     loss: Literal["l1", "relative"] = "relative"
     optimiser: Literal["adam", "adamw", "muon"] = "muon"
     lr: float = 1.2e-3
+    lr_with_init: float | None = None  # instead of lr, where there are weights to start from
     beta2: float = 0.99
     weight_decay: float = 0.01
     schedule: Literal["cosine", "halving"] = "cosine"
@@ -89,6 +108,7 @@ class TrainConfig:
     checkpoint_every_seconds: float = 60.0
     resident_gb: float = 8.0  # of images; a folder that is larger passes by in parts, each …
     visits: int = 256  # … image of a part being drawn this often before it makes room
+    weights: Mapping[str, int] = field(default_factory=dict)  # pattern of names: drawn so often
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -97,10 +117,14 @@ class TrainConfig:
             raise ArSSRError("steps or epochs must be at least 1")
         if min(self.halve_every_epochs, self.validate_every) < 1:
             raise ArSSRError("halve_every_epochs and validate_every must be at least 1")
+        if self.lr_with_init is not None and not self.lr_with_init > 0:
+            raise ArSSRError("lr_with_init must be above 0")
         if not self.lr > 0 or min(self.weight_decay, self.warmup_steps, self.seed) < 0:
             raise ArSSRError("lr must be above 0, weight_decay, warmup_steps and seed at least 0")
         if not self.resident_gb > 0 or self.visits < 1:
             raise ArSSRError("resident_gb must be above 0 and visits at least 1")
+        if min(self.weights.values(), default=1) < 1:
+            raise ArSSRError("weights of images must be at least 1")
         if self.clip is not None and self.clip <= 0:
             raise ArSSRError("clip must be above 0, or null for none")
         if self.ema is not None and not 0 < self.ema < 1:
@@ -117,8 +141,18 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
         plain = asdict(self)
-        plain["sampling"]["scale"] = list(self.sampling.scale)
+        sampling = plain["sampling"].items()
+        plain["sampling"] = {n: list(v) if isinstance(v, tuple) else v for n, v in sampling}
         return plain
+
+    def differences_from(self, other: Mapping[str, Any]) -> list[str]:
+        """Each setting that another recipe, as plain values, has otherwise; in words."""
+        own, others = _settings(self.to_dict()), _settings(other)
+        return [
+            f"{name} is {others.get(name, 'not known')} there, {own.get(name, 'not known')} here"
+            for name in own | others
+            if own.get(name) != others.get(name)
+        ]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -149,6 +183,17 @@ class TrainConfig:
         return cls.from_dict(values)
 
 
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections taken apart: {"sampling.batch": 4, …}."""
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in ("model", "sampling"):
+            plain |= {f"{name}.{key}": each for key, each in value.items()}
+        else:
+            plain[name] = value
+    return plain
+
+
 def _checked(values: Any, section: type, where: str) -> dict[str, Any]:
     """The settings, each of the type that the fields of `section` have."""
     if not isinstance(values, Mapping):
@@ -168,7 +213,7 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
             low, high = value
             return float(low), float(high)
         if get_origin(kind) is Mapping:
-            return {key: float(share) for key, share in value.items()}
+            return {str(key): _typed(each, kinds[1], name) for key, each in value.items()}
         if get_origin(kind) is Literal:
             known = value in kinds
         elif value is None:

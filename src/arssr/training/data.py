@@ -39,7 +39,7 @@ class Item:
     @classmethod
     def of(cls, name: str, normalised: np.ndarray, device: torch.device = CPU) -> "Item":
         """An item of a normalised image (I, J, K)."""
-        centres = np.argwhere(normalised > _FOREGROUND)
+        centres = np.argwhere(normalised > _FOREGROUND).astype(np.int32)
         chosen = np.random.default_rng(0).choice(len(centres), min(_CENTRES, len(centres)), False)
         half = np.clip(normalised, -_LARGEST, _LARGEST).astype(np.float16, order="C")
         return cls(name, torch.from_numpy(half).to(device), centres[chosen])

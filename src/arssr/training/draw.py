@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from arssr.degradation import Degradation, KSpace, Slice, named_degradation
 from arssr.training.config import SamplingConfig
 
 
@@ -59,7 +60,7 @@ class Draw:
     stripped: skull-stripped after the noise, so that air has none.
     """
 
-    acquisition: str
+    degradation: Degradation
     scale_ijk: np.ndarray
     noise: float = 0.0
     stripped: bool = False
@@ -77,8 +78,8 @@ def draw(config: SamplingConfig, rng: np.random.Generator, axes: Sequence[int] =
     """
     names = list(config.acquisitions)
     shares = np.array([config.acquisitions[name] for name in names], float)
+    name = names[rng.choice(len(names), p=shares / shares.sum())]
     return Draw(
-        acquisition=names[rng.choice(len(names), p=shares / shares.sum())],
         scale_ijk=_draw_scale(config, rng, axes),
         noise=config.noise * rng.random() if rng.random() < config.noisy else 0.0,
         stripped=rng.random() < 0.5,
@@ -87,7 +88,22 @@ def draw(config: SamplingConfig, rng: np.random.Generator, axes: Sequence[int] =
         own_view=rng.random() < config.own_view,
         contrast=Contrast.draw(rng) if rng.random() < config.contrast else None,
         turn=Turn.draw(rng) if rng.random() < config.turned else Turn(),
+        degradation=_draw_degradation(config, rng, name),
     )
+
+
+def _draw_degradation(config: SamplingConfig, rng: np.random.Generator, name: str) -> Degradation:
+    """`slice` and `kspace` with the profile, gap and apodisation of some scanner."""
+    if name == "slice":
+        return Slice(
+            profile="gaussian" if rng.random() < config.gaussian else "trapezoid",
+            gap=rng.uniform(*config.gap) if rng.random() < config.gapped else 0.0,
+            ramp=rng.uniform(*config.ramp),
+        )
+    if name == "kspace":
+        apodised = rng.random() < config.apodised
+        return KSpace(rng.uniform(*config.apodisation) if apodised else 0.0)
+    return named_degradation(name)
 
 
 def _draw_scale(

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,10 @@ from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import save_checkpoint
 from arssr.training.config import TrainConfig
-from arssr.training.data import Item
+from arssr.training.feed import AHEAD, Share, batches
+from arssr.training.images import Images
 from arssr.training.muon import Muon
-from arssr.training.rotation import names_of
-from arssr.training.sampler import Batch, batch
+from arssr.training.sampler import Batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _EXPLODED = 100.0  # a loss this many times that of a trivial answer is no hiccup
 _DEAD = 1e-7  # corrections with a smaller standard deviation are none
 _EASY = 0.02  # interpolation error, in normalised intensity, of a sample with little to gain
+_TIMED_STEPS = {"cpu": 4, "cuda": 40}  # a few seconds
 _PATIENCE = 200  # steps that a dead network is given to wake up
 
 
@@ -42,21 +43,25 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Trains one network on items that are in memory or come by in rotation.
+    """Trains one network on images that are in memory or come by in rotation.
 
     The caller supplies Lightning's Fabric, which decides on devices, precision and processes.
+    workers: processes that draw the batches; 0 for a thread of this one.
     `on_validation` gets the averaged network and the step; `on_step` hears of every step;
-    `on_save` gets the averaged network with every checkpoint.
+    `on_save` gets the averaged network with every checkpoint. `should_stop` is asked before each
+    step whether it shall be the last one for now.
     """
 
     config: TrainConfig
-    items: Sequence[Item]
+    images: Images
     fabric: "Fabric"
     folder: Path
     network: ImplicitVoxelNetwork
     on_step: Callable[[Progress], None] = lambda _: None
     on_validation: Callable[[ImplicitVoxelNetwork, int], None] = lambda _net, _step: None
     on_save: Callable[[ImplicitVoxelNetwork, int], None] = lambda _net, _step: None
+    should_stop: Callable[[], bool] = lambda: False
+    workers: int = 0
     step: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
@@ -68,7 +73,7 @@ class Trainer:
                 f"{self.fabric.world_size} processes cannot share a batch of "
                 f"{config.sampling.batch} equally"
             )
-        self.total = config.total_steps(len(self.items))
+        self.total = config.total_steps(len(self.images.order.slots))
         optimiser = make_optimiser(config, self.network)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module, self.optimiser = self.fabric.setup(self.network, optimiser)
@@ -78,6 +83,7 @@ class Trainer:
             else None
         )
         self._quiet_steps = 0
+        self._stopping = False
 
     @property
     def averaged(self) -> ImplicitVoxelNetwork:
@@ -88,7 +94,7 @@ class Trainer:
         """All that resuming needs. Samples follow from the step, so no generator is kept."""
         return {
             "config": self.config.to_dict(),
-            "items": names_of(self.items),
+            "items": self.images.names,
             "step": self.step,
             "seconds": self.seconds,
             "best": dict(self.best),
@@ -99,11 +105,15 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`; configuration and images must be the same."""
+        """Continue from `state()`; raises ArSSRError where the recipe or the images differ."""
         if state["config"] != self.config.to_dict():
-            raise ArSSRError("the run to resume was made with another configuration")
-        if state["items"] != names_of(self.items):
-            raise ArSSRError("the run to resume was made with other images")
+            told = self.config.differences_from(state["config"])
+            raise ArSSRError(f"the run to resume has another configuration: {'; '.join(told)}")
+        if state["items"] != self.images.names:
+            raise ArSSRError(
+                "the run to resume was made with other images: "
+                + _images_that_differ(state["items"], self.images.names)
+            )
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = dict(state["best"])
         self.network.load_state_dict(state["network"])
@@ -121,20 +131,40 @@ class Trainer:
         config, started, saved = self.config, time.monotonic(), time.monotonic()
         before = self.seconds
         self.module.train()
-        for data in self._batches():
-            loss = self._advance(data)
-            self.seconds = before + time.monotonic() - started
-            lr = self.optimiser.param_groups[0]["lr"]
-            self.on_step(Progress(self.step, self.total, loss, lr))
-            last = self.step == self.total
-            if self.step % config.validate_every == 0 or last:
-                if self.fabric.is_global_zero:
-                    self.averaged.eval()
-                    self.on_validation(self.averaged, self.step)
-                self.module.train()
-            if time.monotonic() - saved > config.checkpoint_every_seconds or last:
-                self.save()
-                saved = time.monotonic()
+        with closing(self._batches(range(self.step, self.total))) as drawn:
+            for data in drawn:
+                loss = self._advance(data)
+                self.seconds = before + time.monotonic() - started
+                lr = self.optimiser.param_groups[0]["lr"]
+                self.on_step(Progress(self.step, self.total, loss, lr))
+                last = self.step == self.total
+                if self.step % config.validate_every == 0 or last:
+                    if self.fabric.is_global_zero:
+                        self.averaged.eval()
+                        self.on_validation(self.averaged, self.step)
+                    self.module.train()
+                waited = time.monotonic() - saved
+                if waited > config.checkpoint_every_seconds or last or self._stopping:
+                    self.save()
+                    saved = time.monotonic()
+                if self._stopping:
+                    break
+
+    def seconds_a_step(self) -> float:
+        """What a step takes, in the slowest process, by a few of them; the network is spoilt.
+
+        First it warms up, and uses what workers have drawn in advance.
+        """
+        timed = _TIMED_STEPS[self.fabric.device.type]
+        ahead = AHEAD * self.workers + 2
+        with closing(self._batches(range(ahead + timed + ahead))) as drawn:
+            for _ in range(ahead):
+                self._advance(next(drawn))
+            started = time.monotonic()
+            for _ in range(timed):
+                self._advance(next(drawn))
+        took = torch.tensor((time.monotonic() - started) / timed, device=self.fabric.device)
+        return float(self.fabric.all_reduce(took, reduce_op="max"))  # type: ignore[arg-type]
 
     def save(self) -> None:
         """Write a checkpoint (one process does), after all that `on_save` writes.
@@ -145,20 +175,11 @@ class Trainer:
             self.on_save(self.averaged, self.step)
             save_checkpoint(self.folder, self.state())
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on, each drawn while the one before is trained on."""
-        rank, ranks = self.fabric.global_rank, self.fabric.world_size
-
-        def draw(step: int) -> Batch:
-            return batch(self.items, self.config.sampling, self.config.seed, step, rank, ranks)
-
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            ahead = pool.submit(draw, self.step) if self.step < self.total else None
-            while ahead is not None:
-                data = ahead.result()
-                following = self.step + 1
-                ahead = pool.submit(draw, following) if following < self.total else None
-                yield data
+    def _batches(self, steps: range) -> Generator[Batch, None, None]:
+        own = Share(
+            self.config.sampling, self.config.seed, self.fabric.global_rank, self.fabric.world_size
+        )
+        return batches(self.images, own, steps, self.fabric.device, self.workers)
 
     def _advance(self, data: Batch) -> float:
         for group in self.optimiser.param_groups:
@@ -176,9 +197,11 @@ class Trainer:
             error_if_nonfinite=False,
         )
         # the same numbers in every process, so that all of them stop if one must
-        numbers = torch.stack([loss, self._trivial_loss(data), output.std()]).detach()
+        stop = loss.new_tensor(float(self.should_stop()))
+        numbers = torch.stack([loss, self._trivial_loss(data), output.std(), stop]).detach()
         mean = self.fabric.all_reduce(numbers, reduce_op="mean")
-        value, trivial, spread = mean.tolist()  # type: ignore[union-attr]
+        value, trivial, spread, stop = mean.tolist()  # type: ignore[union-attr]
+        self._stopping = stop > 0
         self._watch(value, trivial, spread, norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -191,7 +214,7 @@ class Trainer:
         config = self.config
         warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
         if config.schedule == "halving":
-            epoch = step // config.epoch_steps(len(self.items))
+            epoch = step // config.epoch_steps(len(self.images.order.slots))
             return warm * 0.5 ** (epoch // config.halve_every_epochs)
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total)))
 
@@ -244,3 +267,14 @@ def batch_loss(kind: str, values: Tensor, data: Batch) -> Tensor:
         return error.abs().mean()
     cubic = (data.base - data.truth).square().mean(dim=1, keepdim=True)
     return (error.square() / (cubic + _EASY**2) + 0.25).sqrt().mean() - 0.5
+
+
+def _images_that_differ(then: Sequence[str], now: Sequence[str]) -> str:
+    """In words, a few of them by name."""
+    new, missing = ([n for n in a if n not in set(b)] for a, b in ((now, then), (then, now)))
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
+        for what, names in (("are new", new), ("are missing", missing))
+        if names
+    ]
+    return " and ".join(parts) or "the same ones in another order"

@@ -5,7 +5,8 @@ by Liu et al. 2025 (arXiv 2502.16982). Every direction of a weight matrix then m
 pace. That matters here: what one acquisition asks for is a small part of the gradient of the mix.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -40,49 +41,68 @@ class Muon(Optimizer):
         """One update of all parameters that have a gradient."""
         loss = closure() if closure else None
         for group in self.param_groups:
+            rate = group["lr"]
+            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                state = self.state[parameter]
+                parameter.mul_(1 - rate * group["weight_decay"])
                 if parameter.ndim >= 2 and parameter.shape[0] > 1:
-                    update = _matrix_update(parameter.grad, state, group["momentum"])
+                    alike[parameter.shape].append(parameter)
                 else:
-                    update = _adam_update(parameter.grad, state, *group["betas"])
-                parameter.sub_(update, alpha=group["lr"])
+                    update = _adam_update(parameter.grad, self.state[parameter], *group["betas"])
+                    parameter.sub_(update, alpha=rate)
+            for matrices in alike.values():
+                updates = self._matrix_updates(matrices, group["momentum"])
+                for parameter, update in zip(matrices, updates, strict=True):
+                    parameter.sub_(update, alpha=rate)
         return loss
 
-
-def _matrix_update(gradient: Tensor, state: dict[str, Any], momentum: float) -> Tensor:
-    average = state.setdefault("momentum", torch.zeros_like(gradient))
-    average.lerp_(gradient, 1 - momentum)
-    matrix = gradient.lerp(average, momentum).flatten(1)  # Nesterov's
-    return orthogonal(matrix).view(gradient.shape) * (_ADAM_RMS * max(matrix.shape) ** 0.5)
+    def _matrix_updates(self, parameters: Sequence[Tensor], momentum: float) -> Sequence[Tensor]:
+        """Of matrices of one shape, which a GPU makes orthogonal together, in a few launches."""
+        smoothed = []
+        for parameter in parameters:
+            gradient = parameter.grad
+            assert gradient is not None
+            state = self.state[parameter]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(gradient)
+            average = state["momentum"]
+            average.lerp_(gradient, 1 - momentum)
+            smoothed.append(gradient.lerp(average, momentum))  # Nesterov's
+        matrices = torch.stack(smoothed).flatten(2)
+        scale = _ADAM_RMS * max(matrices.shape[1:]) ** 0.5
+        return (orthogonal(matrices) * scale).view(-1, *parameters[0].shape).unbind()
 
 
 def _adam_update(gradient: Tensor, state: dict[str, Any], beta1: float, beta2: float) -> Tensor:
     """Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1."""
-    step = state["step"] = state.get("step", 0) + 1
-    mean = state.setdefault("mean", torch.zeros_like(gradient))
-    square = state.setdefault("square", torch.zeros_like(gradient))
+    if not state:
+        state |= {
+            "step": 0,
+            "mean": torch.zeros_like(gradient),
+            "square": torch.zeros_like(gradient),
+        }
+    state["step"] += 1
+    step, mean, square = state["step"], state["mean"], state["square"]
     mean.lerp_(gradient, 1 - beta1)
     square.lerp_(gradient.square(), 1 - beta2)
     return (mean / (1 - beta1**step)) / ((square / (1 - beta2**step)).sqrt() + 1e-8)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix (m, n) with its singular values brought to about 1 (0.7 to 1.2).
+    """Matrices (..., m, n), each with its singular values brought to about 1 (0.7 to 1.2).
 
     Newton-Schulz rounds, X ← (a + b·XXᵀ + c·(XXᵀ)²) X. All factors are polynomials of the first
     XXᵀ and commute, so the rounds are done on that small matrix and X is multiplied once.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
+    if matrix.shape[-2] > matrix.shape[-1]:
+        return orthogonal(matrix.mT).mT
     a, b, c = _QUINTIC
-    start = matrix / (matrix.norm() + 1e-12)
-    gram = start @ start.T
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    product = identity
+    start = matrix / (torch.linalg.matrix_norm(matrix, keepdim=True) + 1e-12)
+    gram = start @ start.mT
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    product = identity.expand_as(gram)
     for _ in range(_ROUNDS):
         factor = a * identity + b * gram + c * gram @ gram
         gram = factor @ factor @ gram

@@ -1,9 +1,13 @@
 """A whole run: data in, weights out."""
 
 import logging
+import math
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +21,21 @@ from arssr.networks import ImplicitVoxelNetwork
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
+from arssr.training.feed import prepare_workers
 from arssr.training.growth import grow
 from arssr.training.loop import Progress, Trainer
-from arssr.training.rotation import training_items
+from arssr.training.rotation import training_images
 from arssr.training.validation import Validation, example_slice
-from arssr.weights.files import save_weights
+from arssr.weights.files import load_weights, save_weights
 from arssr.weights.registry import Weights
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+# A run whose steps follow from the time that it is given:
+_SAFE = 0.97  # of that time is planned, for there are checkpoints, and slower steps
+_VALIDATIONS, _JUDGING = 8, 0.2  # at most so many, and at most this share of the time for them
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "F
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise ArSSRError("no CUDA device here; use --device cpu")
     cuda = accelerator != "cpu" and torch.cuda.is_available()
+    torch.backends.cudnn.benchmark = cuda  # shapes are the same in every step
     chosen = chosen_precision(precision, torch.device("cuda" if cuda else "cpu"))
     fabric = Fabric(
         accelerator=accelerator,
@@ -78,22 +87,34 @@ def train(
     fabric: "Fabric",
     init: Weights | None = None,
     resume: bool = False,
+    workers: int = 0,
+    seconds: float | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     listener: Listener = Listener(),
 ) -> Trainer:
     """Train and leave in `folder`: weights, the best weights, checkpoint and TensorBoard logs.
 
     init: weights to start from: of the network that the configuration describes, or of one that
-    it can grow from.
+        it can grow from.
+    workers: processes that draw the batches, see `feed`.
+    seconds: take as many steps as fit into them, reading and validation included, instead of the
+        recipe's.
+    should_stop: asked before each step whether it shall be the last one for now.
     Raises ArSSRError for unusable data, a run that died, or a folder that holds another run.
     """
     from torch.utils.tensorboard import SummaryWriter
 
+    began = time.monotonic()
     state = load_checkpoint(folder) if resume else None
     if state is None and (folder / NAME).exists():
         raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
+    if workers:
+        prepare_workers()
     normalise = config.model.flavour == "residual"
     patch = config.sampling.patch
-    items = training_items(train_paths, config, fabric.device, listener.on_loading)
+    images = training_images(
+        train_paths, config, fabric.device, listener.on_loading, shared=workers > 0
+    )
     validation = None
     if val_paths:
         val_items = load_items(val_paths, patch, normalise, device=fabric.device)
@@ -102,7 +123,7 @@ def train(
     network = (
         ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
     )
-    started_from = None if init is None else describe_weights(init)
+    started_from = _started_from(init, folder if resume else None)
     provenance = describe_data(train_paths) if fabric.is_global_zero else {}
     # a run that was cut off has logged steps after its checkpoint, which are now taken again
     purge_step = state["step"] + 1 if state else None
@@ -121,32 +142,46 @@ def train(
             writer.add_scalar("train/lr", progress.lr, progress.step)
         listener.on_step(progress)
 
-    def on_validation(averaged: ImplicitVoxelNetwork, step: int) -> None:
+    def validate(averaged: ImplicitVoxelNetwork) -> tuple[dict[str, float], dict[str, Any]]:
+        """Numbers, and pictures by what they show."""
         if validation is None:
-            return
+            return {}, {}
         with fabric.autocast():
             values = validation(averaged)
+        names = config.sampling.acquisitions
+        return values, {name: example_slice(averaged, val_items[0], name) for name in names}
+
+    def on_validation(averaged: ImplicitVoxelNetwork, step: int) -> None:
+        values, pictures = validate(averaged)
+        if not values:
+            return
         if writer:
             for name, value in values.items():
                 writer.add_scalar(f"val/{name}", value, step)
-            for acquisition in config.sampling.acquisitions:
-                picture = example_slice(averaged, val_items[0], acquisition)
-                writer.add_image(f"val/{acquisition}_2x", picture, step, dataformats="HW")
+            for name, picture in pictures.items():
+                writer.add_image(f"val/{name}_2x", picture, step, dataformats="HW")
         if values["gain"] > trainer.best.get("gain", -float("inf")):
             trainer.best = {"gain": values["gain"], "worst": values["worst"], "step": step}
             chosen = {"chosen_on": describe_data(val_paths)}
             save_weights(folder / BEST, averaged, card(step, trainer.seconds) | chosen)
         listener.on_validation(values, step)
 
-    trainer = Trainer(
+    make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
+    if seconds is not None:
+        trial = make(replace(config, steps=2**31, epochs=None), network=deepcopy(network))
+        step_s = trial.seconds_a_step()
+        before = time.monotonic()
+        validate(trial.averaged.eval())
+        now = time.monotonic()
+        config = fabric.broadcast(fitted(config, seconds - (now - began), step_s, now - before))
+        del trial  # and the memory that it takes
+    trainer: Trainer = make(
         config,
-        items,
-        fabric,
-        folder,
-        network,
+        network=network,
         on_step=on_step,
         on_validation=on_validation,
         on_save=lambda net, step: save_weights(folder / WEIGHTS, net, card(step, trainer.seconds)),
+        should_stop=should_stop,
     )
     if state is not None:
         trainer.restore(state)
@@ -156,6 +191,30 @@ def train(
         if writer:
             writer.close()
     return trainer
+
+
+def fitted(config: TrainConfig, seconds: float, step_s: float, validation_s: float) -> TrainConfig:
+    """The recipe with as many steps as fit into `seconds`, and a few validations on the way."""
+    seconds = max(0.0, _SAFE * seconds)
+    most = _JUDGING * seconds / max(validation_s, 1e-9)
+    validations = min(_VALIDATIONS, max(1, math.floor(most)))
+    steps = max(1, math.floor((seconds - validations * validation_s) / step_s))
+    return replace(config, steps=steps, epochs=None, validate_every=-(-steps // validations))
+
+
+def _started_from(init: Weights | None, resumed: Path | None) -> dict[str, Any] | None:
+    """What a run started from, for its card: what is given, or what its weights so far say.
+
+    Raises ArSSRError where the two differ.
+    """
+    given = None if init is None else describe_weights(init)
+    if resumed is None or not (resumed / WEIGHTS).is_file():
+        return given
+    before = load_weights(resumed / WEIGHTS)[1].get("started_from")
+    if given and given["sha256"] != (before or {}).get("sha256"):
+        source = before["name"] if before else "nothing"
+        raise ArSSRError(f"the run to resume was started from {source}, not from {given['name']}")
+    return before
 
 
 def describe_data(paths: Sequence[Path]) -> list[dict[str, str]]:

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arssr.degradation import Degradation, low_resolution_positions, named_degradation
+from arssr.degradation import Degradation, low_resolution_positions
 from arssr.interpolation import cubic_at
-from arssr.networks import NATIVE, UNKNOWN, condition_vector
+from arssr.networks import CONDITION_CHANNELS, NATIVE, UNKNOWN, condition_vector
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.draw import Contrast, Draw, Turn, draw
-from arssr.training.rotation import Order, Rotation
+from arssr.training.images import Images
 
 _AIR = 0.01  # normalised intensity below which a skull-stripped scan has no noise
 _DARK = 0.02  # normalised intensity that a contrast does not turn into a bright one
@@ -41,6 +41,19 @@ class Batch:
     cell: Tensor  # (N, 3) size of a high-resolution voxel in low-resolution voxels
     base: Tensor  # (N, P) cubic interpolation of the patch
     truth: Tensor  # (N, P)
+
+    @staticmethod
+    def shapes(config: SamplingConfig, count: int) -> dict[str, tuple[int, ...]]:
+        """Of each part of a batch of `count` samples."""
+        n, points = config.patch, config.points
+        return {
+            "image": (count, 1, n, n, n),
+            "condition": (count, CONDITION_CHANNELS),
+            "positions": (count, points, 3),
+            "cell": (count, 3),
+            "base": (count, points),
+            "truth": (count, points),
+        }
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class _View:
         # Simulated with context, as far as the image goes. Ringing reaches across the whole
         # image, so a k-space axis is taken whole.
         around = np.ceil(context * scale).astype(int)
-        if named_degradation(what.acquisition).name == "kspace" and not what.own_view:
+        if what.degradation.name == "kspace" and not what.own_view:
             around = np.where(scale > 1, shape, around)
         first = np.ceil(margin * scale).astype(int)
         return cls(
@@ -128,25 +141,20 @@ def simulate(
 
 
 def batch(
-    items: Sequence[Item],
-    config: SamplingConfig,
-    seed: int,
-    step: int,
-    rank: int = 0,
-    ranks: int = 1,
+    images: Images, config: SamplingConfig, seed: int, step: int, rank: int = 0, ranks: int = 1
 ) -> Batch:
     """Batch number `step` of a run; of several processes each draws its own share of it."""
-    if isinstance(items, Rotation):
-        items.turn_to(step)
-        order = items.order
-    else:
-        order = Order.plain(seed, len(items), config.batch)
+    return share(images.for_step(step)[rank::ranks], config, seed, step, rank, ranks)
+
+
+def share(
+    items: Sequence[Item], config: SamplingConfig, seed: int, step: int, rank: int, ranks: int
+) -> Batch:
+    """A process's share of batch number `step`: a sample of each of these images."""
     indices = range(rank, config.batch, ranks)
-    images = order.images(step)
-    chosen = [items[images[index]] for index in indices]
     rngs = [np.random.default_rng([seed, 1, step, index]) for index in indices]
-    draws = [draw(config, rng, item.thick_axes) for item, rng in zip(chosen, rngs, strict=True)]
-    return simulate(chosen, config, draws, rngs)
+    draws = [draw(config, rng, item.thick_axes) for item, rng in zip(items, rngs, strict=True)]
+    return simulate(items, config, draws, rngs)
 
 
 def _to(device: torch.device, numbers: Any) -> Tensor:
@@ -198,13 +206,12 @@ def _shading_at(u: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 def _axis_matrices(item: Item, what: Draw, view: _View, n: int) -> list[np.ndarray]:
     """What the acquisition does to the region along each axis (n, voxels), bias field included."""
-    degradation = named_degradation(what.acquisition)
     contrast = what.contrast or Contrast()
     matrices = []
     for axis, length in enumerate(item.image.shape):
         low, start, high = int(view.low[axis]), int(view.start[axis]), int(view.high[axis])
         scale, own_view = float(view.scale[axis]), what.own_view
-        matrix = _patch_matrix(degradation, n, scale, (low, start, high), length, own_view)
+        matrix = _patch_matrix(what.degradation, n, scale, (low, start, high), length, own_view)
         u = np.linspace(-1, 1, high - low)
         slope, curve = contrast.shading[axis]
         matrices.append(matrix * (1 + slope * u + curve * u * u))
@@ -297,7 +304,7 @@ def _turned_positions(positions: Tensor, n: int, draws: Sequence[Draw]) -> Tenso
 
 def _condition(item: Item, what: Draw, view: _View) -> list[float]:
     """What the network is told about the turned sample."""
-    name = named_degradation(what.acquisition).name
+    name = what.degradation.name
     told = [UNKNOWN if not what.told_acquisition else name if k > 1 else NATIVE for k in view.scale]
     noise = float(np.hypot(what.noise, item.noise)) if what.told_noise else None
     return condition_vector([told[axis] for axis in what.turn.order], noise)

@@ -23,47 +23,67 @@ from arssr.volume import Volume
 _SCALES = (2.0, 3.0, 4.0)
 _MOST_ITEMS = 12
 _SIDE = 96  # voxels of an example slice
-_PATCHES = 2  # a volume, acquisition and scale
+
+
+# As scanners make them: what the protocol `scanners` asks.
+SCANNERS = (
+    "kspace-apodised",
+    "slice-box",
+    "slice-trapezoid",
+    "slice-gap20",
+    "slice-trapezoid-gap25",
+)
 
 
 class Validation:
-    """Fixed patches of every item for every acquisition of a recipe at 2x, 3x and 4x, noise-free.
+    """A fixed patch of every item at 2x, 3x and 4x, noise-free: of the ideal acquisitions that a
+    recipe names, and of those of their kinds that scanners make.
 
     Called with a network it returns scalars in dB: PSNR (range 1 in normalised intensity) and
     gain over cubic interpolation of each acquisition and scale, means over the items; the mean of
-    all gains ("gain") and the smallest ("worst"). Of many items it takes some, evenly. The patches
-    lie where the items do.
+    the ideal gains ("ideal") and of the others ("scanners"); the mean of both ("gain") and the
+    smallest gain of all ("worst"). Of many items it takes some, evenly. The patches lie where the
+    items do.
     """
 
     def __init__(self, items: Sequence[Item], sampling: SamplingConfig) -> None:
-        self.groups: list[tuple[str, Batch]] = []
+        self.ideal = list(sampling.acquisitions)
+        known = {named_degradation(name).name for name in self.ideal}
+        scanners = [n for n in SCANNERS if named_degradation(n).name in known]
+        self.groups: list[tuple[str, str, Batch]] = []
         for number, item in enumerate(items[:: -(-len(items) // _MOST_ITEMS)]):
-            for acquisition in sampling.acquisitions:
+            for acquisition in [*self.ideal, *scanners]:
                 for scale in _SCALES:
                     patch = min(sampling.patch + 8, int(min(item.image.shape) / scale))
                     margin = min(sampling.margin, patch / 4, max(0, patch / 2 - 2))
                     fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
-                    what = Draw(acquisition, np.full(3, scale))
-                    rngs = [np.random.default_rng([number, int(scale), p]) for p in range(_PATCHES)]
-                    patches = simulate([item] * _PATCHES, fixed, [what] * _PATCHES, rngs)
-                    self.groups.append((f"{acquisition}_{scale:g}x", patches))
+                    what = Draw(named_degradation(acquisition), np.full(3, scale))
+                    where = np.random.default_rng([number, int(scale), 0])
+                    patches = simulate([item], fixed, [what], [where])
+                    self.groups.append((acquisition, f"{scale:g}x", patches))
 
     @torch.no_grad()
     def __call__(self, network: ImplicitVoxelNetwork) -> dict[str, float]:
-        gains: dict[str, list[float]] = {}
-        psnrs: dict[str, list[float]] = {}
-        for key, data in self.groups:
+        gains: dict[tuple[str, str], list[float]] = {}
+        psnrs: dict[tuple[str, str], list[float]] = {}
+        for acquisition, scale, data in self.groups:
             condition = data.condition if network.is_residual else None
             output = network(data.image, condition, data.positions, data.cell)
             values = data.base + output if network.is_residual else output
             psnr = _psnr(values - data.truth)
-            psnrs.setdefault(key, []).append(psnr)
-            gains.setdefault(key, []).append(psnr - _psnr(data.base - data.truth))
-        means = {f"gain/{key}": float(np.mean(values)) for key, values in gains.items()}
+            psnrs.setdefault((acquisition, scale), []).append(psnr)
+            gains.setdefault((acquisition, scale), []).append(psnr - _psnr(data.base - data.truth))
+        means = {key: float(np.mean(values)) for key, values in gains.items()}
+        ideal = [gain for (name, _), gain in means.items() if name in self.ideal]
+        others = [gain for (name, _), gain in means.items() if name not in self.ideal]
+        groups = {"ideal": float(np.mean(ideal))}
+        if others:
+            groups["scanners"] = float(np.mean(others))
         return {
-            **{f"psnr/{key}": float(np.mean(values)) for key, values in psnrs.items()},
-            **means,
-            "gain": float(np.mean(list(means.values()))),
+            **{f"psnr/{name}_{scale}": float(np.mean(v)) for (name, scale), v in psnrs.items()},
+            **{f"gain/{name}_{scale}": gain for (name, scale), gain in means.items()},
+            **groups,
+            "gain": float(np.mean(list(groups.values()))),
             "worst": min(min(values) for values in gains.values()),
         }
 
