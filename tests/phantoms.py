@@ -7,6 +7,7 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from arssr.degradation import KSpace, low_resolution_positions
 from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.volume import Volume
@@ -18,6 +19,33 @@ def smooth(shape: Sequence[int], seed: int = 0, sigma: float = 2.0) -> np.ndarra
     image = ndimage.gaussian_filter(noise, sigma)
     image -= image.min()
     return (image / image.max()).astype(np.float32)
+
+
+def anatomy(shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """A random ellipsoid in air whose spectrum falls as that of anatomy, float32 in about [0, 1].
+
+    Along any line the power falls with the square of the frequency.
+    """
+    twice = [2 * n for n in shape]
+    frequency = np.sqrt(
+        sum(f**2 for f in np.meshgrid(*map(np.fft.fftfreq, twice), indexing="ij", sparse=True))
+    )
+    frequency[0, 0, 0] = 1 / max(twice)
+    noise = np.random.default_rng(seed).standard_normal(twice)
+    image = np.fft.ifftn(np.fft.fftn(noise) / frequency**2).real[tuple(map(slice, shape))]
+    image = 0.3 + 0.7 * (image - image.min()) / np.ptp(image)
+    axes = [np.linspace(-1, 1, n) for n in shape]
+    radius = sum(x**2 for x in np.meshgrid(*axes, indexing="ij", sparse=True))
+    return np.where(radius < 0.9, image, 0).astype(np.float32)
+
+
+def zero_filled(data: np.ndarray, axis: int, share: float, apodisation: float = 0.0) -> np.ndarray:
+    """The image with only this share of k-space along an axis, on its own voxels."""
+    n = data.shape[axis]
+    kept = round(share * n)
+    keep = KSpace(apodisation).axis_matrix(n, low_resolution_positions(kept, n / kept), n / kept)
+    fill = KSpace().axis_matrix(kept, (np.arange(n) + 0.5) * kept / n - 0.5, 1.0)
+    return np.moveaxis(np.tensordot(fill @ keep, data, (1, axis)), 0, axis).astype(np.float32)
 
 
 def volume(data: np.ndarray, affine: np.ndarray | None = None) -> Volume:
