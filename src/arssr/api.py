@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
-from arssr.formats.slices import Slices
 from arssr.grid import Grid
-from arssr.intensity import Normalisation, estimate_noise
+from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.limits import told_of_slices
-from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN, ModelConfig
+from arssr.networks import ACQUISITIONS, ModelConfig
+from arssr.scan import SAME, acquisition_ijk, as_measured, noise_level, refined_axes
 from arssr.transform import Transform, probes
 from arssr.volume import Volume, grid_of
 from arssr.weights.registry import Weights, load
@@ -30,13 +29,6 @@ from arssr.weights.registry import Weights, load
 Image = str | PathLike[str] | SpatialImage | Volume
 Three = float | Sequence[float]
 
-# An axis whose voxels are this many times longer than the shortest is that of a slice stack.
-_CLEARLY_THICKER = 1.4
-# What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
-# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
-# would be smoothed away.
-_ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
-_SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 _NOWHERE_ELSE = Transform(())
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
@@ -103,7 +95,8 @@ class Model:
 
         acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
             takes an axis clearly thicker than the others for the slice direction; of slices that
-            do not touch it tells what `limits.told_of_slices` says.
+            do not touch it tells what `limits.told_of_slices` says. (`upsample` is more careful,
+            see `scan.Measured.acquisition`.)
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         normalisation: of the intensities that the network sees; by default its training's.
@@ -118,7 +111,7 @@ class Model:
             normalisation = Normalisation.identity()
         norm = normalisation or Normalisation.fit(volume.data, label)
         if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
-            acquisition = _refined_axes(acquisition, volume.grid, towards)
+            acquisition = refined_axes(acquisition, volume.grid, towards)
         told = acquisition_ijk(acquisition, volume.grid, volume.slices, self.card)
         level = noise_level(noise, volume, norm, told)
         made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
@@ -136,6 +129,7 @@ class Model:
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         ensemble: int = 1,
+        as_stored: bool = False,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -144,8 +138,10 @@ class Model:
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
         image whose grid to take; isotropic: the finest spacing along all axes. A grid that is
-        only coarser than the image is resampled with an anti-aliasing filter instead. See `field`
-        for the rest. Raises ArSSRError for bad input and for results that do not fit.
+        only coarser than the image is resampled with an anti-aliasing filter instead. A scan that
+        was surely measured on larger voxels than it is stored on (`scan.as_measured`) is taken
+        back to those first, unless `as_stored`. See `field` for the rest. Raises ArSSRError for
+        bad input and for results that do not fit.
         """
         flips(ensemble)  # refused where nothing is computed, too
         volume = Volume.coerce(image)
@@ -155,6 +151,10 @@ class Model:
         require_memory(grid)
         if not refines(volume.grid, grid):
             return resample(volume, grid)
+        if self.network.is_residual and not as_stored:
+            measured = as_measured(volume)
+            volume = measured.volume
+            acquisition = measured.acquisition(acquisition, grid, self.card)
         field = self.field(
             volume,
             towards=grid,
@@ -209,7 +209,7 @@ def target_grid(
 def refines(source: Grid, grid: Grid) -> bool:
     """Whether a grid asks a network for anything: it is finer somewhere, or coarser nowhere."""
     step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
-    return bool((step < 1 - _SAME).any() or (step <= 1 + _SAME).all())
+    return bool((step < 1 - SAME).any() or (step <= 1 + SAME).all())
 
 
 def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_ELSE) -> None:
@@ -260,54 +260,6 @@ def _voxels(grid: Grid) -> float:
 
 def _shape_in_words(grid: Grid) -> str:
     return "×".join(f"{n:.6g}" for n in grid.shape)
-
-
-def acquisition_ijk(
-    acquisition: str | Sequence[str],
-    grid: Grid,
-    slices: Slices | None,
-    card: Mapping[str, Any],
-) -> tuple[str, ...]:
-    """What to tell a network with this card about each axis; see `Model.field`."""
-    if not isinstance(acquisition, str):
-        if len(acquisition) != 3:
-            raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
-        return tuple(acquisition)
-    if acquisition != "auto":
-        return (acquisition,) * 3
-    thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
-    told = ["slice" if t else NATIVE for t in thick]
-    if slices is not None and (answer := told_of_slices(card, slices)):
-        told[slices.axis] = answer[0]
-    return tuple(told)
-
-
-def _refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
-    """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
-    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
-    return tuple(acquisition if s < 1 - _SAME else NATIVE for s in step)
-
-
-def noise_level(
-    noise: float | str | None, volume: Volume, norm: Normalisation, told: Sequence[str]
-) -> float | None:
-    """What to tell a network about the noise, in normalised intensity; see `Model.field`.
-
-    told: the acquisition of each axis.
-    """
-    if noise is None or noise == UNKNOWN:
-        return None
-    if noise == "auto":
-        estimate = estimate_noise(norm.apply(volume.data))
-        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
-        return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
-    try:
-        sigma = float(noise) / norm.scale
-    except ValueError:
-        raise ArSSRError(f"noise is a number, auto or unknown, not {noise!r}") from None
-    if not (np.isfinite(sigma) and sigma >= 0):
-        raise ArSSRError(f"noise must be at least 0 and finite, not {noise}")
-    return sigma
 
 
 def _device(name: str) -> torch.device:

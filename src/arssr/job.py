@@ -38,6 +38,8 @@ from arssr.labels import upsample_labels
 from arssr.limits import outside_valid_range
 from arssr.provenance import describe, write_sidecar
 from arssr.registration import load_transform
+from arssr.resolution import Resolution
+from arssr.scan import Measured, as_measured
 from arssr.transform import Transform, slabs_through
 from arssr.volume import Frames, Volume, doubtful_grid_of, open_frames, read_quietly
 
@@ -68,6 +70,7 @@ class Job:
     consistent: make the result agree with what was measured.
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
+    as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
     """
 
     source: Path
@@ -84,6 +87,7 @@ class Job:
     labels: bool = False
     consistent: bool = False
     strict: bool = False
+    as_stored: bool = False
 
     @property
     def page(self) -> Path:
@@ -131,6 +135,7 @@ class Result:
     grid: Grid
     slabs: Iterable[np.ndarray]
     voxel_field: VoxelField | None = None
+    measured: Measured | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -175,6 +180,8 @@ def begin(
         chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
         if job.transforms:
             chosen["transform"] = [str(path) for path in job.transforms]
+        if job.as_stored:
+            chosen["as_stored"] = True
         options = chosen | dict(job.options)
         facts = describe(volume, grid, options, model, result.voxel_field) | result.facts
         unwritten = stack.pop_all()
@@ -273,16 +280,28 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
 
 
 def _one(
-    model: Model | None, job: Job, scan: Volume, where: Where, progress: ReportProgress
+    model: Model | None,
+    job: Job,
+    scan: Volume,
+    where: Where,
+    progress: ReportProgress,
+    resolution: Resolution | None = None,
 ) -> Result:
-    """One 3D image on its target grid, after every check that can be made before the work."""
+    """One 3D image on its target grid, after every check that can be made before the work.
+
+    resolution: of the scan, where it is known.
+    """
     transform, grid, doubts = where
+    measured = _measured(model, job, scan, where, resolution)
+    if measured is not None:
+        scan = measured.volume
     warnings = [*scan.warnings, *doubts]
     if model is not None and transform is None:
         warnings += outside_valid_range(model.card, scan.grid, grid, scan.slices)
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
     facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
+    facts |= measured.describe() if measured else {}
     require_disk(job.destination, scan, grid)
     if job.labels:
         require_memory(grid, copies=3)  # numbers, shares, labels
@@ -294,22 +313,37 @@ def _one(
         require_memory(grid)
         facts["method"] = "resampled, anti-aliased"
         return _whole(resample(scan, grid), facts)
+    options = dict(job.options)
+    if measured is not None:
+        asked = options.get("acquisition", "auto")
+        options["acquisition"] = measured.acquisition(asked, grid, model.card)
     voxel_field = model.field(
         scan,
         towards=grid,
-        **job.options,
+        **options,
         memory=job.memory,
         skip_air=job.skip_air,
         progress=progress,
     )
     if transform is not None:
         slabs = slabs_through(voxel_field, transform, grid, progress=progress)
-        return Result(grid, slabs, voxel_field, facts)
+        return Result(grid, slabs, voxel_field, measured, facts)
     if job.consistent:
         require_memory(grid, copies=3)
         slabs = _agreeing(voxel_field, grid, facts, progress)
-        return Result(grid, slabs, voxel_field, facts)
-    return Result(grid, voxel_field.slabs(grid, progress), voxel_field, facts)
+        return Result(grid, slabs, voxel_field, measured, facts)
+    return Result(grid, voxel_field.slabs(grid, progress), voxel_field, measured, facts)
+
+
+def _measured(
+    model: Model | None, job: Job, scan: Volume, where: Where, resolution: Resolution | None
+) -> Measured | None:
+    """What was really measured, where that is what a network is to start from."""
+    if model is None or job.labels or job.as_stored or job.consistent:
+        return None
+    if not model.network.is_residual or not (where[0] is not None or refines(scan.grid, where[1])):
+        return None
+    return as_measured(scan, resolution)
 
 
 def _whole(volume: Volume, facts: dict[str, Any]) -> Result:
@@ -388,12 +422,15 @@ def _put_frames(
     """
     count, residuals = len(frames), []
     warnings: dict[str, None] = {}  # in order, each once
+    resolution = first.measured.resolution if first.measured else None
     writer = stack.enter_context(
         open_writer(job.destination, scan, first.grid, job.overwrite, count)
     )
     for number in range(count):
         progress(f"frame {number + 1} of {count}", number / count)
-        made = _one(model, job, frames.frame(number), where, silent) if number else first
+        made = first
+        if number:
+            made = _one(model, job, frames.frame(number), where, silent, resolution)
         for slab in made.slabs:
             writer.put(slab)
         residuals.append(made.facts.get("consistency", {}))

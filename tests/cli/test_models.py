@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.phantoms import smooth, tiny_network, volume
+from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.files import sha256
 from arssr.volume import Volume
@@ -65,6 +65,7 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
     image = Volume(data, grid, storage=np.dtype(np.int16), slope=10, inter=-300)
     path = image.write(tmp_path / "scan [1].nii.gz")
     facts = json.loads(arssr("info", path, "--json").out)
+    assert set(facts.pop("resolution")) == {"i", "j", "k"}
     assert facts == {
         "image": "scan [1].nii.gz",
         "shape": [5, 6, 7],
@@ -104,3 +105,13 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
 )
 def test_what_is_not_there(arssr: Arssr, tmp_path: Path, name: str, reason: str) -> None:
     assert reason in arssr("info", tmp_path / name if "." in name else name).complaint
+
+
+def test_which_voxels_an_image_was_measured_on(arssr: Arssr, tmp_path: Path) -> None:
+    data = zero_filled(anatomy((64, 72, 20)), axis=0, share=0.6)
+    path = volume(data).write(tmp_path / "scan.nii.gz")
+    found = json.loads(arssr("info", path, "--json").out)["resolution"]
+    assert [found[axis]["ends"] for axis in "ijk"] == ["sharp", "full", "unknown"]
+    assert found["i"]["share_of_stored_band"] == pytest.approx(0.6, abs=0.05)
+    words = arssr("info", path).out
+    assert "  i: zero-filled: " in words and "  k: too few samples" in words

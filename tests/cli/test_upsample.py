@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.phantoms import smooth, tiny_network, volume
+from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr import api
 from arssr.cli import console
@@ -617,3 +617,19 @@ def test_interrupting_leaves_nothing_half_written(
     monkeypatch.setattr(VoxelField, "slabs", interrupted)
     result = arssr("upsample", scan, "-o", out / "a.nii.gz", "--scale", 2, "-m", tiny)
     assert result.code == 130 and not files(out)
+
+
+def test_a_zero_filled_scan_is_told_of_and_left_as_stored_on_demand(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    scan = volume(zero_filled(anatomy((64, 48, 8)), 0, 0.6)).write(tmp_path / "scan.nii.gz")
+    line = ["upsample", scan, "--scale", "1", "1", "2", "-m", tiny]
+    ours = arssr(*line, "-o", tmp_path / "ours.nii.gz")
+    facts = json.loads((tmp_path / "ours.json").read_text())
+    assert "measured on 1.5" in ours.err and "--as-stored" in ours.err
+    assert facts["cut_to_band"]["shape"][0] < 45 and facts["cut_to_band"]["i"]["ends"] == "sharp"
+    assert facts["output"]["shape"] == [64, 48, 16]
+    stored = arssr(*line, "-o", tmp_path / "stored.nii.gz", "--as-stored")
+    facts = json.loads((tmp_path / "stored.json").read_text())
+    assert "measured on" not in stored.err and "cut_to_band" not in facts
+    assert facts["options"]["as_stored"] is True

@@ -72,3 +72,8 @@ def test_only_the_wiener_filter_knows_the_degradation() -> None:
 def test_missing_weights_are_said() -> None:
     with pytest.raises(ArSSRError, match="no weights 'missing'"):
         weights_method("missing")
+
+
+def test_a_model_that_judges_the_scan_itself_is_told_auto(weights: Path) -> None:
+    judging = weights_method(str(weights), measures=True)
+    assert judging.name == "tiny (auto)" and judging.told(SETTING) == "auto"

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.phantoms import smooth, volume
+from scipy import ndimage
+from tests.phantoms import anatomy, smooth, volume, zero_filled
 
 from arssr.errors import ArSSRError
 from arssr.intensity import Normalisation
-from arssr.training.data import Item, load_item, load_items
+from arssr.training.data import Item, load_item, load_items, sharp_truth
 
 
 def test_half_precision_costs_no_more_than_noise_75_db_below_the_range() -> None:
@@ -48,3 +49,21 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
         load_items([path], 8)
     with pytest.raises(ArSSRError, match="no images to train on"):
         load_items([], 8)
+
+
+def test_an_image_is_cut_to_its_own_band_and_soft_axes_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sharp = anatomy((72, 64, 64))
+    path = volume(zero_filled(sharp, 0, 0.6)).write(tmp_path / "filled.nii.gz")
+    assert 43 <= load_item(path, 8).image.shape[0] <= 48
+    assert load_item(path, 8, normalise=False).image.shape[0] == 72
+    blurred = ndimage.gaussian_filter1d(sharp, 1.7, axis=1)
+    item = load_item(volume(blurred).write(tmp_path / "soft.nii.gz"), 8)
+    assert item.thick_axes == (0, 2) and item.image.shape == (72, 64, 64)
+    assert "soft.nii.gz: soft along j" in caplog.text
+
+
+def test_patches_are_taken_as_they_are() -> None:
+    patch = volume(zero_filled(anatomy((40, 40, 40)), 0, 0.6))
+    assert sharp_truth(patch, "patch")[0] is patch

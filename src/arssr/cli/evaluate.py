@@ -1,7 +1,7 @@
 """`arssr evaluate`: models and baselines measured against high-resolution volumes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,6 +56,10 @@ def evaluate(
     blind: Annotated[
         bool, typer.Option("--blind", help="Do not tell the models the acquisition.")
     ] = False,
+    acquisition: Annotated[
+        Literal["told", "auto", "unknown"],
+        typer.Option(help="auto: the models measure it in the scan; unknown: the same as --blind."),
+    ] = "told",
     ensemble: Ensemble = 1,
     device: Device = "auto",
     jobs: Annotated[
@@ -78,7 +82,11 @@ def evaluate(
 
     benchmark = _protocol(protocol, degradations, scales, snr)
     paths = find_volumes(volumes)
-    methods = _methods(benchmark, models, baselines, device, blind, ensemble)
+    if blind and acquisition == "auto":
+        raise typer.BadParameter("--blind models measure nothing; leave out --acquisition auto")
+    blind = blind or acquisition == "unknown"
+    measures = acquisition == "auto"
+    methods = _methods(benchmark, models, baselines, device, blind, ensemble, measures)
     with progress_bar(counted=True) as bar:
         task = bar.add_task("evaluating", total=None)
 
@@ -93,6 +101,7 @@ def evaluate(
         "settings": [str(setting) for setting in benchmark.settings],
         "methods": [method.name for method in methods],
         "blind": blind,
+        "measures": measures,
         "ensemble": ensemble,
         "device": device,
         "jobs": jobs,
@@ -135,6 +144,7 @@ def _methods(
     device: str,
     blind: bool,
     ensemble: int,
+    measures: bool,
 ) -> "list[Method]":
     from arssr.errors import ArSSRError
     from arssr.evaluation.methods import Baseline, weights_method
@@ -149,7 +159,9 @@ def _methods(
         methods: list[Method] = [Baseline(name) for name in dict.fromkeys(names)]
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
-    methods += [weights_method(model, device, blind, ensemble) for model in dict.fromkeys(models)]
+    methods += [
+        weights_method(model, device, blind, ensemble, measures) for model in dict.fromkeys(models)
+    ]
     twice = {method.name for method in methods if [m.name for m in methods].count(method.name) > 1}
     if twice:
         raise typer.BadParameter(f"two models are called {min(twice)}; rename a file")

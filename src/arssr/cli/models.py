@@ -45,7 +45,7 @@ def info(
     subject: Annotated[str, typer.Argument(help="Weights (a name or a file), or an image.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a model's card, or where an image lies and how it is stored."""
+    """Show a model's card, or where an image lies, how it is stored and how finely measured."""
     from arssr.files import is_image
 
     path = Path(subject)
@@ -53,11 +53,14 @@ def info(
     facts = _image(path) if image else _model(subject)
     if as_json:
         print_json(facts)
-    else:
-        _show(facts)
+        return
+    if image:
+        facts["resolution"] = {axis: of["in_words"] for axis, of in facts["resolution"].items()}
+    _show(facts)
 
 
 def _image(path: Path) -> dict[str, Any]:
+    from arssr.resolution import measure_resolution
     from arssr.volume import read_quietly
 
     volume = read_quietly(path)
@@ -72,6 +75,7 @@ def _image(path: Path) -> dict[str, Any]:
         "intercept": volume.inter,
         "range": [float(volume.data.min()), float(volume.data.max())],
         "warnings": list(volume.warnings),
+        "resolution": measure_resolution(volume).describe(),
     }
 
 

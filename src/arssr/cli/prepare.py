@@ -33,6 +33,12 @@ def prepare(
             "ses-2, run-1), else the first word.",
         ),
     ] = None,
+    as_stored: Annotated[
+        bool,
+        typer.Option(
+            "--as-stored", help="Cut patches from volumes as stored, even where less was measured."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the patches that are in --out.")
     ] = False,
@@ -44,10 +50,11 @@ def prepare(
     import json
     from collections import Counter
 
+    from arssr.grid import spacing_in_words
     from arssr.training.prepare import FOLDERS, PrepareConfig
     from arssr.training.prepare import prepare as run
 
-    config = PrepareConfig(patch, per_volume, val_share, test_share, seed)
+    config = PrepareConfig(patch, per_volume, val_share, test_share, seed, as_stored)
     with progress_bar(counted=True) as bar:
         task = bar.add_task("preparing", total=None)
         manifest = run(
@@ -61,6 +68,13 @@ def prepare(
     if as_json:
         typer.echo(json.dumps(manifest, ensure_ascii=False))
     sources = manifest["sources"]
+    for source in sources:
+        if soft := sorted({0, 1, 2}.difference(source.get("sharp_axes", (0, 1, 2)))):
+            axes = ", ".join("ijk"[axis] for axis in soft)
+            stderr.print(f"{source['file']}: soft along {axes}", style="yellow", markup=False)
+        if cut := source.get("cut_to_band"):
+            line = f"{source['file']}: cut to its own band, {spacing_in_words(cut['spacing_mm'])}"
+            stderr.print(line, markup=False, soft_wrap=True)
     volumes = Counter(source["split"] for source in sources)
     for side, folder in FOLDERS.items():
         if volumes[side]:

@@ -83,6 +83,13 @@ def upsample(
             "themselves.",
         ),
     ] = False,
+    as_stored: Annotated[
+        bool,
+        typer.Option(
+            "--as-stored",
+            help="Take a scan as it is stored, even where it was measured on larger voxels.",
+        ),
+    ] = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -162,6 +169,7 @@ def upsample(
         labels=labels,
         consistent=consistent,
         strict=strict,
+        as_stored=as_stored,
     )
     work = [replace(pattern, source=source, destination=result) for source, result in places]
     if where == Local():
@@ -286,9 +294,19 @@ def _elsewhere(
 
 def _tell(job: "Job", facts: dict[str, Any]) -> None:
     """Lines about a result."""
+    from arssr.grid import spacing_in_words
+
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
     warn(facts.get("warnings", ()))
+    if cut := facts.get("cut_to_band"):
+        stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
+        stderr.print(
+            f"stored on {stored}, measured on {measured}, from where it was super-resolved "
+            "(--as-stored: from what is stored)",
+            markup=False,
+            soft_wrap=True,
+        )
     if "consistency" in facts:
         before, after = facts["consistency"].values()
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)

@@ -83,7 +83,8 @@ class Upsampler(Protocol):
 
 @dataclass(frozen=True)
 class ModelMethod:
-    """A model, told the acquisition or (`blind`) not; it estimates the noise level itself.
+    """A model, told the acquisition or (`blind`) not, or that `measures` it in the scan (`auto`);
+    it estimates the noise level itself.
 
     `open` returns the model; it is called once in every process that computes, so it and what it
     holds must be picklable where there are several. ensemble: see `Model.field`.
@@ -94,15 +95,19 @@ class ModelMethod:
     open: Callable[[], Upsampler] = field(compare=False)
     blind: bool = False
     ensemble: int = 1
+    measures: bool = False
 
     @property
     def name(self) -> str:
-        """With the marks of the blind case and of an ensemble."""
-        marks = ["blind"] * self.blind + [f"ensemble {self.ensemble}"] * (self.ensemble > 1)
+        """With the marks of what it is not told and of an ensemble."""
+        marks = ["blind"] * self.blind + ["auto"] * self.measures
+        marks += [f"ensemble {self.ensemble}"] * (self.ensemble > 1)
         return f"{self.model_name} ({', '.join(marks)})" if marks else self.model_name
 
     def told(self, setting: Setting) -> str:
         """See `Method.told`."""
+        if self.measures:
+            return "auto"
         return "unknown" if self.blind else setting.acquisition
 
     def load(self) -> Upsample:
@@ -122,14 +127,19 @@ class ModelMethod:
 
 
 def weights_method(
-    name_or_path: str, device: str = "auto", blind: bool = False, ensemble: int = 1
+    name_or_path: str,
+    device: str = "auto",
+    blind: bool = False,
+    ensemble: int = 1,
+    measures: bool = False,
 ) -> ModelMethod:
     """Shipped weights by name, or a weight file. Raises ArSSRError where there are none."""
     from arssr.weights.registry import load
 
     weights = load(name_or_path)
     model = partial(_open_weights, name_or_path, device)
-    return ModelMethod(weights.name, network_sha256(weights.network), model, blind, ensemble)
+    sha = network_sha256(weights.network)
+    return ModelMethod(weights.name, sha, model, blind, ensemble, measures)
 
 
 def model_method(model: "Model", blind: bool = False) -> ModelMethod:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.evaluation.charts import Chart, line_chart
 from arssr.evaluation.curves import (
+    Curve,
     Line,
     edge_line,
     histogram,
@@ -45,6 +46,7 @@ from arssr.evaluation.pictures import (
 from arssr.files import replacing
 from arssr.grid import Grid
 from arssr.pages import render
+from arssr.resolution import FREQUENCIES, measure_resolution
 from arssr.volume import Volume
 
 # The images of a page, in characters: opens on a phone, goes through a mail server.
@@ -295,6 +297,27 @@ def _charts(
             shares,
             y_from=0,
         ),
+        *_band_chart(images[0]),
+    ]
+
+
+def _band_chart(scan: _Shown) -> list[Chart]:
+    """The spectrum along each axis of the first image, and what it says; none where it cannot."""
+    axes = dict(zip("ijk", measure_resolution(scan.original).axes, strict=True))
+    curves = {
+        a: Curve(FREQUENCIES, found.power_db) for a, found in axes.items() if found.power_db.size
+    }
+    if not curves:
+        return []
+    return [
+        line_chart(
+            f"Measured band of {scan.name}",
+            " ".join(f"Axis {axis}: {found.in_words()}." for axis, found in axes.items()),
+            ("share of the stored band", "power, dB"),
+            curves,
+            y_from=-60,
+            marks={f"end of {a}": found.share for a, found in axes.items() if found.share < 1},
+        )
     ]
 
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arssr.api import acquisition_ijk, noise_level
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
@@ -26,6 +25,7 @@ from arssr.files import sha256
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
+from arssr.scan import acquisition_ijk, noise_level
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.images import Resident

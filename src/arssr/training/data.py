@@ -1,8 +1,10 @@
 """High-resolution images on the training device, ready to be sampled."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +12,15 @@ from torch import Tensor
 
 from arssr.errors import ArSSRError
 from arssr.intensity import Normalisation
+from arssr.scan import as_measured
 from arssr.volume import Volume
 
+_log = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 _NONE = Normalisation.identity()
 _FOREGROUND = 0.1  # normalised intensity above which a voxel is worth a look
 _CENTRES = 4096
+_WHOLE = 64  # voxels along the longest axis: smaller images are patches
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -53,17 +58,42 @@ class Item:
 def load_item(
     path: Path, smallest: int, normalise: bool = True, device: torch.device = CPU
 ) -> Item:
-    """Read an image; `normalise=False` keeps its intensities, as the reference program does.
+    """Read an image on the voxels that were measured (`sharp_truth`).
+
+    `normalise=False` keeps it and its intensities as stored, as the reference program does.
 
     Raises ArSSRError for an image of fewer than `smallest` voxels along an axis.
     """
-    data = Volume.read(path).data
+    volume = Volume.read(path)
+    thick_axes: tuple[int, ...] = (0, 1, 2)
+    if normalise:
+        volume, facts = sharp_truth(volume, path.name)
+        thick_axes = tuple(facts["sharp_axes"])
+    data = volume.data
     if min(data.shape) < smallest:
         shape = "×".join(map(str, data.shape))
         raise ArSSRError(f"{path} is too small to train on: {shape}, needs {smallest} voxels")
     norm = Normalisation.fit(data, str(path))
     item = Item.of(path.name, norm.apply(data), device)
-    return item if normalise else Item(item.name, item.image, item.centres, norm)
+    return replace(item, thick_axes=thick_axes) if normalise else replace(item, units=norm)
+
+
+def sharp_truth(volume: Volume, name: str) -> tuple[Volume, dict[str, Any]]:
+    """An image on the voxels that were measured, and facts about it as plain values.
+
+    Taught with an image that was stored finer, a network learns that there is no fine detail.
+    Facts are `cut_to_band`, where it was cut, and `sharp_axes`: those along which the image is
+    not soft (`AxisResolution.is_soft`), all where none is left. A warning says which are. Of
+    patches (below 64 voxels along every axis) spectra tell too little: they are left as they are.
+    """
+    if max(volume.grid.shape) < _WHOLE:
+        return volume, {"sharp_axes": [0, 1, 2]}
+    measured = as_measured(volume)
+    axes = measured.resolution.axes
+    sharp = [axis for axis in range(3) if not axes[axis].is_soft]
+    for axis in {0, 1, 2}.difference(sharp):
+        _log.warning("%s: soft along %s, %s", name, "ijk"[axis], axes[axis].in_words())
+    return measured.volume, measured.describe() | {"sharp_axes": sharp or [0, 1, 2]}
 
 
 def load_items(

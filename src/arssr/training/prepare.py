@@ -28,6 +28,7 @@ from arssr.errors import ArSSRError
 from arssr.files import find_images, sha256, stem
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
+from arssr.training.data import sharp_truth
 from arssr.volume import Volume
 
 MANIFEST = "manifest.json"
@@ -48,7 +49,8 @@ _NOT_A_SUBJECT = re.compile(
 class PrepareConfig:
     """What is cut from each volume, and which share of the subjects goes where.
 
-    A share above 0 is at least one subject. Raises ArSSRError for shares that leave nobody to
+    A share above 0 is at least one subject. as_stored: do not cut volumes to their own band
+    (`sharp_truth`). Raises ArSSRError for shares that leave nobody to
     train on and for sizes below 1.
     """
 
@@ -57,6 +59,7 @@ class PrepareConfig:
     val_share: float = 0.1
     test_share: float = 0.0
     seed: int = 20
+    as_stored: bool = False
 
     def __post_init__(self) -> None:
         if min(self.patch, self.per_volume) < 1 or self.seed < 0:
@@ -100,8 +103,7 @@ def prepare(
     with _staging(out) as folder:
         for number, source in enumerate(sources, start=1):
             try:
-                crops = _write(source, config, folder)
-                described.append(_describe(source) | {"crops": crops})
+                described.append(_describe(source) | _write(source, config, folder))
             except ArSSRError as error:
                 problems.append(str(error))
             if progress:
@@ -213,14 +215,17 @@ def _crop(volume: Volume, corner: NDArray[np.int64], patch: int) -> Volume:
     return volume.with_data(volume.data[box], Grid((patch, patch, patch), affine))
 
 
-def _write(source: Source, config: PrepareConfig, folder: Path) -> list[dict[str, Any]]:
-    """Write what comes of one volume; returns a description of each crop."""
+def _write(source: Source, config: PrepareConfig, folder: Path) -> dict[str, Any]:
+    """Write what comes of one volume; returns a description of each crop, and of the volume."""
     target = folder / FOLDERS[source.split]
     target.mkdir(exist_ok=True)
     volume = Volume.read(source.path)
     if source.split == "test":
         shutil.copyfile(source.path, target / source.name.replace("/", "_"))
-        return []
+        return {"crops": []}
+    facts: dict[str, Any] = {}
+    if not config.as_stored:
+        volume, facts = sharp_truth(volume, source.name)
     shape = volume.grid.shape
     if min(shape) < config.patch:
         size = "×".join(map(str, shape))
@@ -233,7 +238,7 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> list[dict[str
         name = f"{stem(Path(source.name.replace('/', '_')))}_{number}.nii.gz"
         _crop(volume, corner, config.patch).write(target / name)
         crops.append({"file": f"{target.name}/{name}", "corner_ijk": corner.tolist()})
-    return crops
+    return facts | {"crops": crops}
 
 
 def _describe(source: Source) -> dict[str, Any]:

@@ -132,6 +132,7 @@ def train(
     def card(step: int, seconds: float) -> dict[str, Any]:
         return {
             "data": provenance,
+            "truth": "cut to its own band" if normalise else "as stored",
             **describe_work(config, step, seconds, fabric.device),
             "started_from": started_from,
         }

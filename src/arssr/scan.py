@@ -1,0 +1,132 @@
+"""What a scan says of itself: how it was acquired along each axis, how noisy it is, and on which
+voxels it was really measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arssr.errors import ArSSRError
+from arssr.formats.slices import Slices
+from arssr.grid import Grid
+from arssr.intensity import Normalisation, estimate_noise
+from arssr.limits import told_of_slices
+from arssr.networks import NATIVE, UNKNOWN
+from arssr.resolution import Resolution, cut_to_band, measure_resolution
+from arssr.volume import Volume
+
+# An axis whose voxels are this many times longer than the shortest is that of a slice stack.
+_CLEARLY_THICKER = 1.4
+# Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
+# to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
+_SURELY_SLICES = 2.5
+# What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
+# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
+# would be smoothed away.
+_ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
+SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A scan on the voxels that were measured, and what its spectrum told."""
+
+    volume: Volume
+    resolution: Resolution
+
+    @property
+    def cut_ijk(self) -> tuple[bool, bool, bool]:
+        """Along which axes it was stored finer."""
+        i, j, k = (axis.is_zero_filled for axis in self.resolution.axes)
+        return i, j, k
+
+    def acquisition(
+        self, asked: str | Sequence[str], towards: Grid, card: Mapping[str, Any]
+    ) -> str | Sequence[str]:
+        """What was asked for, or for auto: what a network with this card is told of each axis.
+
+        An axis that was zero-filled is k-space, one much thicker than the others is that of
+        slices. The spectra of what was made otherwise look alike, so where no axis is so thick
+        and `towards` refines others too, those are told to be unknown: a wrong name costs more
+        than none. Where spectra tell nothing at all, it is `acquisition_ijk` that decides.
+        """
+        if asked != "auto":
+            return asked
+        grid = self.volume.grid
+        told = acquisition_ijk("auto", grid, self.volume.slices, card)
+        slices = (
+            self.volume.slices or (grid.spacing_mm > _SURELY_SLICES * grid.spacing_mm.min()).any()
+        )
+        measured = any(axis.ending != "unknown" for axis in self.resolution.axes)
+        careful = refined_axes(UNKNOWN, grid, towards)
+        others = any(c == UNKNOWN and t == NATIVE for c, t in zip(careful, told, strict=True))
+        if measured and others and not slices:
+            told = careful
+        return tuple(NATIVE if c else t for c, t in zip(self.cut_ijk, told, strict=True))
+
+    def describe(self) -> dict[str, Any]:
+        """What was done to the scan, as plain values for a sidecar; empty where nothing was."""
+        if not any(self.cut_ijk):
+            return {}
+        return {"cut_to_band": self.volume.grid.describe() | self.resolution.describe()}
+
+
+def as_measured(scan: Volume, resolution: Resolution | None = None) -> Measured:
+    """The scan cut to its own band along the axes where that surely ends sharply.
+
+    Scanners fill k-space with zeros, in the planes of 2D scans most of all. A network that is
+    given such a scan takes the blur for anatomy. Sure is what `AxisResolution.is_zero_filled` says.
+    resolution: of the scan, where it is known.
+    """
+    known = resolution or measure_resolution(scan)
+    return Measured(cut_to_band(scan, known), known)
+
+
+def acquisition_ijk(
+    acquisition: str | Sequence[str],
+    grid: Grid,
+    slices: Slices | None,
+    card: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """What to tell a network with this card about each axis; see `Model.field`."""
+    if not isinstance(acquisition, str):
+        if len(acquisition) != 3:
+            raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
+        return tuple(acquisition)
+    if acquisition != "auto":
+        return (acquisition,) * 3
+    thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
+    told = ["slice" if t else NATIVE for t in thick]
+    if slices is not None and (answer := told_of_slices(card, slices)):
+        told[slices.axis] = answer[0]
+    return tuple(told)
+
+
+def refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
+    """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
+    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
+    return tuple(acquisition if s < 1 - SAME else NATIVE for s in step)
+
+
+def noise_level(
+    noise: float | str | None, volume: Volume, norm: Normalisation, told: Sequence[str]
+) -> float | None:
+    """What to tell a network about the noise, in normalised intensity; see `Model.field`.
+
+    told: the acquisition of each axis.
+    """
+    if noise is None or noise == UNKNOWN:
+        return None
+    if noise == "auto":
+        estimate = estimate_noise(norm.apply(volume.data))
+        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
+        return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
+    try:
+        sigma = float(noise) / norm.scale
+    except ValueError:
+        raise ArSSRError(f"noise is a number, auto or unknown, not {noise!r}") from None
+    if not (np.isfinite(sigma) and sigma >= 0):
+        raise ArSSRError(f"noise must be at least 0 and finite, not {noise}")
+    return sigma
