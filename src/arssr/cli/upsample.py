@@ -288,6 +288,8 @@ def _tell(job: "Job", facts: dict[str, Any]) -> None:
     """Lines about a result."""
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
+    if "taken" in facts:
+        stderr.print(f"{job.source} {facts['taken']}", markup=False, soft_wrap=True)
     warn(facts.get("warnings", ()))
     if "consistency" in facts:
         before, after = facts["consistency"].values()

@@ -218,6 +218,7 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> list[dict[str
     target = folder / FOLDERS[source.split]
     target.mkdir(exist_ok=True)
     volume = Volume.read(source.path)
+    volume.kind.require_intensities(source.path)
     if source.split == "test":
         shutil.copyfile(source.path, target / source.name.replace("/", "_"))
         return []
