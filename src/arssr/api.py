@@ -1,5 +1,6 @@
 """The public face: weights in, sharper scans out."""
 
+import logging
 import math
 import shutil
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import bytes_in_words
+from arssr.formats.kind import INTENSITIES, unlike_intensities
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.interpolation import resample
 from arssr.networks import ACQUISITIONS, ModelConfig
-from arssr.scan import SAME, acquisition_ijk, as_measured, noise_level, refined_axes
+from arssr.plain import without_network
+from arssr.scan import acquisition_ijk, as_measured, noise_level, refined_axes
 from arssr.transform import Transform, probes
 from arssr.volume import Volume, grid_of
 from arssr.weights.registry import Weights, load
@@ -29,6 +31,7 @@ from arssr.weights.registry import Weights, load
 Image = str | PathLike[str] | SpatialImage | Volume
 Three = float | Sequence[float]
 
+_log = logging.getLogger(__name__)
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 _NOWHERE_ELSE = Transform(())
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
@@ -106,6 +109,7 @@ class Model:
         members = flips(ensemble)
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
+        volume.kind.require_intensities(label)
         # what of the paper's flavour was trained here knows the intensities of files
         if normalisation is None and not self.network.is_residual and "recipe" in self.card:
             normalisation = Normalisation.identity()
@@ -134,23 +138,29 @@ class Model:
         skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> Volume:
-        """The image on a finer grid, in its own units; exactly one target must be given.
+        """The image on another grid, in its own units; exactly one target must be given.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
         image whose grid to take; isotropic: the finest spacing along all axes. A grid that is
-        only coarser than the image is resampled with an anti-aliasing filter instead. A scan that
-        was surely measured on larger voxels than it is stored on (`scan.as_measured`) is taken
-        back to those first, unless `as_stored`. See `field` for the rest. Raises ArSSRError for
-        bad input and for results that do not fit.
+        only coarser than the image is resampled with an anti-aliasing filter instead, and one of
+        the same places gets the same samples. Labels and probabilities (`Volume.kind`) are
+        interpolated as such. A scan that was surely measured on larger voxels than it is stored on
+        (`scan.as_measured`) is taken back to those first, unless `as_stored`. See `field` for the
+        rest. Raises ArSSRError for bad input, for phase, and for results that do not fit.
         """
         flips(ensemble)  # refused where nothing is computed, too
         volume = Volume.coerce(image)
         grid = target_grid(
             volume.grid, scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic
         )
-        require_memory(grid)
-        if not refines(volume.grid, grid):
-            return resample(volume, grid)
+        plain = without_network(volume, grid)
+        require_memory(grid, plain.copies if plain else 1)
+        if plain:
+            if volume.kind.what != INTENSITIES:
+                _log.warning("%s: %s", volume.path or "the image", volume.kind.taken())
+            return plain.make()
+        for doubt in unlike_intensities(volume.data):
+            _log.warning("%s: %s", volume.path or "the image", doubt)
         if self.network.is_residual and not as_stored:
             measured = as_measured(volume)
             volume = measured.volume
@@ -204,12 +214,6 @@ def target_grid(
     grid = grid_of(like)  # type: ignore[arg-type] # the one that is left
     require_overlap(source, grid)
     return grid
-
-
-def refines(source: Grid, grid: Grid) -> bool:
-    """Whether a grid asks a network for anything: it is finer somewhere, or coarser nowhere."""
-    step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
-    return bool((step < 1 - SAME).any() or (step <= 1 + SAME).all())
 
 
 def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_ELSE) -> None:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
-from arssr.engine.budget import Plan, budget_of
+from arssr.engine.budget import FEWER_PLANES, Plan, budget_of
 from arssr.errors import ArSSRError
 from arssr.field import Read, ReportProgress, VoxelField, silent
 from arssr.grid import Grid
@@ -136,13 +136,26 @@ class EnsembleField(VoxelField):
         return _MEMBER_BYTES * float(self.volume.data.size) + _LEFT_BYTES
 
     def _parts(self, grid: Grid) -> tuple[int, float, float]:
-        """In how many parts an output is made, the bytes held meanwhile, and those left besides."""
+        """In how many parts an output is made, the bytes held meanwhile, and those left besides.
+
+        Larger parts, which are less work, where they leave the members room enough.
+        """
         budget, resident = budget_of(self.memory)
         plane, count = _SUM_BYTES * float(grid.shape[0]) * grid.shape[1], grid.shape[2]
         planes = int(np.clip(_SUM_SHARE * (budget - resident) // plane, 1, count))
-        parts = math.ceil(count / planes)
-        held = math.ceil(count / parts) * plane + self._member_bytes
-        return parts, held, budget - resident - held
+        while True:
+            parts = math.ceil(count / planes)
+            held = math.ceil(count / parts) * plane + self._member_bytes
+            if planes == 1 or self._has_room(grid, held):
+                return parts, held, budget - resident - held
+            planes = max(1, planes // FEWER_PLANES)
+
+    def _has_room(self, grid: Grid, held: float) -> bool:
+        try:
+            self._plan(self._reading(grid), held)
+        except ArSSRError:
+            return False
+        return True
 
     def _member(self, flip: Flip, room: float, where: str) -> VoxelField:
         """The field of the flipped volume, which may take `room` bytes more than the process has.

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ import numpy as np
 
 from arssr.api import (
     Model,
-    refines,
     require_disk,
     require_memory,
     require_overlap,
@@ -31,11 +30,12 @@ from arssr.errors import ArSSRError, in_one_line
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import sidecar
 from arssr.formats.dicom_writing import check_series_output, write_dicom_series
+from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.registry import check_output, open_writer
 from arssr.grid import Grid
 from arssr.interpolation import resample
-from arssr.labels import upsample_labels
 from arssr.limits import outside_valid_range
+from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.provenance import describe, write_sidecar
 from arssr.registration import load_transform
 from arssr.resolution import Resolution
@@ -66,7 +66,7 @@ class Job:
     transforms: files of a registration that leads from the space of `like` to the scan.
     series: which one of several DICOM series.
     frames: the scan is 4D, and all its frames are meant.
-    labels: the scan is a label map; no network is needed.
+    labels: the scan is a label map, whatever its file says; no network is needed.
     consistent: make the result agree with what was measured.
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
@@ -174,7 +174,7 @@ def begin(
     with ExitStack() as stack:
         if job.frames:
             frames = stack.enter_context(open_frames(job.source))
-            _put_frames(stack, model, job, frames, volume, where, result, progress)
+            result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, volume, result)
         chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
@@ -292,27 +292,37 @@ def _one(
     resolution: of the scan, where it is known.
     """
     transform, grid, doubts = where
-    measured = _measured(model, job, scan, where, resolution)
+    if job.labels:
+        scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
+    is_intensities = scan.kind.what == INTENSITIES
+    is_constant = job.frames and is_intensities and scan.data.min() == scan.data.max()
+    if job.consistent and not is_intensities:
+        raise ArSSRError(f"{job.source}: {scan.kind.taken()}, which --consistent is not for")
+    plain = None if is_constant else without_network(scan, grid, transform)
+    if plain and job.consistent and plain.method == RESAMPLED:
+        plain = None
+    doubted = is_intensities and not (is_constant or (plain and plain.method == COPIED))
+    unlike = unlike_intensities(scan.data) if doubted else []
+    measured = None if plain or is_constant else _measured(model, job, scan, resolution)
     if measured is not None:
         scan = measured.volume
-    warnings = [*scan.warnings, *doubts]
-    if model is not None and transform is None:
+    warnings = [*scan.warnings, *doubts, *unlike]
+    if doubted and model is not None and transform is None:
         warnings += outside_valid_range(model.card, scan.grid, grid, scan.slices)
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
     facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
     facts |= measured.describe() if measured else {}
+    if not (is_intensities or job.labels):
+        facts["taken"] = scan.kind.taken()
     require_disk(job.destination, scan, grid)
-    if job.labels:
-        require_memory(grid, copies=3)  # numbers, shares, labels
-        facts["method"] = "shares of labels"
-        return _whole(upsample_labels(scan, grid, transform), facts)
+    if is_constant:
+        return _constant(scan, grid, facts)
+    if plain:
+        require_memory(grid, plain.copies)
+        return Result(grid, _made(plain.make), facts=facts | {"method": plain.method})
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    if transform is None and not job.consistent and not refines(scan.grid, grid):
-        require_memory(grid)
-        facts["method"] = "resampled, anti-aliased"
-        return _whole(resample(scan, grid), facts)
     options = dict(job.options)
     if measured is not None:
         asked = options.get("acquisition", "auto")
@@ -336,18 +346,23 @@ def _one(
 
 
 def _measured(
-    model: Model | None, job: Job, scan: Volume, where: Where, resolution: Resolution | None
+    model: Model | None, job: Job, scan: Volume, resolution: Resolution | None
 ) -> Measured | None:
     """What was really measured, where that is what a network is to start from."""
-    if model is None or job.labels or job.as_stored or job.consistent:
-        return None
-    if not model.network.is_residual or not (where[0] is not None or refines(scan.grid, where[1])):
+    if model is None or job.as_stored or job.consistent or not model.network.is_residual:
         return None
     return as_measured(scan, resolution)
 
 
-def _whole(volume: Volume, facts: dict[str, Any]) -> Result:
-    return Result(volume.grid, [volume.data], facts=facts)
+def _made(make: Callable[[], Volume]) -> Iterator[np.ndarray]:
+    yield make().data
+
+
+def _constant(frame: Volume, grid: Grid, facts: Facts) -> Result:
+    """A frame in which nothing varies (a dummy, or one that was lost) stays one."""
+    value = frame.data.flat[0]
+    planes = repeat(np.full((*grid.shape[:2], 1), value, np.float32), grid.shape[2])
+    return Result(grid, planes, facts=facts | {"constant": float(value)})
 
 
 def _where(job: Job, scan: Grid) -> Where:
@@ -414,15 +429,15 @@ def _put_frames(
     where: Where,
     first: Result,
     progress: ReportProgress,
-) -> None:
+) -> Result:
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
-    Its facts are all that is kept, but for warnings, of which there may be more at the end of the
-    file, and residuals: of those the largest of all frames.
+    Returns what came of the first that is not constant, with what is kept of the others: warnings,
+    of which there may be more at the end of the file, which were constant, and residuals, of those
+    the largest of all frames.
     """
-    count, residuals = len(frames), []
+    count, residuals, constant = len(frames), list[dict[str, float]](), list[str]()
     warnings: dict[str, None] = {}  # in order, each once
-    resolution = first.measured.resolution if first.measured else None
     writer = stack.enter_context(
         open_writer(job.destination, scan, first.grid, job.overwrite, count)
     )
@@ -430,17 +445,28 @@ def _put_frames(
         progress(f"frame {number + 1} of {count}", number / count)
         made = first
         if number:
-            made = _one(model, job, frames.frame(number), where, silent, resolution)
+            known = first.measured.resolution if first.measured else None
+            made = _one(model, job, frames.frame(number), where, silent, known)
+        if "constant" in made.facts:
+            constant.append(f"{number + 1} (every voxel is {made.facts['constant']:g})")
+            if job.strict:
+                raise ArSSRError(f"{job.source}: frame {constant[0]} of {count} is constant")
+        elif "constant" in first.facts:
+            first = made
         for slab in made.slabs:
             writer.put(slab)
-        residuals.append(made.facts.get("consistency", {}))
         warnings |= dict.fromkeys(made.facts.get("warnings", []))
+        if "consistency" in made.facts:
+            residuals.append(made.facts["consistency"])
+    if constant:
+        warnings[f"of {count} frames, constant ones stay so: {', '.join(constant)}"] = None
     if warnings:
         first.facts["warnings"] = list(warnings)
-    if job.consistent:
+    if residuals:
         first.facts["consistency"] = {
             name: max(each[name] for each in residuals) for name in residuals[0]
         }
+    return first
 
 
 def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
@@ -454,6 +480,7 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
         return
     shown = [("result", read_quietly(job.destination))]
     if not job.transforms:  # which leads to another space
-        cubic = [] if job.labels else [("cubic", resample(scan, grid))]
+        is_drawn = job.labels or scan.kind.what == LABELS
+        cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
         shown = [("input", scan), *cubic, *shown]
     write_report(job.page, shown, provenance={"result": facts}, overwrite=True)

@@ -1,11 +1,12 @@
 """Label maps on other grids: each voxel gets the label that fills most of it.
 
 Interpolating the numbers would make labels that nobody drew. So each label is interpolated as
-what it is, a share of every voxel, and the largest share wins.
+what it is, a share of every voxel, and the largest share wins. Probabilities are such shares.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -40,16 +41,29 @@ def upsample_labels(labels: Volume, grid: Grid, transform: Transform | None = No
     present = _labels_of(labels)
     numbers = np.searchsorted(present, labels.data).astype(np.int32) + 1
     boxes = ndimage.find_objects(numbers)
-    if transform is None:
-        won = _largest(numbers, boxes, _Straight(labels.grid, grid))
-    elif transform.matrix is not None:
-        there = Grid(grid.shape, transform.matrix @ grid.affine)
-        won = _largest(numbers, boxes, _Straight(labels.grid, there))
-    else:
-        slabs = _slabs_through(numbers, boxes, labels.grid, transform, grid)
-        won = np.concatenate(list(slabs), axis=-1)
-    source = labels if transform is None else replace(labels, slices=None)
-    return source.with_data(np.concatenate([[_BACKGROUND], present])[won], grid)
+    won = _read(labels.grid, grid, transform, partial(_largest, numbers, boxes))
+    return _moved(labels, np.concatenate([[_BACKGROUND], present])[won], grid, transform)
+
+
+def upsample_probabilities(image: Volume, grid: Grid, transform: Transform | None = None) -> Volume:
+    """A probability map on another grid, interpolated linearly as labels are, stored as it was.
+
+    transform: as in `upsample_labels`. No value goes beyond those of the image. Farther than a
+    voxel outside the field of view lies 0.
+    """
+    lowest, highest = image.data.min(), image.data.max()
+
+    def interpolated(reading: _Reading) -> np.ndarray:
+        share = reading.share(image.data, _all_of(image.data), _all_of(reading.inside))
+        return np.where(reading.inside, share.clip(lowest, highest), np.float32(0))
+
+    return _moved(image, _read(image.grid, grid, transform, interpolated), grid, transform)
+
+
+def _moved(image: Volume, data: np.ndarray, grid: Grid, transform: Transform | None) -> Volume:
+    """The image with these samples; what a transform moved has other slices."""
+    source = image if transform is None else replace(image, slices=None)
+    return source.with_data(data, grid)
 
 
 class _Reading(Protocol):
@@ -66,6 +80,20 @@ class _Reading(Protocol):
     def share(self, indicator: np.ndarray, box: Box, target: Box) -> np.ndarray:
         """How much of the voxels in `target` an indicator (float32, on `box`) fills."""
         ...
+
+
+def _read(
+    source: Grid,
+    grid: Grid,
+    transform: Transform | None,
+    read: Callable[[_Reading], np.ndarray],
+) -> np.ndarray:
+    """What `read` makes (I, J, K) of a source on a grid that a transform may lead to."""
+    if transform is None:
+        return read(_Straight(source, grid))
+    if transform.matrix is not None:
+        return read(_Straight(source, Grid(grid.shape, transform.matrix @ grid.affine)))
+    return np.concatenate(list(_slabs_through(source, transform, grid, read)), axis=-1)
 
 
 def _largest(numbers: np.ndarray, boxes: Sequence[Box], reading: _Reading) -> np.ndarray:
@@ -115,9 +143,9 @@ class _Straight:
 
 
 def _slabs_through(
-    numbers: np.ndarray, boxes: Sequence[Box], source: Grid, transform: Transform, grid: Grid
+    source: Grid, transform: Transform, grid: Grid, read: Callable[[_Reading], np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """`_largest` through a warp, in slabs along the last axis. Those of a coarser grid are made
+    """`_read` through a warp, in slabs along the last axis. Those of a coarser grid are made
     with a margin, for the filter takes in what lies beyond them.
     """
     steps = np.linalg.norm(steps_through(transform, grid, source), axis=1)
@@ -128,8 +156,8 @@ def _slabs_through(
         stop = min(start + n, grid.shape[2])
         first = max(start - margin, 0)
         slab = grid.part((slice(None), slice(None), slice(first, stop + margin)))
-        won = _largest(numbers, boxes, _Warped(source, transform, slab, parts))
-        yield won[..., start - first : stop - first]
+        made = read(_Warped(source, transform, slab, parts))
+        yield made[..., start - first : stop - first]
 
 
 class _Warped:
@@ -201,6 +229,11 @@ def _with_rim(box: Box, shape: tuple[int, ...]) -> Box:
     i, j, k = (
         slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, shape, strict=True)
     )
+    return i, j, k
+
+
+def _all_of(array: np.ndarray) -> Box:
+    i, j, k = (slice(0, n) for n in array.shape)
     return i, j, k
 
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, stem
 from arssr.formats import nifti
+from arssr.formats.kind import NOT_SAID, Kind, kind_of
 from arssr.formats.opened import Opened
 from arssr.formats.registry import check_output, open_image, open_writer
 from arssr.formats.samples import stored_type
@@ -53,6 +54,7 @@ class Volume:
     types come back as integers with the same `slope` and `inter` (value = stored * slope + inter),
     everything else is written as float32. `header` lends its description, codes and units.
     `slices` is what headers and sidecars say of thickness and distance; None where they do not.
+    `kind` is what the samples are: intensities, if nothing says that they are something else.
     `warnings` are sentences about a file that contradicts itself, or does not say where the image
     lies: what is wrong, and what was taken for true. They are also logged when the file is read.
 
@@ -75,6 +77,7 @@ class Volume:
     header: nib.Nifti1Header | None = None
     path: Path | None = None
     slices: Slices | None = None
+    kind: Kind = NOT_SAID
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -120,9 +123,10 @@ class Volume:
         opened = _open_nibabel(image)
         _require_one_frame(opened, filename or _UNNAMED)
         if filename:
-            slices, doubts = slices_beside(Path(filename), opened.grid, opened.header)
+            path = Path(filename)
+            slices, doubts = slices_beside(path, opened.grid, opened.header)
             opened.warnings.extend(doubts)
-            opened = replace(opened, slices=slices)
+            opened = replace(opened, slices=slices, kind=kind_of(path, opened.header))
         return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 
     @classmethod
@@ -242,7 +246,8 @@ def doubtful_grid_of(path: Path) -> tuple[Grid, list[str]]:
 def _open_nibabel(image: SpatialImage) -> Opened:
     header = image.header if isinstance(image.header, nib.Nifti1Header) else None
     label = image.get_filename() or _UNNAMED
-    return open_spatial(image.dataobj, image.affine, header, label)
+    opened = open_spatial(image.dataobj, image.affine, header, label)
+    return replace(opened, kind=kind_of(None, header))
 
 
 def read_quietly(path: Path, series: str | None = None) -> Volume:
@@ -268,6 +273,7 @@ def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
         header=opened.header,
         path=path,
         slices=opened.slices,
+        kind=opened.kind,
         warnings=tuple(opened.warnings),
     )
 

@@ -1,6 +1,7 @@
 """Layouts: each voxel once, never above the budget, the least work."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 from tests.engine.thin import lively_network
 from tests.phantoms import tiny_config
 
+from arssr.engine.budget import Plan, budget_of, make_plan, reading_of
 from arssr.engine.plan import Layout, grown, parts, plan_features
 from arssr.errors import ArSSRError
+from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
 LIGHT = lively_network("light")
+NETWORK = ImplicitVoxelNetwork(ModelConfig("paper"))
 
 
 def box(*ends: tuple[int, int]) -> tuple[slice, slice, slice]:
@@ -99,3 +103,40 @@ def test_a_budget_that_nothing_fits_is_refused_with_what_it_takes() -> None:
     everything = box((0, 50), (0, 5), (0, 6))
     with pytest.raises(ArSSRError, match=r"leaves 1 KB .* needs \d.* [KM]B; give it more memory"):
         plan_features(network, (50, 5, 6), everything, 1e3)
+
+
+def plan_of(memory: float, shape: tuple[int, int, int] = (700, 700, 14)) -> Plan:
+    """For a stack with fine pixels, whose slices are to be as far apart as its pixels."""
+    scan = Grid(shape, np.diag([0.2, 0.2, 4, 1]))
+    everything = box(*((0, n) for n in shape))
+    active = np.ones(shape, bool)
+    reading = reading_of(scan.scaled((1, 1, 20)), scan, active)
+    return make_plan(NETWORK, shape, everything, reading, memory)
+
+
+def test_what_is_named_as_enough_is_enough() -> None:
+    refused = 0
+    for memory in (1e6, 0.9e9, 1.3e9, 1.6e9):
+        try:
+            plan_of(memory)
+        except ArSSRError as error:
+            refused += 1
+            number, unit = re.search(r"([\d.]+) ([MG]B) are enough", str(error)).groups()  # type: ignore[union-attr]
+            enough = float(number) * {"MB": 1e6, "GB": 1e9}[unit]
+            assert memory < enough
+            assert plan_of(enough).memory <= enough
+    assert refused > 1
+
+
+def test_more_memory_is_never_refused_and_never_more_work() -> None:
+    work = math.inf
+    resident = budget_of(None)[1]
+    for spare in (1e9, 1.5e9, 2e9, 2.5e9, 5e9):
+        try:
+            plan = plan_of(resident + spare)
+        except ArSSRError:
+            assert work == math.inf
+            continue
+        assert plan.layout.flops <= work
+        work = plan.layout.flops
+    assert work < math.inf

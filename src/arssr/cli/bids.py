@@ -144,21 +144,29 @@ def _tell(done: "Done") -> None:
     """A line for what was made now or failed."""
     if done.error:
         complain(done.error)
+    elif done.passed_over:
+        stderr.print(f"passed over: {done.passed_over}", markup=False, soft_wrap=True)
     elif done.facts is not None:
         line = f"{done.destination}  {done.facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
+        if "taken" in done.facts:
+            stderr.print(f"{done.scan.path} {done.facts['taken']}", markup=False, soft_wrap=True)
         warn(done.facts.get("warnings", ()))
 
 
 def _sum(done: "list[Done]") -> str:
     failed = sum(bool(each.error) for each in done)
     made = sum(each.facts is not None for each in done)
-    before = len(done) - failed - made
-    return f"{made} of {len(done)} done, {before} were done before, {failed} failed"
+    passed = sum(bool(each.passed_over) for each in done)
+    before = len(done) - failed - made - passed
+    last = f", {passed} passed over" if passed else ""
+    return f"{made} of {len(done)} done, {before} were done before, {failed} failed{last}"
 
 
 def _as_json(done: "Done") -> dict[str, Any]:
     scan = {"scan": str(done.scan.path)}
     if done.error:
         return scan | {"error": done.error}
+    if done.passed_over:
+        return scan | {"passed_over": done.passed_over}
     return done.facts or scan | {"result": str(done.destination), "done": "before"}

@@ -70,6 +70,7 @@ def _image(path: Path) -> dict[str, Any]:
         "extent_mm": [round(float(mm), 3) for mm in volume.grid.extent_mm],
         "affine": volume.grid.affine.tolist(),
         "slices": volume.slices.describe() if volume.slices else None,
+        "samples": volume.kind.what,
         "stored_as": str(volume.storage),
         "slope": volume.slope,
         "intercept": volume.inter,

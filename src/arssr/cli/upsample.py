@@ -298,6 +298,8 @@ def _tell(job: "Job", facts: dict[str, Any]) -> None:
 
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
+    if "taken" in facts:
+        stderr.print(f"{job.source} {facts['taken']}", markup=False, soft_wrap=True)
     warn(facts.get("warnings", ()))
     if cut := facts.get("cut_to_band"):
         stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))

@@ -19,6 +19,7 @@ from arssr.files import replacing, sha256, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.job import Job
+from arssr.plain import COPIED, RESAMPLED
 from arssr.provenance import write_sidecar
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
@@ -178,8 +179,13 @@ class Derivatives:
 def _in_words(facts: Facts) -> tuple[str, str]:
     """What was done to a scan, as a participle and as a sentence."""
     maker = f"ArSSR {version('arssr')}"
-    if "method" in facts:  # not the network's
-        return "resampled", f"Resampled by {maker}, no finer than the scan: {facts['method']}."
+    method = facts.get("method")  # where it is not the network's
+    if method == COPIED:
+        return "copied", f"Copied by {maker}, sample for sample: the scan has this grid's places."
+    if method == RESAMPLED:
+        return "resampled", f"Resampled by {maker}, no finer than the scan: {method}."
+    if method is not None:
+        return "resampled", f"Resampled by {maker}: {facts['taken']}; {method}."
     return (
         "super-resolved",
         f"Super-resolved by {maker} with the weights {facts['model']['name']}; what is finer than "
@@ -205,7 +211,8 @@ _README = """\
 
 Super-resolved by ArSSR, an implementation of the implicit voxel function of Wu et al. (IEEE JBHI
 2022, doi:10.1109/JBHI.2022.3223106). `index.html` lists what was done. The key `ArSSR` of every
-JSON file says how its image was made; one that is nowhere finer than its scan was only resampled.
+JSON file says how its image was made; one that is nowhere finer than its scan, and one of labels or
+probabilities, was only resampled, and one on the grid of its scan only copied.
 
 Not for diagnosis: what is finer than the scan was estimated by a network, not measured.
 """

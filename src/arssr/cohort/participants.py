@@ -13,6 +13,7 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.formats.bids import metadata
+from arssr.formats.kind import kind_of
 from arssr.job import Job
 
 
@@ -28,12 +29,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Done:
-    """A scan that is dealt with: a result now (`facts`), one from an earlier run, or an `error`."""
+    """A scan that is dealt with: a result now (`facts`), one from an earlier run, an `error`, or
+    a reason why it is `passed_over`: it is no image for any network.
+    """
 
     scan: Scan
     destination: Path
     facts: Facts | None = None
     error: str = ""
+    passed_over: str = ""
 
 
 def super_resolve(
@@ -56,6 +60,12 @@ def super_resolve(
     derivatives.describe()
     todo: dict[Path, tuple[Scan, Job]] = {}
     for scan, job in jobs:
+        try:
+            kind_of(scan.path).require_interpolable(scan.path)
+        except ArSSRError as error:
+            derivatives.forget_failure(scan)
+            yield Done(scan, job.destination, passed_over=str(error))
+            continue
         try:
             is_done = _is_done(derivatives, scan, job, network, request.overwrite)
         except ArSSRError as error:

@@ -1,5 +1,7 @@
 """What computing an output will take, said before anything is computed."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch import nn
 from arssr.engine.decode import nearest_voxel
 from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
-from arssr.engine.plan import Box, Layout, Shape, plan_features
+from arssr.engine.plan import Box, Layout, MemoryShortageError, Shape, plan_features
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.grid import AxisPositions, Grid
@@ -20,6 +22,8 @@ from arssr.networks import ImplicitVoxelNetwork
 # Of the memory that is free, what is taken where nobody says how much.
 _DEFAULT_SHARE = 0.6
 _MOST_SLAB_PLANES = 64
+FEWER_PLANES = 4  # times fewer in the next try, where memory is scarce
+_SPARE = 0.02  # of what is named as enough
 _SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a plane or more
 # Measured: bytes per voxel of a slab (normalised, in the scan's units, the slab before), and what
 # the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
@@ -168,36 +172,78 @@ def make_plan(
     By default a share of what is free. shape, core: of the input, and its box that is not air.
     share: of the memory for the network's part, that may be used. kept: features that are there.
     held: bytes that the reader will hold besides.
-    Raises ArSSRError where nothing fits.
+    Raises ArSSRError where nothing fits, which names what is enough.
     """
+
+    def features_in(room: float, slab: int) -> Layout:
+        reads = reading.axis, reading.backwards
+        return plan_features(network, shape, core, share * room, reads, reading.planes(slab))
+
+    def require(room: float, needed: float, what: str) -> None:
+        if room <= needed:
+            enough = _rounded_up(budget + needed - room)
+            raise ArSSRError(
+                f"a memory budget of {bytes_in_words(budget)} is too small: besides what the "
+                f"process takes anyway it leaves {bytes_in_words(max(room, 0))} for {what}, which "
+                f"needs {bytes_in_words(needed)}; {bytes_in_words(enough)} are enough, and a "
+                "smaller model takes less"
+            )
+
     device = next(network.parameters()).device
     budget, resident = budget_of(memory)
     left = budget - resident - held - (0 if kept else _growth())
     per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
     most = min(_MOST_SLAB_PLANES, reading.shape[2])
     slab = int(np.clip(_SLAB_SHARE * left // per_plane, 1, most))
-    room = left - slab * per_plane
-    if room <= 0:
-        raise ArSSRError(
-            f"a memory budget of {bytes_in_words(budget)} is too small: this process takes "
-            f"{bytes_in_words(resident + held)} before it begins, and one plane of the result "
-            f"{bytes_in_words(per_plane)}; give it more memory"
-        )
     if kept:
+        require(left, per_plane, "a plane of the result")
         layout = replace(kept, features=0.0, activations=0.0, flops=0.0)
+    elif device.type == "cuda":
+        require(left, per_plane, "a plane of the result")
+        layout = features_in(_DEFAULT_SHARE * available_bytes(device), slab)
     else:
-        if device.type == "cuda":
-            room = _DEFAULT_SHARE * available_bytes(device)
-        needed = reading.planes(slab)
-        backwards = reading.backwards
-        layout = plan_features(
-            network, shape, core, share * room, (reading.axis, backwards), needed
-        )
+        try:
+            slab, layout = _least_work(features_in, left, per_plane, slab)
+        except MemoryShortageError as error:
+            require(left - per_plane, error.least / share, "the work of this network")
+            raise
     flops = reading.voxels * decoder_flops(network)
     values = 0.0  # a GPU touches them faster than it multiplies
     if device.type == "cpu":
         values = reading.voxels * sum(m.in_features for m in _layers(network))
     return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
+
+
+def _least_work(
+    features_in: Callable[[float, int], Layout], left: float, per_plane: float, slab: int
+) -> tuple[int, Layout]:
+    """Planes in a slab, at most so many, and the features; larger slabs where that is no more work.
+
+    Where memory is scarce the planes of a slab, and those of the input that they read, take what
+    columns need: cut less, these have smaller halos. Raises MemoryShortageError where not even one
+    plane fits.
+    """
+    made: list[tuple[int, Layout]] = []
+    while True:
+        try:
+            layout = features_in(left - slab * per_plane, slab)
+        except MemoryShortageError:
+            if slab == 1 and not made:
+                raise
+        else:
+            made.append((slab, layout))
+            if layout.streams_on:  # nothing is computed twice
+                break
+        if slab == 1:
+            break
+        slab = max(1, slab // FEWER_PLANES)
+    return min(made, key=lambda option: (option[1].flops, -option[0]))
+
+
+def _rounded_up(size: float) -> float:
+    """To two digits, and at least `_SPARE` more: a process takes not quite the same each time."""
+    digit = 10.0 ** (math.floor(math.log10(size)) - 1)
+    return math.ceil((1 + _SPARE) * size / digit) * digit
 
 
 def _growth() -> float:

@@ -33,6 +33,14 @@ _MOST_PARTS = 24
 _WHOLE_IS_WORTH = 1.05
 
 
+class MemoryShortageError(ArSSRError):
+    """Nothing fits; `least` are the bytes in which something would."""
+
+    def __init__(self, message: str, least: float = 0.0) -> None:
+        super().__init__(message)
+        self.least = least
+
+
 @dataclass(frozen=True)
 class Layout:
     """How the features in `core` are computed, and what that takes.
@@ -93,7 +101,7 @@ def plan_features(
 
     core: the voxels whose features are wanted. reads: the axis along which they are read plane by
     plane, and whether backwards; with None they have to be kept. needed: planes read together.
-    Raises ArSSRError where nothing fits.
+    Raises MemoryShortageError where nothing fits.
     """
     parameter = next(network.parameters())
     itemsize, width = parameter.element_size(), network.config.feature_dim
@@ -142,10 +150,11 @@ def plan_features(
     fitting = [o for o in choice if o.features + o.activations <= budget]
     if not fitting:
         least = min(o.features + o.activations for o in choice)
-        raise ArSSRError(
+        raise MemoryShortageError(
             f"the memory budget leaves {bytes_in_words(max(budget, 0))} for features and "
             f"activations and this network needs {bytes_in_words(least)}; give it more memory, or "
-            "use a smaller model"
+            "use a smaller model",
+            least,
         )
     return min(fitting, key=lambda o: (o.flops / (_WHOLE_IS_WORTH if o.whole else 1), -o.planes))
 

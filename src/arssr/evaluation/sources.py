@@ -23,8 +23,10 @@ class Source:
     origin: Path | Volume = field(compare=False)
 
     def read(self) -> Volume:
-        """The volume. Raises ArSSRError as `Volume.read` does."""
-        return self.origin if isinstance(self.origin, Volume) else Volume.read(self.origin)
+        """The volume. Raises ArSSRError as `Volume.read` does, and for labels and phase."""
+        volume = self.origin if isinstance(self.origin, Volume) else Volume.read(self.origin)
+        volume.kind.require_intensities(self.name)
+        return volume
 
 
 def find_volumes(patterns: Iterable[str]) -> list[Path]:

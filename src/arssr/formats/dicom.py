@@ -23,6 +23,7 @@ from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, is_dicom
 from arssr.formats import dicom_checks as checks
 from arssr.formats.dicom_pixels import read_pixels
+from arssr.formats.kind import kind_described
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened, reason
 from arssr.formats.samples import gather
@@ -31,6 +32,8 @@ from arssr.grid import Grid
 
 Floats = NDArray[np.float64]
 
+_GE, _GE_TYPE = 0x00430010, 0x0043102F  # GEMS_PARM_01, RawDataType: 1 is phase
+_KIND = ("ImageType", "ComplexImageComponent", _GE, _GE_TYPE)
 _HEADER: tuple[str | int, ...] = (
     *checks.TAGS,
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SOPInstanceUID"),
@@ -38,6 +41,7 @@ _HEADER: tuple[str | int, ...] = (
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("SliceThickness", "SpacingBetweenSlices", "MRAcquisitionType"),
+    *_KIND,
 )
 _CONVERT = "make a NIfTI image of it with dcm2niix first"
 _SAME_DIRECTION = 1e-3  # scanners write directions with some six digits
@@ -116,6 +120,7 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
             planes = ((slice(k, k + 1), _plane(s, warnings)) for k, s in enumerate(slices))
             return gather(planes, grid.shape, str(path))
 
+        agreed = _agreed([s.described for s in slices])
         close = stack.pop_all().close
     return Opened(
         grid,
@@ -123,7 +128,8 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         storage=storage,
         slope=slope,
         inter=inter,
-        slices=slices_of(_agreed([s.described for s in slices]), grid, header_axis=2),
+        slices=slices_of(agreed, grid, header_axis=2),
+        kind=kind_described(agreed),
         close=close,
         warnings=warnings,
     )
@@ -280,8 +286,17 @@ def _slice(path: Path, header: Any) -> Slice:
         number("RescaleIntercept", 0),
         place,
         next(filter(None, distances), None),
-        {name: header.get(name) for name in ("SliceThickness", "MRAcquisitionType")},
+        {name: header.get(name) for name in ("SliceThickness", "MRAcquisitionType", "ImageType")}
+        | {"ComplexImageComponent": _component(header)},
     )
+
+
+def _component(header: Any) -> Any:
+    """Magnitude, phase, …, as the standard or GE has it; None where nothing is said."""
+    maker, number = (header[tag].value if tag in header else None for tag in (_GE, _GE_TYPE))
+    if maker == "GEMS_PARM_01" and number in (1, b"\1\0"):
+        return "PHASE"
+    return header.get("ComplexImageComponent")
 
 
 def _arranged(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], Grid]:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.files import replacing_all
 from arssr.formats import nrrd, units
+from arssr.formats.kind import LABELS, NOT_SAID, Kind
 from arssr.formats.lps import lps_to_ras, ras_to_lps
 from arssr.formats.opened import Opened, Stored
 from arssr.formats.samples import (
     encode,
+    frame_in_words,
     gather,
     require_3d,
     require_one_channel,
@@ -74,9 +76,10 @@ def open_image(path: Path) -> Opened:
             samples = sitk.GetArrayViewFromImage(image).T.reshape(shape)
             yield from ((k, samples[..., k]) for k in slabs(shape))
 
-        return gather(parts(), shape, str(path))
+        return gather(parts(), shape, frame_in_words(str(path), frame, frames))
 
     timed = units.header_with_repetition(reader.GetSpacing()[3]) if frames > 1 else None
+    segments = reader.HasMetaDataKey("Segment0_ID")  # as 3D Slicer writes them
     return Opened(
         grid,
         read,
@@ -84,6 +87,7 @@ def open_image(path: Path) -> Opened:
         repetition_s=units.repetition_s(timed),
         storage=dtype,
         header=timed,
+        kind=Kind(LABELS, "its header names segments") if segments else NOT_SAID,
         warnings=nrrd.doubts(fields, header_end, path, shape, dtype),
     )
 

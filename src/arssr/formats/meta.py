@@ -23,6 +23,7 @@ from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
 from arssr.formats.place import require_positive, unlike_sizes
 from arssr.formats.samples import (
+    frame_in_words,
     gather,
     require_3d,
     require_one_channel,
@@ -77,7 +78,8 @@ def open_image(path: Path) -> Opened:
         require_one_channel(_channels(fields), str(path))
         require_one_value(size, str(path))
         planes = _planes(samples, shape, frames, frame)
-        return gather(((k, plane * slope + inter) for k, plane in planes), shape, str(path))
+        scaled = ((k, plane * slope + inter) for k, plane in planes)
+        return gather(scaled, shape, frame_in_words(str(path), frame, frames))
 
     timed = units.header_with_repetition(spacing[3]) if frames > 1 else None
     return Opened(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats import streams
+from arssr.formats.kind import NOT_SAID, Kind
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
 
@@ -56,6 +57,7 @@ class Opened:
         raises ArSSRError that names the file.
     frames: how many images of this grid the file holds, `repetition_s` seconds apart.
     slices: how the slices lie, where that is said.
+    kind: what the samples are.
     close: gives the file back; nothing can be read afterwards.
     warnings: sentences about what the file says that cannot all be true, or does not say, and what
         was taken for true; there may be more once samples were read.
@@ -72,6 +74,7 @@ class Opened:
     inter: float = 0.0
     header: nib.Nifti1Header | None = None
     slices: Slices | None = None
+    kind: Kind = NOT_SAID
     close: Callable[[], object] = lambda: None
     warnings: list[str] = field(default_factory=list)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from arssr.errors import ArSSRError
 from arssr.files import image_suffix, is_dicom
 from arssr.formats import dicom, itk, meta, mgh, nifti, place
+from arssr.formats.kind import INTENSITIES, kind_of
 from arssr.formats.opened import Opened, Stored, damage_in_words, reason
 from arssr.formats.slices import slices_beside
 from arssr.formats.writing import OpenSink, Writer, streamed
@@ -64,9 +65,10 @@ def _open(path: Path, series: str | None) -> Opened:
     kind = _FORMATS[image_suffix(path)]
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
         opened = kind.open(path)
+    samples = kind_of(path, opened.header) if opened.kind.what == INTENSITIES else opened.kind
     slices, doubts = slices_beside(path, opened.grid, opened.header)
     opened.warnings.extend(doubts)
-    return replace(opened, slices=slices)
+    return replace(opened, slices=slices, kind=samples)
 
 
 @contextmanager

@@ -59,6 +59,11 @@ def require_one_channel(count: int, label: str) -> None:
         )
 
 
+def frame_in_words(label: str, frame: int, frames: int) -> str:
+    """What to call one of several frames in a sentence; the only one goes by the label."""
+    return f"{label}, frame {frame + 1} of {frames}" if frames > 1 else label
+
+
 def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -> NDArray[Any]:
     """(I, J, K) float32, C-contiguous, from its slabs along k, in the units of the image.
 

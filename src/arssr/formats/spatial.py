@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.formats import place, units
 from arssr.formats.opened import Opened
-from arssr.formats.samples import Shape, gather, require_3d, require_one_value, slabs, too_many
+from arssr.formats.samples import (
+    Shape,
+    frame_in_words,
+    gather,
+    require_3d,
+    require_one_value,
+    slabs,
+    too_many,
+)
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
@@ -59,7 +67,7 @@ def open_spatial(
     def read(frame: int) -> NDArray[np.float32]:
         _require_intensities(dtype, label)
         require_one_value(shape, label)
-        return gather(parts(frame), three, label)
+        return gather(parts(frame), three, frame_in_words(label, frame, frames))
 
     def parts(frame: int) -> Iterator[tuple[slice, NDArray[Any]]]:
         at = ((frame,) + (0,) * len(shape))[: len(shape) - 3]

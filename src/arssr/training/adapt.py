@@ -208,8 +208,10 @@ def adapt(
 
     scale: what it learns to undo; by default slice thickness over in-plane spacing, or 2.
     steps: by default as many as fit into `minutes`, by the time that a few take.
-    Raises ArSSRError for a scan that is too small and for weights of the paper's flavour.
+    Raises ArSSRError for a scan that is too small or holds no intensities, and for weights of the
+    paper's flavour.
     """
+    scan.kind.require_intensities(scan.path or "the scan")
     if not weights.network.is_residual:
         raise ArSSRError(f"{weights.name}: only weights of the residual flavour can be adapted")
     lesson = Lesson.of(scan, weights.network.to(fabric.device), scale)

@@ -220,6 +220,7 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> dict[str, Any
     target = folder / FOLDERS[source.split]
     target.mkdir(exist_ok=True)
     volume = Volume.read(source.path)
+    volume.kind.require_intensities(source.path)
     if source.split == "test":
         shutil.copyfile(source.path, target / source.name.replace("/", "_"))
         return {"crops": []}
