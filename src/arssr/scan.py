@@ -49,8 +49,9 @@ class Measured:
 
         An axis that was zero-filled is k-space, one much thicker than the others is that of
         slices. The spectra of what was made otherwise look alike, so where no axis is so thick
-        and `towards` refines others too, those are told to be unknown: a wrong name costs more
-        than none. Where spectra tell nothing at all, it is `acquisition_ijk` that decides.
+        and none was zero-filled, and `towards` refines others too, those are told to be unknown: a
+        wrong name costs more than none. Where spectra tell nothing at all, `acquisition_ijk`
+        decides.
         """
         if asked != "auto":
             return asked
@@ -62,7 +63,7 @@ class Measured:
         measured = any(axis.ending != "unknown" for axis in self.resolution.axes)
         careful = refined_axes(UNKNOWN, grid, towards)
         others = any(c == UNKNOWN and t == NATIVE for c, t in zip(careful, told, strict=True))
-        if measured and others and not slices:
+        if measured and others and not slices and not any(self.cut_ijk):
             told = careful
         return tuple(NATIVE if c else t for c, t in zip(self.cut_ijk, told, strict=True))
 
