@@ -68,6 +68,7 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
     assert set(facts.pop("resolution")) == {"i", "j", "k"}
     assert facts == {
         "image": "scan [1].nii.gz",
+        "samples": "intensities",
         "shape": [5, 6, 7],
         "spacing_mm": [1, 2, 3],
         "extent_mm": [5, 12, 21],

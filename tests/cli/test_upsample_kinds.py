@@ -144,7 +144,7 @@ def test_a_file_that_contradicts_itself_is_a_warning_or_an_error(
     arssr: Arssr, tiny: Path, tmp_path: Path, way: tuple
 ) -> None:
     """Said on the terminal and in the sidecar, whatever is made of the scan and wherever."""
-    image = nib.Nifti1Image(np.rint(9 * smooth((8, 9, 5))).astype(np.int16), THICK)
+    image = nib.Nifti1Image(np.rint(900 * smooth((8, 9, 5))).astype(np.int16), THICK)
     image.set_qform(np.diag([1.0, 1, 5, 1]), 1)
     image.set_sform(THICK, 1)
     nib.save(image, tmp_path / "scan.nii.gz")
