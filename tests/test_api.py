@@ -17,7 +17,7 @@ from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
 
 import arssr
 from arssr import api
-from arssr.api import Model, load_model, require_disk, require_memory, target_grid
+from arssr.api import Model, load_model, require_disk, require_memory
 from arssr.engine.encode import encode_box
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
@@ -400,13 +400,6 @@ def test_devices_that_are_not_there_are_refused(tmp_path: Path, device: str) -> 
     save_weights(tmp_path / "a.safetensors", tiny_network(), {})
     with pytest.raises(ArSSRError, match="no device"):
         load_model(tmp_path / "a.safetensors", device)
-
-
-def test_target_grid_alone() -> None:
-    grid = Grid((10, 10, 10), np.eye(4))
-    assert target_grid(grid, scale=2) == grid.scaled(2)
-    with pytest.raises(ArSSRError):
-        target_grid(grid)
 
 
 def test_an_ensemble_is_asked_for_by_its_members(model: Model) -> None:

@@ -20,7 +20,9 @@ from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256, sidecar
-from arssr.job import Facts, Finish, Job, begin, run, run_each
+from arssr.job import Facts, Finish, Job, begin, run
+from arssr.pipeline import run_each
+from arssr.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import Weights
 
@@ -43,7 +45,7 @@ def jobs(tmp_path: Path) -> list[Job]:
         volume(smooth((6, 5, 4 + n), seed=n, sigma=1)).write(tmp_path / "scans" / name)
         for n, name in enumerate(names)
     ]
-    return [Job(scan, tmp_path / "out" / scan.name, {"scale": 2.0}) for scan in scans]
+    return [Job(scan, tmp_path / "out" / scan.name, Target(scale=2.0)) for scan in scans]
 
 
 def test_each_result_is_what_it_would_be_alone_and_they_come_in_order(
@@ -188,7 +190,7 @@ def test_reference_and_transforms_are_read_once_whatever_the_number_of_frames(
     for transforms in ((), (tmp_path / "identity.mat",)):
         opened.clear()
         out = tmp_path / f"out{len(transforms)}.nii"
-        target = {"like": tmp_path / "reference.nii"}
+        target = Target(like=tmp_path / "reference.nii")
         run(None, Job(tmp_path / "bold.nii", out, target, frames=True, labels=True,
                       transforms=transforms))  # fmt: skip
         assert opened.count("reference.nii") == 1
@@ -205,3 +207,29 @@ def _spy(monkeypatch: pytest.MonkeyPatch, name: str, tell: Callable[..., object]
         return original(*args)
 
     monkeypatch.setattr(name, spied)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"transforms": (Path("a.mat"),)}, "another image's space"),
+        ({"consistent": True, "labels": True}, "neither with labels nor"),
+        ({"consistent": True, "transforms": (Path("a"),), "target": Target(like=Path("b"))}, "nor"),
+        ({"labels": True, "ensemble": 4}, "labels need none"),
+        ({"frames": True, "report": True}, "one 3D image"),
+        ({"ensemble": 3}, "1, 4 or 8 members"),
+        ({"acquisition": "blurred"}, "unknown acquisition 'blurred'"),
+        ({"acquisition": ("slice", "slice")}, "one name or three"),
+        ({"noise": "loud"}, "noise is a number"),
+        ({"noise": -1.0}, "at least 0"),
+    ],
+)
+def test_what_does_not_go_together_is_no_job(asked: dict[str, Any], reason: str) -> None:
+    """For every caller, not only for the command line, and before anything is read."""
+    with pytest.raises(ArSSRError, match=reason):
+        Job(Path("scan.nii"), Path("out.nii"), **{"target": Target(scale=2), **asked})
+
+
+def test_a_misspelt_option_is_no_job() -> None:
+    with pytest.raises(TypeError, match="aquisition"):
+        Job(Path("scan.nii"), Path("out.nii"), Target(scale=2), aquisition="slice")  # type: ignore[call-arg]

@@ -4,13 +4,10 @@ import logging
 import math
 import shutil
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from nibabel.spatialimages import SpatialImage
 
 from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
 from arssr.engine.memory import available_bytes
@@ -24,16 +21,12 @@ from arssr.intensity import Normalisation
 from arssr.networks import ACQUISITIONS, ModelConfig
 from arssr.plain import without_network
 from arssr.scan import acquisition_ijk, as_measured, noise_level, refined_axes
-from arssr.transform import Transform, probes
-from arssr.volume import Volume, grid_of
+from arssr.target import Image, Target, Three
+from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
-
-Image = str | PathLike[str] | SpatialImage | Volume
-Three = float | Sequence[float]
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-_NOWHERE_ELSE = Transform(())
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
 
 
@@ -150,9 +143,7 @@ class Model:
         """
         flips(ensemble)  # refused where nothing is computed, too
         volume = Volume.coerce(image)
-        grid = target_grid(
-            volume.grid, scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic
-        )
+        grid = Target(scale, spacing, shape, like, isotropic).on(volume.grid)
         plain = without_network(volume, grid)
         require_memory(grid, plain.copies if plain else 1)
         if plain:
@@ -188,44 +179,6 @@ def load_model(
 def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume:
     """`load_model(model).upsample(image, …)` for a single image."""
     return load_model(model).upsample(image, **options)
-
-
-def target_grid(
-    source: Grid,
-    *,
-    scale: Three | None = None,
-    spacing: Three | None = None,
-    shape: Sequence[int] | None = None,
-    like: Grid | Image | None = None,
-    isotropic: bool = False,
-) -> Grid:
-    """The grid that exactly one of the targets describes; isotropic: the finest spacing on all."""
-    given = [isotropic, *(target is not None for target in (scale, spacing, shape, like))]
-    if sum(given) != 1:
-        raise ArSSRError("name one target: scale, spacing, shape, like or isotropic")
-    if isotropic:
-        return source.isotropic()
-    if scale is not None:
-        return source.scaled(scale)
-    if spacing is not None:
-        return source.with_spacing(spacing)
-    if shape is not None:
-        return source.with_shape(shape)
-    grid = grid_of(like)  # type: ignore[arg-type] # the one that is left
-    require_overlap(source, grid)
-    return grid
-
-
-def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_ELSE) -> None:
-    """Refuse a grid that lies beside the source: nothing but air would come of it.
-
-    transform: from the space of `grid` to that of `source`, where they are not the same.
-    """
-    index = source.to_index(transform.map(grid.to_world(probes(grid.shape, margin=0.5))))
-    end = np.array(source.shape) - 0.5
-    if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
-        through = "; does the transform lead the other way?" if transform.steps else ""
-        raise ArSSRError(f"the reference image lies outside the scan's field of view{through}")
 
 
 def require_memory(grid: Grid, copies: int = 1) -> None:

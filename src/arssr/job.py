@@ -4,28 +4,20 @@ data sets and clusters run for each scan.
 
 import logging
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import repeat, zip_longest
+from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from arssr.api import (
-    Model,
-    require_disk,
-    require_memory,
-    require_overlap,
-    stored_bytes,
-    target_grid,
-)
+from arssr.api import Model, require_disk, require_memory, stored_bytes
 from arssr.consistency import Acquisition, make_consistent
 from arssr.engine.machine import speeds
+from arssr.ensemble import flips
 from arssr.errors import ArSSRError, in_one_line
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.files import sidecar
@@ -39,7 +31,8 @@ from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.provenance import describe, write_sidecar
 from arssr.registration import load_transform
 from arssr.resolution import Resolution
-from arssr.scan import Measured, as_measured
+from arssr.scan import Measured, as_measured, require_acquisition, require_noise
+from arssr.target import Target, require_overlap
 from arssr.transform import Transform, slabs_through
 from arssr.volume import Frames, Volume, doubtful_grid_of, open_frames, read_quietly
 
@@ -48,7 +41,6 @@ Finish = Callable[[], Facts]
 # The transform into the scan's space, if there is one, the grid of the result, and what is
 # doubtful about the image that it is that of.
 Where = tuple[Transform | None, Grid, list[str]]
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _DICOM = ".dicom"  # a destination of this name is a folder with a derived series
@@ -58,8 +50,8 @@ _DICOM = ".dicom"  # a destination of this name is a folder with a derived serie
 class Job:
     """What to do with one scan; plain values, so that it travels between machines.
 
-    target: one of scale, spacing, shape, like, isotropic, as `Model.upsample` takes it.
-    options: further arguments of `Model.upsample`: acquisition, noise, ensemble.
+    target: where the result shall lie; an image for `like` is named by its path.
+    acquisition, noise, ensemble: as `Model.upsample` takes them.
     report: write a page beside the result that shows input, cubic interpolation and result.
     memory: bytes that the process may take, by default a share of what is free.
     skip_air: leave air to the interpolation.
@@ -71,12 +63,16 @@ class Job:
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
     as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
+
+    Raises ArSSRError for what does not go together and for values that nothing can be done with.
     """
 
     source: Path
     destination: Path
-    target: Mapping[str, Any]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    target: Target
+    acquisition: str | tuple[str, ...] = "auto"
+    noise: float | str | None = "auto"
+    ensemble: int = 1
     overwrite: bool = False
     report: bool = False
     memory: float | None = None
@@ -88,6 +84,36 @@ class Job:
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
+
+    def __post_init__(self) -> None:
+        flips(self.ensemble)
+        require_acquisition(self.acquisition)
+        require_noise(self.noise)
+        if self.transforms and self.target.like is None:
+            raise ArSSRError(
+                "a transform leads to another image's space; name that one with --like"
+            )
+        if self.consistent and (self.labels or self.transforms):
+            raise ArSSRError(
+                "--consistent compares with the scan where it lies; it goes neither with labels "
+                "nor with a transform"
+            )
+        if self.labels and self.ensemble > 1:
+            raise ArSSRError("--ensemble flips what a network gets; labels need none")
+        if self.frames and self.report:
+            raise ArSSRError("--report shows one 3D image; leave it out with --frames")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for beyond the defaults, as plain values: for a sidecar."""
+        asked = {**self.target.asked(), "acquisition": self.acquisition, "noise": self.noise}
+        if self.ensemble > 1:
+            asked["ensemble"] = self.ensemble
+        if self.transforms:
+            asked["transform"] = [str(path) for path in self.transforms]
+        if self.as_stored:
+            asked["as_stored"] = True
+        return asked
 
     @property
     def page(self) -> Path:
@@ -177,13 +203,7 @@ def begin(
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, volume, result)
-        chosen = {k: str(v) if isinstance(v, Path) else v for k, v in job.target.items()}
-        if job.transforms:
-            chosen["transform"] = [str(path) for path in job.transforms]
-        if job.as_stored:
-            chosen["as_stored"] = True
-        options = chosen | dict(job.options)
-        facts = describe(volume, grid, options, model, result.voxel_field) | result.facts
+        facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
         unwritten = stack.pop_all()
 
     def finish() -> Facts:
@@ -199,58 +219,6 @@ def begin(
         return {"scan": str(job.source), "result": str(job.destination), **facts}
 
     return finish
-
-
-def run_each(
-    start: Callable[[Job, Future[Volume]], Finish],
-    jobs: Sequence[Job],
-    tell: Callable[[Job, Facts | Exception], None] = lambda _job, _outcome: None,
-) -> Iterator[tuple[Job, Facts | Exception]]:
-    """Every job in turn, and what `run` returns for it or raises.
-
-    While one is computed the next is read and the one before is written: no more than one result
-    is held besides that which is under way.
-    start: what to do with a job and its scan, such as `begin` with a model. tell: hears, in a
-    thread of its own, what became of each as soon as that is known; the iterator is one behind.
-    """
-
-    def end(job: Job, rest: Finish | Exception) -> Facts | Exception:
-        outcome = rest if isinstance(rest, Exception) else _caught(rest)
-        tell(job, outcome)
-        return outcome
-
-    with ThreadPoolExecutor(1, "finish") as thread:
-        before: tuple[Job, Future[Facts | Exception]] | None = None
-        for job, scan in reading_ahead(jobs):
-            if job.memory and before:
-                wait([before[1]])  # its report may take as much again
-            ending = thread.submit(end, job, _caught(partial(start, job, scan)))
-            if before:
-                yield before[0], before[1].result()
-            before = job, ending
-        if before:
-            yield before[0], before[1].result()
-
-
-def _caught(work: Callable[[], T]) -> T | Exception:
-    try:
-        return work()
-    except Exception as error:
-        traceback.clear_frames(error.__traceback__)  # which hold the scan, and its features
-        return error
-
-
-def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Volume]]]:
-    """Each job and its scan, which is read while the job before it runs.
-
-    The future raises what reading raised.
-    """
-    with ThreadPoolExecutor(1, "read") as thread:
-        ahead = [thread.submit(job.read) for job in jobs[:1]]
-        for job, following in zip_longest(jobs, jobs[1:]):
-            if following is not None:
-                ahead.append(thread.submit(following.read))
-            yield job, ahead.pop(0)
 
 
 def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
@@ -323,14 +291,13 @@ def _one(
         return Result(grid, _made(plain.make), facts=facts | {"method": plain.method})
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    options = dict(job.options)
-    if measured is not None:
-        asked = options.get("acquisition", "auto")
-        options["acquisition"] = measured.acquisition(asked, grid, model.card)
+    told = job.acquisition
     voxel_field = model.field(
         scan,
         towards=grid,
-        **options,
+        acquisition=measured.acquisition(told, grid, model.card) if measured else told,
+        noise=job.noise,
+        ensemble=job.ensemble,
         memory=job.memory,
         skip_air=job.skip_air,
         progress=progress,
@@ -367,12 +334,11 @@ def _constant(frame: Volume, grid: Grid, facts: Facts) -> Result:
 
 def _where(job: Job, scan: Grid) -> Where:
     """Where the result of a scan on this grid lies."""
-    target, doubts = dict(job.target), list[str]()
-    if "like" in target:
-        target["like"], doubts = doubtful_grid_of(Path(target["like"]))
+    if not isinstance(job.target.like, Path):
+        return None, job.target.on(scan), []
+    grid, doubts = doubtful_grid_of(job.target.like)
     if not job.transforms:
-        return None, target_grid(scan, **target), doubts
-    grid = target["like"]
+        return None, Target(like=grid).on(scan), doubts
     transform = load_transform(job.transforms, scan, grid)
     require_overlap(scan, grid, transform)
     return transform, grid, doubts

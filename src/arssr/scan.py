@@ -13,7 +13,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.limits import told_of_slices
-from arssr.networks import NATIVE, UNKNOWN
+from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
 
@@ -92,9 +92,8 @@ def acquisition_ijk(
     card: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """What to tell a network with this card about each axis; see `Model.field`."""
+    require_acquisition(acquisition)
     if not isinstance(acquisition, str):
-        if len(acquisition) != 3:
-            raise ArSSRError(f"an acquisition is one name or three, not {len(acquisition)}")
         return tuple(acquisition)
     if acquisition != "auto":
         return (acquisition,) * 3
@@ -124,10 +123,30 @@ def noise_level(
         estimate = estimate_noise(norm.apply(volume.data))
         anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
         return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
+    require_noise(noise)
+    return float(noise) / norm.scale
+
+
+def require_noise(noise: float | str | None) -> None:
+    """Refuse what is no noise level: neither a number of at least 0, nor auto, unknown or None."""
+    if noise is None or noise in ("auto", UNKNOWN):
+        return
     try:
-        sigma = float(noise) / norm.scale
-    except ValueError:
+        sigma = float(noise)
+    except (TypeError, ValueError):
         raise ArSSRError(f"noise is a number, auto or unknown, not {noise!r}") from None
     if not (np.isfinite(sigma) and sigma >= 0):
         raise ArSSRError(f"noise must be at least 0 and finite, not {noise}")
-    return sigma
+
+
+def require_acquisition(acquisition: str | Sequence[str]) -> None:
+    """Refuse what is no acquisition: neither one name, nor three, nor auto."""
+    if acquisition == "auto":
+        return
+    names = [acquisition] if isinstance(acquisition, str) else acquisition
+    if not isinstance(acquisition, str) and len(names) != 3:
+        raise ArSSRError(f"an acquisition is one name or three, not {len(names)}")
+    known = (*ACQUISITIONS, UNKNOWN)
+    for name in names:
+        if name not in known:
+            raise ArSSRError(f"unknown acquisition {name!r}; known are auto, {', '.join(known)}")

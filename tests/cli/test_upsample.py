@@ -384,7 +384,6 @@ def test_files_that_are_refused(
         ("--shape 0 4 4", "at least 1"),
         ("--shape 99999999", "voxels takes .* TB of disk"),
         ("--like nothing.nii", "no such file"),
-        ("--scale 2 --noise -1", "noise must be at least 0"),
         ("--scale 2 --device abacus", "no device 'abacus'"),
         ("--scale 2 --model nothing", "no weights 'nothing'"),
         ("--scale 2 --model nothing.safetensors", "no such weight file"),
@@ -396,6 +395,14 @@ def test_targets_and_options_that_cannot_be(
     words = ("upsample", scan, "-o", out / "a.nii", "-m", tiny)
     complaint = arssr(*words, *target.split()).complaint
     assert re.search(reason, complaint), complaint
+    assert not files(out)
+
+
+def test_a_noise_level_below_nothing_is_wrong_usage(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    call = arssr("upsample", scan, "-o", out / "a.nii", "-m", tiny, "--scale", 2, "--noise", -1)
+    assert call.code == 2 and "noise must be at least 0" in call.err
     assert not files(out)
 
 

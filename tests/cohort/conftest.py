@@ -12,6 +12,7 @@ from arssr.cohort.derivatives import Derivatives
 from arssr.cohort.engine import Network
 from arssr.files import sha256
 from arssr.job import Job
+from arssr.target import Target
 from arssr.weights.files import save_weights
 
 AddScan = Callable[..., Path]
@@ -60,7 +61,7 @@ def jobs(tmp_path: Path) -> Callable[[str], list[Job]]:
     ]
 
     def jobs(folder: str) -> list[Job]:
-        return [Job(scan, tmp_path / folder / scan.name, {"scale": 2.0}) for scan in scans]
+        return [Job(scan, tmp_path / folder / scan.name, Target(scale=2.0)) for scan in scans]
 
     return jobs
 

@@ -19,6 +19,7 @@ from arssr.files import sidecar
 from arssr.formats.bids import read_json
 from arssr.formats.slices import Slices
 from arssr.job import Job
+from arssr.target import Target
 from arssr.volume import Volume
 
 from .conftest import AddScan
@@ -29,7 +30,7 @@ VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 def make(derivatives: Derivatives, network: Network, **request: Any) -> list[Scan]:
     """All T1w images, at twice their resolution."""
     scans = derivatives.source.scans({"T1w"})
-    wanted = Request({"scale": 2.0}, {"acquisition": "auto"}, **{"report": False, **request})
+    wanted = Request(Target(scale=2.0), **{"report": False, **request})
     outcomes = list(super_resolve(derivatives, scans, wanted, network, Local()))
     assert not [each.error for each in outcomes if each.error]
     return scans
@@ -94,7 +95,7 @@ def test_what_is_only_resampled_is_not_called_super_resolved(
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     scans = derivatives.source.scans({"T1w"})
-    list(super_resolve(derivatives, scans, Request({"spacing": 2.0}), network, Local()))
+    list(super_resolve(derivatives, scans, Request(Target(spacing=2.0)), network, Local()))
     said = read_json(sidecar(derivatives.destination(scans[0])))
     assert said["Resolution"] == "2×2×2 mm, resampled from 1×1×1 mm"
     assert said["Description"].startswith("Resampled by ArSSR")
@@ -135,15 +136,15 @@ def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
     [scan] = make(derivatives, network)
     destination = derivatives.destination(scan)
-    job = Job(path, destination, {"scale": 2.0}, {"acquisition": "auto"})
+    job = Job(path, destination, Target(scale=2.0))
 
     def is_done(job: Job = job, network: Network = network) -> bool:
         return derivatives.is_done(scan, job, network)
 
     assert is_done()
-    assert not is_done(Job(path, destination, job.target, job.options, report=True))
+    assert not is_done(Job(path, destination, job.target, report=True))
     with pytest.raises(ArSSRError, match="before the options changed"):
-        is_done(Job(path, destination, {"scale": 3.0}, job.options))
+        is_done(Job(path, destination, Target(scale=3.0)))
     with pytest.raises(ArSSRError, match="before the weights changed"):
         is_done(network=Network(network.weights, "another"))
     path.unlink()
@@ -163,7 +164,7 @@ def test_a_sidecar_of_before_the_end_does_not_count(
     destination = derivatives.destination(scan)
     made = read_json(sidecar(destination))[PROVENANCE]
     sidecar(destination).write_text(json.dumps(made))
-    job = Job(scan.path, destination, {"scale": 2.0}, {"acquisition": "auto"})
+    job = Job(scan.path, destination, Target(scale=2.0))
     assert not derivatives.is_done(scan, job, network)
 
 

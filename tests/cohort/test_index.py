@@ -12,6 +12,7 @@ from arssr.cohort.index import write_index
 from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.files import sidecar
+from arssr.target import Target
 
 from .conftest import AddScan
 
@@ -21,7 +22,7 @@ def test_every_scan_its_grids_and_its_links(
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     add("sub-02/ses-a/anat/sub-02_ses-a_run-1_T1w.nii.gz").write_bytes(b"no image")
-    wanted = Request({"scale": (2.0, 2.0, 4.0)})
+    wanted = Request(Target(scale=(2.0, 2.0, 4.0)))
     scans = derivatives.source.scans({"T1w"})
     assert len(list(super_resolve(derivatives, scans, wanted, network, Local()))) == 2
     page = write_index(derivatives).read_text()
@@ -47,7 +48,7 @@ def test_a_page_a_subject(derivatives: Derivatives, network: Network, add: AddSc
     add("sub-01/ses-c/anat/sub-01_ses-c_T1w.nii.gz").write_bytes(b"no image")
     add("sub-02/anat/sub-02_T1w.nii.gz")
     scans = derivatives.source.scans({"T1w"})
-    list(super_resolve(derivatives, scans, Request({"scale": 2.0}), network, Local()))
+    list(super_resolve(derivatives, scans, Request(Target(scale=2.0)), network, Local()))
     write_index(derivatives)
     assert {path.name for path in derivatives.root.glob("*.html")} == {
         "index.html", "sub-01.html", "sub-02.html"
@@ -75,7 +76,7 @@ def test_what_is_doubtful_about_a_scan_is_told(
     image.set_qform(image.affine, 0)
     nib.save(image, path)
     scans = derivatives.source.scans({"T1w"})
-    [done] = super_resolve(derivatives, scans, Request({"scale": 2.0}), network, Local())
+    [done] = super_resolve(derivatives, scans, Request(Target(scale=2.0)), network, Local())
     assert done.facts is not None and len(done.facts["warnings"]) == 1
     page = write_index(derivatives).read_text()
     assert '<a href="sub-01.html">1 warning</a>' in page

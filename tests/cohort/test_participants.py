@@ -12,6 +12,7 @@ from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
+from arssr.target import Target
 from arssr.volume import Volume
 
 from .conftest import AddScan
@@ -19,7 +20,7 @@ from .conftest import AddScan
 
 def work(derivatives: Derivatives, network: Network, **request: Any) -> dict[str, str]:
     """Subject → made, left or the reason why it failed."""
-    wanted = Request({"scale": 2.0}, **{"report": False, **request})
+    wanted = Request(Target(scale=2.0), **{"report": False, **request})
     scans = derivatives.source.scans({"T1w"})
     told = {}
     for each in super_resolve(derivatives, scans, wanted, network, Local()):
@@ -99,7 +100,7 @@ def test_changed_options_are_refused_and_the_result_stays(
     work(derivatives, network)
     image = derivatives.destination(_scan(derivatives))
     before = image.stat().st_mtime_ns
-    told = work(derivatives, network, options={"acquisition": "slice"}, report=True)
+    told = work(derivatives, network, acquisition="slice", report=True)
     assert "before the options changed; --overwrite makes it again" in told["01"]
     assert image.stat().st_mtime_ns == before
     assert work(derivatives, network) == {"01": "left"} and derivatives.failures() == []

@@ -17,9 +17,10 @@ torch.set_num_threads(1)
 from arssr.api import load_model
 from arssr.evaluation.meter import Meter
 from arssr.job import Job, estimate, run
+from arssr.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")
-job = Job(Path(source), Path(out), {"scale": float(scale)}, memory=float(memory) or None)
+job = Job(Path(source), Path(out), Target(scale=float(scale)), memory=float(memory) or None)
 plan = estimate(model, job)
 with Meter() as meter:
     run(model, job)

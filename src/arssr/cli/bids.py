@@ -10,6 +10,7 @@ from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     Acquisition,
+    AsStored,
     Device,
     Ensemble,
     ModelName,
@@ -18,7 +19,6 @@ from arssr.cli.options import (
     ResultsAsJson,
     Scale,
     Spacing,
-    ensemble_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
@@ -64,6 +64,7 @@ def bids(
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
     ensemble: Ensemble = 1,
+    as_stored: AsStored = False,
     device: Device = "auto",
     precision: Precision = "auto",
     jobs: Jobs = 1,
@@ -93,8 +94,15 @@ def bids(
         from arssr.cohort.participants import Request, super_resolve
 
         level_of_noise = number_or_word("--noise", noise, ("auto", "unknown"))
-        options = {"acquisition": acquisition, "noise": level_of_noise} | ensemble_of(ensemble)
-        request = Request(target_of(scale=scale, spacing=spacing), options, overwrite, report)
+        request = Request(
+            target_of(scale=scale, spacing=spacing),
+            acquisition,
+            level_of_noise,
+            ensemble,
+            as_stored,
+            overwrite,
+            report,
+        )
         where = place(jobs, dask, slurm, slurm_options)
         scans = derivatives.source.scans(
             suffixes or ["T1w"],

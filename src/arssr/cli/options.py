@@ -1,11 +1,14 @@
 """Options that several commands take, and the target that some of them name."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from arssr.cli.numbers import numbers, three_or_one, whole_numbers
 from arssr.errors import ArSSRError
+
+if TYPE_CHECKING:
+    from arssr.target import Target
 
 Scale = Annotated[
     str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
@@ -48,6 +51,13 @@ Ensemble = Annotated[
         help="4 or 8: the mean over so many flips of the scan, in so many times the time.",
     ),
 ]
+AsStored = Annotated[
+    bool,
+    typer.Option(
+        "--as-stored",
+        help="Take a scan as it is stored, even where it was measured on larger voxels.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
@@ -58,13 +68,8 @@ ResultsAsJson = Annotated[
 ]
 
 
-def ensemble_of(members: int) -> dict[str, Any]:
-    """The option as `Model.upsample` takes it; none for 1, with which nothing is new."""
-    return {} if members == 1 else {"ensemble": members}
-
-
-def target_of(**given: Any) -> dict[str, Any]:
-    """The one target that was given (is not None), as `Model.upsample` takes it.
+def target_of(**given: Any) -> "Target":
+    """The one target that was given (is not None).
 
     A usage error where there is none or more than one, and for what are no numbers.
     """
@@ -77,4 +82,6 @@ def target_of(**given: Any) -> dict[str, Any]:
         value = three_or_one(numbers(f"--{name}", value))
     if name == "shape":
         value = whole_numbers("--shape", value)
-    return {name: value}
+    from arssr.target import Target
+
+    return Target(**{name: value})

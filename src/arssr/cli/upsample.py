@@ -11,6 +11,7 @@ from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
     Acquisition,
+    AsStored,
     Device,
     Ensemble,
     ModelName,
@@ -19,7 +20,6 @@ from arssr.cli.options import (
     ResultsAsJson,
     Scale,
     Spacing,
-    ensemble_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
@@ -83,13 +83,7 @@ def upsample(
             "themselves.",
         ),
     ] = False,
-    as_stored: Annotated[
-        bool,
-        typer.Option(
-            "--as-stored",
-            help="Take a scan as it is stored, even where it was measured on larger voxels.",
-        ),
-    ] = False,
+    as_stored: AsStored = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -131,17 +125,6 @@ def upsample(
     target = target_of(
         scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic or None
     )
-    if transform and like is None:
-        raise typer.BadParameter("--transform leads to another image's space; name it with --like")
-    if consistent and (labels or transform):
-        raise typer.BadParameter(
-            "--consistent compares with the scan where it lies; it goes neither with --labels nor "
-            "with --transform"
-        )
-    if labels and ensemble > 1:
-        raise typer.BadParameter("--ensemble flips what a network gets; --labels needs none")
-    if frames and report:
-        raise typer.BadParameter("--report shows one 3D image; leave it out with --frames")
     if dry_run and labels:
         raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
@@ -154,23 +137,28 @@ def upsample(
     where = place(jobs, dask, slurm, slurm_options)
     if dry_run and where != Local():
         raise typer.BadParameter("--dry-run estimates this process; leave out where to compute")
-    pattern = Job(
-        source=Path(),
-        destination=Path(),
-        target=target,
-        options={"acquisition": acquisition, "noise": level} | ensemble_of(ensemble),
-        overwrite=overwrite,
-        report=report,
-        memory=most,
-        skip_air=not no_skip,
-        transforms=tuple(transform or ()),
-        series=series,
-        frames=frames,
-        labels=labels,
-        consistent=consistent,
-        strict=strict,
-        as_stored=as_stored,
-    )
+    try:
+        pattern = Job(
+            source=Path(),
+            destination=Path(),
+            target=target,
+            acquisition=acquisition,
+            noise=level,
+            ensemble=ensemble,
+            overwrite=overwrite,
+            report=report,
+            memory=most,
+            skip_air=not no_skip,
+            transforms=tuple(transform or ()),
+            series=series,
+            frames=frames,
+            labels=labels,
+            consistent=consistent,
+            strict=strict,
+            as_stored=as_stored,
+        )
+    except ArSSRError as error:
+        raise typer.BadParameter(str(error)) from None
     work = [replace(pattern, source=source, destination=result) for source, result in places]
     if where == Local():
         from arssr.api import load_model
@@ -218,7 +206,8 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
 
 def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
-    from arssr.job import begin, run_each
+    from arssr.job import begin
+    from arssr.pipeline import run_each
 
     results: list[dict[str, Any]] = []
     tasks: dict[Path, TaskID] = {}
@@ -252,7 +241,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
 
 def _estimates(model: "Model", jobs: "list[Job]") -> list[dict[str, Any]]:
     """What each job would take; nothing is computed or written."""
-    from arssr.job import reading_ahead
+    from arssr.pipeline import reading_ahead
 
     results = []
     for job, scan in reading_ahead(jobs):

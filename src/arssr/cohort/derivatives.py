@@ -114,7 +114,7 @@ class Derivatives:
             changed = {
                 "the scan": made["input"]["sha256"] != sha256(scan.path),
                 "the weights": made["model"]["sha256"] != network.sha256,
-                "the options": made["options"] != json.loads(json.dumps(_asked(job))),
+                "the options": made["options"] != json.loads(json.dumps(job.asked)),
             }
         except (ArSSRError, KeyError):
             return False  # cut off before its end
@@ -191,10 +191,6 @@ def _in_words(facts: Facts) -> tuple[str, str]:
         f"Super-resolved by {maker} with the weights {facts['model']['name']}; what is finer than "
         "the scan was estimated, not measured.",
     )
-
-
-def _asked(job: Job) -> dict[str, Any]:
-    return {**job.target, **job.options}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
 from arssr.job import Facts, Finish, Job, begin
+from arssr.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
@@ -124,7 +125,8 @@ def _portable(job: Job) -> Job:
     """The job for a process with another working folder, which may be the second to try it: what
     a killed worker had written is replaced.
     """
-    target = {k: v.absolute() if isinstance(v, Path) else v for k, v in job.target.items()}
+    like = job.target.like
+    target = Target(like=like.absolute()) if isinstance(like, Path) else job.target
     return replace(
         job,
         source=job.source.absolute(),

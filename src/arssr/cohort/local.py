@@ -10,7 +10,8 @@ from functools import partial
 from arssr.cohort.engine import Facts, Network, do, start
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.job import Job, run_each
+from arssr.job import Job
+from arssr.pipeline import run_each
 from arssr.workers import worker_pool
 
 Numbered = tuple[int, Facts | BaseException]

@@ -1,10 +1,9 @@
 """The participant level of a BIDS App: every scan of some subjects, as far as it is not done."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from arssr.cohort.dataset import Scan
 from arssr.cohort.derivatives import Derivatives
@@ -15,14 +14,18 @@ from arssr.files import sidecar
 from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
 from arssr.job import Job
+from arssr.target import Target
 
 
 @dataclass(frozen=True)
 class Request:
     """What every scan is to become; see `arssr.job.Job`. overwrite: what is done, do again."""
 
-    target: Mapping[str, Any]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    target: Target
+    acquisition: str = "auto"
+    noise: float | str = "auto"
+    ensemble: int = 1
+    as_stored: bool = False
     overwrite: bool = False
     report: bool = True
 
@@ -92,8 +95,8 @@ def super_resolve(
 def _job(derivatives: Derivatives, scan: Scan, request: Request) -> Job:
     """overwrite: what is there and not done was cut off, or is to be done again."""
     destination = derivatives.destination(scan)
-    target, options = request.target, request.options
-    return Job(scan.path, destination, target, options, overwrite=True, report=request.report)
+    asked = {field.name: getattr(request, field.name) for field in fields(request)}
+    return Job(scan.path, destination, **asked | {"overwrite": True})
 
 
 def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, again: bool) -> bool:

@@ -1,0 +1,65 @@
+"""Many jobs in a row: one scan is read, one computed and one written at a time."""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import zip_longest
+from typing import TypeVar
+
+from arssr.job import Facts, Finish, Job
+from arssr.volume import Volume
+
+T = TypeVar("T")
+
+
+def run_each(
+    start: Callable[[Job, Future[Volume]], Finish],
+    jobs: Sequence[Job],
+    tell: Callable[[Job, Facts | Exception], None] = lambda _job, _outcome: None,
+) -> Iterator[tuple[Job, Facts | Exception]]:
+    """Every job in turn, and what `run` returns for it or raises.
+
+    While one is computed the next is read and the one before is written: no more than one result
+    is held besides that which is under way.
+    start: what to do with a job and its scan, such as `begin` with a model. tell: hears, in a
+    thread of its own, what became of each as soon as that is known; the iterator is one behind.
+    """
+
+    def end(job: Job, rest: Finish | Exception) -> Facts | Exception:
+        outcome = rest if isinstance(rest, Exception) else _caught(rest)
+        tell(job, outcome)
+        return outcome
+
+    with ThreadPoolExecutor(1, "finish") as thread:
+        before: tuple[Job, Future[Facts | Exception]] | None = None
+        for job, scan in reading_ahead(jobs):
+            if job.memory and before:
+                wait([before[1]])  # its report may take as much again
+            ending = thread.submit(end, job, _caught(partial(start, job, scan)))
+            if before:
+                yield before[0], before[1].result()
+            before = job, ending
+        if before:
+            yield before[0], before[1].result()
+
+
+def _caught(work: Callable[[], T]) -> T | Exception:
+    try:
+        return work()
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # which hold the scan, and its features
+        return error
+
+
+def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Volume]]]:
+    """Each job and its scan, which is read while the job before it runs.
+
+    The future raises what reading raised.
+    """
+    with ThreadPoolExecutor(1, "read") as thread:
+        ahead = [thread.submit(job.read) for job in jobs[:1]]
+        for job, following in zip_longest(jobs, jobs[1:]):
+            if following is not None:
+                ahead.append(thread.submit(following.read))
+            yield job, ahead.pop(0)

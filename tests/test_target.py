@@ -1,0 +1,49 @@
+"""Where a result shall lie."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.phantoms import smooth, volume
+
+from arssr.errors import ArSSRError
+from arssr.grid import Grid
+from arssr.target import Target
+
+SCAN = Grid((10, 12, 5), np.diag([-1.0, 1.0, 3.0, 1.0]))
+
+
+def test_each_target_is_a_rule_of_the_grid() -> None:
+    assert Target(scale=2).on(SCAN) == SCAN.scaled(2)
+    assert Target(spacing=(1, 1, 1.5)).on(SCAN) == SCAN.with_spacing((1, 1, 1.5))
+    assert Target(shape=(5, 6, 5)).on(SCAN) == SCAN.with_shape((5, 6, 5))
+    assert Target(isotropic=True).on(SCAN) == SCAN.isotropic()
+    assert Target(like=SCAN.scaled(3)).on(SCAN) == SCAN.scaled(3)
+
+
+def test_a_reference_is_taken_by_its_path_too(tmp_path: Path) -> None:
+    path = volume(smooth((4, 5, 6)), np.diag([2, 2, 2.0, 1])).write(tmp_path / "a.nii.gz")
+    assert Target(like=path).on(SCAN.scaled(1)) == Grid((4, 5, 6), np.diag([2, 2, 2.0, 1]))
+
+
+@pytest.mark.parametrize("given", [{}, {"scale": 2, "isotropic": True}, {"shape": 3, "like": SCAN}])
+def test_there_is_exactly_one(given: dict[str, Any]) -> None:
+    with pytest.raises(ArSSRError, match="one target: scale, spacing, shape, like or isotropic"):
+        Target(**given)
+
+
+def test_a_grid_beside_the_scan_is_refused() -> None:
+    away = Grid((4, 4, 4), np.array([[1.0, 0, 0, 500], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    with pytest.raises(ArSSRError, match="outside the scan's field of view"):
+        Target(like=away).on(SCAN)
+
+
+def test_what_was_asked_is_plain_values() -> None:
+    asked = [Target(scale=(1, 1, 2.5)), Target(isotropic=True), Target(like=Path("b/a.nii"))]
+    assert json.loads(json.dumps([t.asked() for t in asked])) == [
+        {"scale": [1, 1, 2.5]},
+        {"isotropic": True},
+        {"like": "b/a.nii"},
+    ]
