@@ -231,7 +231,8 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     volume = scan.result() if scan else job.read()
     result = _one(model, job, volume, _where(job, volume.grid), silent)
     if result.voxel_field is None or job.transforms:
-        raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated")
+        way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
+        raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
     plan = result.voxel_field.plan(result.grid)
     seconds = plan.seconds(speeds(model.device)[model.precision])
     return {

@@ -218,7 +218,10 @@ def _labels_of(labels: Volume) -> np.ndarray:
     present = np.unique(labels.data)
     name = labels.path or "the image"
     if not np.array_equal(present, np.rint(present)):
-        raise ArSSRError(f"{name} is no label map: it has values that are not whole numbers")
+        though = f", though {labels.kind.because}" if labels.kind.because else ""
+        raise ArSSRError(
+            f"{name} is no label map: it has values that are not whole numbers{though}"
+        )
     if np.abs(present).max() >= _TOO_LARGE:
         raise ArSSRError(f"{name} has labels of {_TOO_LARGE:,} or more; renumber them")
     return present

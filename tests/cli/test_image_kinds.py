@@ -71,6 +71,24 @@ def test_what_looks_like_labels_is_asked_about(arssr: Arssr, tiny: Path, tmp_pat
     assert call.code == 0 and "warning: it looks like a label map" in call.err
 
 
+def test_a_mask_that_is_none_is_refused_with_the_reason(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    scan = volume(smooth((8, 9, 5)), THICK).write(tmp_path / "T1_mask.nii")
+    words = ("upsample", scan, "-o", tmp_path / "o.nii", "--isotropic", "-m", tiny)
+    assert "whole numbers, though its name ends in mask" in arssr(*words).complaint
+    assert "though --labels says so" in arssr(*words, "--labels").complaint
+    assert not (tmp_path / "o.nii").exists()
+
+
+def test_an_estimate_is_refused_where_there_is_no_network(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    scan = volume(smooth((8, 9, 5)), THICK).write(tmp_path / "scan.nii")
+    words = ("upsample", scan, "-o", tmp_path / "o.nii", "--scale", 1, "-m", tiny, "--dry-run")
+    assert arssr(*words).complaint.endswith("(here: copied)")
+
+
 def test_probabilities_stay_between_0_and_1(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     sharp = (smooth((8, 9, 5)) > 0.5).astype(np.float32)
     scan = volume(sharp, THICK).write(tmp_path / "sub-01_label-GM_probseg.nii.gz")
