@@ -26,7 +26,7 @@ from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.registry import check_output, open_writer
 from arssr.grid import Grid
 from arssr.interpolation import resample
-from arssr.limits import outside_valid_range
+from arssr.limits import outside_valid_range, range_set_by_few
 from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.provenance import describe, write_sidecar
 from arssr.registration import load_transform
@@ -303,6 +303,11 @@ def _one(
         skip_air=job.skip_air,
         progress=progress,
     )
+    seen = voxel_field.normalisation
+    if model.network.is_residual and (few := range_set_by_few(model.card, scan.data, seen)):
+        if job.strict:
+            raise ArSSRError(f"{job.source}: {few}")
+        facts["warnings"] = [*warnings, few]
     if transform is not None:
         slabs = slabs_through(voxel_field, transform, grid, progress=progress)
         return Result(grid, slabs, voxel_field, measured, facts)

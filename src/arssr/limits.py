@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
+from arssr.intensity import Normalisation, set_by_few
 from arssr.networks import UNKNOWN
 
 _AXES = "ijk"
@@ -57,6 +59,25 @@ def outside_valid_range(
         for mm in _different(spacing_mm.tolist())
         if _outside(mm, limits)
     ]
+
+
+def range_set_by_few(
+    card: Mapping[str, Any], data: NDArray[np.floating], normalisation: Normalisation
+) -> str | None:
+    """A sentence where fewer than 0.2 % of the voxels set the range of intensities that is seen.
+
+    >>> data = np.zeros((10, 10, 20))
+    >>> data[5, 5, 5] = 1000
+    >>> range_set_by_few({"name": "light"}, data, Normalisation.fit(data))
+    'fewer than 0.2 % of the voxels set the range of intensities that light sees; little of it is \
+left for the others'
+    """
+    if not set_by_few(data, normalisation):
+        return None
+    return (
+        "fewer than 0.2 % of the voxels set the range of intensities that "
+        f"{card.get('name', 'the model')} sees; little of it is left for the others"
+    )
 
 
 def unseen_slices(card: Mapping[str, Any], slices: Slices | None) -> str | None:

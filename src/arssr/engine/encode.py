@@ -7,7 +7,7 @@ from torch import Tensor
 
 from arssr.engine.plan import Box, grown
 from arssr.engine.stream import Axes, Room, stream
-from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks import SEEN, ImplicitVoxelNetwork
 
 
 @torch.inference_mode()
@@ -46,7 +46,7 @@ def encode_box(
         x = given[start : start + planes, ..., None].to(parameter)
         start += planes
         if condition is not None:
-            x = torch.cat([x, condition.expand(*x.shape[:3], -1)], dim=-1)
+            x = torch.cat([x.clamp(*SEEN), condition.expand(*x.shape[:3], -1)], dim=-1)
         features, done = stage.push(x, last=start >= len(given))
         if len(features):
             if condition is not None:
