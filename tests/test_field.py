@@ -20,7 +20,7 @@ from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.networks import ImplicitVoxelNetwork, condition_vector
+from arssr.networks import SEEN, ImplicitVoxelNetwork, condition_vector
 from arssr.volume import Volume
 
 NETWORKS = {flavour: lively_network("light", flavour) for flavour in ("paper", "residual")}
@@ -379,6 +379,21 @@ def test_air_is_left_to_interpolation() -> None:
     turned = rotated(grid, (0, 0, 20))
     off = np.abs(field.on(turned).data - resample(image, turned).data)
     assert np.mean(off < 1e-5) > 0.5 > np.mean(off > 0.1) > 0.01
+
+
+def test_what_is_far_too_bright_is_interpolated_and_corrected_by_what_is_seen_of_it() -> None:
+    """The correction is that to an image without it; the cubic interpolation has it."""
+    network = NETWORKS["residual"]
+    data = smooth((8, 8, 8), sigma=1)
+    data[4, 4, 4] = 1e3
+    bright, ends = volume(data), volume(data.clip(*SEEN))
+    grid = bright.grid.scaled(2)
+    found, expected = (
+        VoxelField(network, image, Normalisation.identity(), skip_air=False).on(grid).data
+        - resample(image, grid).data
+        for image in (bright, ends)
+    )
+    np.testing.assert_allclose(found, expected, atol=3e-4)  # float32 of 1000
 
 
 def test_bfloat16_agrees_with_float32_to_60_db() -> None:

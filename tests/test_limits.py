@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.phantoms import rotated
+from tests.phantoms import rotated, smooth
 
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
-from arssr.limits import outside_valid_range, told_of_slices, unseen_slices
+from arssr.intensity import Normalisation
+from arssr.limits import (
+    outside_valid_range,
+    range_set_by_few,
+    told_of_slices,
+    unseen_slices,
+)
 
 CARD = {"name": "light", "valid": {"scale": [1.0, 4.0], "scale_of_one_thick_axis": [1.0, 6.0]}}
 SCAN = Grid((20, 20, 10), np.diag([1, 1, 3, 1.0]))
@@ -114,3 +120,13 @@ def test_what_is_told_of_slices_depends_on_what_weights_have_seen(
 def test_without_a_card_nothing_is_promised() -> None:
     assert outside_valid_range({}, SCAN, SCAN.scaled(9)) == []
     assert outside_valid_range({}, SCAN, SCAN.isotropic(), Slices(2, 1.0, 3.0)) == []
+
+
+def test_a_range_that_hangs_on_a_few_voxels_is_named_and_no_other() -> None:
+    scan = smooth((20, 20, 20))
+    assert range_set_by_few(CARD, scan, Normalisation.fit(scan)) is None
+    few = np.zeros((20, 20, 20), np.float32)
+    few[3, 3, 3:17] = 5  # 0.175 %
+    assert "fewer than 0.2 %" in (range_set_by_few(CARD, few, Normalisation.fit(few)) or "")
+    few[3, 3:17, 3:17] = 5
+    assert range_set_by_few(CARD, few, Normalisation.fit(few)) is None

@@ -15,13 +15,13 @@ from arssr.errors import ArSSRError
 _FEWEST = 0.0005
 # Nor do the extreme 5 % of the object where they lie more widths of the rest beyond it than these:
 # metal, inflow, fits that ran away. On 100 real scans, whole, as thick slices, with noise of 3 and
-# 8 % or in eight times as much air, no range ends farther than 1.3 widths away, and of 1600 cut-outs
-# of 64 and 32 voxels two do. For a range twice too large `light` has up to 1.01 times the error on
-# real slices, 1.34 times on the phantom's k-space; for 4 and 20 times it is worse than cubic.
+# 8 % or in eight times as much air, no range ends farther than that; of 1600 cut-outs of 64 and 32
+# voxels two do. For a range twice too large `light` has up to 1.01 times the error on real images
+# (1.34 times on the k-space of a phantom); from 4 to 20 times on it is worse than cubic.
 _EXTREMES = 0.05
 _LONGEST_TAIL = 2.0
-# Where a range ends if what lies beyond is infinitely far; about as on stripped heads.
-_SHORTEST_TAIL = 0.2
+# Where a range ends if what lies beyond is infinitely far.
+_SHORTEST_TAIL = 0.1
 # What differs from the background by more standard deviations of the noise is no noise; and of
 # noise alone the extreme 0.2 % are left out.
 _NOISE_REACH = 4.0
@@ -95,7 +95,8 @@ class Normalisation:
         bulk = _Bulk.of(samples)
         if bulk.width and bulk.drawn_in(low, high) != (low, high):  # or it is not worth the time
             unit = cls(offset=bulk.bottom, scale=bulk.width)
-            bulk = _Bulk.of(samples, noise=bulk.width * estimate_noise(unit.apply(data)))
+            noise = estimate_noise(unit.apply(data).clip(0, 1))  # not of what lies beyond
+            bulk = _Bulk.of(samples, bulk.width * noise)
         low = bulk.air(low, high)
         low, high = bulk.drawn_in(low, high)
         low = bulk.air(low, high)

@@ -115,6 +115,22 @@ def test_leaving_the_valid_range_is_a_warning_or_an_error(
     assert json.loads((tmp_path / "out.json").read_text())["warnings"]
 
 
+def test_a_range_of_intensities_that_hangs_on_few_voxels_is_a_warning_or_an_error(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    data = np.zeros((12, 12, 12), np.float32)
+    data[6, 6, 6] = 7
+    out = tmp_path / "out.nii.gz"
+    call = ("upsample", volume(data).write(tmp_path / "scan.nii"), "-o", out, "--scale", 2)
+    refused = arssr(*call, "-m", tiny, "--strict")
+    assert refused.code == 1 and "fewer than 0.2 % of the voxels" in refused.err
+    assert not out.exists()
+    done = arssr(*call, "-m", tiny)
+    assert done.code == 0 and "warning: fewer than 0.2 % of the voxels" in done.err
+    [told] = json.loads((tmp_path / "out.json").read_text())["warnings"]
+    assert told.startswith("fewer than 0.2 % of the voxels")
+
+
 def test_slices_with_gaps_that_the_weights_have_not_seen_are_told(
     arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path
 ) -> None:

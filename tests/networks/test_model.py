@@ -13,6 +13,7 @@ from torch import Tensor
 from arssr.errors import ArSSRError
 from arssr.networks import (
     ACQUISITIONS,
+    SEEN,
     UNKNOWN,
     ImplicitVoxelNetwork,
     ModelConfig,
@@ -283,3 +284,16 @@ def test_inference_decodes_what_training_does(dtype: torch.dtype, rows: int) -> 
         found = decoder(feature, place)
     rounding = torch.finfo(dtype).eps * decoder.last.weight.abs().sum()
     torch.testing.assert_close(found, expected, rtol=0, atol=float(rounding))
+
+
+# --- intensities ---------------------------------------------------------------------------------
+
+
+def test_what_lies_beyond_the_range_is_seen_at_its_end_but_by_the_papers_network() -> None:
+    bright = image(6, 6, 6)
+    bright[..., 3, 3, 3], bright[..., 1, 1, 1] = 1e4, -1e4
+    ends = bright.clamp(*SEEN)
+    residual, paper = (lively(tiny_network(flavour=f)) for f in ("residual", "paper"))
+    with torch.inference_mode():
+        assert torch.equal(residual.encode(bright, TOLD), residual.encode(ends, TOLD))
+        assert not torch.equal(paper.encode(bright), paper.encode(ends))

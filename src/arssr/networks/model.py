@@ -33,9 +33,9 @@ _GATING = 1.5
 _EDGE_GAIN = 20.0
 
 # Normalised intensities that a residual network sees: it only corrects, and what lies beyond is in
-# the interpolation. No real scan here has more than 1.95. A voxel of 10,000 would otherwise spoil
-# all that the network sees from there: `light` had 3 to 12 times cubic's error farther than 8 voxels
-# away from such voxels, and has what it has without them.
+# the interpolation. No real scan here has more than 1.95. A voxel of 10,000 would spoil all that
+# the network sees from there: farther than 8 voxels away `light` had 3 to 24 times cubic's error,
+# and now has what it has without such voxels.
 SEEN = (-1.0, 2.0)
 
 
