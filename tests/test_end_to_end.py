@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from tests.formats.series import write_series
-from tests.phantoms import smooth, tiny_network, volume
+from tests.phantoms import smooth, tiny_network, tissue, volume
 
 from arssr.api import Model, load_model
 from arssr.degradation import degrade, named_degradation
@@ -57,17 +57,6 @@ def test_what_ships_beats_cubic_interpolation_on_a_head_it_has_never_seen(
     lr = degrade(head, scale, named_degradation("slice"))
     ours = model.upsample(lr, like=head, acquisition="slice")
     assert psnr(ours, head) > psnr(resample(lr, head.grid), head) + 0.5
-
-
-def tissue(shape: tuple[int, int, int]) -> np.ndarray:
-    """Regions of four intensities with sharp, rounded borders, in air; 1 mm voxels."""
-    random = np.random.default_rng(0)
-    fields = [ndimage.gaussian_filter(random.standard_normal(shape), s) for s in (7, 4, 2.5)]
-    mix = sum(f / f.std() * w for f, w in zip(fields, (1.0, 0.8, 0.6), strict=True))
-    image = np.array([40.0, 90, 140, 190])[np.digitize(mix, np.quantile(mix, (0.25, 0.5, 0.75)))]
-    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    image[x**2 + y**2 > 0.85] = 0
-    return ndimage.gaussian_filter(image, 0.6)
 
 
 @needs_light
