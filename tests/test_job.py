@@ -20,8 +20,10 @@ from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256, sidecar
-from arssr.job import Facts, Finish, Job, begin, run
+from arssr.job import Job
 from arssr.pipeline import run_each
+from arssr.result import Facts
+from arssr.running import Finish, begin, run
 from arssr.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import Weights

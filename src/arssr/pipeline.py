@@ -7,7 +7,9 @@ from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
 
-from arssr.job import Facts, Finish, Job
+from arssr.job import Job
+from arssr.result import Facts
+from arssr.running import Finish
 from arssr.volume import Volume
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ import torch
 torch.set_num_threads(1)
 from arssr.api import load_model
 from arssr.evaluation.meter import Meter
-from arssr.job import Job, estimate, run
+from arssr.job import Job
+from arssr.running import estimate, run
 from arssr.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from arssr.api import Model
     from arssr.cohort.engine import Network, Place
-    from arssr.job import Facts, Finish, Job
+    from arssr.job import Job
+    from arssr.result import Facts
+    from arssr.running import Finish
     from arssr.volume import Volume
 
 
@@ -206,8 +208,8 @@ def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
 
 def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
-    from arssr.job import begin
     from arssr.pipeline import run_each
+    from arssr.running import begin
 
     results: list[dict[str, Any]] = []
     tasks: dict[Path, TaskID] = {}
@@ -308,7 +310,7 @@ def _tell(job: "Job", facts: dict[str, Any]) -> None:
 def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
     """A line about what one job would take."""
     from arssr.files import bytes_in_words
-    from arssr.job import estimate
+    from arssr.running import estimate
 
     facts = estimate(model, job, scan)
     memory, disk = facts["memory_bytes"]["peak"], facts["disk_bytes"]

@@ -15,7 +15,9 @@ from arssr.api import Model, load_model
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar, sweep
-from arssr.job import Facts, Finish, Job, begin
+from arssr.job import Job
+from arssr.result import Facts
+from arssr.running import Finish, begin
 from arssr.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
@@ -25,7 +27,7 @@ __all__ = ["Facts", "Network", "Outcome", "Place", "do", "run_jobs", "start"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: what `arssr.job.run` says of the result, or why there is none."""
+    """What became of a job: what `arssr.running.run` says of the result, or why there is none."""
 
     job: Job
     facts: Facts | None = None
@@ -62,7 +64,7 @@ class Place(Protocol):
     def compute(
         self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
-        """The number of each job and what `arssr.job.run` returned or raised, as it is known."""
+        """The number of each job and what `running.run` returned or raised, as it is known."""
         ...
 
 
@@ -105,7 +107,7 @@ def start(
     scan: Future[Volume] | None = None,
     progress: ReportProgress = silent,
 ) -> Finish:
-    """One job by this process as far as it is computed; see `arssr.job.begin`."""
+    """One job by this process as far as it is computed; see `arssr.running.begin`."""
     return begin(_model(network) if network else None, job, progress, scan)
 
 

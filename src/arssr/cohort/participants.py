@@ -19,7 +19,7 @@ from arssr.target import Target
 
 @dataclass(frozen=True)
 class Request:
-    """What every scan is to become; see `arssr.job.Job`. overwrite: what is done, do again."""
+    """What every scan is to become; see `Job`. overwrite: what is done, do again."""
 
     target: Target
     acquisition: str = "auto"

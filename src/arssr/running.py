@@ -1,0 +1,196 @@
+"""One scan in, one result out, with everything that belongs to it: image, sidecar and report."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from arssr.api import Model, require_memory, stored_bytes
+from arssr.engine.machine import speeds
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.formats.dicom_writing import write_dicom_series
+from arssr.formats.kind import LABELS
+from arssr.formats.registry import open_writer
+from arssr.grid import Grid
+from arssr.interpolation import resample
+from arssr.job import DICOM, Job
+from arssr.provenance import describe, write_sidecar
+from arssr.result import Facts, Result, Where, result_of, where_of
+from arssr.volume import Frames, Volume, open_frames, read_quietly
+
+Finish = Callable[[], Facts]
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    model: Model | None,
+    job: Job,
+    progress: ReportProgress = silent,
+    scan: Future[Volume] | None = None,
+) -> Facts:
+    """Do the job; returns what the sidecar says and the names of the files.
+
+    model: None will do for labels. scan: the source, where it is being read already. The result
+    goes to the disk as it is made. Raises ArSSRError for a scan that cannot be read, a result
+    that does not fit and a destination that cannot be written; nothing half-written is left then.
+    """
+    return begin(model, job, progress, scan)()
+
+
+def begin(
+    model: Model | None,
+    job: Job,
+    progress: ReportProgress = silent,
+    scan: Future[Volume] | None = None,
+) -> Finish:
+    """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
+
+    It holds the scan and what waits to be written, but neither the field nor its features.
+    """
+    started = time.perf_counter()
+    progress("reading", 0.0)
+    job.check()
+    volume = scan.result() if scan else job.read()
+    where = where_of(job, volume.grid)
+    result = result_of(model, job, volume, where, progress)
+    grid = result.grid
+    with ExitStack() as stack:
+        if job.frames:
+            frames = stack.enter_context(open_frames(job.source))
+            result = _put_frames(stack, model, job, frames, volume, where, result, progress)
+        else:
+            _put(stack, job, volume, result)
+        facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
+        unwritten = stack.pop_all()
+
+    def finish() -> Facts:
+        progress("writing", 1.0)
+        with unwritten:
+            pass  # what waits for the compressor
+        progress("written", 1.0)
+        facts["seconds"] = round(time.perf_counter() - started, 3)
+        write_sidecar(job.destination, facts)
+        if job.report:
+            progress("report", 1.0)
+            _write_report(job, volume, grid, facts)
+        return {"scan": str(job.source), "result": str(job.destination), **facts}
+
+    return finish
+
+
+def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
+    """What the job would take, as plain values; nothing is computed or written.
+
+    Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed.
+    Raises ArSSRError where the job cannot be done, or is not one for a network.
+    """
+    job.check()
+    volume = scan.result() if scan else job.read()
+    result = result_of(model, job, volume, where_of(job, volume.grid), silent)
+    if result.voxel_field is None or job.transforms:
+        way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
+        raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
+    plan = result.voxel_field.plan(result.grid)
+    seconds = plan.seconds(speeds(model.device)[model.precision])
+    return {
+        "scan": str(job.source),
+        "result": str(job.destination),
+        "output": result.grid.describe(),
+        "warnings": result.facts.get("warnings", []),
+        "precision": model.precision,
+        "air_skipped": round(result.voxel_field.air, 4),
+        "disk_bytes": round(stored_bytes(volume, result.grid)),
+        "seconds": float(f"{seconds:.3g}"),
+        **plan.describe(),
+    }
+
+
+def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
+    """Compute the result and give it to a writer; closing the stack is the rest of writing."""
+    if job.destination.suffix.lower() == DICOM:
+        source = replace(scan, slices=None) if job.transforms else scan
+        whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
+        stack.enter_context(_written_last(job, whole))
+        return
+    writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
+    for slab in result.slabs:
+        writer.put(slab)
+
+
+@contextmanager
+def _written_last(job: Job, whole: Volume) -> Iterator[None]:
+    yield
+    write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
+
+
+def _put_frames(
+    stack: ExitStack,
+    model: Model | None,
+    job: Job,
+    frames: Frames,
+    scan: Volume,
+    where: Where,
+    first: Result,
+    progress: ReportProgress,
+) -> Result:
+    """The frames one after the other into one file; `first` is what comes of the first, `scan`.
+
+    Returns what came of the first that is not constant, with what is kept of the others: warnings,
+    of which there may be more at the end of the file, which were constant, and residuals, of those
+    the largest of all frames.
+    """
+    count, residuals, constant = len(frames), list[dict[str, float]](), list[str]()
+    warnings: dict[str, None] = {}  # in order, each once
+    writer = stack.enter_context(
+        open_writer(job.destination, scan, first.grid, job.overwrite, count)
+    )
+    for number in range(count):
+        progress(f"frame {number + 1} of {count}", number / count)
+        made = first
+        if number:
+            known = first.measured.resolution if first.measured else None
+            made = result_of(model, job, frames.frame(number), where, silent, known)
+        if "constant" in made.facts:
+            constant.append(f"{number + 1} (every voxel is {made.facts['constant']:g})")
+            if job.strict:
+                raise ArSSRError(f"{job.source}: frame {constant[0]} of {count} is constant")
+        elif "constant" in first.facts:
+            first = made
+        for slab in made.slabs:
+            writer.put(slab)
+        warnings |= dict.fromkeys(made.facts.get("warnings", []))
+        if "consistency" in made.facts:
+            residuals.append(made.facts["consistency"])
+    if constant:
+        warnings[f"of {count} frames, constant ones stay so: {', '.join(constant)}"] = None
+    if warnings:
+        first.facts["warnings"] = list(warnings)
+    if residuals:
+        first.facts["consistency"] = {
+            name: max(each[name] for each in residuals) for name in residuals[0]
+        }
+    return first
+
+
+def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
+    """The page; it needs input, cubic interpolation and result in memory."""
+    from arssr.evaluation.report import write_report
+
+    try:
+        require_memory(grid, copies=2)
+    except ArSSRError as error:
+        _log.warning("%s: no report, %s", job.page, error)
+        return
+    shown = [("result", read_quietly(job.destination))]
+    if not job.transforms:  # which leads to another space
+        is_drawn = job.labels or scan.kind.what == LABELS
+        cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
+        shown = [("input", scan), *cubic, *shown]
+    write_report(job.page, shown, provenance={"result": facts}, overwrite=True)
