@@ -121,6 +121,45 @@ def test_more_samples_than_the_header_tells_of(tmp_path: Path) -> None:
         assert "120 B lie behind the samples" in scan.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("skip", "count"), [("line skip: 0", 1), ("byte skip: 120", 0), ("byte skip: -1", 0)]
+)
+def test_more_samples_beside_the_header_than_it_tells_of(
+    tmp_path: Path, skip: str, count: int
+) -> None:
+    """Unless it says itself where they begin."""
+    path = nrrd(tmp_path, *SPACE, "data file: a.raw", skip, samples=b"")
+    (tmp_path / "a.raw").write_bytes(RAW * 2)
+    scan = Volume.read(path)
+    np.testing.assert_array_equal(scan.data, STORED)
+    assert [told for told in scan.warnings if "120 B lie behind" in told] == [*scan.warnings]
+    assert len(scan.warnings) == count
+
+
+@pytest.mark.parametrize(
+    ("space", "turn"),
+    [
+        ("right-anterior-superior-time", (1, 1, 1, 1)),
+        ("RAST", (1, 1, 1, 1)),
+        ("Left-Anterior-Superior-Time", (-1, 1, 1, 1)),
+        ("LAST", (-1, 1, 1, 1)),
+        ("left-posterior-superior-time", (-1, -1, 1, 1)),
+        ("LPST", (-1, -1, 1, 1)),
+    ],
+)
+def test_a_space_with_time_has_the_same_directions_as_one_without(
+    tmp_path: Path, space: str, turn: tuple
+) -> None:
+    """SimpleITK takes the first two for LPS."""
+    lines = (f"space: {space}", "space origin: (1,2,3,0)")
+    axes = "space directions: (1,0,0,0) (0,1,0,0) (0,0,4,0) (0,0,0,2)"
+    path = nrrd(tmp_path, *lines, axes, sizes="5 4 3 2", samples=RAW * 2)
+    affine = np.array([[1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 4, 3], [0, 0, 0, 1.0]])
+    with open_frames(path) as frames:
+        np.testing.assert_allclose(frames.grid.affine, np.diag(turn) @ affine)
+        assert frames.frame(0).warnings == ()
+
+
 def test_numbers_written_out_may_be_cut_short(tmp_path: Path) -> None:
     text = " ".join(map(str, STORED.ravel(order="F"))).encode()
     whole = nrrd(tmp_path, *SPACE, "encoding: ascii", samples=text + b"\n")

@@ -54,7 +54,7 @@ def open_image(path: Path) -> Opened:
     shape = (size[0], size[1], size[2])
     frames = size[3] if len(size) > 3 else 1
     fields, header_end = nrrd.read_fields(path)
-    affine = lps_to_ras(_affine_lps(reader))
+    affine = lps_to_ras(nrrd.turned_to_lps(fields) @ _affine_lps(reader))
     affine[:3] *= nrrd.mm_per_unit(fields, str(path))
     dtype = _numpy_types().get(reader.GetPixelID())
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats.place import require_positive
@@ -53,6 +54,20 @@ def mm_per_unit(fields: Mapping[str, str], label: str) -> float:
     return units.pop() or 1.0 if units else 1.0
 
 
+def turned_to_lps(fields: Mapping[str, str]) -> NDArray[np.float64]:
+    """(4, 4) from the axes that SimpleITK gives to LPS: it turns those of RAS and LAS, but leaves
+    them as they are where time is the fourth axis of the space.
+    """
+    space = fields.get("space", "").lower()
+    for short, name, turn in (
+        ("rast", "right-anterior-superior-time", (-1.0, -1, 1, 1)),
+        ("last", "left-anterior-superior-time", (1.0, -1, 1, 1)),
+    ):
+        if space in (short, name):
+            return np.diag(turn)
+    return np.eye(4)
+
+
 def doubts(
     fields: Mapping[str, str],
     header_end: int,
@@ -75,13 +90,19 @@ def doubts(
         if not {"space directions", "spacings"} & fields.keys():
             found.append("the header does not say how large the voxels are: 1 mm is taken")
     encoding = fields.get("encoding", "raw").lower()
-    if not {"data file", "datafile"} & fields.keys():
-        if encoding == "raw" and dtype is not None:
-            behind = path.stat().st_size - header_end
-            behind -= math.prod(map(int, fields["sizes"].split())) * dtype.itemsize
-            found += too_many(behind, shape, dtype)
-        elif encoding in _TEXT and not _ends_in_blank(path):
-            found.append("its text ends in a digit: the last number may be cut short")
+    beside = fields.get("data file", fields.get("datafile"))
+    file = path if beside is None else path.parent / beside
+    if not file.is_file():  # a list of several, or a pattern of their names
+        return found
+    lines, skipped = (
+        int(fields.get(f"{what} skip", fields.get(f"{what}skip", "0"))) for what in ("line", "byte")
+    )
+    if encoding == "raw" and dtype is not None and lines == 0 and skipped >= 0:
+        behind = file.stat().st_size - (header_end if file == path else 0) - skipped
+        behind -= math.prod(map(int, fields["sizes"].split())) * dtype.itemsize
+        found += too_many(behind, shape, dtype)
+    elif encoding in _TEXT and not _ends_in_blank(file):
+        found.append("its text ends in a digit: the last number may be cut short")
     return found
 
 
