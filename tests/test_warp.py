@@ -159,6 +159,7 @@ def test_places_are_unknown_beyond_their_grid_and_where_they_are_nan(tmp_path: P
         ),
         (five_d(places_of(RIGID)), {}, "look like places"),
         (five_d(places_of(RIGID)), {"intent": 1006}, "look like places"),
+        (five_d(places_of(RIGID) * [-1, -1, 1]), {}, "look like places"),  # in LPS
         (five_d(displacements(GRID)), {"name": "Mapping"}, "into a plane"),
         (five_d(places_of(RIGID)), {"name": "NREG_TRANS", "p1": 1}, "look like places"),
         (five_d(displacements(GRID) * np.nan), {}, "NaN"),

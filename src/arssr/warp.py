@@ -138,13 +138,14 @@ def _require_likely(vectors: NDArray[Any], meaning: Meaning, grid: Grid, path: P
     if min(grid.shape) == 1 or known.sum() < 4:
         return
     gradient = _mean_gradient(grid.to_world(at[known]), found[known])
-    if not meaning.are_places and np.linalg.norm(gradient - np.eye(3)) < _LIKE_PLACES:
+    turned = TURNED[:, None] * gradient  # of places in LPS, which the mark may be right about
+    like_places = min(np.linalg.norm(each - np.eye(3)) for each in (gradient, turned))
+    if not meaning.are_places and like_places < _LIKE_PLACES:
         raise ArSSRError(
             f"{path}: its vectors look like places, not like the displacements that its header "
             'promises; SPM marks places by the intent name "Mapping"'
         )
-    if meaning.are_lps:
-        gradient = TURNED[:, None] * gradient
+    gradient = turned if meaning.are_lps else gradient
     mapped = gradient if meaning.are_places else np.eye(3) + gradient
     if abs(np.linalg.det(mapped)) < _COLLAPSED:
         raise ArSSRError(
