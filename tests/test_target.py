@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.phantoms import smooth, volume
+from tests.phantoms import rotated, smooth, volume
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.target import Target
+from arssr.target import Target, require_overlap
+from arssr.transform import Displacement, Transform
 
 SCAN = Grid((10, 12, 5), np.diag([-1.0, 1.0, 3.0, 1.0]))
 
@@ -47,3 +48,16 @@ def test_what_was_asked_is_plain_values() -> None:
         {"isotropic": True},
         {"like": "b/a.nii"},
     ]
+
+
+@pytest.mark.parametrize("turns", [(0, 0, 0), (10, 20, -30), (-50, 5, 65)])
+def test_a_field_that_leads_beside_the_scan_is_refused(turns: tuple[float, ...]) -> None:
+    """One on the grid of the reference, as they are: beyond it points stay where they are."""
+    grid = rotated(Grid((15, 16, 17), np.diag([-1, 1.3, 2, 1])), turns)
+    for shift_mm, fits in ((0, True), (10, True), (400, False)):
+        field = Displacement(np.full((3, *grid.shape), shift_mm, np.float32), grid)
+        if fits:
+            require_overlap(grid, grid, Transform((field,)))
+        else:
+            with pytest.raises(ArSSRError, match="lead the other way"):
+                require_overlap(grid, grid, Transform((field,)))

@@ -75,7 +75,8 @@ def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_EL
 
     transform: from the space of `grid` to that of `source`, where they are not the same.
     """
-    index = source.to_index(transform.map(grid.to_world(probes(grid.shape, margin=0.5))))
+    near_half = 0.499  # of a voxel, and not on its edge, where fields of displacements end
+    index = source.to_index(transform.map(grid.to_world(probes(grid.shape, margin=near_half))))
     end = np.array(source.shape) - 0.5
     if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
         through = "; does the transform lead the other way?" if transform.steps else ""
