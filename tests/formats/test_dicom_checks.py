@@ -57,6 +57,23 @@ def test_a_slice_cut_at_any_byte_is_noticed(tmp_path: Path) -> None:
             assert length < 132 and path.name in scan.warnings[0]
 
 
+def test_a_page_in_the_place_of_a_slice_is_noticed_and_one_of_a_viewer_is_not(
+    tmp_path: Path,
+) -> None:
+    last = write_series(tmp_path / "a", STORED, GRID)[3]  # an end: no gap would tell
+    for name in ("index.html", "HELP.HTM"):
+        (tmp_path / "a" / name).write_text("\n<!DOCTYPE html><html>404</html>\n" * 9)
+    packed = Path(shutil.make_archive(str(tmp_path / "whole"), "zip", tmp_path / "a"))
+    for source in (tmp_path / "a", packed):
+        scan = Volume.read(source)
+        assert scan.grid.shape == SHAPE and scan.warnings == ()
+    shutil.copy(tmp_path / "a" / "index.html", last)
+    packed = Path(shutil.make_archive(str(tmp_path / "lost"), "zip", tmp_path / "a"))
+    for source in (tmp_path / "a", packed):
+        [told] = Volume.read(source).warnings
+        assert "a page of HTML" in told and "slices may be missing" in told
+
+
 COMPRESSED = ("MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless")
 
 

@@ -153,8 +153,15 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
-    """All files, under numbers: what they are called inside does not matter and may do harm."""
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    """All files, under numbers: what they are called inside does not matter and may do harm.
+
+    Pages of HTML are left where they are; by their number, they would look like images gone wrong.
+    """
+    members = [
+        member
+        for member in archive.infolist()
+        if not (member.is_dir() or member.filename.lower().endswith(checks.PAGES))
+    ]
     size = sum(member.file_size for member in members)
     if size > _ZIP_RATIO * path.stat().st_size:
         raise ArSSRError(

@@ -27,6 +27,7 @@ TAGS: tuple[str | int, ...] = (
     *(tag for count, owner, _ in _TILES for tag in (count, owner)),
 )
 _DICOM = "1.2.840.10008."  # what UIDs begin with that the standard gives; makers have others
+PAGES = (".htm", ".html")
 _PREAMBLE = 132  # bytes; with the last four, a file says that it is DICOM
 _SAME_DISTANCE = 0.1  # of the distance of slices
 _UNIT = 0.01  # scanners write directions with some six digits
@@ -146,19 +147,29 @@ def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
 
 
 def cut_off(folder: Path) -> list[str]:
-    """A sentence where files end before they could say that they are DICOM."""
+    """A sentence where files end before they could say that they are DICOM, or have become what a
+    server answers instead of them.
+    """
     names = [
         path.name
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and _is_stub(path)
+        if path.is_file() and not path.name.startswith(".") and (_is_stub(path) or _is_page(path))
     ]
     if not names:
         return []
     return [
-        f"{len(names)} empty or broken off files are left out, such as {names[0]}: slices may be "
-        "missing"
+        f"{len(names)} files are left out that are empty, broken off or a page of HTML, such as "
+        f"{names[0]}: slices may be missing"
     ]
 
 
 def _is_stub(path: Path) -> bool:
     return path.stat().st_size < _PREAMBLE and b"DICM".startswith(path.read_bytes().strip(b"\0"))
+
+
+def _is_page(path: Path) -> bool:
+    """A page of HTML that is not called one, as those of viewers are, which come with scans."""
+    if path.suffix.lower() in PAGES:
+        return False
+    with path.open("rb") as file:
+        return file.read(_PREAMBLE).lstrip().lower().startswith((b"<!doctype html", b"<html"))
