@@ -1,0 +1,153 @@
+"""Files that are cut short, damaged, or hold more than they say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import RLELossless
+from tests.conditions.files import STORED, dicom, meta, nifti, nrrd, samples_of, write
+from tests.conditions.table import FAMILIES, Condition, Seen, Table
+from tests.conditions.trying import read
+
+_PACKED_BY_NAME = (".nii.gz", ".nii.zst", ".mgz", ".zip")
+_TEXT = (".nhdr", ".mhd")  # headers of their own
+
+
+def _changed(
+    change: Callable[[bytes], bytes], compressed: bool = False, header: bool = False
+) -> Callable[[str, Path], Seen | None]:
+    """Reading a file after a change to its header or to its samples, packed or not."""
+
+    def attempt(variant: str, folder: Path) -> Seen | None:
+        if compressed and variant in (".nii", "NIfTI-2", ".mgh"):
+            return None
+        path = write(variant, folder, compressed=compressed)
+        assert path is not None
+        if compressed and variant == "folder":
+            _compress(samples_of(path))
+        target = path if header and variant in _TEXT else samples_of(path)
+        target.write_bytes(change(target.read_bytes()))
+        return read(path)
+
+    return attempt
+
+
+def _compress(path: Path) -> None:
+    image = pydicom.dcmread(path)
+    image.compress(RLELossless, generate_instance_uid=False)
+    image.save_as(path)
+
+
+def _flipped(content: bytes) -> bytes:
+    """In the middle of the samples, or at least among them."""
+    at = 5 * len(content) // 8
+    return content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]
+
+
+def _more(variant: str, folder: Path) -> Seen | None:
+    more = STORED[..., 0].tobytes()
+    if variant in FAMILIES["NIfTI"]:
+        path = nifti(variant, folder, more=more)
+    elif variant in FAMILIES["MGH"]:  # which says more behind the samples
+        return None
+    elif variant in FAMILIES["NRRD"]:
+        path = nrrd(variant, folder, more=more)
+    elif variant in FAMILIES["MetaImage"]:
+        path = meta(variant, folder, more=more)
+    else:
+        path = dicom(variant, folder, Rows=4)  # of 5
+    return read(path, stored=None)
+
+
+def _wrong_start(variant: str, folder: Path) -> Seen | None:
+    return read(nifti(variant, folder, vox_offset=0))
+
+
+def _no_samples_beside(variant: str, folder: Path) -> Seen | None:
+    path = write(variant, folder)
+    assert path is not None
+    samples_of(path).unlink()
+    return read(path)
+
+
+def _missing_slice(variant: str, folder: Path) -> Seen | None:
+    return read(dicom(variant, folder, edit=lambda paths: paths[1].unlink()))
+
+
+def _pair(variant: str, folder: Path) -> Seen | None:
+    path = nifti(".nii", folder).rename(folder / "scan.hdr")
+    path.with_suffix(".img").write_bytes(STORED.tobytes(order="F"))
+    return read(path)
+
+
+TABLE = Table(
+    "Files that are damaged",
+    (
+        Condition(
+            "cut in the header",
+            "The file ends before its header does. Copy or download it again.",
+            _changed(lambda content: content[:100], header=True),
+        ),
+        Condition(
+            "cut in the samples",
+            "The file ends before its last voxel, as after a copy that broke off; in DICOM the "
+            "last slice does. Copy or download it again.",
+            _changed(lambda content: content[:-40]),
+        ),
+        Condition(
+            "cut in a compressed stream",
+            "Compressed samples end early, by as little as their check sum. Copy or download the "
+            "file again.",
+            _changed(lambda content: content[:-6], compressed=True),
+        ),
+        Condition(
+            "a flipped bit in a compressed stream",
+            "The check sum does not fit the samples. Copy or download the file again. (DICOM's "
+            "compressed pixels have no check sum, so that only an archive can tell.)",
+            _changed(_flipped, compressed=True),
+            (".nii.gz", ".nii.zst", ".mgz", ".nrrd", ".nhdr", ".mha", ".mhd", ".zip"),
+        ),
+        Condition(
+            "an empty file",
+            "There is nothing in the file; in DICOM, in one of the files. Copy or download it "
+            "again.",
+            _changed(lambda _: b"", header=True),
+        ),
+        Condition(
+            "a page instead of an image",
+            "A download that failed leaves a page of HTML under the name of an image. Download it "
+            "again. In a folder of DICOM such a file is passed over, as any that is no DICOM.",
+            _changed(lambda _: b"<!DOCTYPE html><html>404</html>\n" * 9, header=True),
+        ),
+        Condition(
+            "more samples than the header says",
+            "Size or type in the header may be wrong. Look at the image before you use the result.",
+            _more,
+        ),
+        Condition(
+            "samples said to begin inside the header",
+            "The field vox_offset is wrong; write the file anew with another program.",
+            _wrong_start,
+            FAMILIES["NIfTI"],
+        ),
+        Condition(
+            "no file of samples beside the header",
+            "Put the file that the header names where it is named.",
+            _no_samples_beside,
+            _TEXT,
+        ),
+        Condition(
+            "a slice is missing",
+            "Export the series again, whole.",
+            _missing_slice,
+            FAMILIES["DICOM"],
+        ),
+        Condition(
+            "a pair of .hdr and .img",
+            "Pairs of Analyze or NIfTI are not read; make one .nii of it, with nibabel for one.",
+            _pair,
+            (".nii",),
+        ),
+    ),
+    FAMILIES,
+)
