@@ -116,7 +116,7 @@ TABLE = Table(
         Condition(
             "a page instead of an image",
             "A download that failed leaves a page of HTML under the name of an image. Download it "
-            "again. In a folder of DICOM such a file is passed over, as any that is no DICOM.",
+            "again. In a folder of DICOM it is left out, and a slice with it.",
             _changed(lambda _: b"<!DOCTYPE html><html>404</html>\n" * 9, header=True),
         ),
         Condition(

@@ -131,8 +131,8 @@ def nrrd(
         "dimension": str(n),
         "space": "right-anterior-superior" + ("-time" if n > 3 else ""),
         "sizes": _words(stored.shape),
-        "space directions": " ".join(map(vector, axes)),
-        "space origin": vector(origin),
+        "space directions": " ".join(map(_vector, axes)),
+        "space origin": _vector(origin),
         "endian": "little",
         "encoding": "raw",
     }
@@ -148,6 +148,48 @@ def nrrd(
     lines = (f"{field}: {value}\n" for field, value in known.items() if value is not None)
     path.write_bytes(b"NRRD0005\n" + "".join(lines).encode() + b"\n" + content)
     return path
+
+
+def nrrd_with_axis(
+    variant: str,
+    folder: Path,
+    stored: np.ndarray,
+    kind: str,
+    at: int = 0,
+    affine: np.ndarray = AFFINE,
+) -> Path:
+    """A NRRD with one axis that is none of space, of this kind and at this position."""
+    kinds, directions = ["domain"] * 3, [*map(_vector, affine[:3, :3].T)]
+    kinds.insert(at, kind)
+    directions.insert(at, "none")
+    return nrrd(
+        variant,
+        folder,
+        stored,
+        space="right-anterior-superior",
+        space_directions=" ".join(directions),
+        space_origin=_vector(affine[:3, 3]),
+        kinds=" ".join(kinds),
+    )
+
+
+def coloured(
+    variant: str, folder: Path, affine: np.ndarray = AFFINE, shape: tuple[int, int, int] = SHAPE
+) -> Path | None:
+    """Red, green and blue for each voxel."""
+    rgb = np.zeros((3, *shape), np.uint8)
+    if "nii" in variant or variant == "NIfTI-2":
+        together = np.zeros(shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+        return nifti(variant, folder, together, affine)
+    if variant in (".nrrd", ".nhdr"):
+        return nrrd_with_axis(variant, folder, rgb, "RGB-color", affine=affine)
+    if variant in (".mha", ".mhd"):
+        more = bytes(2 * rgb[0].size)
+        return meta(variant, folder, rgb[0], affine, more=more, ElementNumberOfChannels="3")
+    if variant in (".mgh", ".mgz"):
+        return None
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    return dicom(variant, folder, rgb, affine, **tags)
 
 
 def meta(
@@ -205,7 +247,7 @@ def dicom(
     return Path(shutil.make_archive(str(folder / "series"), "zip", folder / "series"))
 
 
-def vector(numbers: np.ndarray) -> str:
+def _vector(numbers: np.ndarray) -> str:
     """As NRRD writes it."""
     return "(" + ",".join(f"{number:.10g}" for number in numbers) + ")"
 

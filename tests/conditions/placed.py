@@ -205,8 +205,8 @@ TABLE = Table(
         ),
         Condition(
             "a shear",
-            "As of a gantry that was tilted, or of a registration with 12 parameters. Where a "
-            "format or its reader cannot have a shear, export the image as NIfTI.",
+            "As of a gantry that was tilted, or of a registration with 12 parameters. Nothing to "
+            "do: the axes need not be at right angles.",
             _on(SHEARED),
         ),
         Condition(

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from tests.conditions.files import (
-    AFFINE,
     SHAPE,
     STORED,
+    coloured,
     dicom,
     meta,
     nifti,
-    nrrd,
-    vector,
+    nrrd_with_axis,
     write,
 )
 from tests.conditions.table import FAMILIES, ONE_OF_EACH, Condition, Seen, Table
@@ -38,24 +37,14 @@ def _never(stored: np.ndarray) -> Callable[[str, Path], Seen | None]:
 
 
 def _colours(variant: str, folder: Path) -> Seen | None:
-    """Three values for each voxel, side by side."""
-    three = np.stack([STORED % 100] * 3).astype(np.uint8)
-    if variant in FAMILIES["NIfTI"]:
-        rgb = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
-        return read(nifti(variant, folder, rgb), stored=None)
-    if variant in FAMILIES["NRRD"]:
-        directions = " ".join(["none", *map(vector, AFFINE[:3, :3].T)])
-        fields = {"space": "right-anterior-superior", "space_origin": vector(AFFINE[:3, 3])}
-        kinds = "RGB-color domain domain domain"
-        path = nrrd(variant, folder, three, **fields, space_directions=directions, kinds=kinds)
-        return read(path, stored=None)
-    if variant in FAMILIES["MetaImage"]:
-        path = meta(variant, folder, three[0], more=bytes(240), ElementNumberOfChannels="3")
-        return read(path, stored=None)
-    if variant in FAMILIES["DICOM"]:
-        tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
-        return read(dicom(variant, folder, three, **tags), stored=None)
-    return None
+    return read(coloured(variant, folder), stored=None)
+
+
+def _complex(variant: str, folder: Path) -> Seen | None:
+    if variant in FAMILIES["NRRD"]:  # real and imaginary parts side by side
+        pairs = np.stack([STORED, STORED])
+        return read(nrrd_with_axis(variant, folder, pairs, "complex"), stored=None)
+    return read(write(variant, folder, STORED.astype(np.complex64)), stored=None)
 
 
 def _scaled(variant: str, folder: Path) -> Seen | None:
@@ -241,8 +230,8 @@ TABLE = Table(
         Condition(
             "complex numbers",
             "Give the magnitude image; real and imaginary part are done one by one.",
-            _never(STORED.astype(np.complex64)),
-            FAMILIES["NIfTI"],
+            _complex,
+            FAMILIES["NIfTI"] + FAMILIES["NRRD"],
         ),
         Condition(
             "NaN",

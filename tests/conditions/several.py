@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
-from tests.conditions.files import AFFINE, GRID, STORED, dicom, nifti, nrrd, vector, write
+from tests.conditions.files import GRID, STORED, dicom, nifti, nrrd_with_axis, write
 from tests.conditions.table import FAMILIES, Condition, Seen, Table
 from tests.conditions.trying import read, unlike, upsample
 from tests.formats.series import write_series
@@ -73,32 +73,16 @@ def _axis_first(kind: str) -> Callable[[str, Path], Seen | None]:
     """Frames side by side, voxel by voxel."""
 
     def attempt(variant: str, folder: Path) -> Seen | None:
-        return _each(_of_kind(variant, folder, np.moveaxis(_FRAMES, -1, 0), kind, 0), _FRAMES)
+        return _each(nrrd_with_axis(variant, folder, np.moveaxis(_FRAMES, -1, 0), kind), _FRAMES)
 
     return attempt
 
 
 def _axis_last(kind: str) -> Callable[[str, Path], Seen | None]:
     def attempt(variant: str, folder: Path) -> Seen | None:
-        return _each(_of_kind(variant, folder, _FRAMES, kind, 3), _FRAMES)
+        return _each(nrrd_with_axis(variant, folder, _FRAMES, kind, at=3), _FRAMES)
 
     return attempt
-
-
-def _of_kind(variant: str, folder: Path, stored: np.ndarray, kind: str, axis: int) -> Path:
-    """An image with one axis of another kind than space."""
-    kinds, directions = ["domain"] * 3, [*map(vector, AFFINE[:3, :3].T)]
-    kinds.insert(axis, kind)
-    directions.insert(axis, "none")
-    return nrrd(
-        variant,
-        folder,
-        stored,
-        space="right-anterior-superior",
-        space_directions=" ".join(directions),
-        space_origin=vector(AFFINE[:3, 3]),
-        kinds=" ".join(kinds),
-    )
 
 
 def _flat(variant: str, folder: Path) -> Seen | None:
@@ -140,7 +124,7 @@ def _with_another(variant: str, folder: Path, **tags: object) -> Path:
         image = pydicom.dcmread(paths[1])
         for keyword, value in tags.items():
             setattr(image, keyword, value)
-        image.save_as(paths[1].with_name("another"))
+        image.save_as(paths[1].with_name("0013.5"))
 
     return dicom(variant, folder, edit=edit)
 
@@ -171,7 +155,7 @@ TABLE = Table(
         Condition(
             "4D, where one image is wanted",
             "Take all frames with `--frames`, or give one of them. A DICOM series of several times "
-            "becomes a 4D NIfTI with dcm2niix first.",
+            "becomes a 4D NIfTI with dcm2niix first, also for `--frames`.",
             _one_wanted,
         ),
         Condition(
@@ -189,8 +173,8 @@ TABLE = Table(
         *(
             Condition(
                 f"an axis of kind {kind} that comes {where}",
-                "Frames along the last axis are read one by one. Where they lie voxel by voxel, "
-                "move that axis to the end.",
+                "A fourth axis is read as frames where it is the last and belongs to the space "
+                "(`space: right-anterior-superior-time`); of others make a 4D NIfTI first.",
                 axis(kind),
                 FAMILIES["NRRD"],
             )

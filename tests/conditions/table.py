@@ -23,7 +23,7 @@ VARIANTS = tuple(variant for variants in FAMILIES.values() for variant in varian
 # Where only the samples count, one of each family stands for the others.
 ONE_OF_EACH = (".nii.gz", ".mgz", ".nrrd", ".mha", "folder")
 WRONG, NONE = "WRONG", "–"
-_LONGEST = 70
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def cell(condition: Condition, column: str, folder: Path) -> str:
         is_one = "\n" not in seen.refusal and str(folder) in seen.refusal
         return f"refused: {_brief(seen.refusal)}" if is_one else f"{WRONG}: {seen.refusal!r}"
     if seen.warnings:
-        return f"warned: {_brief(seen.warnings[0])}"
+        return f"warned: {'; '.join(map(_brief, seen.warnings))}"
     if seen.fault:
         return f"{WRONG}: {seen.fault}"
     return f"read, {seen.note}" if seen.note else "read"
@@ -129,5 +129,6 @@ def _brief(sentence: str) -> str:
     'the axes differ'
     """
     text = re.sub(r"^\S*/\S*?:? (?=\S)", "", sentence)
+    text = re.sub(r"\b(\d{4}\.\d|\d{6})\b", "a file", text)  # of a DICOM series
     text = re.split(r" \(|; |: ", text)[0].rstrip(".")
     return shorten(text, _LONGEST, placeholder=" …")

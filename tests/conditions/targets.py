@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tests.conditions.files import AFFINE, SHAPE, STORED, dicom, meta, nifti, nrrd, vector, write
+from tests.conditions.files import AFFINE, SHAPE, STORED, coloured, dicom, nifti, write
 from tests.conditions.table import FAMILIES, ONE_OF_EACH, Condition, Seen, Table
 from tests.conditions.trying import UNTOLD, misplaced, result_on, upsample
 from tests.phantoms import rotated, smooth, volume
@@ -82,25 +82,8 @@ def _lent(stored: np.ndarray) -> Callable[[str, Path], Path | None]:
     return lambda variant, folder: write(variant, folder, stored, _LIKE.affine)
 
 
-def _coloured(variant: str, folder: Path) -> Path | None:
-    three = np.zeros((3, *_LIKE.shape), np.uint8)
-    if variant in FAMILIES["NIfTI"]:
-        return nifti(variant, folder, np.zeros(_LIKE.shape, _RGB), _LIKE.affine)
-    if variant in FAMILIES["NRRD"]:
-        return nrrd(
-            variant,
-            folder,
-            three,
-            space="right-anterior-superior",
-            space_directions=" ".join(["none", *map(vector, _LIKE.affine[:3, :3].T)]),
-            space_origin=vector(_LIKE.affine[:3, 3]),
-            kinds="RGB-color domain domain domain",
-        )
-    if variant in FAMILIES["MetaImage"]:
-        more = bytes(2 * three[0].size)
-        return meta(variant, folder, three[0], _LIKE.affine, more=more, ElementNumberOfChannels="3")
-    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
-    return dicom(variant, folder, three, _LIKE.affine, **tags)
+def _in_colour(variant: str, folder: Path) -> Path | None:
+    return coloured(variant, folder, _LIKE.affine, _LIKE.shape)
 
 
 def _contradictory(variant: str, folder: Path) -> Path | None:
@@ -113,7 +96,6 @@ def _elsewhere(variant: str, folder: Path) -> Path | None:
     return write(variant, folder, STORED, away)
 
 
-_RGB = [("R", "u1"), ("G", "u1"), ("B", "u1")]
 _EMPTY = np.zeros(_LIKE.shape, np.int16)
 
 TABLE = Table(
@@ -173,7 +155,7 @@ TABLE = Table(
         Condition(
             "`--like` an image in colour",
             "Nothing to do: only the grid counts.",
-            _like(_coloured),
+            _like(_in_colour),
             (".nii.gz", ".nrrd", ".mha", "folder"),
         ),
         Condition(

@@ -84,6 +84,8 @@ def upsample(scan: Path | None, *words: object, fault: Callable[[Path], str]) ->
     save_weights(weights, tiny_network(), _CARD)
     code, told = arssr("upsample", scan, "-o", out, "-m", weights, *words)
     lines = told.splitlines()
+    if code and out.parent.is_dir() and (left := [*out.parent.iterdir()]):
+        return Seen(fault=f"it is refused, and leaves {left[0].name}")
     if code:
         [line] = lines  # or it is more than a sentence
         return Seen(line.removeprefix("error: "))

@@ -110,7 +110,8 @@ def test_a_grid_of_vectors_is_no_reason_for_doubt(
     )
     path = nrrd(tmp_path, *SPACE, *vectors, "space units: \"mm\" \"mm\" \"mm\"", sizes="2 5 4 3",
                 samples=RAW * 2)  # fmt: skip
-    assert grid_of(path).shape == (5, 4, 3)
+    for each in (path, meta(tmp_path, RAW * 2, ElementNumberOfChannels="2")):
+        assert grid_of(each).shape == (5, 4, 3)
     assert not caplog.text
 
 

@@ -157,9 +157,10 @@ def cut_off(folder: Path) -> list[str]:
     ]
     if not names:
         return []
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return [
-        f"{len(names)} files are left out that are empty, broken off or a page of HTML, such as "
-        f"{names[0]}: slices may be missing"
+        f"left out, as empty, broken off or a page of HTML: {names[0]}{others}; slices may be "
+        "missing"
     ]
 
 

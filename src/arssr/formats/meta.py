@@ -99,7 +99,7 @@ def open_image(path: Path) -> Opened:
                 "TransformMatrix",
                 "ElementSpacing",
             ),
-            *_doubts(fields, samples, shape, frames),
+            *_doubts(fields, samples, size),
         ],
     )
 
@@ -166,9 +166,7 @@ def _mm_per_unit(fields: dict[str, str]) -> float:
     return mm
 
 
-def _doubts(
-    fields: dict[str, str], samples: _Samples, shape: tuple[int, int, int], frames: int
-) -> list[str]:
+def _doubts(fields: dict[str, str], samples: _Samples, size: list[int]) -> list[str]:
     """Sentences about what the header leaves open or has wrong."""
     found = []
     if not {"Offset", "TransformMatrix"} <= fields.keys():
@@ -180,8 +178,8 @@ def _doubts(
         found.append("the header does not say how large the voxels are: 1 mm is taken")
     if samples.start >= 0 and not samples.compressed:
         behind = samples.file.stat().st_size - samples.start
-        behind -= frames * math.prod(shape) * samples.dtype.itemsize
-        found += too_many(behind, shape, samples.dtype)
+        behind -= math.prod(size) * _channels(fields) * samples.dtype.itemsize
+        found += too_many(behind, (size[0], size[1], size[2]), samples.dtype)
     return found
 
 
