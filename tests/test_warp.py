@@ -226,3 +226,11 @@ def test_a_wrong_check_sum_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ArSSRError, match="field of vectors"):
         read_warp(path)
+    image = sitk_vectors(displacements(GRID) * [-1, -1, 1], GRID)
+    sitk.WriteImage(image, str(tmp_path / "w.nrrd"), useCompression=True)
+    header, _, packed = (tmp_path / "w.nrrd").read_bytes().partition(b"\n\n")
+    content = bytearray(gzip.compress(gzip.decompress(packed), compresslevel=0))
+    content[len(content) // 2] ^= 0x40
+    (tmp_path / "w.nrrd").write_bytes(header + b"\n\n" + content)
+    with pytest.raises(ArSSRError, match="field of vectors"):
+        read_warp(tmp_path / "w.nrrd")

@@ -31,6 +31,26 @@ def test_at_bytes_everywhere(tmp_path: Path, suffix: str, storage: np.dtype | No
             assert scan.grid.matches(GRID)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii.zst", ".mgz", ".nrrd", ".mhd"])
+def test_a_changed_bit_in_compressed_samples_changes_none(tmp_path: Path, suffix: str) -> None:
+    """The check sum tells: every bit of the stream, of which some mean nothing."""
+    path = Volume(STORED, GRID, np.dtype("i2")).write(tmp_path / f"a{suffix}")
+    stream = path.with_suffix(".zraw") if suffix == ".mhd" else path
+    content = bytearray(stream.read_bytes())
+    start = content.find(b"\n\n") + 2 if suffix == ".nrrd" else 0
+    refused = 0
+    for bit in range(8 * start, 8 * len(content)):
+        content[bit // 8] ^= 1 << bit % 8
+        stream.write_bytes(content)
+        content[bit // 8] ^= 1 << bit % 8
+        try:
+            np.testing.assert_array_equal(Volume.read(path).data, STORED)
+        except ArSSRError as error:
+            assert str(error).startswith(str(path))
+            refused += 1
+    assert refused > 0.9 * 8 * (len(content) - start)
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nii.zst", ".mgz", ".nrrd", ".mha"])
 def test_of_several_frames_each_is_whole_or_refused(tmp_path: Path, suffix: str) -> None:
     path, like = tmp_path / f"a{suffix}", Volume(STORED, GRID, np.dtype("i2"))

@@ -69,6 +69,8 @@ def open_image(path: Path) -> Opened:
             raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
 
         def parts() -> Iterator[tuple[slice, NDArray[Any]]]:
+            if frame == frames - 1:
+                nrrd.require_check_sum(fields, header_end, path)
             if frames > 1:
                 reader.SetExtractSize([*shape, 0])
                 reader.SetExtractIndex([0, 0, 0, frame])
@@ -95,12 +97,13 @@ def open_image(path: Path) -> Opened:
 def read_vectors(path: Path) -> NDArray[np.float32]:
     """The vectors (I, J, K, components) of a .nrrd or .nhdr file, in LPS.
 
-    Raises what SimpleITK does, and ArSSRError where the file has them in other coordinates: its
-    reader turns the grid to LPS, but not the vectors.
+    Raises what SimpleITK and damaged content do, and ArSSRError where the file has them in other
+    coordinates: its reader turns the grid to LPS, but not the vectors.
     """
     import SimpleITK as sitk  # noqa: N813
 
-    fields, _ = nrrd.read_fields(path)
+    fields, header_end = nrrd.read_fields(path)
+    nrrd.require_check_sum(fields, header_end, path)
     if fields.get("space", "").lower() not in ("left-posterior-superior", "lps"):
         raise ArSSRError(f"{path}: only vectors in the space left-posterior-superior are read")
     if "measurement frame" in fields:

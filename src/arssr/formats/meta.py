@@ -31,6 +31,7 @@ from arssr.formats.samples import (
     slabs,
     too_many,
 )
+from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
 _LONGEST_HEADER = 2**16
@@ -231,7 +232,7 @@ def _planes(
             stored = np.frombuffer(content, samples.dtype)
             yield k, stored.reshape((*shape[:2], count), order="F")
         if frame == frames - 1:
-            stream.read(1)  # the check sum of what is compressed comes last
+            stream.read(TRAILER)  # the check sum of what is compressed comes last
 
 
 class _Unpacked:
@@ -241,12 +242,12 @@ class _Unpacked:
         self._file, self._unpacker = file, isal_zlib.decompressobj()
 
     def read(self, size: int) -> bytes:
-        """So many bytes, or fewer at the end."""
+        """So many bytes, or fewer at the end. Raises EOFError where it has none."""
         content = bytearray()
         while len(content) < size and not self._unpacker.eof:
             packed = self._unpacker.unconsumed_tail or self._file.read(_CHUNK)
             part = self._unpacker.decompress(packed, size - len(content))
             if not (packed or part):
-                break
+                raise EOFError("its compressed samples have no end")
             content += part
         return bytes(content)

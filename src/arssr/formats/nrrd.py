@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal.igzip import IGzipFile
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats.place import require_positive
 from arssr.formats.samples import Shape, too_many
+from arssr.formats.streams import TRAILER
 from arssr.formats.units import millimetres_per
 
 _LONGEST_HEADER = 2**20
 _OF_POSITION = ("domain", "space", "time", "???", "none")  # kinds of axes; others are of values
+_GZIP = ("gzip", "gz")
 _TEXT = ("ascii", "text", "txt")
 
 
@@ -89,14 +92,10 @@ def doubts(
         )
         if not {"space directions", "spacings"} & fields.keys():
             found.append("the header does not say how large the voxels are: 1 mm is taken")
-    encoding = fields.get("encoding", "raw").lower()
-    beside = fields.get("data file", fields.get("datafile"))
-    file = path if beside is None else path.parent / beside
+    encoding, file = fields.get("encoding", "raw").lower(), _file_of_samples(fields, path)
     if not file.is_file():  # a list of several, or a pattern of their names
         return found
-    lines, skipped = (
-        int(fields.get(f"{what} skip", fields.get(f"{what}skip", "0"))) for what in ("line", "byte")
-    )
+    lines, skipped = _skips(fields)
     if encoding == "raw" and dtype is not None and lines == 0 and skipped >= 0:
         behind = file.stat().st_size - (header_end if file == path else 0) - skipped
         behind -= math.prod(map(int, fields["sizes"].split())) * dtype.itemsize
@@ -104,6 +103,38 @@ def doubts(
     elif encoding in _TEXT and not _ends_in_blank(file):
         found.append("its text ends in a digit: the last number may be cut short")
     return found
+
+
+def require_check_sum(fields: Mapping[str, str], header_end: int, path: Path) -> None:
+    """Read samples in gzip to their end, as SimpleITK does not: their check sum comes last.
+
+    Raises what damaged content does (`streams.DAMAGE`, OSError, EOFError).
+    """
+    file = _file_of_samples(fields, path)
+    if fields.get("encoding", "raw").lower() not in _GZIP or not file.is_file():
+        return
+    with file.open("rb") as packed:
+        packed.seek(header_end if file == path else 0)
+        for _ in range(_skips(fields)[0]):
+            packed.readline()
+        with IGzipFile(fileobj=packed, mode="rb") as stream:
+            while stream.read(TRAILER):
+                pass
+
+
+def _file_of_samples(fields: Mapping[str, str], path: Path) -> Path:
+    beside = fields.get("data file", fields.get("datafile"))
+    return path if beside is None else path.parent / beside
+
+
+def _skips(fields: Mapping[str, str]) -> tuple[int, int]:
+    """How many lines of the file of samples are passed over, and how many bytes behind them; -1
+    bytes where the samples are the last of the file.
+    """
+    lines, count = (
+        int(fields.get(f"{what} skip", fields.get(f"{what}skip", "0"))) for what in ("line", "byte")
+    )
+    return lines, count
 
 
 def _number(word: str) -> float:
