@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from tests.conditions.files import (
     SHAPE,
     STORED,
@@ -25,10 +26,6 @@ _LABELS = np.kron(
 ).astype(np.int16)
 _SCAN = (1000 * smooth((24, 24, 16))).astype(np.float32)
 _FACTOR = 3  # odd: then every sample of the scan lies in the middle of a voxel of the result
-
-
-def _as_intensities(stored: np.ndarray) -> Callable[[str, Path], Seen | None]:
-    return lambda variant, folder: read(write(variant, folder, stored), stored)
 
 
 def _never(stored: np.ndarray) -> Callable[[str, Path], Seen | None]:
@@ -72,8 +69,6 @@ def _negative_film(variant: str, folder: Path) -> Seen | None:
 
 
 def _table_of_values(variant: str, folder: Path) -> Seen | None:
-    import pydicom
-
     return read(dicom(variant, folder, ModalityLUTSequence=[pydicom.Dataset()]), stored=None)
 
 

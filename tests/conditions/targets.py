@@ -43,17 +43,13 @@ def _sliced(
     return attempt
 
 
-def _own_grid(stored: np.ndarray) -> Callable[[str, Path], Seen | None]:
-    def attempt(variant: str, folder: Path) -> Seen | None:
-        scan = write(variant, folder, stored)
+def _own_grid(variant: str, folder: Path) -> Seen | None:
+    def fault(out: Path) -> str:
+        same = np.array_equal(result_on(out, (1, 1, 1), _SCAN), _SCAN)
+        return "" if same else "samples have other values"
 
-        def fault(out: Path) -> str:
-            same = np.array_equal(result_on(out, (1, 1, 1), stored), stored)
-            return "" if same else "samples have other values"
-
-        return upsample(scan, "--like", scan, fault=fault)
-
-    return attempt
+    scan = write(variant, folder, _SCAN)
+    return upsample(scan, "--like", scan, fault=fault)
 
 
 def _like(
@@ -131,7 +127,7 @@ TABLE = Table(
         Condition(
             "a scan on the grid that is asked for",
             "Nothing to do: its samples are copied.",
-            _own_grid(_SCAN),
+            _own_grid,
             ONE_OF_EACH,
         ),
         Condition(
