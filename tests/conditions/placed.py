@@ -43,6 +43,10 @@ def _qform_alone(variant: str, folder: Path) -> Seen | None:
     return read(nifti(variant, folder, affine=None, qform=AFFINE))
 
 
+def _unknown_code(variant: str, folder: Path) -> Seen | None:
+    return read(nifti(variant, folder, qform=AFFINE, sform_code=77), must_tell=True)
+
+
 def _no_quaternion(variant: str, folder: Path) -> Seen | None:
     return read(nifti(variant, folder, affine=None, qform=AFFINE, quatern_b=2), stored=None)
 
@@ -222,6 +226,13 @@ TABLE = Table(
             "They put the scan in different places; the sform is used, as most programs do. Find "
             "out which is right, and set both (`fslorient -copysform2qform`).",
             _sform_against_qform,
+            FAMILIES["NIfTI"],
+        ),
+        Condition(
+            "an sform of unknown code",
+            "Its code is none of the standard's, so it is not used. If it is right, set its code "
+            "to 1 (`fslorient -setsformcode 1`).",
+            _unknown_code,
             FAMILIES["NIfTI"],
         ),
         Condition(

@@ -85,6 +85,21 @@ def test_a_header_that_does_not_say_where(tmp_path: Path) -> None:
     assert "does not say where the scan lies" in told and "left and right" in told
 
 
+def test_codes_that_mean_nothing(tmp_path: Path) -> None:
+    [told] = warnings_of(nifti(tmp_path / "a.nii", code=(SFORM, "h", 77)))
+    assert told == "sform_code is 77, which means nothing: 0 is taken"
+    assert Volume.read(tmp_path / "a.nii").grid.matches(Grid(SHAPE, TRUE))
+
+
+def test_nibabel_says_nothing_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    negative = nifti(tmp_path / "a.nii", sform=None, x=(PIXDIM, "f", -1.0))
+    assert "pixdim is negative" in Volume.read(negative).warnings[0]
+    (tmp_path / "page.mgh").write_text("<html></html>" * 99)
+    with pytest.raises(ArSSRError, match="Unknown MGH format version"):
+        Volume.read(tmp_path / "page.mgh")
+    assert [record for record in caplog.records if record.name.startswith("nibabel")] == []
+
+
 def test_qforms_that_are_none(tmp_path: Path) -> None:
     for value in (2.0, np.nan):
         quaternion = {"b": (QUATERN, "f", value)}

@@ -16,7 +16,7 @@ from arssr.formats import units
 from arssr.formats.opened import Opened, Stored
 from arssr.formats.place import require_positive, unlike_sizes
 from arssr.formats.samples import unscaled_type
-from arssr.formats.spatial import open_spatial
+from arssr.formats.spatial import UNHEARD, open_spatial
 from arssr.formats.streams import open_reading
 from arssr.formats.writing import Layout
 from arssr.grid import Grid
@@ -31,7 +31,8 @@ def open_image(path: Path) -> Opened:
     stream = open_reading(path)
     try:
         head = stream.read(_SAMPLES_START)[:_HEAD]
-        header = MGHHeader(head)
+        header = MGHHeader(head, check=False)
+        header.check_fix(UNHEARD)
         samples = ArrayProxy(stream, header, mmap=False)
         require_positive(header["delta"].tolist(), str(path))
         opened = open_spatial(samples, header.get_affine(), None, str(path), stream)

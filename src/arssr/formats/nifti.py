@@ -16,7 +16,7 @@ from arssr.errors import ArSSRError
 from arssr.formats import place, units
 from arssr.formats.opened import Opened, Stored
 from arssr.formats.samples import stored_type
-from arssr.formats.spatial import open_spatial
+from arssr.formats.spatial import UNHEARD, open_spatial
 from arssr.formats.streams import open_reading
 from arssr.formats.writing import Layout
 from arssr.grid import Grid, spacing_in_words
@@ -64,7 +64,13 @@ def read_header(stream: IO[bytes]) -> tuple[nib.Nifti1Header, list[str]]:
             warnings = []
             if (in_use < 0).any():
                 warnings = [f"pixdim is negative, {spacing_in_words(in_use)}: its sign is left out"]
-            header = header_type(content)
+            header = header_type(content, check=False)
+            header.check_fix(UNHEARD)
+            for code in ("sform_code", "qform_code"):
+                if header[code] != as_written[code]:
+                    warnings.append(
+                        f"{code} is {as_written[code]}, which means nothing: 0 is taken"
+                    )
             if header.get_data_offset() < header.single_vox_offset:
                 raise ValueError(
                     f"its samples are said to begin at byte {header.get_data_offset()}, inside "

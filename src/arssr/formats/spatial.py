@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -23,6 +24,11 @@ from arssr.formats.samples import (
 )
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
+
+
+# nibabel tells what it mends and refuses on standard error; readers tell what of it matters.
+UNHEARD = logging.Logger("nibabel, unheard")
+UNHEARD.addHandler(logging.NullHandler())
 
 
 def open_spatial(
