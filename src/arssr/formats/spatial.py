@@ -25,7 +25,6 @@ from arssr.formats.samples import (
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
-
 # nibabel tells what it mends and refuses on standard error; readers tell what of it matters.
 UNHEARD = logging.Logger("nibabel, unheard")
 UNHEARD.addHandler(logging.NullHandler())
