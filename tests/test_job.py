@@ -219,6 +219,7 @@ def _spy(monkeypatch: pytest.MonkeyPatch, name: str, tell: Callable[..., object]
         ({"consistent": True, "transforms": (Path("a"),), "target": Target(like=Path("b"))}, "nor"),
         ({"labels": True, "ensemble": 4}, "labels need none"),
         ({"frames": True, "report": True}, "one 3D image"),
+        ({"report": True, "transforms": (Path("a"),), "target": Target(like=Path("b"))}, "another"),
         ({"ensemble": 3}, "1, 4 or 8 members"),
         ({"acquisition": "blurred"}, "unknown acquisition 'blurred'"),
         ({"acquisition": ("slice", "slice")}, "one name or three"),

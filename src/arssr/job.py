@@ -72,6 +72,11 @@ class Job:
             raise ArSSRError("--ensemble flips what a network gets; labels need none")
         if self.frames and self.report:
             raise ArSSRError("--report shows one 3D image; leave it out with --frames")
+        if self.report and self.transforms:
+            raise ArSSRError(
+                "--report shows the scan and the result in one place, and a transform leads to "
+                "another; leave it out, and see `arssr compare` for images that were registered"
+            )
 
     @property
     def asked(self) -> dict[str, Any]:

@@ -188,9 +188,7 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
         return
-    shown = [("result", read_quietly(job.destination))]
-    if not job.transforms:  # which leads to another space
-        is_drawn = job.labels or scan.kind.what == LABELS
-        cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
-        shown = [("input", scan), *cubic, *shown]
+    is_drawn = job.labels or scan.kind.what == LABELS
+    cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
+    shown = [("input", scan), *cubic, ("result", read_quietly(job.destination))]
     write_report(job.page, shown, provenance={"result": facts}, overwrite=True)
