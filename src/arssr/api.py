@@ -192,15 +192,15 @@ def require_memory(grid: Grid, copies: int = 1) -> None:
         )
 
 
-def stored_bytes(volume: Volume, grid: Grid) -> float:
+def stored_bytes(volume: Volume, grid: Grid, frames: int = 1) -> float:
     """What a result takes on disk, stored as `volume` is and not compressed."""
     stored = volume.storage
-    return _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+    return frames * _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
 
 
-def require_disk(path: Path, volume: Volume, grid: Grid) -> None:
+def require_disk(path: Path, volume: Volume, grid: Grid, frames: int = 1) -> None:
     """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
-    size = stored_bytes(volume, grid)
+    size = stored_bytes(volume, grid, frames)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if size > free:

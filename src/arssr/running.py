@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from arssr.api import Model, require_memory, stored_bytes
+from arssr.api import Model, require_disk, require_memory, stored_bytes
 from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
@@ -64,6 +64,7 @@ def begin(
     with ExitStack() as stack:
         if job.frames:
             frames = stack.enter_context(open_frames(job.source))
+            require_disk(job.destination, volume, grid, len(frames))
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, volume, result)
@@ -89,16 +90,21 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     """What the job would take, as plain values; nothing is computed or written.
 
     Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed.
-    Raises ArSSRError where the job cannot be done, or is not one for a network.
+    Every frame is taken to be as much work as the first that is not constant. Raises ArSSRError
+    where the job cannot be done, or is not one for a network.
     """
     job.check()
-    volume = scan.result() if scan else job.read()
+    volume, count = scan.result() if scan else job.read(), 1
+    if job.frames:
+        with open_frames(job.source) as frames:
+            count = len(frames)
+            volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
     result = result_of(model, job, volume, where_of(job, volume.grid), silent)
     if result.voxel_field is None or job.transforms:
         way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
         raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
     plan = result.voxel_field.plan(result.grid)
-    seconds = plan.seconds(speeds(model.device)[model.precision])
+    seconds = count * plan.seconds(speeds(model.device)[model.precision])
     return {
         "scan": str(job.source),
         "result": str(job.destination),
@@ -106,7 +112,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         "warnings": result.facts.get("warnings", []),
         "precision": model.precision,
         "air_skipped": round(result.voxel_field.air, 4),
-        "disk_bytes": round(stored_bytes(volume, result.grid)),
+        "disk_bytes": round(stored_bytes(volume, result.grid, count)),
         "seconds": float(f"{seconds:.3g}"),
         **plan.describe(),
     }

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ from tests.cli.conftest import Arssr
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
+from arssr import api
 from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
@@ -190,6 +192,25 @@ def test_a_constant_frame_stays_so_and_is_named(
     strict = arssr("upsample", scan, "-o", tmp_path / "s.nii", *words, tiny, "--strict")
     assert f"frame {empty[0] + 1} (every voxel is 7.5) of 3 is constant" in strict.complaint
     assert not (tmp_path / "s.nii").exists()
+
+
+def test_a_dry_run_is_about_all_frames(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
+    """Also where the first is a dummy, of which there is nothing to estimate."""
+    scan = write_frames(tmp_path / "s.nii", [np.zeros((6, 5, 4)), *[smooth((6, 5, 4))] * 2])
+    words = ("--scale", 2, "--frames", "-m", tiny, "-o", tmp_path / "o.nii", "--dry-run", "--json")
+    [facts] = json.loads(arssr("upsample", scan, *words).out)
+    assert facts["disk_bytes"] == 3 * 4 * 12 * 10 * 8 and facts["memory_bytes"]["peak"] > 0
+
+
+def test_all_frames_must_fit_on_the_disk(
+    arssr: Arssr, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before the first is computed."""
+    scan = write_frames(tmp_path / "s.nii", [smooth((6, 5, 4), seed) for seed in range(3)])
+    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000))
+    words = ("--scale", 2, "--frames", "-m", tiny, "-o", tmp_path / "o.nii")
+    assert "takes 11.5 KB of disk" in arssr("upsample", scan, *words).complaint
+    assert not (tmp_path / "o.nii").exists()
 
 
 def test_frames_keep_their_residuals_where_some_are_constant(
