@@ -123,7 +123,8 @@ def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
     if job.destination.suffix.lower() == DICOM:
         source = replace(scan, slices=None) if job.transforms else scan
         whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
-        stack.enter_context(_written_last(job, whole))
+        method = result.facts.get("method", "super-resolved")
+        stack.enter_context(_written_last(job, whole, method))
         return
     writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
     for slab in result.slabs:
@@ -131,9 +132,9 @@ def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
 
 
 @contextmanager
-def _written_last(job: Job, whole: Volume) -> Iterator[None]:
+def _written_last(job: Job, whole: Volume, method: str) -> Iterator[None]:
     yield
-    write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite)
+    write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite, method)
 
 
 def _put_frames(

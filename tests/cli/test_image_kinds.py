@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from tests.cli.conftest import Arssr
@@ -89,6 +90,25 @@ def test_an_estimate_is_refused_where_there_is_no_network(
     scan = volume(smooth((8, 9, 5)), THICK).write(tmp_path / "scan.nii")
     words = ("upsample", scan, "-o", tmp_path / "o.nii", "--scale", 1, "-m", tiny, "--dry-run")
     assert arssr(*words).complaint.endswith("(here: copied)")
+
+
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        (("--scale", 2), "super-resolved"),
+        (("--scale", 1), "copied"),
+        (("--scale", 0.5), "resampled, anti-aliased"),
+        (("--scale", 2, "--labels"), "shares of labels"),
+    ],
+)
+def test_a_derived_series_says_what_was_done(
+    arssr: Arssr, tiny: Path, tmp_path: Path, words: tuple, method: str
+) -> None:
+    write_series(tmp_path / "in", LABELS, Grid(LABELS.shape, THICK))
+    out = tmp_path / "out.dicom"
+    assert arssr("upsample", tmp_path / "in", "-o", out, "-m", tiny, *words).code == 0
+    header = pydicom.dcmread(next(out.iterdir()), stop_before_pixels=True)
+    assert f": {method}; " in header.DerivationDescription
 
 
 def test_probabilities_stay_between_0_and_1(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:

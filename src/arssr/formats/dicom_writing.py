@@ -53,12 +53,14 @@ def write_dicom_series(
     template: str | os.PathLike[str],
     series: str | None = None,
     overwrite: bool = False,
+    method: str = "super-resolved",
 ) -> Path:
     """Write a volume as a DICOM series into a folder of its own, whole or not at all.
 
     template: the folder or .zip of the series that the volume was made from (`series` chooses,
         as in `Volume.read`). It lends patient, study, frame of reference and protocol; private
         tags and what describes the old pixels go.
+    method: how the samples were made, for `DerivationDescription`.
 
     The samples are stored in 16 bits: small integer types with their own slope and intercept,
     others stretched over the whole range. Returns the folder. Raises ArSSRError for an unreadable
@@ -68,7 +70,7 @@ def write_dicom_series(
     target = check_series_output(folder, overwrite)
     if not np.isfinite(volume.data).all():
         raise ArSSRError(f"{target}: not written, the samples have NaN or infinite values.")
-    header = _derived_header(Path(template), series, volume.grid)
+    header = _derived_header(Path(template), series, volume.grid, method)
     _place(header, volume, target)
     dtype, slope, inter = _scaling(volume)
     header.RescaleSlope, header.RescaleIntercept, header.RescaleType = slope, inter, "US"
@@ -93,7 +95,7 @@ def check_series_output(folder: str | os.PathLike[str], overwrite: bool = False)
     return path
 
 
-def _derived_header(template: Path, series: str | None, grid: Grid) -> Any:
+def _derived_header(template: Path, series: str | None, grid: Grid, method: str) -> Any:
     """What all slices of the new series share."""
     from pydicom.uid import generate_uid
 
@@ -109,7 +111,7 @@ def _derived_header(template: Path, series: str | None, grid: Grid) -> Any:
     size = spacing_in_words(grid.spacing_mm)
     header.ImageType = ["DERIVED", "SECONDARY"]
     header.DerivationDescription = (
-        f"ArSSR {version('arssr')}: super-resolved to {size} from series {source.uid}"
+        f"ArSSR {version('arssr')}: {method}; {size} from series {source.uid}"
     ).replace("×", "x")
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
