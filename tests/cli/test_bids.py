@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.phantoms import smooth, volume
+from tests.phantoms import anatomy, smooth, volume, zero_filled
 
 from arssr.cli.bids import spread_lists
 
@@ -129,3 +129,16 @@ def test_an_ensemble_is_another_option(
     assert "1 of 1 done, 0 were" in arssr(*words, "--ensemble", 4, "--overwrite").err
     [path] = (tmp_path / "out" / "sub-01" / "anat").glob("*.json")
     assert json.loads(path.read_text())["ArSSR"]["options"]["ensemble"] == 4
+
+
+def test_a_zero_filled_scan_is_told_of(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """On the terminal, and in the sidecar as the voxels that the result was made from."""
+    scan = dataset / "sub-09" / "anat" / "sub-09_T1w.nii.gz"
+    volume(zero_filled(anatomy((64, 48, 8)), 0, 0.6)).write(scan)
+    words = ("--participant-label", "09", "--scale", 2, "-m", tiny, "--no-report")
+    result = arssr("bids", dataset, tmp_path / "out", "participant", *words)
+    assert "stored on 1×1×1 mm, measured on 1.5" in result.err
+    [sidecar] = (tmp_path / "out" / "sub-09").rglob("*.json")
+    assert "super-resolved from 1.5" in json.loads(sidecar.read_text())["Resolution"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
+from arssr.cli.console import complain, print_json, progress_bar, stderr, tell_making
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     Acquisition,
@@ -157,9 +157,7 @@ def _tell(done: "Done") -> None:
     elif done.facts is not None:
         line = f"{done.destination}  {done.facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
-        if "taken" in done.facts:
-            stderr.print(f"{done.scan.path} {done.facts['taken']}", markup=False, soft_wrap=True)
-        warn(done.facts.get("warnings", ()))
+        tell_making(done.scan.path, done.facts)
 
 
 def _sum(done: "list[Done]") -> str:

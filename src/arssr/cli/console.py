@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +29,23 @@ def warn(sentences: Iterable[str]) -> None:
     """Sentences about what may be wrong."""
     for sentence in sentences:
         stderr.print(f"warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def tell_making(source: object, facts: Mapping[str, Any]) -> None:
+    """What the user should know of how a result was made of the scan `source`."""
+    from arssr.grid import spacing_in_words
+
+    if "taken" in facts:
+        stderr.print(f"{source} {facts['taken']}", markup=False, soft_wrap=True)
+    warn(facts.get("warnings", ()))
+    if cut := facts.get("cut_to_band"):
+        stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
+        stderr.print(
+            f"stored on {stored}, measured on {measured}, from where it was super-resolved "
+            "(--as-stored: from what is stored)",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def print_json(value: Any) -> None:

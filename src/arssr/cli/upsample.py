@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
+from arssr.cli.console import complain, print_json, progress_bar, stderr, tell_making, warn
 from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
     Acquisition,
@@ -285,21 +285,9 @@ def _elsewhere(
 
 def _tell(job: "Job", facts: dict[str, Any]) -> None:
     """Lines about a result."""
-    from arssr.grid import spacing_in_words
-
     line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
-    if "taken" in facts:
-        stderr.print(f"{job.source} {facts['taken']}", markup=False, soft_wrap=True)
-    warn(facts.get("warnings", ()))
-    if cut := facts.get("cut_to_band"):
-        stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
-        stderr.print(
-            f"stored on {stored}, measured on {measured}, from where it was super-resolved "
-            "(--as-stored: from what is stored)",
-            markup=False,
-            soft_wrap=True,
-        )
+    tell_making(job.source, facts)
     if "consistency" in facts:
         before, after = facts["consistency"].values()
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)

@@ -133,7 +133,8 @@ class Derivatives:
             kept.setdefault("SkullStripped", False)
         made = {key: value for key, value in facts.items() if key not in ("scan", "result")}
         how, description = _in_words(facts)
-        before, after = (spacing_in_words(facts[end]["spacing_mm"]) for end in ("input", "output"))
+        measured = facts["cut_to_band"] if "cut_to_band" in facts else facts["input"]
+        before, after = (spacing_in_words(g["spacing_mm"]) for g in (measured, facts["output"]))
         ours = {
             "Description": description,
             "Sources": [self.source.uri(scan.path, _SOURCE)],
