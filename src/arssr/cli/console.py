@@ -37,6 +37,8 @@ def tell_making(source: object, facts: Mapping[str, Any]) -> None:
 
     if "taken" in facts:
         stderr.print(f"{source} {facts['taken']}", markup=False, soft_wrap=True)
+    if "method" in facts:
+        stderr.print(f"{facts['method']}: no network had a part in it", markup=False)
     warn(facts.get("warnings", ()))
     if cut := facts.get("cut_to_band"):
         stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
