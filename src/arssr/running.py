@@ -187,15 +187,17 @@ def _put_frames(
 
 
 def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
-    """The page; it needs input, cubic interpolation and result in memory."""
+    """The page; it needs input, cubic interpolation and result in memory.
+
+    A result without anything to show, such as an empty mask, is a result all the same.
+    """
     from arssr.evaluation.report import write_report
 
     try:
         require_memory(grid, copies=2)
+        is_drawn = job.labels or scan.kind.what == LABELS
+        cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
+        shown = [("input", scan), *cubic, ("result", read_quietly(job.destination))]
+        write_report(job.page, shown, provenance={"result": facts}, overwrite=True)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
-        return
-    is_drawn = job.labels or scan.kind.what == LABELS
-    cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
-    shown = [("input", scan), *cubic, ("result", read_quietly(job.destination))]
-    write_report(job.page, shown, provenance={"result": facts}, overwrite=True)

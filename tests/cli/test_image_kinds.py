@@ -113,6 +113,20 @@ def test_a_derived_series_says_what_was_done(
     assert f": {method}; " in header.DerivationDescription
 
 
+def test_an_empty_mask_has_a_result_though_no_report(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As lesion masks of healthy persons are."""
+    mask = Volume(np.zeros((8, 9, 5)), Grid((8, 9, 5), THICK), storage=np.dtype(np.uint8))
+    mask.write(dataset / "sub-01" / "anat" / "sub-01_label-lesion_mask.nii.gz")
+    words = ("participant", "-s", "mask", "--scale", 2, "-m", tiny)
+    call = arssr("bids", dataset, tmp_path / "out", *words)
+    assert call.code == 0 and "1 of 1 done" in call.err
+    assert "no report, The image is constant" in caplog.text
+    [result] = (tmp_path / "out").rglob("*_mask.nii.gz")
+    assert not values(result).any()
+
+
 def test_probabilities_stay_between_0_and_1(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     sharp = (smooth((8, 9, 5)) > 0.5).astype(np.float32)
     scan = volume(sharp, THICK).write(tmp_path / "sub-01_label-GM_probseg.nii.gz")
