@@ -51,6 +51,14 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
         load_items([], 8)
 
 
+def test_labels_are_nothing_to_train_on(tmp_path: Path) -> None:
+    """A folder of scans may hold their masks too."""
+    path = volume(np.rint(smooth((20, 20, 20)))).write(tmp_path / "sub-01_dseg.nii")
+    for normalise in (True, False):
+        with pytest.raises(ArSSRError, match=r"sub-01_dseg\.nii: holds labels, not intensities"):
+            load_item(path, 8, normalise)
+
+
 def test_an_image_is_cut_to_its_own_band_and_soft_axes_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

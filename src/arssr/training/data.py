@@ -62,9 +62,11 @@ def load_item(
 
     `normalise=False` keeps it and its intensities as stored, as the reference program does.
 
-    Raises ArSSRError for an image of fewer than `smallest` voxels along an axis.
+    Raises ArSSRError for an image of fewer than `smallest` voxels along an axis, and for labels,
+    probabilities and phase.
     """
     volume = Volume.read(path)
+    volume.kind.require_intensities(path)
     thick_axes: tuple[int, ...] = (0, 1, 2)
     if normalise:
         volume, facts = sharp_truth(volume, path.name)
