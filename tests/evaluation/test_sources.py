@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.phantoms import smooth, volume
+from tests.phantoms import anatomy, smooth, volume, zero_filled
 
 from arssr.errors import ArSSRError
 from arssr.evaluation.sources import find_volumes, sources
@@ -54,3 +54,16 @@ def test_the_same_content_counts_once(study: Path, caplog: pytest.LogCaptureFixt
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArSSRError, match=r"cannot read .*gone\.nii"):
         sources([tmp_path / "gone.nii"])
+
+
+def test_a_truth_that_was_stored_finer_than_measured_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sharp = anatomy((64, 72, 20))
+    [native] = sources([volume(sharp)])
+    native.read()
+    assert not caplog.messages
+    [filled] = sources([volume(zero_filled(sharp, axis=0, share=0.6))])
+    filled.read()
+    [told] = caplog.messages
+    assert "no sharp truth along i, zero-filled" in told

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
-from tests.phantoms import smooth, tiny_network, volume
+from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.errors import ArSSRError
 from arssr.networks import ACQUISITIONS
@@ -146,3 +146,12 @@ def test_what_cannot_be_adapted(
 ) -> None:
     with pytest.raises(ArSSRError, match=reason):
         adapt(scan, weights(flavour), fabric, scale=scale, steps=1)
+
+
+def test_a_zero_filled_scan_teaches_on_the_voxels_that_were_measured() -> None:
+    """Those on which the adapted weights will be used."""
+    scan = volume(anatomy((64, 72, 48)) * 100)
+    filled = scan.with_data(zero_filled(scan.data, axis=1, share=0.6), scan.grid)
+    lesson = Lesson.of(filled, tiny_network())
+    assert 0.6 * 72 <= lesson.scan.grid.shape[1] < 0.75 * 72  # all that was measured, and no more
+    assert lesson.scan.grid.shape[::2] == scan.grid.shape[::2]

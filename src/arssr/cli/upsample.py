@@ -75,7 +75,10 @@ def upsample(
     ] = None,
     consistent: Annotated[
         bool,
-        typer.Option("--consistent", help="Degraded again, the result shall give the scan back."),
+        typer.Option(
+            "--consistent",
+            help="Degraded again, the result shall give the scan back, as it is stored.",
+        ),
     ] = False,
     strict: Annotated[
         bool,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError
 from arssr.files import find_images, is_image, sha256, stem
+from arssr.resolution import measure_resolution
 from arssr.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,15 @@ class Source:
     origin: Path | Volume = field(compare=False)
 
     def read(self) -> Volume:
-        """The volume. Raises ArSSRError as `Volume.read` does, and for labels and phase."""
+        """The volume. Raises ArSSRError as `Volume.read` does, and for labels and phase.
+
+        Warns of axes along which it is no sharp truth: what was never measured cannot be missed.
+        """
         volume = self.origin if isinstance(self.origin, Volume) else Volume.read(self.origin)
         volume.kind.require_intensities(self.name)
+        for name, axis in zip("ijk", measure_resolution(volume).axes, strict=True):
+            if axis.is_zero_filled or axis.is_soft:
+                logger.warning("%s: no sharp truth along %s, %s", self.name, name, axis.in_words())
         return volume
 
 

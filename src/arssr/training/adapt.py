@@ -25,7 +25,7 @@ from arssr.files import sha256
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
-from arssr.scan import acquisition_ijk, noise_level
+from arssr.scan import acquisition_ijk, as_measured, noise_level
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.images import Resident
@@ -69,11 +69,12 @@ class Lesson:
     def of(
         cls, scan: Volume, network: ImplicitVoxelNetwork, scale: float | None = None
     ) -> "Lesson":
-        """Decides as `--acquisition auto` does for slices without gaps; `scale` is by default the
-        scan's own ratio, or 2.
+        """Decides as `--acquisition auto` does for slices without gaps, on the voxels that were
+        measured, as `Model.upsample` does; `scale` is by default the scan's own ratio, or 2.
 
         Raises ArSSRError for a scan that is too small to learn from.
         """
+        scan = as_measured(scan).volume
         norm = Normalisation.fit(scan.data, scan.name)
         told = acquisition_ijk("auto", scan.grid, slices=None, card={})
         noise = noise_level("auto", scan, norm, told) or 0.0
