@@ -114,11 +114,11 @@ def batches(
 def _from_a_thread(images: Images, own: Share, steps: range) -> Generator[Batch, None, None]:
     """Each drawn while the one before is trained on, on the device that holds the images."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(own.batch, images, steps[0]) if steps else None
+        ahead = [pool.submit(own.batch, images, step) for step in steps[:1]]
         for step in steps:
-            assert ahead is not None
-            data = ahead.result()
-            ahead = pool.submit(own.batch, images, step + 1) if step + 1 in steps else None
+            data = ahead.pop().result()
+            if step + 1 in steps:
+                ahead.append(pool.submit(own.batch, images, step + 1))
             yield data
 
 

@@ -42,37 +42,39 @@ class Muon(Optimizer):
         loss = closure() if closure else None
         for group in self.param_groups:
             rate = group["lr"]
-            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 parameter.mul_(1 - rate * group["weight_decay"])
                 if parameter.ndim >= 2 and parameter.shape[0] > 1:
-                    alike[parameter.shape].append(parameter)
+                    alike[parameter.shape].append((parameter, parameter.grad))
                 else:
                     update = _adam_update(parameter.grad, self.state[parameter], *group["betas"])
                     parameter.sub_(update, alpha=rate)
             for matrices in alike.values():
                 updates = self._matrix_updates(matrices, group["momentum"])
-                for parameter, update in zip(matrices, updates, strict=True):
+                for (parameter, _), update in zip(matrices, updates, strict=True):
                     parameter.sub_(update, alpha=rate)
         return loss
 
-    def _matrix_updates(self, parameters: Sequence[Tensor], momentum: float) -> Sequence[Tensor]:
-        """Of matrices of one shape, which a GPU makes orthogonal together, in a few launches."""
+    def _matrix_updates(
+        self, matrices: Sequence[tuple[Tensor, Tensor]], momentum: float
+    ) -> Sequence[Tensor]:
+        """Of matrices of one shape and their gradients; a GPU makes them orthogonal together, in a
+        few launches.
+        """
         smoothed = []
-        for parameter in parameters:
-            gradient = parameter.grad
-            assert gradient is not None
+        for parameter, gradient in matrices:
             state = self.state[parameter]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(gradient)
             average = state["momentum"]
             average.lerp_(gradient, 1 - momentum)
             smoothed.append(gradient.lerp(average, momentum))  # Nesterov's
-        matrices = torch.stack(smoothed).flatten(2)
-        scale = _ADAM_RMS * max(matrices.shape[1:]) ** 0.5
-        return (orthogonal(matrices) * scale).view(-1, *parameters[0].shape).unbind()
+        flat = torch.stack(smoothed).flatten(2)
+        scale = _ADAM_RMS * max(flat.shape[1:]) ** 0.5
+        return (orthogonal(flat) * scale).view(-1, *smoothed[0].shape).unbind()
 
 
 def _adam_update(gradient: Tensor, state: dict[str, Any], beta1: float, beta2: float) -> Tensor:
