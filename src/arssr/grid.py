@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 _SINGULAR = 1e-6
 # How far, in source voxels, an axis may stray over the whole volume and still count as straight.
 _STRAIGHT = 1e-4
+SAME_STEP = 1e-3  # voxels: steps that differ by less are equal, headers round
 
 
 class AxisPositions(NamedTuple):

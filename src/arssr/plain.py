@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from arssr.formats.kind import LABELS, PROBABILITIES
-from arssr.grid import Grid
+from arssr.grid import SAME_STEP, Grid
 from arssr.interpolation import resample
 from arssr.labels import upsample_labels, upsample_probabilities
 from arssr.transform import Transform
@@ -17,7 +17,6 @@ from arssr.volume import Volume
 
 COPIED = "copied"
 RESAMPLED = "resampled, anti-aliased"
-_SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def without_network(image: Volume, grid: Grid, transform: Transform | None = Non
 def refines(source: Grid, grid: Grid) -> bool:
     """Whether a grid asks a network for anything: it is finer somewhere, or coarser nowhere."""
     step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
-    return bool((step < 1 - _SAME).any() or (step <= 1 + _SAME).all())
+    return bool((step < 1 - SAME_STEP).any() or (step <= 1 + SAME_STEP).all())
 
 
 def reordered(image: Volume, grid: Grid) -> Volume | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import Grid
+from arssr.grid import SAME_STEP, Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
@@ -26,7 +26,6 @@ _SURELY_SLICES = 2.5
 # noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
 # would be smoothed away.
 _ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
-SAME = 1e-3  # voxels: steps that differ by less are equal, headers round
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def acquisition_ijk(
 def refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
     """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
     step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
-    return tuple(acquisition if s < 1 - SAME else NATIVE for s in step)
+    return tuple(acquisition if s < 1 - SAME_STEP else NATIVE for s in step)
 
 
 def noise_level(

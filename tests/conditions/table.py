@@ -125,7 +125,7 @@ def _together(cells: dict[str, str]) -> str:
 def _brief(sentence: str) -> str:
     """The beginning of a sentence, without the file that it names, and reasons.
 
-    >>> _brief("/tmp/a/scan.nii: the axes differ (3 and 4); the first are used")
+    >>> _brief("here/a/scan.nii: the axes differ (3 and 4); the first are used")
     'the axes differ'
     """
     text = re.sub(r"^\S*/\S*?:? (?=\S)", "", sentence)
