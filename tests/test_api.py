@@ -85,11 +85,23 @@ def test_every_target_gives_its_grid(model: Model) -> None:
 
 @pytest.mark.parametrize(
     "targets",
-    [{}, {"scale": 2, "spacing": 1}, {"shape": (2, 2, 2), "like": Grid((1, 1, 1), THICK)}],
+    [{"scale": 2, "spacing": 1}, {"shape": (2, 2, 2), "like": Grid((1, 1, 1), THICK)}],
 )
-def test_exactly_one_target(model: Model, targets: dict[str, Any]) -> None:
+def test_at_most_one_target(model: Model, targets: dict[str, Any]) -> None:
     with pytest.raises(ArSSRError, match="one target"):
         model.upsample(volume(smooth((4, 4, 4))), **targets)
+
+
+def test_without_a_target_thick_slices_alone_are_refined(model: Model) -> None:
+    image = volume(smooth((5, 6, 4)), np.diag([1.0, 1, 4, 1]))
+    assert model.upsample(image).grid == image.grid.isotropic()
+    with pytest.raises(ArSSRError, match="1 mm along all axes already"):
+        model.upsample(volume(smooth((5, 6, 4))))
+
+
+def test_an_axis_that_gets_coarser_is_told(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    model.upsample(volume(smooth((6, 6, 4)), np.diag([0.5, 0.5, 4, 1])), spacing=1)
+    assert "coarser than the scan along i, j" in caplog.text
 
 
 def test_a_reference_in_another_orientation_gets_the_same_anatomy(model: Model) -> None:

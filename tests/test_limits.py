@@ -10,6 +10,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.limits import (
+    coarser_axes,
     outside_valid_range,
     range_set_by_few,
     told_of_slices,
@@ -130,3 +131,13 @@ def test_a_range_that_hangs_on_a_few_voxels_is_named_and_no_other() -> None:
     assert "fewer than 0.2 %" in (range_set_by_few(CARD, few, Normalisation.fit(few)) or "")
     few[3, 3:17, 3:17] = 5
     assert range_set_by_few(CARD, few, Normalisation.fit(few)) is None
+
+
+def test_axes_that_get_coarser_are_named() -> None:
+    assert coarser_axes(SCAN, SCAN.scaled((1, 2, 3))) is None
+    both = coarser_axes(SCAN, SCAN.with_spacing((2, 1, 4)))
+    assert both is not None and "along i, k (1 mm become 2 mm, 3 mm become 4 mm)" in both
+    turned = coarser_axes(SCAN, rotated(SCAN.with_spacing((2, 2, 1)), (0, 0, 30)))
+    assert turned is not None and "along i, j" in turned and "keeps them" not in turned
+    swapped = coarser_axes(SCAN, rotated(SCAN.with_spacing((2, 1, 1)), (0, 0, 90)))
+    assert swapped is not None and "along j " in swapped and "1×1×1 mm keeps them" in swapped

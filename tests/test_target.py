@@ -10,7 +10,7 @@ from tests.phantoms import rotated, smooth, volume
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.target import Target, require_overlap
+from arssr.target import NoTargetError, Target, require_overlap
 from arssr.transform import Displacement, Transform
 
 SCAN = Grid((10, 12, 5), np.diag([-1.0, 1.0, 3.0, 1.0]))
@@ -29,8 +29,8 @@ def test_a_reference_is_taken_by_its_path_too(tmp_path: Path) -> None:
     assert Target(like=path).on(SCAN.scaled(1)) == Grid((4, 5, 6), np.diag([2, 2, 2.0, 1]))
 
 
-@pytest.mark.parametrize("given", [{}, {"scale": 2, "isotropic": True}, {"shape": 3, "like": SCAN}])
-def test_there_is_exactly_one(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("given", [{"scale": 2, "isotropic": True}, {"shape": 3, "like": SCAN}])
+def test_there_is_at_most_one(given: dict[str, Any]) -> None:
     with pytest.raises(ArSSRError, match="one target: scale, spacing, shape, like or isotropic"):
         Target(**given)
 
@@ -61,3 +61,29 @@ def test_a_field_that_leads_beside_the_scan_is_refused(turns: tuple[float, ...])
         else:
             with pytest.raises(ArSSRError, match="lead the other way"):
                 require_overlap(grid, grid, Transform((field,)))
+
+
+def test_an_open_target_refines_thick_slices_alone() -> None:
+    found = Target().on(SCAN)
+    assert found == SCAN.with_spacing((1, 1, 1)) and found.shape == (10, 12, 15)
+    assert Target().on(SCAN, SCAN.with_spacing((1.5, 2, 3))).spacing_mm[2] == 1.5
+    sagittal = Grid((5, 12, 10), np.diag([3.0, 1.0, 1.0, 1.0]))
+    assert Target().on(sagittal) == sagittal.scaled((3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "measured", "said"),
+    [
+        ((1, 1, 1), None, "1 mm along all axes already"),
+        ((0.8, 0.797, 0.797), None, "0.798 mm along all axes already"),
+        ((1, 1, 1.3), None, "along no axis clearly thicker than the others"),
+        ((0.5, 0.5, 1), (1, 1, 1), "than what was measured (1 mm)"),
+    ],
+)
+def test_where_no_slices_are_thick_a_target_is_wanted(
+    spacing: tuple[float, ...], measured: tuple[float, ...] | None, said: str
+) -> None:
+    grid = Grid((20, 20, 20), np.diag([*spacing, 1.0]))
+    with pytest.raises(NoTargetError) as refused:
+        Target().on(grid, grid.with_spacing(measured) if measured else None)
+    assert said in str(refused.value) and "name a target, such as --scale 2" in str(refused.value)

@@ -18,6 +18,7 @@ from arssr.files import bytes_in_words
 from arssr.formats.kind import INTENSITIES, unlike_intensities
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
+from arssr.limits import coarser_axes
 from arssr.networks import ACQUISITIONS, ModelConfig
 from arssr.plain import without_network
 from arssr.scan import acquisition_ijk, as_measured, noise_level, refined_axes
@@ -131,10 +132,11 @@ class Model:
         skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> Volume:
-        """The image on another grid, in its own units; exactly one target must be given.
+        """The image on another grid, in its own units.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
-        image whose grid to take; isotropic: the finest spacing along all axes. A grid that is
+        image whose grid to take; isotropic: the finest spacing along all axes. At most one of
+        them is given; without any, thick slices alone are refined (`Target`). A grid that is
         only coarser than the image is resampled with an anti-aliasing filter instead, and one of
         the same places gets the same samples. Labels and probabilities (`Volume.kind`) are
         interpolated as such. A scan that was surely measured on larger voxels than it is stored on
@@ -143,7 +145,9 @@ class Model:
         """
         flips(ensemble)  # refused where nothing is computed, too
         volume = Volume.coerce(image)
-        grid = Target(scale, spacing, shape, like, isotropic).on(volume.grid)
+        target = Target(scale, spacing, shape, like, isotropic)
+        chosen = target.choose(volume, as_stored=as_stored)
+        grid = chosen.grid
         plain = without_network(volume, grid)
         require_memory(grid, plain.copies if plain else 1)
         if plain:
@@ -153,9 +157,11 @@ class Model:
         for doubt in unlike_intensities(volume.data):
             _log.warning("%s: %s", volume.path or "the image", doubt)
         if self.network.is_residual and not as_stored:
-            measured = as_measured(volume)
+            measured = as_measured(volume, chosen.resolution)
             volume = measured.volume
             acquisition = measured.acquisition(acquisition, grid, self.card)
+        if coarser := coarser_axes(volume.grid, grid):
+            _log.warning("%s: %s", volume.path or "the image", coarser)
         field = self.field(
             volume,
             towards=grid,

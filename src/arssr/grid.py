@@ -28,6 +28,8 @@ _SINGULAR = 1e-6
 # How far, in source voxels, an axis may stray over the whole volume and still count as straight.
 _STRAIGHT = 1e-4
 SAME_STEP = 1e-3  # voxels: steps that differ by less are equal, headers round
+# An axis whose voxels are this many times longer than the shortest is that of a slice stack.
+CLEARLY_THICKER = 1.4
 
 
 class AxisPositions(NamedTuple):
@@ -135,6 +137,18 @@ class Grid:
         Grid(4×4×15 voxels of 1×1×1 mm, RAS)
         """
         return self.with_spacing(float(self.spacing_mm.min()))
+
+    def thick_axes(self, than_mm: float | None = None) -> list[int]:
+        """Axes along which voxels are clearly longer than that, by default than the shortest.
+
+        Of an axis with one voxel nothing is known.
+
+        >>> Grid((4, 4, 3), np.diag([1, 1.2, 5, 1])).thick_axes()
+        [2]
+        """
+        longest = CLEARLY_THICKER * (self.spacing_mm.min() if than_mm is None else than_mm)
+        found = zip(self.shape, self.spacing_mm, strict=True)
+        return [axis for axis, (n, mm) in enumerate(found) if n > 1 and mm > longest]
 
     def part(self, box: Sequence[slice]) -> Grid:
         """The voxels that three slices (without steps) choose, where they were.

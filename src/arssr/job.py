@@ -10,7 +10,7 @@ from arssr.files import sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
 from arssr.scan import require_acquisition, require_noise
-from arssr.target import Target
+from arssr.target import NoTargetError, Target
 from arssr.volume import Volume, open_frames, read_quietly
 
 DICOM = ".dicom"  # a destination of this name is a folder with a derived series
@@ -108,16 +108,33 @@ class Job:
                 )
         else:
             check_output(self.destination, self.overwrite)
-        companions = [sidecar(self.destination), *([self.page] if self.report else [])]
-        for companion in companions:
+        for companion in self._companions():
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
+
+    def existing(self) -> list[Path]:
+        """What the job would have to overwrite, and may not."""
+        files = [self.destination, *self._companions()]
+        return [] if self.overwrite else [path for path in files if path.exists()]
+
+    def _companions(self) -> list[Path]:
+        return [sidecar(self.destination), *([self.page] if self.report else [])]
 
     def in_words(self, error: BaseException) -> str:
         """What went wrong with it, on one line that names the scan or the result."""
         line = "out of memory" if isinstance(error, MemoryError) else in_one_line(error)
         named = (str(self.source), str(self.page.with_suffix("")))
         return line if any(name in line for name in named) else f"{self.source}: {line}"
+
+    def failed(self, error: Exception) -> dict[str, Any]:
+        """What there is to say where there is no result, as plain values.
+
+        What is no scan's fault is raised: a bug of ours.
+        """
+        if not isinstance(error, ArSSRError | OSError | MemoryError):
+            raise error
+        needs_target = {"needs_target": True} if isinstance(error, NoTargetError) else {}
+        return {"scan": str(self.source), "error": self.in_words(error), **needs_target}
 
     def read(self) -> Volume:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.formats.slices import Slices
-from arssr.grid import Grid
+from arssr.grid import Grid, spacing_in_words
 from arssr.intensity import Normalisation, set_by_few
 from arssr.networks import UNKNOWN
 
@@ -59,6 +59,29 @@ def outside_valid_range(
         for mm in _different(spacing_mm.tolist())
         if _outside(mm, limits)
     ]
+
+
+def coarser_axes(source: Grid, target: Grid) -> str | None:
+    """A sentence where a target is coarser than the source along some of its axes.
+
+    >>> scan = Grid((20, 20, 9), np.diag([0.5, 0.5, 4, 1]))
+    >>> coarser_axes(scan, scan.with_spacing(1))
+    'coarser than the scan along i, j (0.5 mm become 1 mm); a spacing of 0.5×0.5×1 mm keeps them'
+    >>> coarser_axes(scan, scan.isotropic())
+    """
+    steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
+    step = np.linalg.norm(steps, axis=1)
+    coarser = np.flatnonzero(step > 1 + _TOLERANCE)
+    if not len(coarser):
+        return None
+    before, after = source.spacing_mm, source.spacing_mm * step
+    axes = ", ".join(_AXES[axis] for axis in coarser)
+    sizes = dict.fromkeys(f"{before[axis]:.4g} mm become {after[axis]:.4g} mm" for axis in coarser)
+    said = f"coarser than the scan along {axes} ({', '.join(sizes)})"
+    if (abs(steps) > _TOLERANCE * step[:, None]).sum() > 3:  # turned: no spacing does
+        return said
+    kept = spacing_in_words(np.minimum(before, after))
+    return f"{said}; a spacing of {kept} keeps them"
 
 
 def range_set_by_few(

@@ -1,6 +1,6 @@
 """What becomes of one 3D image: where its result lies, what makes it, and what is told of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
@@ -15,7 +15,7 @@ from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
 from arssr.job import Job
-from arssr.limits import outside_valid_range, range_set_by_few
+from arssr.limits import coarser_axes, outside_valid_range, range_set_by_few
 from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.registration import load_transform
 from arssr.resolution import Resolution
@@ -25,9 +25,21 @@ from arssr.transform import Transform, slabs_through
 from arssr.volume import Volume, doubtful_grid_of
 
 Facts = dict[str, Any]
-# The transform into the scan's space, if there is one, the grid of the result, and what is
-# doubtful about the image that it is that of.
-Where = tuple[Transform | None, Grid, list[str]]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a result lies, and how that was found.
+
+    transform: into the scan's space, if there is one. doubts: about the image that `grid` is that
+    of. because, resolution: where no target was named, see `Chosen`.
+    """
+
+    grid: Grid
+    transform: Transform | None = None
+    doubts: Sequence[str] = ()
+    because: str = ""
+    resolution: Resolution | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +67,8 @@ def result_of(
 
     resolution: of the scan, where it is known.
     """
-    transform, grid, doubts = where
-    if job.labels:
-        scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
+    transform, grid = where.transform, where.grid
+    scan = _as_asked(job, scan)
     is_intensities = scan.kind.what == INTENSITIES
     is_constant = job.frames and is_intensities and scan.data.min() == scan.data.max()
     if job.consistent and not is_intensities:
@@ -70,12 +81,16 @@ def result_of(
     measured = None if plain or is_constant else _measured(model, job, scan, resolution)
     if measured is not None:
         scan = measured.volume
-    warnings = [*scan.warnings, *doubts, *unlike]
+    warnings = [*scan.warnings, *where.doubts, *unlike]
     if doubted and model is not None and transform is None:
         warnings += outside_valid_range(model.card, scan.grid, grid, scan.slices)
     if warnings and job.strict:
         raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
     facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
+    if where.because:
+        facts["target"] = where.because
+    if not (plain or is_constant or transform) and (coarser := coarser_axes(scan.grid, grid)):
+        facts["note"] = coarser
     facts |= measured.describe() if measured else {}
     if not (is_intensities or job.labels):
         facts["taken"] = scan.kind.taken()
@@ -133,16 +148,21 @@ def _constant(frame: Volume, grid: Grid, facts: Facts) -> Result:
     return Result(grid, planes, facts=facts | {"constant": float(value)})
 
 
-def where_of(job: Job, scan: Grid) -> Where:
-    """Where the result of a scan on this grid lies."""
+def where_of(job: Job, scan: Volume) -> Where:
+    """Where the result of a scan lies."""
     if not isinstance(job.target.like, Path):
-        return None, job.target.on(scan), []
+        chosen = job.target.choose(_as_asked(job, scan), as_stored=job.as_stored)
+        return Where(chosen.grid, because=chosen.because, resolution=chosen.resolution)
     grid, doubts = doubtful_grid_of(job.target.like)
     if not job.transforms:
-        return None, Target(like=grid).on(scan), doubts
-    transform = load_transform(job.transforms, scan, grid)
-    require_overlap(scan, grid, transform)
-    return transform, grid, doubts
+        return Where(Target(like=grid).on(scan.grid), doubts=doubts)
+    transform = load_transform(job.transforms, scan.grid, grid)
+    require_overlap(scan.grid, grid, transform)
+    return Where(grid, transform, doubts)
+
+
+def _as_asked(job: Job, scan: Volume) -> Volume:
+    return replace(scan, kind=Kind(LABELS, "--labels says so")) if job.labels else scan
 
 
 def _agreeing(

@@ -25,6 +25,10 @@ from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 
 Finish = Callable[[], Facts]
+Foretell = Callable[[Facts], None]
+# Of a report, for a million voxels of the result and besides. Processor time of `resample` and
+# `write_report` on three clinical scans at 1.5, 1 and 0.7 mm: 1.1 to 8.1 s for 2 to 21 million.
+_REPORT_SECONDS, _REPORT_SECONDS_BESIDES = 0.35, 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,18 +53,21 @@ def begin(
     job: Job,
     progress: ReportProgress = silent,
     scan: Future[Volume] | None = None,
+    foretell: Foretell = lambda _facts: None,
 ) -> Finish:
     """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
 
-    It holds the scan and what waits to be written, but neither the field nor its features.
+    foretell: hears, before the work, what is known of it by then. What is returned holds the scan
+    and what waits to be written, but neither the field nor its features.
     """
     started = time.perf_counter()
     progress("reading", 0.0)
     job.check()
     volume = scan.result() if scan else job.read()
-    where = where_of(job, volume.grid)
-    result = result_of(model, job, volume, where, progress)
+    where = where_of(job, volume)
+    result = result_of(model, job, volume, where, progress, where.resolution)
     grid = result.grid
+    foretell(_known_before(volume, result))
     with ExitStack() as stack:
         if job.frames:
             frames = stack.enter_context(open_frames(job.source))
@@ -89,33 +96,48 @@ def begin(
 def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
     """What the job would take, as plain values; nothing is computed or written.
 
-    Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed.
-    Every frame is taken to be as much work as the first that is not constant. Raises ArSSRError
-    where the job cannot be done, or is not one for a network.
+    Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed;
+    `report_seconds` are those of the report, roughly. Every frame is taken to be as much work as
+    the first that is not constant. `exists` is what would have to be overwritten. Raises
+    ArSSRError where the job cannot be done otherwise, or is not one for a network.
     """
-    job.check()
+    replace(job, overwrite=True).check()
     volume, count = scan.result() if scan else job.read(), 1
     if job.frames:
         with open_frames(job.source) as frames:
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
-    result = result_of(model, job, volume, where_of(job, volume.grid), silent)
+    where = where_of(job, volume)
+    result = result_of(model, job, volume, where, silent, where.resolution)
     if result.voxel_field is None or job.transforms:
         way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
         raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
     plan = result.voxel_field.plan(result.grid)
     seconds = count * plan.seconds(speeds(model.device)[model.precision])
+    known = _known_before(volume, result)
+    if job.report:
+        million = np.prod(result.grid.shape) / 1e6
+        known["report_seconds"] = round(_REPORT_SECONDS_BESIDES + _REPORT_SECONDS * million, 1)
     return {
         "scan": str(job.source),
         "result": str(job.destination),
+        "exists": [str(path) for path in job.existing()],
         "output": result.grid.describe(),
-        "warnings": result.facts.get("warnings", []),
+        "warnings": [],
+        **known,
         "precision": model.precision,
         "air_skipped": round(result.voxel_field.air, 4),
         "disk_bytes": round(stored_bytes(volume, result.grid, count)),
         "seconds": float(f"{seconds:.3g}"),
         **plan.describe(),
     }
+
+
+def _known_before(scan: Volume, result: Result) -> Facts:
+    """What should be told of a result before it is computed."""
+    names = ("target", "note", "warnings", "cut_to_band")
+    known = {name: result.facts[name] for name in names if name in result.facts}
+    return {"input": scan.grid.describe(), **known}
 
 
 def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:

@@ -10,15 +10,13 @@ import numpy as np
 
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import SAME_STEP, Grid
+from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
 from arssr.intensity import Normalisation, estimate_noise
 from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
 
-# An axis whose voxels are this many times longer than the shortest is that of a slice stack.
-_CLEARLY_THICKER = 1.4
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
@@ -96,7 +94,7 @@ def acquisition_ijk(
         return tuple(acquisition)
     if acquisition != "auto":
         return (acquisition,) * 3
-    thick = grid.spacing_mm > _CLEARLY_THICKER * grid.spacing_mm.min()
+    thick = grid.spacing_mm > CLEARLY_THICKER * grid.spacing_mm.min()
     told = ["slice" if t else NATIVE for t in thick]
     if slices is not None and (answer := told_of_slices(card, slices)):
         told[slices.axis] = answer[0]

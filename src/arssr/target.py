@@ -1,4 +1,6 @@
-"""Where a result shall lie: a scale, a spacing, a shape, another image's grid, or isotropic."""
+"""Where a result shall lie: a scale, a spacing, a shape, another image's grid, isotropic, or where
+nobody said, thick slices alone as fine as their plane.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +12,9 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.formats.kind import INTENSITIES
+from arssr.grid import SAME_STEP, Grid, spacing_in_words
+from arssr.resolution import Resolution, band_grid, measure_resolution
 from arssr.transform import Transform, probes
 from arssr.volume import Volume, grid_of
 
@@ -18,18 +22,38 @@ Image = str | PathLike[str] | SpatialImage | Volume
 Three = float | Sequence[float]
 
 _NOWHERE_ELSE = Transform(())
+_ISOTROPIC = 1.05  # as far as words go: voxels of 1.301×1.333×1.333 mm are 1.32 mm along all axes
+
+
+class NoTargetError(ArSSRError):
+    """No target was named, and the scan has no slices that are clearly thicker than its plane."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where a result shall lie, `because` of what where nobody said, and the resolution of the
+    scan where that had to be measured for it.
+    """
+
+    grid: Grid
+    because: str = ""
+    resolution: Resolution | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Exactly one of five.
+    """One of five, or none.
 
     scale: output voxels per input voxel; spacing: mm; shape: voxels; each for all axes or one for
     each of (i, j, k). like: a grid, or an image whose grid to take. isotropic: the finest spacing
-    of the scan along all axes. Raises ArSSRError for none and for several.
+    of the scan along all axes. None of them: thick slices alone are refined, to the finest spacing
+    that was measured. Raises ArSSRError for several.
 
-    >>> Target(scale=2).on(Grid((4, 4, 3), np.diag([1, 1, 5, 1])))
+    >>> scan = Grid((4, 4, 3), np.diag([1, 1, 5, 1]))
+    >>> Target(scale=2).on(scan)
     Grid(8×8×6 voxels of 0.5×0.5×2.5 mm, RAS)
+    >>> Target().on(scan)
+    Grid(4×4×15 voxels of 1×1×1 mm, RAS)
     """
 
     scale: Three | None = None
@@ -39,14 +63,21 @@ class Target:
     isotropic: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.asked()) != 1:
+        if len(self._given()) > 1:
             names = [f.name for f in fields(self)]
             raise ArSSRError(f"name one target: {', '.join(names[:-1])} or {names[-1]}")
 
-    def on(self, source: Grid) -> Grid:
+    @property
+    def is_open(self) -> bool:
+        """Whether none was named."""
+        return not self._given()
+
+    def on(self, source: Grid, measured: Grid | None = None) -> Grid:
         """The grid that a scan on `source` is brought to.
 
-        Raises ArSSRError where that is none, and where it lies beside the scan.
+        measured: the grid whose voxels were measured, where they are larger than those stored
+        (`resolution.band_grid`); only an open target asks for it. Raises ArSSRError where there is
+        no such grid, and where it lies beside the scan.
         """
         if self.isotropic:
             return source.isotropic()
@@ -56,18 +87,70 @@ class Target:
             return source.with_spacing(self.spacing)
         if self.shape is not None:
             return source.with_shape(self.shape)
-        grid = grid_of(self.like)  # type: ignore[arg-type] # the one that is left
+        if self.like is None:
+            return source.with_spacing(_finer_slices_mm(source, measured or source))
+        grid = grid_of(self.like)
         require_overlap(source, grid)
         return grid
 
+    def choose(self, scan: Volume, *, as_stored: bool = False) -> Chosen:
+        """`on` the grid of a scan, whose resolution is measured where the target is open.
+
+        as_stored: take what is stored for measured, as it is of labels and probabilities.
+        """
+        if not self.is_open:
+            return Chosen(self.on(scan.grid))
+        resolution = None
+        if not as_stored and scan.kind.what == INTENSITIES and scan.grid.thick_axes():
+            resolution = measure_resolution(scan)
+        measured = band_grid(scan.grid, resolution) if resolution else scan.grid
+        grid = self.on(scan.grid, measured)
+        plane = "as was measured in the plane" if resolution else "as the plane"
+        return Chosen(grid, f"{_change(scan.grid, grid)}, as fine {plane}", resolution)
+
     def asked(self) -> dict[str, Any]:
         """What was asked for, by name, as plain values: for a sidecar."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = self._given() or {"target": "auto"}
         return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in given.items()
-            if value is not None and value is not False
+            name: str(value) if isinstance(value, Path) else value for name, value in given.items()
         }
+
+    def _given(self) -> dict[str, Any]:
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {n: value for n, value in given.items() if value is not None and value is not False}
+
+
+def _finer_slices_mm(source: Grid, measured: Grid) -> list[float]:
+    """The spacing with slices as fine as anything that was measured, and the others as they are.
+
+    Raises NoTargetError where no slices are clearly thicker than that.
+    """
+    finest = float(measured.spacing_mm.min())
+    thick = source.thick_axes(finest)
+    if not thick:
+        mm = source.spacing_mm
+        if mm.max() <= mm.min() * _ISOTROPIC:
+            what = f"{mm.mean():.3g} mm along all axes already"
+        else:
+            than = f"what was measured ({finest:.4g} mm)" if finest > mm.min() else "the others"
+            what = f"voxels of {spacing_in_words(mm)}, along no axis clearly thicker than {than}"
+        raise NoTargetError(f"{what}; name a target, such as --scale 2")
+    return [finest if axis in thick else float(source.spacing_mm[axis]) for axis in range(3)]
+
+
+def _change(source: Grid, grid: Grid) -> str:
+    """What an open target came to.
+
+    >>> scan = Grid((9, 9, 3), np.diag([1, 1, 5, 1]))
+    >>> _change(scan, scan.scaled((1, 1, 5)))
+    'no target was named: slices of 5 mm along k become 1 mm'
+    """
+    changed = [
+        f"{before:.4g} mm along {name} become {after:.4g} mm"
+        for name, before, after in zip("ijk", source.spacing_mm, grid.spacing_mm, strict=True)
+        if after < before * (1 - SAME_STEP)
+    ]
+    return f"no target was named: slices of {' and '.join(changed)}"
 
 
 def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_ELSE) -> None:

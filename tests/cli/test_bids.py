@@ -85,7 +85,6 @@ def test_what_cannot_be_done_is_one_sentence(
 @pytest.mark.parametrize(
     "words",
     [
-        "participant",
         "participant --scale 2 --spacing 1",
         "participant --scale 2 --ensemble 5",
         "everybody --scale 2",

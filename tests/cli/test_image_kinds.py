@@ -271,7 +271,9 @@ def test_a_frame_that_is_not_finite_is_named(
         kind = nib.MGHImage if name == "s.mgz" else nib.Nifti1Image
         nib.save(kind(data, np.eye(4)), path)
     words = ("--frames", "--scale", 2, "-m", tiny)
-    complaint = arssr("upsample", path, "-o", tmp_path / "o.nii", *words).complaint
+    call = arssr("upsample", path, "-o", tmp_path / "o.nii", *words)
+    complaint = call.err.splitlines()[-1]
+    assert call.code == 1 and complaint.startswith("error: ")
     assert f"{name}, frame 2 of 3: the image has NaN" in complaint
 
 

@@ -441,7 +441,6 @@ def test_a_disk_that_fills_up_leaves_nothing(
 @pytest.mark.parametrize(
     "words",
     [
-        "",
         "--scale 2 --spacing 1",
         "--shape 4 4 4 --like x.nii",
         "--scale 1 2",

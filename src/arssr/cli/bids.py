@@ -127,6 +127,8 @@ def bids(
     stderr.print(f"overview: {index}", markup=False, soft_wrap=True)
     if any(each.error for each in done):
         raise typer.Exit(1)
+    if done and all(each.needs_target for each in done):
+        raise typer.Exit(2)
 
 
 def spread_lists(arguments: Sequence[str]) -> list[str]:

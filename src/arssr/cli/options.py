@@ -69,12 +69,16 @@ ResultsAsJson = Annotated[
 
 
 def target_of(**given: Any) -> "Target":
-    """The one target that was given (is not None).
+    """The target that was given (is not None), or the open one.
 
-    A usage error where there is none or more than one, and for what are no numbers.
+    A usage error where there is more than one, and for what are no numbers.
     """
+    from arssr.target import Target
+
     named = {name: value for name, value in given.items() if value is not None}
-    if len(named) != 1:
+    if not named:
+        return Target()
+    if len(named) > 1:
         *others, last = (f"--{name}" for name in given)
         raise typer.BadParameter(f"name one target: {', '.join(others)} or {last}")
     [(name, value)] = named.items()
@@ -82,6 +86,4 @@ def target_of(**given: Any) -> "Target":
         value = three_or_one(numbers(f"--{name}", value))
     if name == "shape":
         value = whole_numbers("--shape", value)
-    from arssr.target import Target
-
     return Target(**{name: value})

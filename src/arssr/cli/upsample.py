@@ -1,13 +1,23 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr, tell_making, warn
+from arssr.cli.console import (
+    complain,
+    print_json,
+    progress_bar,
+    size_in_words,
+    stderr,
+    tell_making,
+)
+from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
     Acquisition,
@@ -169,7 +179,7 @@ def upsample(
         from arssr.api import load_model
 
         loaded = None if labels else load_model(model, device, precision)
-        results = _estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
+        results = estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
     else:
         from arssr.cohort.engine import Network
 
@@ -182,7 +192,7 @@ def upsample(
     if failures and len(work) > 1:
         stderr.print(f"{len(work) - failures} of {len(work)} done, {failures} failed")
     if failures:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if all("needs_target" in result for result in results) else 1)
 
 
 def _places(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
@@ -217,6 +227,8 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     tasks: dict[Path, TaskID] = {}
     told: list[TaskID] = []
+    foretold: dict[Path, Facts] = {}
+    several = len(jobs) > 1
     with progress_bar() as bar:
 
         def start(job: "Job", scan: "Future[Volume]") -> "Finish":
@@ -227,42 +239,25 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
             def on_progress(what: str, share: float) -> None:
                 bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
-            return begin(model, job, on_progress, scan)
+            def foretell(facts: "Facts") -> None:
+                foretold[job.destination] = facts
+                tell_making(job.source, facts, several=several)
+
+            return begin(model, job, on_progress, scan, foretell)
 
         def tell(job: "Job", outcome: "Facts | Exception") -> None:
             told.append(tasks.pop(job.destination))
             if isinstance(outcome, Exception):
                 complain(job.in_words(outcome))
             else:
-                _tell(job, outcome)
+                _tell(job, outcome, foretold.pop(job.destination), several)
 
         for job, outcome in run_each(start, jobs, tell):
             if isinstance(outcome, Exception):
-                results.append(_failed(job, outcome))
+                results.append(job.failed(outcome))
             else:
                 results.append(outcome)
     return results
-
-
-def _estimates(model: "Model", jobs: "list[Job]") -> list[dict[str, Any]]:
-    """What each job would take; nothing is computed or written."""
-    from arssr.pipeline import reading_ahead
-
-    results = []
-    for job, scan in reading_ahead(jobs):
-        try:
-            results.append(_estimate(model, job, scan))
-        except Exception as error:
-            results.append(_failed(job, error))
-            complain(job.in_words(error))
-    return results
-
-
-def _failed(job: "Job", error: Exception) -> dict[str, Any]:
-    """The result of a job that has none. What is no scan's fault is raised: a bug of ours."""
-    if not isinstance(error, ArSSRError | OSError | MemoryError):
-        raise error
-    return {"scan": str(job.source), "error": job.in_words(error)}
 
 
 def _elsewhere(
@@ -278,7 +273,12 @@ def _elsewhere(
             job = outcome.job
             if outcome.facts is None:
                 complain(outcome.error)
-                results[job.destination] = {"scan": str(job.source), "error": outcome.error}
+                needs_target = {"needs_target": True} if outcome.needs_target else {}
+                results[job.destination] = {
+                    "scan": str(job.source),
+                    "error": outcome.error,
+                    **needs_target,
+                }
             else:
                 _tell(job, outcome.facts)
                 results[job.destination] = outcome.facts
@@ -286,38 +286,18 @@ def _elsewhere(
     return [results[job.destination] for job in jobs]
 
 
-def _tell(job: "Job", facts: dict[str, Any]) -> None:
-    """Lines about a result."""
-    line = f"{job.destination}  {_size(facts)}  {facts['seconds']:.1f} s"
+def _tell(
+    job: "Job",
+    facts: dict[str, Any],
+    foretold: Mapping[str, Any] = MappingProxyType({}),
+    several: bool = False,
+) -> None:
+    """Lines about a result; `foretold` and `several` as in `tell_making`."""
+    line = f"{job.destination}  {size_in_words(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
-    tell_making(job.source, facts)
+    tell_making(job.source, facts, foretold=foretold, several=several)
     if "consistency" in facts:
         before, after = facts["consistency"].values()
         stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
     if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
-
-
-def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
-    """A line about what one job would take."""
-    from arssr.files import bytes_in_words
-    from arssr.running import estimate
-
-    facts = estimate(model, job, scan)
-    memory, disk = facts["memory_bytes"]["peak"], facts["disk_bytes"]
-    line = (
-        f"{job.destination}  {_size(facts)}  {bytes_in_words(memory)} of memory  "
-        f"up to {bytes_in_words(disk)} of disk  about {facts['seconds']:.2g} s"
-    )
-    stderr.print(line, markup=False, soft_wrap=True)
-    warn(facts["warnings"])
-    return facts
-
-
-def _size(facts: dict[str, Any]) -> str:
-    """The output's voxels in words."""
-    from arssr.grid import spacing_in_words
-
-    grid = facts["output"]
-    size = "×".join(map(str, grid["shape"]))
-    return f"{size} voxels of {spacing_in_words(grid['spacing_mm'])}"

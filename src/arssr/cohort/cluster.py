@@ -119,7 +119,7 @@ def _compute(
     for future in as_completed(futures, loop=client.loop):
         number = futures.pop(future)
         if future.status == "finished":
-            yield number, _result(future.result())
+            yield number, future.result()
             continue
         error = future.exception() if future.status == "error" else None
         where = jobs[number].source
@@ -131,15 +131,11 @@ def _compute(
             yield number, error
 
 
-def _do(network: Network | None, job: Job) -> Facts | str:
-    """On a worker. What is the user's to mend is returned as its sentence, for it would not go
-    better a second time; anything else is raised, and tried again.
+def _do(network: Network | None, job: Job) -> Facts | ArSSRError:
+    """On a worker. What is the user's to mend is returned, for it would not go better a second
+    time; anything else is raised, and tried again.
     """
     try:
         return do(network, job)
     except ArSSRError as error:
-        return str(error)
-
-
-def _result(answer: Facts | str) -> Facts | BaseException:
-    return ArSSRError(answer) if isinstance(answer, str) else answer
+        return error

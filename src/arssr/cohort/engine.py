@@ -18,7 +18,7 @@ from arssr.files import sidecar, sweep
 from arssr.job import Job
 from arssr.result import Facts
 from arssr.running import Finish, begin
-from arssr.target import Target
+from arssr.target import NoTargetError, Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
@@ -27,11 +27,15 @@ __all__ = ["Facts", "Network", "Outcome", "Place", "do", "run_jobs", "start"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: what `arssr.running.run` says of the result, or why there is none."""
+    """What became of a job: what `arssr.running.run` says of the result, or why there is none.
+
+    needs_target: the scan is isotropic, and no target was named.
+    """
 
     job: Job
     facts: Facts | None = None
     error: str = ""
+    needs_target: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def run_jobs(
     for number, result in where.compute(network, [_portable(job) for job in todo], progress):
         job = todo[number]
         if isinstance(result, BaseException):
-            yield Outcome(job, error=job.in_words(result))
+            needs_target = isinstance(result, NoTargetError)
+            yield Outcome(job, error=job.in_words(result), needs_target=needs_target)
         else:
             for path in (job.destination, sidecar(job.destination), job.page):
                 sweep(path)

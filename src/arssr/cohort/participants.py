@@ -33,7 +33,8 @@ class Request:
 @dataclass(frozen=True)
 class Done:
     """A scan that is dealt with: a result now (`facts`), one from an earlier run, an `error`, or
-    a reason why it is `passed_over`: it is no image for any network.
+    a reason why it is `passed_over`: it is no image for any network, or `needs_target`, being
+    isotropic, and none was named.
     """
 
     scan: Scan
@@ -41,6 +42,7 @@ class Done:
     facts: Facts | None = None
     error: str = ""
     passed_over: str = ""
+    needs_target: bool = False
 
 
 def super_resolve(
@@ -81,6 +83,10 @@ def super_resolve(
             todo[job.destination] = scan, job
     for outcome in run_jobs((job for _, job in todo.values()), network, where, progress):
         scan, job = todo[outcome.job.destination]
+        if outcome.needs_target:
+            derivatives.forget_failure(scan)
+            yield Done(scan, job.destination, passed_over=outcome.error, needs_target=True)
+            continue
         if outcome.facts is None:
             yield _failed(derivatives, scan, job, outcome.error)
             continue
