@@ -56,7 +56,7 @@ def test_what_is_known_of_a_model(arssr: Arssr, shipped: dict[str, Path], tiny: 
     assert by_name["licence"] == "CC0" and by_name["config"]["encoder"] == "light"
     assert by_name["parameters"] == tiny_network().parameter_count
     by_path = arssr("info", tiny)
-    assert by_path.code == 0 and "note: random" in by_path.out and "  encoder: light" in by_path.out
+    assert by_path.code == 0 and "note: random" in by_path.out and "light encoder" in by_path.out
 
 
 def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) -> None:
@@ -102,9 +102,13 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
         ("nothing.nii", "no such file"),
         ("nothing.safetensors", "no such weight file"),
         ("nothing", "no weights 'nothing'"),
+        ("nothing.dcm", "no such file"),
+        ("knwon", "did you mean known?"),
     ],
 )
-def test_what_is_not_there(arssr: Arssr, tmp_path: Path, name: str, reason: str) -> None:
+def test_what_is_not_there(
+    arssr: Arssr, shipped: dict[str, Path], tmp_path: Path, name: str, reason: str
+) -> None:
     assert reason in arssr("info", tmp_path / name if "." in name else name).complaint
 
 
@@ -116,3 +120,14 @@ def test_which_voxels_an_image_was_measured_on(arssr: Arssr, tmp_path: Path) -> 
     assert found["i"]["share_of_stored_band"] == pytest.approx(0.6, abs=0.05)
     words = arssr("info", path).out
     assert "  i: zero-filled: " in words and "  k: too few samples" in words
+
+
+def test_a_card_is_a_page_that_says_what_weights_are_for(arssr: Arssr) -> None:
+    """Of shipped weights: what they are for first, then a line for every setting; no recipe."""
+    shown = arssr("info", "light")
+    lines = shown.out.splitlines()
+    assert shown.code == 0 and len(lines) < 90
+    assert lines[0].startswith("weights: light (light encoder") and "For every scan" in lines[1]
+    assert "scale 1 to 4 per axis, 1 to 6 along one thick axis" in shown.out
+    assert "slice-gap20 2" in shown.out and "muon" not in shown.out
+    assert json.loads(arssr("info", "light", "--json").out)["recipe"]["optimiser"] == "muon"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from arssr.cli.console import print_json, progress_bar, stderr
+from arssr.cli.session import LogFile, Quiet, Threads
 
 
 def adapt(
@@ -34,6 +35,9 @@ def adapt(
     as_json: Annotated[
         bool, typer.Option("--json", help="Describe the result on standard output.")
     ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Fine-tune weights on one scan: its sharp directions teach its coarse one.
 

@@ -22,6 +22,7 @@ from arssr.cli.options import (
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
+from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
     from arssr.cohort.participants import Done
@@ -78,6 +79,9 @@ def bids(
         bool, typer.Option(help="Beside each result a page: input, cubic and result.")
     ] = True,
     as_json: ResultsAsJson = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Super-resolve the anatomical images of a BIDS data set into a derived one.
 

@@ -1,8 +1,11 @@
 """Where messages and progress go: standard error, so that standard output stays readable."""
 
 import json
+import logging
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,21 +20,74 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-stderr = Console(stderr=True, highlight=False)
+from arssr.errors import ArSSRError
+
+
+class Terminal(Console):
+    """Standard error; a log may keep its sentences."""
+
+    only_warnings = False
+
+    def print(self, *objects: Any, level: int = logging.INFO, **options: Any) -> None:
+        """As rich does it, where the level is high enough; sentences are logged at that level."""
+        if objects and isinstance(objects[0], str | Text):
+            _said.log(level, "%s", objects[0])
+        if level >= logging.WARNING or not self.only_warnings:
+            super().print(*objects, **options)
+
+
+stderr = Terminal(stderr=True, highlight=False)
+_said = logging.getLogger("arssr.terminal")
+_said.propagate = False  # it was said already
+_said.setLevel(logging.INFO)
+_said.addHandler(logging.NullHandler())  # without any, logging has one of its own
+
+
+class _Log(logging.FileHandler):
+    """The file that `keep_log` writes."""
+
+
+def keep_log(path: Path | None) -> None:
+    """From now on append what is said, warnings of libraries and tracebacks to this file, or none.
+
+    Raises ArSSRError where it cannot be written.
+    """
+    for logger in (_said, logging.getLogger()):
+        for handler in [each for each in logger.handlers if isinstance(each, _Log)]:
+            logger.removeHandler(handler)
+            handler.close()
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = _Log(path, encoding="utf-8")
+    except OSError as error:
+        raise ArSSRError(f"cannot write {path}: {error.strerror}") from None
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for logger in (_said, logging.getLogger()):
+        logger.addHandler(log)
+    _said.info("arssr %s: %s", version("arssr"), shlex.join(sys.argv[1:]))
+
+
+def log_traceback() -> None:
+    """Keep the error that is being handled in the log, if there is one."""
+    if any(isinstance(handler, _Log) for handler in _said.handlers):
+        _said.exception("a bug of ours")
 
 
 def complain(sentence: str) -> None:
     """One sentence about what went wrong."""
-    stderr.print("[red]error:[/red]", end=" ")
-    stderr.print(sentence, markup=False, soft_wrap=True)
+    text = Text.assemble(("error:", "red"), f" {sentence}")
+    stderr.print(text, level=logging.ERROR, soft_wrap=True)
 
 
 def warn(sentences: Iterable[str], name: str = "") -> None:
     """Sentences about what may be wrong, after a name where there are several scans."""
     for sentence in sentences:
         text = f"warning: {name}{sentence}"
-        stderr.print(text, style="yellow", markup=False, soft_wrap=True)
+        stderr.print(text, style="yellow", markup=False, soft_wrap=True, level=logging.WARNING)
 
 
 def tell_making(
@@ -95,5 +151,5 @@ def progress_bar(*, counted: bool = False) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=stderr,
-        disable=not stderr.is_terminal,
+        disable=not stderr.is_terminal or stderr.only_warnings,
     )

@@ -7,6 +7,7 @@ import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr
 from arssr.cli.options import Device, Ensemble
+from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
     from arssr.evaluation.methods import Method
@@ -71,6 +72,9 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="The results as JSON on standard output.")
     ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Degrade high-resolution volumes, super-resolve them, and compare with what they were.
 

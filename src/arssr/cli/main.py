@@ -2,14 +2,30 @@
 
 import logging
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from arssr.cli import adapt, bench, bids, compare, evaluate, models, prepare, train, upsample
 from arssr.cli.bids import spread_lists
-from arssr.cli.console import complain
+from arssr.cli.console import complain, log_traceback
+from arssr.cli.examples import epilog
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
+
+
+class _Command(TyperCommand):
+    """A command whose switches stand without a type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its parameters and --help."""
+        params = super().get_params(ctx)
+        for param in params:
+            if getattr(param, "is_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
 
 app = typer.Typer(
     name="arssr",
@@ -19,16 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("upsample")(upsample.upsample)
-app.command("bids")(bids.bids)
-app.command("prepare")(prepare.prepare)
-app.command("train")(train.train)
-app.command("adapt")(adapt.adapt)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("bench")(bench.bench)
-app.command("models")(models.models)
-app.command("info")(models.info)
+for _command in (
+    *(upsample.upsample, bids.bids, prepare.prepare, train.train, adapt.adapt),
+    *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info),
+):
+    _name = _command.__name__
+    app.command(_name, cls=_Command, epilog=epilog(_name))(_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -52,11 +64,19 @@ def main() -> None:
     except KeyboardInterrupt:
         complain("interrupted")
         sys.exit(130)
+    except SystemExit as end:
+        # typer turns Ctrl-C into an exit and says nothing
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
+            complain("interrupted")
+        raise
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:  # a folder that may not be listed, a name that is too long
         complain(f"{error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(1)
+    except Exception:
+        log_traceback()
+        raise
 
 
 if __name__ == "__main__":

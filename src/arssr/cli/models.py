@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from arssr.cli.card import show_card
 from arssr.cli.console import print_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
@@ -56,7 +57,9 @@ def info(
         return
     if image:
         facts["resolution"] = {axis: of["in_words"] for axis, of in facts["resolution"].items()}
-    _show(facts)
+        _show(facts)
+    else:
+        show_card(facts)
 
 
 def _image(path: Path) -> dict[str, Any]:

@@ -5,29 +5,66 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+from arssr.cli.session import PANEL
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
     from arssr.target import Target
 
+# The groups of options in the help.
+TARGET = "Where the result shall lie (at most one; without any, thick slices alone are refined)"
+SCAN = "What the scan is"
+RESULT = "What is made of it"
+NETWORK = "The network"
+
+# What clinicians call an acquisition, and what the network does.
+_CLINICAL = {"2d": "slice", "3d": "kspace"}
+
 Scale = Annotated[
-    str | None, typer.Option(metavar="K | K K K", help="Output voxels per input voxel.")
+    str | None,
+    typer.Option(
+        metavar="K | K K K", help="Output voxels per input voxel.", rich_help_panel=TARGET
+    ),
 ]
 Spacing = Annotated[
-    str | None, typer.Option(metavar="MM | MM MM MM", help="Voxel size of the result.")
+    str | None,
+    typer.Option(metavar="MM | MM MM MM", help="Voxel size of the result.", rich_help_panel=TARGET),
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="Shipped weights by name, a .safetensors or .pkl.")
-]
-Acquisition = Annotated[
-    Literal["auto", "kspace", "slice", "spline", "unknown"],
+    str,
     typer.Option(
-        help="How the scan was made; auto: slice along an axis clearly thicker than the "
-        "others, else kspace; slices with gaps as the weights have seen them."
+        "--model",
+        "-m",
+        help="Shipped weights by name (arssr models), a .safetensors or .pkl.",
+        rich_help_panel=NETWORK,
+    ),
+]
+
+
+def _acquisition(word: str) -> str:
+    """The name that the network knows, of what may be a clinician's."""
+    return _CLINICAL.get(word.lower(), word)
+
+
+Acquisition = Annotated[
+    Literal["auto", "2D", "3D", "kspace", "slice", "spline", "unknown"],
+    typer.Option(
+        callback=_acquisition,
+        case_sensitive=False,
+        help="How the scan was made. 2D: multi-slice, averaged over the thickness (slice); 3D: "
+        "encoded along all axes (kspace); spline: samples of something finer, as of thin slices "
+        "with wide gaps. auto: 2D along an axis clearly thicker than the others, else 3D; slices "
+        "with gaps as the weights have seen them.",
+        rich_help_panel=SCAN,
     ),
 ]
 Noise = Annotated[
-    str, typer.Option(help="Noise level in units of the scan, auto (estimated) or unknown.")
+    str,
+    typer.Option(
+        metavar="auto | unknown | SIGMA",
+        help="Standard deviation of the noise in units of the scan; auto: estimated.",
+        rich_help_panel=SCAN,
+    ),
 ]
 
 
@@ -49,6 +86,7 @@ Ensemble = Annotated[
         metavar="1 | 4 | 8",
         callback=_ensemble,
         help="4 or 8: the mean over so many flips of the scan, in so many times the time.",
+        rich_help_panel=NETWORK,
     ),
 ]
 AsStored = Annotated[
@@ -56,15 +94,17 @@ AsStored = Annotated[
     typer.Option(
         "--as-stored",
         help="Take a scan as it is stored, even where it was measured on larger voxels.",
+        rich_help_panel=SCAN,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=NETWORK)]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
-    typer.Option(help="Arithmetic of the network; fp16 on a GPU only."),
+    typer.Option(help="Arithmetic; fp16 on a GPU only.", rich_help_panel=NETWORK),
 ]
 ResultsAsJson = Annotated[
-    bool, typer.Option("--json", help="Describe the results on standard output.")
+    bool,
+    typer.Option("--json", help="Describe the results on standard output.", rich_help_panel=PANEL),
 ]
 
 

@@ -8,15 +8,32 @@ import typer
 if TYPE_CHECKING:
     from arssr.cohort.engine import Place
 
+_PANEL = "Many scans at a time"
+
 Jobs = Annotated[
-    int, typer.Option(min=1, help="Worker processes, each with a scan in memory; Slurm jobs.")
+    int,
+    typer.Option(
+        min=1,
+        help="Worker processes, each with a scan in memory; Slurm jobs.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 DaskAddress = Annotated[
     str | None,
-    typer.Option("--dask", metavar="tcp://HOST:PORT", help="Compute on this dask cluster."),
+    typer.Option(
+        "--dask",
+        metavar="tcp://HOST:PORT",
+        help="Compute on this dask cluster.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 OnSlurm = Annotated[
-    bool, typer.Option("--slurm", help="Compute in Slurm jobs of one worker each (--jobs).")
+    bool,
+    typer.Option(
+        "--slurm",
+        help="Compute in Slurm jobs of one worker each (--jobs).",
+        rich_help_panel=_PANEL,
+    ),
 ]
 SlurmOptions = Annotated[
     list[str] | None,
@@ -25,6 +42,7 @@ SlurmOptions = Annotated[
         metavar="KEY=VALUE",
         help="Of dask_jobqueue's SLURMCluster (queue=gpu, cores=8, memory=32GB, …); the rest "
         "comes from dask's jobqueue.yaml.",
+        rich_help_panel=_PANEL,
     ),
 ]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arssr.cli.console import progress_bar, stderr
+from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
     from arssr.training.config import TrainConfig
@@ -71,6 +72,9 @@ def train(
             min=0, help="Processes that draw the batches; by default the cores that are left."
         ),
     ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Train a network; follow it with `tensorboard --logdir OUT`.
 

@@ -20,6 +20,10 @@ from arssr.cli.console import (
 from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_of_bytes, number_or_word
 from arssr.cli.options import (
+    NETWORK,
+    RESULT,
+    SCAN,
+    TARGET,
     Acquisition,
     AsStored,
     Device,
@@ -33,6 +37,7 @@ from arssr.cli.options import (
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
+from arssr.cli.session import PANEL, LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
@@ -56,46 +61,72 @@ def upsample(
     scale: Scale = None,
     spacing: Spacing = None,
     shape: Annotated[
-        str | None, typer.Option(metavar="I J K", help="Voxels of the result, same field of view.")
+        str | None,
+        typer.Option(
+            metavar="I J K",
+            help="Voxels of the result, same field of view.",
+            rich_help_panel=TARGET,
+        ),
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option(help="An image whose grid the result shall have; its samples do not matter."),
+        typer.Option(
+            help="An image whose grid the result shall have; its samples do not matter.",
+            rich_help_panel=TARGET,
+        ),
     ] = None,
     isotropic: Annotated[
-        bool, typer.Option("--isotropic", help="The scan's finest spacing along all axes.")
+        bool,
+        typer.Option(
+            "--isotropic",
+            help="The scan's finest stored spacing along all axes.",
+            rich_help_panel=TARGET,
+        ),
     ] = False,
     transform: Annotated[
         list[Path] | None,
         typer.Option(
             help="With --like: a registration of the scan to that image (linear ones of ITK/ANTs, "
             "FSL, FreeSurfer; warps of ITK/ANTs, SPM, NiftyReg); of several the last is applied "
-            "first. See docs/transforms.md."
+            "first. See docs/transforms.md.",
+            rich_help_panel=TARGET,
         ),
     ] = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="The images are label maps; no label is invented.")
+        bool,
+        typer.Option(
+            "--labels",
+            help="The images are label maps; no label is invented.",
+            rich_help_panel=SCAN,
+        ),
     ] = False,
     frames: Annotated[
-        bool, typer.Option("--frames", help="The images are 4D; take every frame.")
+        bool,
+        typer.Option("--frames", help="The images are 4D; take every frame.", rich_help_panel=SCAN),
     ] = False,
     series: Annotated[
         str | None,
-        typer.Option(help="Of several DICOM series: UID, number or part of the description."),
+        typer.Option(
+            help="Of several DICOM series: UID, number or part of the description.",
+            rich_help_panel=SCAN,
+        ),
     ] = None,
     consistent: Annotated[
         bool,
         typer.Option(
             "--consistent",
             help="Degraded again, the result shall give the scan back, as it is stored.",
+            rich_help_panel=RESULT,
         ),
     ] = False,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
-            help="Refuse what the weights were not trained for, and files that contradict "
-            "themselves.",
+            help="Every warning is an error: scales, voxels and gaps that the weights were not "
+            "trained for, files that contradict themselves, images that look like labels or "
+            "phase.",
+            rich_help_panel=RESULT,
         ),
     ] = False,
     as_stored: AsStored = False,
@@ -108,11 +139,18 @@ def upsample(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Memory to take at most, such as 4GB; else 60 % of what is free."
+            metavar="SIZE",
+            help="Memory to take at most, such as 4GB; else 60 % of what is free.",
+            rich_help_panel=PANEL,
         ),
     ] = None,
     no_skip: Annotated[
-        bool, typer.Option("--no-skip", help="Compute air too; otherwise it is interpolated.")
+        bool,
+        typer.Option(
+            "--no-skip",
+            help="Compute air too; otherwise it is interpolated.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     jobs: Jobs = 1,
     dask: DaskAddress = None,
@@ -121,17 +159,29 @@ def upsample(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Only say what it would take: output, memory, disk, seconds."
+            "--dry-run",
+            help="Only say what it would take: output, memory, disk, time.",
+            rich_help_panel=PANEL,
         ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
+    ] = False,
     report: Annotated[
         bool,
-        typer.Option("--report", help="Beside each result a page: input, cubic and result."),
+        typer.Option(
+            "--report",
+            help="Beside each result a page: input, cubic and result.",
+            rich_help_panel=RESULT,
+        ),
     ] = False,
     as_json: ResultsAsJson = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
-    """Super-resolve scans to a scale, a spacing, a shape or another image's grid.
+    """Super-resolve scans: thick slices as fine as their plane, or to a target of your choice.
 
     Each result has a JSON sidecar that says how it was made.
     """

@@ -6,13 +6,15 @@ from typing import Any
 
 from arssr.evaluation.tables import markdown_table
 
-_CASES = {
+CASES = {
     "told": "Three ideal acquisitions, told, noise-free",
     "scanners": "As scanners make them, told what each is a kind of, noise-free",
     "blind": "Blind (`--acquisition unknown`), noise-free",
     "noisy": "Told the acquisition, Rician noise of SNR 20",
 }
-_COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"]
+COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"]
+
+_SCALES = {"scale": "per axis", "scale_of_one_thick_axis": "along one thick axis"}
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:
@@ -24,12 +26,10 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         _listing(
             {
                 "Licence": f"{card['licence']}. {card['credit']}".strip(),
-                "Valid range": f"scale {_range(valid['scale'])} per axis, "
-                f"{_range(valid['scale_of_one_thick_axis'])} along one thick axis; towards voxels "
-                f"of {_range(valid['spacing_mm'])} mm" + _gaps(valid),
-                "Training": f"{_run(card)} on {card['device']}, commit {card['commit']}, torch "
-                f"{card['versions']['torch']}" + _earlier(card),
-                "Recipe": f"inside the file: `arssr info {card['name']}`",
+                "Valid range": valid_in_words(valid),
+                "Training": f"{run_in_words(card)} on {card['device']}, commit {card['commit']}, "
+                f"torch {card['versions']['torch']}" + _earlier(card),
+                "Recipe": f"inside the file: `arssr info {card['name']} --json`",
                 **_storage(card),
                 "Validation": ", ".join(results["validation"])
                 + " (never trained on"
@@ -41,11 +41,11 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "volumes and the worst of them. Wiener is the mean gain of the Wiener filter, a plain "
         "deconvolution that knows the exact blur.",
     ]
-    for case, title in _CASES.items():
+    for case, title in CASES.items():
         if case not in results:
             continue
         settings = results[case]["gain"]["settings"]
-        parts += [f"## {title}", markdown_table(_COLUMNS, [_gain_row(s) for s in settings])]
+        parts += [f"## {title}", markdown_table(COLUMNS, [gain_row(s) for s in settings])]
     table = [
         row for case in ("told", "scanners") for row in results.get(case, {"table": []})["table"]
     ]
@@ -60,7 +60,7 @@ def comparison(cards: Sequence[Mapping[str, Any]]) -> str:
     The cards must quote the same settings of the same volumes.
     """
     parts = []
-    for case, title in _CASES.items():
+    for case, title in CASES.items():
         if not all(case in card["results"] for card in cards):
             continue
         tables = [card["results"][case]["table"] for card in cards]
@@ -83,7 +83,8 @@ def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return fmean(psnr), fmean(ssim)
 
 
-def _gain_row(setting: Mapping[str, Any]) -> list[str]:
+def gain_row(setting: Mapping[str, Any]) -> list[str]:
+    """What belongs below `COLUMNS` of one setting."""
     wiener = f"{setting['wiener']:+.2f}" if "wiener" in setting else ""
     return [
         _setting(setting),
@@ -95,13 +96,27 @@ def _gain_row(setting: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def valid_in_words(valid: Mapping[str, Any]) -> str:
+    """What weights were trained for (`limits.outside_valid_range`), as far as the card says.
+
+    >>> valid_in_words({"scale": [1, 4], "spacing_mm": [0.8, 2]})
+    'scale 1 to 4 per axis; towards voxels of 0.8 to 2 mm; slices without gaps'
+    """
+    scales = [f"{_range(valid[name])} {where}" for name, where in _SCALES.items() if name in valid]
+    parts = [f"scale {', '.join(scales)}"] if scales else []
+    if "spacing_mm" in valid:
+        parts.append(f"towards voxels of {_range(valid['spacing_mm'])} mm")
+    return "; ".join([*parts, _gaps(valid)])
+
+
 def _gaps(valid: Mapping[str, Any]) -> str:
     """The gaps between slices that were seen, in words."""
     most = valid.get("slice_gap", [0.0, 0.0])[1]
-    return f"; slices up to {most:.0%} of their distance apart" if most else "; slices without gaps"
+    return f"slices up to {most:.0%} of their distance apart" if most else "slices without gaps"
 
 
-def _run(card: Mapping[str, Any]) -> str:
+def run_in_words(card: Mapping[str, Any]) -> str:
+    """How long weights were trained."""
     return f"{card['steps']:,} steps, {card['hours']:.2f} h"
 
 
@@ -114,7 +129,7 @@ def _storage(card: Mapping[str, Any]) -> dict[str, str]:
 def _earlier(card: Mapping[str, Any]) -> str:
     """The run whose weights this one started from, if any."""
     before = card.get("started_from")
-    return f"; started from an earlier run of {_run(before)}" if before else ""
+    return f"; started from an earlier run of {run_in_words(before)}" if before else ""
 
 
 def _volumes(table: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """The weights that ship with the package, and loading any weights by name or path."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -57,7 +58,13 @@ def load(name_or_path: str | Path, config: ModelConfig | None = None) -> Weights
     if path.suffix in (".pkl", ".pt", ".pth"):
         network = load_reference(path, config)
         return Weights(path.stem, network, {}, path)
+    if path.exists():
+        raise ArSSRError(f"{path} is no weight file (.safetensors, .pkl)")
+    if path.suffix or len(path.parts) > 1:
+        raise ArSSRError(f"{path}: there is no such file")
+    near = get_close_matches(text.lower(), files, 1)
+    question = f"; did you mean {near[0]}?" if near else ""
     known = ", ".join(files) or "none"
     raise ArSSRError(
-        f"no weights {text!r}: neither shipped ({known}) nor a .safetensors or .pkl file"
+        f"no weights {text!r}: neither shipped ({known}) nor a .safetensors or .pkl file{question}"
     )

@@ -1,0 +1,41 @@
+"""What is known of weights, as a person reads it in a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_card(facts: Mapping[str, Any]) -> None:
+    """Print what weights are for and what they gain; the recipe and the rest are for --json."""
+    from arssr.evaluation.card_page import CASES, COLUMNS, gain_row, run_in_words, valid_in_words
+    from arssr.weights.licence import NOT_STATED
+
+    console = Console(highlight=False, soft_wrap=True)
+    config = facts["config"]
+    lines = {
+        "weights": f"{facts['model']} ({config['encoder']} encoder, {config['flavour']} flavour, "
+        f"{facts['parameters']:,} parameters)",
+        "note": facts.get("note"),
+        "licence": facts.get("licence", NOT_STATED),
+        "credit": facts.get("credit"),
+        "trained for": valid_in_words(facts["valid"]) if facts.get("valid") else None,
+        "trained on": f"{len(facts['data'])} images" if facts.get("data") else None,
+        "training": run_in_words(facts) if {"steps", "hours"} <= facts.keys() else None,
+        "sha256": facts["sha256"],
+    }
+    for name, value in lines.items():
+        if value:
+            console.print(f"{name}: {value}", markup=False)
+    results = facts.get("results", {})
+    for case, title in CASES.items():
+        if settings := results.get(case, {}).get("gain", {}).get("settings"):
+            table = Table(*COLUMNS, title=title, title_justify="left")
+            for setting in settings:
+                table.add_row(*gain_row(setting))
+            console.print(table)
+    if results:
+        console.print("Gains: PSNR beyond that of cubic interpolation in dB, mean and worst of the")
+        console.print(f"validation volumes ({', '.join(results.get('validation', ['?']))}).")
+    console.print("All of it, the recipe and the images included: --json", markup=False)
