@@ -15,6 +15,7 @@ from arssr.errors import ArSSRError
 from arssr.files import (
     bytes_in_words,
     find_images,
+    find_images_below,
     holds_dicom,
     image_suffix,
     is_image,
@@ -26,6 +27,7 @@ from arssr.files import (
     sidecar,
     stem,
     sweep,
+    told_apart,
 )
 
 # --- replacing -----------------------------------------------------------------------------------
@@ -220,6 +222,46 @@ def test_files_and_folders_give_each_image_once(tmp_path: Path) -> None:
     assert find_images([named, tmp_path]) == [named, tmp_path / "a.nii.gz"]
     assert find_images([tmp_path]) == [tmp_path / "a.nii.gz", named]
     assert find_images([]) == []
+
+
+def test_subfolders_are_searched_where_that_is_asked_for(tmp_path: Path) -> None:
+    names = ("a.nii", "sub-02/T1.nii.gz", "sub-01/ses-1/T1.nii.gz", ".cache/x.nii", "sub-01/.y.nii")
+    for name in (*names, "notes/z.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "dicom" / "series").mkdir(parents=True)
+    (tmp_path / "dicom" / "series" / "IM1").write_bytes(bytes(128) + b"DICM")
+    found = ["a.nii", "dicom/series", "sub-01/ses-1/T1.nii.gz", "sub-02/T1.nii.gz"]
+    assert find_images_below([tmp_path]) == [tmp_path / name for name in found]
+    first = tmp_path / "sub-02" / "T1.nii.gz"
+    assert find_images_below([first, tmp_path])[0] == first
+    for nowhere, reason in (("notes", "no images"), ("gone", "no such file or folder")):
+        with pytest.raises(ArSSRError, match=reason):
+            find_images_below([tmp_path, tmp_path / nowhere])
+
+
+def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
+    (tmp_path / "data" / "anat").mkdir(parents=True)
+    (tmp_path / "data" / "anat" / "T1.nii").touch()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "sub-01").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "back").symlink_to(tmp_path / "study")
+    found = [tmp_path / "study" / "sub-01" / "anat" / "T1.nii"]
+    assert find_images_below([tmp_path / "study"]) == found
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders() -> None:
+    def told(*names: str) -> list[str]:
+        return told_apart([Path(name) for name in names])
+
+    assert told("x/a.nii", "y/b.nii") == ["a.nii", "b.nii"]
+    assert told("s1/v/T1.nii", "s2/v/T1.nii.gz", "s2/v/T2.nii") == [
+        *("s1/v/T1.nii", "s2/v/T1.nii.gz"),
+        "T2.nii",
+    ]
+    assert told("s/T1.nii", "s/T1.nrrd", "r/T1.nii") == ["s/T1.nii", "s/T1.nrrd", "r/T1.nii"]
+    assert told("T1.nii", "T1.mgz") == ["T1.nii", "T1.mgz"]
+    assert told() == []
 
 
 def test_missing_and_empty_places_are_refused(tmp_path: Path) -> None:

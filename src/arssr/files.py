@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Lock
 
@@ -149,6 +150,61 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         else:
             raise ArSSRError(f"no such file or folder: {path}")
     return list(found)
+
+
+def find_images_below(paths: Iterable[Path]) -> list[Path]:
+    """Like `find_images`, with what lies in subfolders of the folders named, but hidden ones.
+
+    Here a folder that holds DICOM files itself, and no image files of another kind, is one scan.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(image for folder in _folders(path) for image in _images_in(folder))
+        found.update(dict.fromkeys(inside or [path]))
+    return find_images(found)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """It and all below, each once, linked ones too. Raises OSError for one that may not be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    seen = set[Path]()
+    for name, subfolders, _ in os.walk(folder, onerror=refuse, followlinks=True):
+        real = Path(name).resolve()
+        if real in seen:  # links can go round in circles
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield Path(name)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Image files directly in a folder; else the folder itself, if it holds DICOM files directly."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return [path for path in files if is_image(path)] or [folder] * any(map(is_dicom, files))
+
+
+def told_apart(paths: Sequence[Path]) -> list[str]:
+    """A name for each image: its file's, with as many folders as tell it from others of that name.
+
+    >>> told_apart([Path("hcp/1/T1w.nii.gz"), Path("hcp/2/T1w.nii.gz"), Path("hcp/2/T2w.nii.gz")])
+    ['1/T1w.nii.gz', '2/T1w.nii.gz', 'T2w.nii.gz']
+    """
+    same: dict[str, list[Path]] = {}
+    for path in paths:
+        same.setdefault(stem(path), []).append(path.absolute())
+    return ["/".join(path.absolute().parts[-_depth(same[stem(path)]) :]) for path in paths]
+
+
+def _depth(paths: Sequence[Path]) -> int:
+    """How many parts of these paths, from their ends, tell them apart as far as folders can."""
+    parts = [(*path.parts[:-1], stem(path)) for path in paths]
+    return next(n for n in count(1) if len({p[-n:] for p in parts}) == len(set(parts)))
 
 
 def is_image(path: Path) -> bool:

@@ -8,7 +8,7 @@ from glob import glob
 from pathlib import Path
 
 from arssr.errors import ArSSRError
-from arssr.files import find_images, is_image, sha256, stem
+from arssr.files import find_images_below, is_image, sha256, stem, told_apart
 from arssr.resolution import measure_resolution
 from arssr.volume import Volume
 
@@ -37,7 +37,7 @@ class Source:
 
 
 def find_volumes(patterns: Iterable[str]) -> list[Path]:
-    """Images by file, folder or glob pattern (`hcp/*/T1w.nii.gz`), each once.
+    """Images by file, folder (subfolders too) or pattern (`hcp/*/T1w.nii.gz`), each once.
 
     Raises ArSSRError for what does not exist and for patterns that match nothing.
     """
@@ -51,7 +51,7 @@ def find_volumes(patterns: Iterable[str]) -> list[Path]:
         if not matches:
             raise ArSSRError(f"no such file or folder, and nothing that matches: {pattern}")
         paths += matches
-    return find_images(paths)
+    return find_images_below(paths)
 
 
 def sources(origins: Sequence[str | Path | Volume]) -> list[Source]:
@@ -88,15 +88,17 @@ def _names(origins: Sequence[Path | Volume]) -> list[str]:
     >>> _names([Path("hcp/1001/T1w.nii.gz"), Path("hcp/1002/T1w.nii.gz")])
     ['1001/T1w', '1002/T1w']
     """
-    parts = [
-        (origin.name,) if isinstance(origin, Volume) else (*origin.parts[:-1], stem(origin))
+    files = [origin for origin in origins if isinstance(origin, Path)]
+    of_files = dict(zip(files, told_apart(files), strict=True))
+    names = [
+        origin.name if isinstance(origin, Volume) else _without_suffix(of_files[origin], origin)
         for origin in origins
     ]
-    depth = 1
-    while depth < max(map(len, parts), default=1) and len({p[-depth:] for p in parts}) < len(parts):
-        depth += 1
-    names = ["/".join(p[-depth:]) for p in parts]
     return [
         f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
         for i, name in enumerate(names)
     ]
+
+
+def _without_suffix(name: str, path: Path) -> str:
+    return name.removesuffix(path.name.removeprefix(stem(path)))
