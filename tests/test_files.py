@@ -26,7 +26,6 @@ from arssr.files import (
     sha256,
     sidecar,
     stem,
-    sweep,
     told_apart,
 )
 
@@ -43,22 +42,6 @@ def test_the_target_appears_whole_and_alone(tmp_path: Path) -> None:
         temporary.write_text("whole")
     assert target.read_text() == "whole"
     assert [p.name for p in target.parent.iterdir()] == ["a.nii.gz"]
-
-
-def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
-    """And nothing else: not the file, not what is being written for another."""
-    target = tmp_path / "a[1].nii.gz"
-    script = "import os, sys; from pathlib import Path; from arssr.files import replacing\n"
-    script += "with replacing(Path(sys.argv[1])): os._exit(9)"
-    subprocess.run([sys.executable, "-c", script, str(target)])
-    kept = {"a[1].nii.gz", ".abcdefgh.a1.nii.gz", ".abcdefgh.b.a[1].nii.gz"}
-    for name in kept:
-        (tmp_path / name).touch()
-    (tmp_path / ".abcdefgh.a[1].nii.gz").mkdir()  # of formats that are several files
-    (tmp_path / ".abcdefgh.a[1].nii.gz" / "a.zraw").touch()
-    assert len(list(tmp_path.iterdir())) == 5
-    sweep(target)
-    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:

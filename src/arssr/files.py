@@ -1,10 +1,7 @@
 """Which files are images, and files that are whole or not there at all."""
 
-import glob
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -12,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from arssr.errors import ArSSRError
+from arssr.temporary import temporary
 
 IMAGE_SUFFIXES = (
     *(".nii.gz", ".nii.zst", ".nii", ".mgz", ".mgh"),
@@ -26,21 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Creates the folder. On any failure the temporary file goes and what was there before stays;
     an OSError (no permission, disk full) becomes an ArSSRError that names the file.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=f".{path.name}", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise ArSSRError(f"cannot write {path}: {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        yield temporary
-        _seal(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _beside(path) as written:
+        yield written
+        _seal(written)
+        written.replace(path)
 
 
 @contextmanager
@@ -50,7 +37,7 @@ def replacing_all(path: Path) -> Iterator[Path]:
     The temporary path has the name of `path` in a folder of its own. All that is written there
     goes beside `path`, which comes last: where it is, the others are.
     """
-    with _temporary_folder(path) as folder:
+    with _beside(path, is_folder=True) as folder:
         yield folder / path.name
         for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
             _seal(written)
@@ -58,12 +45,12 @@ def replacing_all(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _temporary_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside `path` that is gone afterwards; OSErrors name `path`."""
+def _beside(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
+    """See `temporary`; makes the folder that `path` lies in. OSErrors name `path`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", suffix=f".{path.name}", dir=path.parent) as f:
-            yield Path(f)
+        with temporary(path, is_folder=is_folder) as made:
+            yield made
     except OSError as error:
         raise ArSSRError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -82,7 +69,7 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     Raises ArSSRError for OSErrors, and where `path` is there already, unless `overwrite`: a folder
     is then replaced as a whole.
     """
-    with _temporary_folder(path) as folder:
+    with _beside(path, is_folder=True) as folder:
         (folder / "new").mkdir()
         yield folder / "new"
         for written in (folder / "new").iterdir():
@@ -96,15 +83,6 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
             if (folder / "old").exists():
                 (folder / "old").rename(path)
             raise
-
-
-def sweep(path: Path) -> None:
-    """Remove what killed processes left of writing `path`; nobody may be writing it now."""
-    for left in path.parent.glob(f".????????.{glob.escape(path.name)}"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -184,7 +162,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder; else the folder itself, if it holds DICOM files directly."""
+    """Image files directly in a folder; else the folder itself, if it holds DICOM itself."""
     files = [path for path in folder.iterdir() if path.is_file()]
     return [path for path in files if is_image(path)] or [folder] * any(map(is_dicom, files))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -111,3 +112,23 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"")
     [line] = done.stderr.decode("ascii").splitlines()
     assert line.startswith("error: ") and "cannot be read" in line
+
+
+def test_a_terminated_command_cleans_up(arssr: Arssr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scancel` and `kill` end it as Ctrl-C does: what is under way is given up in order."""
+    cleaned: list[str] = []
+
+    def killed(*_: object, **__: object) -> NoReturn:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("the signal was lost")
+        finally:
+            cleaned.append("up")
+
+    monkeypatch.setattr("arssr.weights.registry.shipped", killed)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        call = arssr("models")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (call.code, call.err.strip(), cleaned) == (143, "error: terminated", ["up"])

@@ -59,7 +59,7 @@ def test_what_was_cut_off_is_made_again(
     before = sha256(image)
     sidecar(image).unlink()
     image.write_bytes(b"")
-    leftover = image.with_name(f".a1b2c3d4.{image.name}")
+    leftover = image.with_name(f".arssr-00000000-a1b2c3d4.{image.name}")
     leftover.write_bytes(b"half a scan")
     assert work(derivatives, network) == {"01": "made"}
     assert sha256(image) == before and not leftover.exists()

@@ -1,6 +1,7 @@
 """`arssr`: the command line. Commands import what is heavy only when they run."""
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -55,6 +56,7 @@ def options(version: bool = typer.Option(False, "--version", help="Show the vers
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 a job failed, 2 wrong usage."""
+    signal.signal(signal.SIGTERM, _terminate)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     try:
         app(args=join_triples(spread_lists(sys.argv[1:])), prog_name="arssr")
@@ -77,6 +79,12 @@ def main() -> None:
     except Exception:
         log_traceback()
         raise
+
+
+def _terminate(number: int, _: object) -> None:
+    """As `scancel` and `kill` ask for it: nothing half-written stays."""
+    complain("terminated")
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

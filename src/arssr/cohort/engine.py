@@ -14,11 +14,12 @@ from typing import Protocol
 from arssr.api import Model, load_model
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
-from arssr.files import sidecar, sweep
+from arssr.files import sidecar
 from arssr.job import Job
 from arssr.result import Facts
 from arssr.running import Finish, begin
 from arssr.target import NoTargetError, Target
+from arssr.temporary import sweep, sweep_left
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
@@ -77,7 +78,8 @@ def run_jobs(
 ) -> Iterator[Outcome]:
     """Do every job; an outcome for each, in the order in which they finish.
 
-    What cannot be written is known at once. One job's failure is its own: the others go on.
+    What cannot be written is known at once. One job's failure is its own: the others go on. What
+    killed runs left where results go is swept up.
     network: None will do for labels. progress: told about the job under way, where this process
     itself does it.
     """
@@ -89,6 +91,7 @@ def run_jobs(
             yield Outcome(job, error=job.in_words(error))
         else:
             todo.append(job)
+    sweep_left(job.destination.parent for job in todo)
     for number, result in where.compute(network, [_portable(job) for job in todo], progress):
         job = todo[number]
         if isinstance(result, BaseException):
