@@ -19,6 +19,7 @@ from arssr.files import (
     holds_dicom,
     image_suffix,
     is_image,
+    json_beside,
     output_suffix,
     replacing,
     replacing_all,
@@ -275,7 +276,26 @@ def test_unknown_suffixes_are_refused_with_the_known_ones() -> None:
     assert image_suffix(Path("a.b.MHA")) == ".mha"
     with pytest.raises(ArSSRError, match=r"a\.png: .* must end in \.nii\.gz, .* or \.mhd\."):
         image_suffix(Path("a.png"))
-    assert sidecar(Path("x/T1.mgz")) == Path("x/T1.json")
+
+
+def test_images_of_one_name_have_a_sidecar_each(tmp_path: Path) -> None:
+    names = ("T1.nii.gz", "T1.nrrd", "T1.mgz", "T1.dicom")
+    places = [sidecar(tmp_path / name) for name in names]
+    assert places[0] == tmp_path / "T1.json" and len(set(places)) == 4
+    (tmp_path / "T1.dicom").mkdir()  # its name does not depend on whether it is there
+    assert sidecar(tmp_path / "T1.dicom") == places[3]
+
+
+def test_what_describes_an_image_may_have_its_name_without_suffix(tmp_path: Path) -> None:
+    """dcm2niix writes T1.json beside T1.nrrd; beside T1.nii.gz it is that one's."""
+    nrrd, plain = tmp_path / "T1.nrrd", tmp_path / "T1.json"
+    assert json_beside(nrrd) is None
+    plain.touch()
+    assert json_beside(nrrd) == plain == json_beside(tmp_path / "T1.nii")
+    (tmp_path / "T1.nii.gz").touch()
+    assert json_beside(nrrd) is None and json_beside(tmp_path / "T1.nii.gz") == plain
+    sidecar(nrrd).touch()
+    assert json_beside(nrrd) == tmp_path / "T1.nrrd.json"
 
 
 def test_the_sum_of_a_folder_is_that_of_names_and_contents(tmp_path: Path) -> None:

@@ -11,10 +11,8 @@ from threading import Lock
 from arssr.errors import ArSSRError
 from arssr.temporary import temporary
 
-IMAGE_SUFFIXES = (
-    *(".nii.gz", ".nii.zst", ".nii", ".mgz", ".mgh"),
-    *(".nrrd", ".nhdr", ".mha", ".mhd"),
-)
+_NIFTI = (".nii.gz", ".nii.zst", ".nii")
+IMAGE_SUFFIXES = (*_NIFTI, ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @contextmanager
@@ -246,12 +244,24 @@ def _known_suffix(path: Path) -> str:
 
 
 def sidecar(path: Path) -> Path:
-    """Where the provenance of an image lies: the same name, ending in .json.
+    """Where the provenance of an image lies: .json for the suffix of NIfTI, as in BIDS; after the
+    name of another, so that images of one name but another format have one each.
 
-    >>> sidecar(Path("T1_SR.nii.gz")).name
-    'T1_SR.json'
+    >>> sidecar(Path("T1_SR.nii.gz")).name, sidecar(Path("T1_SR.nrrd")).name
+    ('T1_SR.json', 'T1_SR.nrrd.json')
     """
-    return path.with_name(stem(path) + ".json")
+    return path.with_name(f"{stem(path) if _known_suffix(path) in _NIFTI else path.name}.json")
+
+
+def json_beside(image: Path) -> Path | None:
+    """The file that describes an image, if there is one: its sidecar, or where no NIfTI image has
+    that name, as dcm2niix leaves it beside other formats, the name without suffix and .json.
+    """
+    if sidecar(image).is_file():
+        return sidecar(image)
+    named = image.with_name(f"{stem(image)}.json")
+    taken = any(image.with_name(stem(image) + suffix).exists() for suffix in _NIFTI)
+    return named if named.is_file() and not taken else None
 
 
 def bytes_in_words(count: float) -> str:

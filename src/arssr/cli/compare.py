@@ -57,10 +57,10 @@ def _sidecar(image: Path) -> dict[str, Any]:
     import json
 
     from arssr.errors import ArSSRError
-    from arssr.files import sidecar
+    from arssr.files import json_beside
 
-    path = sidecar(image)
-    if not path.is_file():
+    path = json_beside(image)
+    if path is None:
         return {}
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from arssr.errors import ArSSRError
-from arssr.files import sidecar
+from arssr.files import json_beside
 
 DESCRIPTION = "dataset_description.json"  # lies at the root of a data set
 
@@ -81,7 +81,8 @@ def metadata(image: Path) -> dict[str, Any]:
         (n for n, folder in enumerate(image.parents, 1) if (folder / DESCRIPTION).is_file()), 0
     )
     if name is None or not depth:
-        return read_json(sidecar(image)) if sidecar(image).is_file() else {}
+        beside = json_beside(image)
+        return read_json(beside) if beside else {}
     known: dict[str, Any] = {}
     for folder in reversed(image.parents[:depth]):
         for path in sorted(_applicable(folder, name), key=lambda p: p.name.count("_")):
