@@ -5,6 +5,10 @@ class ArSSRError(Exception):
     """A problem that is the user's to mend; the message says in one sentence what and how."""
 
 
+class NothingMatchesError(ArSSRError):
+    """Of the images that there are to choose from, none is the one that was asked for."""
+
+
 def in_one_line(error: BaseException) -> str:
     """What went wrong: a sentence of ours as it is, anything else after its type."""
     text = " ".join(str(error).split())

@@ -128,27 +128,28 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def find_images_below(paths: Iterable[Path]) -> list[Path]:
+def find_images_below(paths: Iterable[Path], but: Path | None = None) -> list[Path]:
     """Like `find_images`, with what lies in subfolders of the folders named, but hidden ones.
 
     Here a folder that holds DICOM files itself, and no image files of another kind, is one scan.
+    but: a folder below them that is not searched.
     """
     found: dict[Path, None] = {}
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = sorted(image for folder in _folders(path) for image in _images_in(folder))
+            inside = sorted(image for folder in _folders(path, but) for image in _images_in(folder))
         found.update(dict.fromkeys(inside or [path]))
     return find_images(found)
 
 
-def _folders(folder: Path) -> Iterator[Path]:
+def _folders(folder: Path, but: Path | None) -> Iterator[Path]:
     """It and all below, each once, linked ones too. Raises OSError for one that may not be read."""
 
     def refuse(error: OSError) -> None:
         raise error
 
-    seen = set[Path]()
+    seen = {but.resolve()} if but and but.resolve() != folder.resolve() else set[Path]()
     for name, subfolders, _ in os.walk(folder, onerror=refuse, followlinks=True):
         real = Path(name).resolve()
         if real in seen:  # links can go round in circles
@@ -162,7 +163,8 @@ def _folders(folder: Path) -> Iterator[Path]:
 def _images_in(folder: Path) -> list[Path]:
     """Image files directly in a folder; else the folder itself, if it holds DICOM itself."""
     files = [path for path in folder.iterdir() if path.is_file()]
-    return [path for path in files if is_image(path)] or [folder] * any(map(is_dicom, files))
+    images = [path for path in files if is_image(path)]
+    return images or [folder] * any(map(is_dicom_image, files))
 
 
 def told_apart(paths: Sequence[Path]) -> list[str]:
@@ -195,6 +197,11 @@ def is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def is_dicom_image(path: Path) -> bool:
+    """Whether a file is DICOM and no mere list of the files in the folders below (DICOMDIR)."""
+    return path.name.upper() != "DICOMDIR" and is_dicom(path)
 
 
 def holds_dicom(folder: Path) -> bool:

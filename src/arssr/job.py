@@ -86,9 +86,12 @@ class Job:
             asked["ensemble"] = self.ensemble
         if self.transforms:
             asked["transform"] = [str(path) for path in self.transforms]
-        if self.as_stored:
-            asked["as_stored"] = True
-        return asked
+        if self.series is not None:
+            asked["series"] = self.series
+        if not self.skip_air:
+            asked["skip_air"] = False
+        switches = ("frames", "labels", "consistent", "as_stored")
+        return asked | {name: True for name in switches if getattr(self, name)}
 
     @property
     def page(self) -> Path:

@@ -22,6 +22,7 @@ from arssr.interpolation import resample
 from arssr.job import DICOM, Job
 from arssr.provenance import describe, write_sidecar
 from arssr.result import Facts, Result, Where, result_of, where_of
+from arssr.resuming import NO_REPORT
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 
 Finish = Callable[[], Facts]
@@ -87,7 +88,9 @@ def begin(
         write_sidecar(job.destination, facts)
         if job.report:
             progress("report", 1.0)
-            _write_report(job, volume, grid, facts)
+            if reason := _write_report(job, volume, grid, facts):
+                facts[NO_REPORT] = reason
+                write_sidecar(job.destination, facts)
         return {"scan": str(job.source), "result": str(job.destination), **facts}
 
     return finish
@@ -208,8 +211,8 @@ def _put_frames(
     return first
 
 
-def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> None:
-    """The page; it needs input, cubic interpolation and result in memory.
+def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> str:
+    """The page, or in words why there is none; it needs input, cubic and result in memory.
 
     A result without anything to show, such as an empty mask, is a result all the same.
     """
@@ -223,3 +226,5 @@ def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) 
         write_report(job.page, shown, provenance={"result": facts}, overwrite=True)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
+        return str(error)
+    return ""

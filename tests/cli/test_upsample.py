@@ -304,6 +304,89 @@ def test_a_report_beside_the_result(arssr: Arssr, scan: Path, tiny: Path, out: P
     assert "a.html: exists already" in arssr(*words).complaint
 
 
+# --- once more ------------------------------------------------------------------------------------
+
+
+def test_skip_existing_goes_on_where_a_run_stopped(
+    arssr: Arssr, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    for name in ("a.nii.gz", "s/b.nii", "s/c.nrrd"):
+        volume(smooth((4, 4, 4))).write(tmp_path / "in" / name)
+    words = ("upsample", tmp_path / "in", "-o", out, "--scale", 2, "-m", tiny)
+    assert arssr(*words).code == 0
+    (out / "s" / "b_SR.nii").unlink()
+    (out / "s" / "b_SR.json").unlink()
+    kept = {name: (out / name).stat().st_mtime_ns for name in files(out)}
+    refused = arssr(*words)
+    assert refused.code == 1 and "1 of 3 done, 2 failed" in refused.err
+    assert "--skip-existing goes on with the rest" in refused.err
+    (out / "s" / "b_SR.nii").unlink()
+    (out / "s" / "b_SR.json").unlink()
+    again = arssr(*words, "--skip-existing", "--json")
+    assert again.code == 0 and "1 of 3 done, 2 were done before, 0 failed" in again.err
+    assert [each.get("done") for each in json.loads(again.out)] == ["before", None, "before"]
+    assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
+    assert "0 of 3 done, 3 were done before" in arssr(*words, "--skip-existing").err
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (("--scale", 3), "before the options changed; --overwrite makes it again"),
+        (("--scale", 2, "--acquisition", "slice"), "before the options changed"),
+        (("--scale", 2, "--noise", 0, "--consistent"), "before the options changed"),
+        (("--scale", 2, "--no-skip"), "before the options changed"),
+        (("--scale", 2, "--labels"), "before the weights and the options changed"),
+        (("--scale", 2, "--strict", "--memory", "2GB", "--json"), None),
+    ],
+)
+def test_skip_existing_refuses_what_another_request_made(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, other: tuple[object, ...], reason: str | None
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "-m", tiny)
+    assert arssr(*words, "--scale", 2).code == 0
+    before = (out / "a.nii").read_bytes()
+    again = arssr(*words, *other, "--skip-existing")
+    if reason is None:
+        assert again.code == 0 and "1 were done before" in again.err
+    else:
+        assert reason in again.complaint
+    volume(smooth((5, 6, 4), seed=3)).write(scan, overwrite=True)
+    changed = arssr(*words, "--scale", 2, "--skip-existing")
+    assert "before the scan changed" in changed.complaint
+    assert (out / "a.nii").read_bytes() == before
+
+
+def test_skip_existing_replaces_nothing_of_which_nothing_is_known(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--skip-existing")
+    (out / "a.nii").write_text("precious")
+    assert "a.nii: exists already" in arssr(*words).complaint
+    (out / "a.json").write_text('{"EchoTime": 0.01}')
+    assert "exists already" in arssr(*words).complaint
+    assert (out / "a.nii").read_text() == "precious"
+    assert arssr(*words, "--overwrite").code == 2
+
+
+def test_skip_existing_makes_a_report_that_is_missing(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--skip-existing")
+    assert arssr(*words).code == 0
+    assert arssr(*words, "--report").code == 0 and (out / "a.html").exists()
+    assert "1 were done before" in arssr(*words, "--report").err
+
+
+def test_skip_existing_knows_files_by_whichever_path(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scan.parent)
+    words = ("upsample", scan.name, "-o", out / "a.nii", "-m", tiny, "--skip-existing")
+    assert arssr(*words, "--like", scan.name).code == 0
+    assert "1 were done before" in arssr(*words, "--like", scan).err
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -139,7 +139,7 @@ def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
     job = Job(path, destination, Target(scale=2.0))
 
     def is_done(job: Job = job, network: Network = network) -> bool:
-        return derivatives.is_done(scan, job, network)
+        return derivatives.is_done(job, network)
 
     assert is_done()
     assert not is_done(Job(path, destination, job.target, report=True))
@@ -165,7 +165,7 @@ def test_a_sidecar_of_before_the_end_does_not_count(
     made = read_json(sidecar(destination))[PROVENANCE]
     sidecar(destination).write_text(json.dumps(made))
     job = Job(scan.path, destination, Target(scale=2.0))
-    assert not derivatives.is_done(scan, job, network)
+    assert not derivatives.is_done(job, network)
 
 
 def test_folders_of_something_else_are_refused(root: Path, tmp_path: Path) -> None:

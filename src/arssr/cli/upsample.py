@@ -1,6 +1,5 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +55,13 @@ if TYPE_CHECKING:
 def upsample(
     images: Annotated[list[Path], typer.Argument(help="Scans, or folders of scans.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The file to write; for several scans, the folder.")
+        str,  # a Path would lose the slash at the end
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE | FOLDER/",
+            help="The file to write; for several scans, the folder. Subfolders are mirrored.",
+        ),
     ],
     scale: Scale = None,
     spacing: Spacing = None,
@@ -168,6 +173,14 @@ def upsample(
         bool,
         typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
     ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Go on where a run stopped: leave results alone that this command has made.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option(
@@ -185,7 +198,7 @@ def upsample(
 
     Each result has a JSON sidecar that says how it was made.
     """
-    from arssr.files import find_images
+    from arssr.places import places
 
     target = target_of(
         scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic or None
@@ -193,9 +206,10 @@ def upsample(
     if dry_run and labels:
         raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
-    sources = find_images(images)
+    if overwrite and skip_existing:
+        raise typer.BadParameter("name one of --overwrite and --skip-existing")
     most = None if memory is None else number_of_bytes("--memory", memory)
-    places = _places(sources, out, many=len(images) > 1 or sources != images)
+    found = places(images, out, series)
     from arssr.cohort.local import Local
     from arssr.job import Job
 
@@ -224,55 +238,75 @@ def upsample(
         )
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
-    work = [replace(pattern, source=source, destination=result) for source, result in places]
-    if where == Local():
+    for reason in found.passed_over.values():
+        stderr.print(f"passed over: {reason}", markup=False, soft_wrap=True)
+    work = [replace(pattern, source=source, destination=result) for source, result in found.pairs]
+    loaded, network = None, None
+    if where == Local() and not labels:
         from arssr.api import load_model
 
-        loaded = None if labels else load_model(model, device, precision)
-        results = estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
-    else:
+        loaded = load_model(model, device, precision)
+    elif not labels:
         from arssr.cohort.engine import Network
 
-        results = _elsewhere(
-            None if labels else Network.find(model, device, precision), work, where
-        )
+        network = Network.find(model, device, precision)
+    known: list[dict[str, Any]] = []
+    if skip_existing:
+        used = loaded.weights if loaded else network
+        work, known = _left(work, used.sha256 if used else None)
+    exists = any(job.destination.exists() for job in work)
+    if where != Local():
+        results = _elsewhere(network, work, where)
+    else:
+        results = estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
+    order = {str(source): number for number, (source, _) in enumerate(found.pairs)}
+    results = sorted([*results, *known], key=lambda result: order[result["scan"]])
     if as_json:
         print_json(results)
-    failures = sum("error" in result for result in results)
-    if failures and len(work) > 1:
-        stderr.print(f"{len(work) - failures} of {len(work)} done, {failures} failed")
-    if failures:
+    _sum(results)
+    if any("error" in result for result in results):
+        if exists and len(results) > 1 and not (skip_existing or overwrite):
+            stderr.print("some were there before: --skip-existing goes on with the rest")
         raise typer.Exit(2 if all("needs_target" in result for result in results) else 1)
 
 
-def _places(sources: list[Path], out: Path, many: bool) -> list[tuple[Path, Path]]:
-    """What is read and what is written for it."""
-    folder = many or (out.is_dir() and out.suffix != ".dicom")
-    jobs = _into_folder(sources, out) if folder else [(sources[0], out)]
-    scans = {source.resolve() for source in sources}
-    for _, destination in jobs:
-        if destination.resolve() in scans:
-            raise ArSSRError(f"{destination} is the scan itself; name another place to write to")
-    return jobs
+def _left(jobs: "list[Job]", weights: str | None) -> "tuple[list[Job], list[dict[str, Any]]]":
+    """The jobs that are not done yet, and what there is to say of the others; see `resuming`."""
+    from arssr.resuming import what_is_left
+
+    left, known = [], []
+    for job in jobs:
+        try:
+            rest = what_is_left(job, weights)
+        except Exception as error:
+            known.append(job.failed(error))
+            complain(job.in_words(error))
+            continue
+        if rest is not None:
+            left.append(rest)
+        else:
+            names = {"scan": str(job.source), "result": str(job.destination)}
+            known.append({**names, "done": "before"})
+    return left, known
 
 
-def _into_folder(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    from arssr.files import IMAGE_SUFFIXES, output_suffix, sidecar, stem
-
-    if out.name.lower().endswith(IMAGE_SUFFIXES) or out.is_file():
-        raise ArSSRError(f"several scans need a folder to be written to, not the file {out}")
-    jobs = [(source, out / f"{stem(source)}_SR{output_suffix(source)}") for source in sources]
-    names = Counter(sidecar(d).with_suffix("") for _, d in jobs)  # a.nii and a.nii.gz share one
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise ArSSRError(f"two scans would both be written to {min(twice)}; rename one")
-    return jobs
+def _sum(results: list[dict[str, Any]]) -> None:
+    """How many were done and how many not, where that needs saying."""
+    failed = sum("error" in result for result in results)
+    before = sum(result.get("done") == "before" for result in results)
+    if before or (failed and len(results) > 1):
+        done = len(results) - failed - before
+        known = f", {before} were done before" if before else ""
+        stderr.print(f"{done} of {len(results)} done{known}, {failed} failed")
 
 
 def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
     from arssr.pipeline import run_each
     from arssr.running import begin
+    from arssr.temporary import sweep_left
+
+    sweep_left(job.destination.parent for job in jobs)
 
     results: list[dict[str, Any]] = []
     tasks: dict[Path, TaskID] = {}

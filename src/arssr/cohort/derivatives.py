@@ -15,12 +15,13 @@ from urllib.parse import quote
 from arssr.cohort.dataset import Dataset, Scan, relative
 from arssr.cohort.engine import Facts, Network
 from arssr.errors import ArSSRError
-from arssr.files import replacing, sha256, sidecar
+from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.job import Job
 from arssr.plain import COPIED, RESAMPLED
 from arssr.provenance import write_sidecar
+from arssr.resuming import is_done
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
 LOGS = "logs"  # a file for every scan that failed
@@ -102,28 +103,17 @@ class Derivatives:
         folder = self.root / scan.path.parent.relative_to(self.source.root)
         return folder / str(scan.name.having(res="SR", desc=desc))
 
-    def is_done(self, scan: Scan, job: Job, network: Network) -> bool:
-        """Whether the result is there, from the same samples by the same weights and options.
-
-        Raises ArSSRError where it is there, but from others.
+    def is_done(self, job: Job, network: Network) -> bool:
+        """Whether nothing is left to do, see `resuming.is_done`; without its record it was cut off
+        before its end.
         """
-        if not job.destination.exists():
+        if not sidecar(job.destination).is_file():
             return False
         try:
-            made = read_json(sidecar(job.destination))[PROVENANCE]
-            changed = {
-                "the scan": made["input"]["sha256"] != sha256(scan.path),
-                "the weights": made["model"]["sha256"] != network.sha256,
-                "the options": made["options"] != json.loads(json.dumps(job.asked)),
-            }
-        except (ArSSRError, KeyError):
-            return False  # cut off before its end
-        if what := [name for name, is_other in changed.items() if is_other]:
-            raise ArSSRError(
-                f"{job.destination} was made before {' and '.join(what)} changed; --overwrite "
-                "makes it again"
-            )
-        return job.page.exists() or not job.report
+            made = read_json(sidecar(job.destination)).get(PROVENANCE, {})
+        except ArSSRError:
+            return False
+        return is_done(job, network.sha256, made)
 
     def record(self, scan: Scan, destination: Path, facts: Facts) -> None:
         """Write the sidecar of a result; from then on it is done."""

@@ -110,7 +110,7 @@ def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, a
     if not scan.path.exists():
         raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")
     metadata(scan.path)  # what cannot be read is better known before the work
-    return not again and derivatives.is_done(scan, job, network)
+    return not again and derivatives.is_done(job, network)
 
 
 def _failed(derivatives: Derivatives, scan: Scan, job: Job, error: str) -> Done:

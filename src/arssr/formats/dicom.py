@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, NothingMatchesError
 from arssr.files import bytes_in_words, is_dicom
 from arssr.formats import dicom_checks as checks
 from arssr.formats.dicom_pixels import read_pixels
@@ -222,7 +222,8 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Series:
         problem = f"{len(matches) or 'no'} series match {wanted!r}"
     if len(matches) == 1:
         return matches[0]
-    raise ArSSRError(f"{label}: {problem}: {'; '.join(map(str, series))}.")
+    kind = ArSSRError if matches else NothingMatchesError
+    raise kind(f"{label}: {problem}: {'; '.join(map(str, series))}.")
 
 
 def read_header(path: Path, tags: Sequence[str | int] | None = None) -> Any:

@@ -1,0 +1,70 @@
+"""What is done already and need not be done again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from arssr.errors import ArSSRError
+from arssr.files import sha256, sidecar
+from arssr.formats.bids import read_json
+from arssr.job import Job
+
+NO_REPORT = "no_report"  # in a sidecar: why there is none, though it was asked for
+
+
+def is_done(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
+    """Whether the result is there, from the same samples by the same weights and options, and the
+    report, if it is wanted and there is anything to show.
+
+    weights: their SHA-256; None without a network. made: what the sidecar says of the making.
+    Raises ArSSRError where the result is there, but from others.
+    """
+    return job.destination.exists() and _is_same(job, weights, made) and _has_page(job, made)
+
+
+def what_is_left(job: Job, weights: str | None) -> Job | None:
+    """The job as it has to be done yet; None where it is done.
+
+    Raises ArSSRError as `is_done` does. A file that nothing says of that we made it is not
+    replaced: the job is refused then, when it is done.
+    """
+    if not (job.destination.exists() and sidecar(job.destination).is_file()):
+        return job
+    made = read_json(sidecar(job.destination))
+    if not _is_same(job, weights, made):
+        return job
+    return None if _has_page(job, made) else replace(job, overwrite=True)
+
+
+def _has_page(job: Job, made: Mapping[str, Any]) -> bool:
+    return not job.report or job.page.exists() or NO_REPORT in made
+
+
+def _is_same(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
+    """Whether `made` is what a run of this job writes; False where it is no such thing at all."""
+    try:
+        changed = {
+            "the scan": made["input"]["sha256"] != sha256(job.source),
+            "the weights": made.get("model", {}).get("sha256") != weights,
+            "the options": _anywhere(made["options"]) != _anywhere(job.asked),
+        }
+    except (KeyError, TypeError, AttributeError):
+        return False  # cut off before its end, or about something else
+    if what := [name for name, is_other in changed.items() if is_other]:
+        raise ArSSRError(
+            f"{job.destination} was made before {' and '.join(what)} changed; --overwrite makes it "
+            "again"
+        )
+    return True
+
+
+def _anywhere(options: Mapping[str, Any]) -> Any:
+    """As a sidecar has them, files by the path that they have in whichever folder."""
+    plain = json.loads(json.dumps(dict(options)))
+    if "like" in plain:
+        plain["like"] = str(Path(plain["like"]).absolute())
+    if "transform" in plain:
+        plain["transform"] = [str(Path(path).absolute()) for path in plain["transform"]]
+    return plain
