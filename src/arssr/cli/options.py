@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from arssr.target import Target
 
 # The groups of options in the help.
-TARGET = "Where the result shall lie (at most one; without any, thick slices alone are refined)"
+TARGET = "Where the result shall lie (at most one; else thick slices alone)"
 SCAN = "What the scan is"
 RESULT = "What is made of it"
 NETWORK = "The network"
