@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from tests.phantoms import anatomy, smooth, volume, zero_filled
 
@@ -141,3 +143,103 @@ def test_a_zero_filled_scan_is_told_of(
     assert "stored on 1×1×1 mm, measured on 1.5" in result.err
     [sidecar] = (tmp_path / "out" / "sub-09").rglob("*.json")
     assert "super-resolved from 1.5" in json.loads(sidecar.read_text())["Resolution"]
+
+
+def test_what_is_passed_over_is_counted_with_the_reason(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    for name in ("sub-01/anat/sub-01_part-phase_T1w.nii.gz", "sub-02/anat/T1.nii.gz"):
+        volume(smooth((5, 6, 4), sigma=1)).write(dataset / name)
+    words = ("bids", dataset, tmp_path / "out", "participant", "--no-report", "-m", tiny)
+    for result in (arssr(*words, "--scale", 2, "--dry-run"), arssr(*words, "--scale", 2)):
+        assert result.code == 0, result.err
+        assert "3 of 4 " in result.err and "0 failed, 1 passed over" in result.err
+        for why in (
+            "1 image, of phase, which wraps around and cannot be interpolated",
+            "1 image, of another suffix: 1 FLAIR (--suffix takes them)",
+            "1 image, without a name of BIDS",
+        ):
+            assert f"passed over: {why}" in result.err
+    one = arssr(*words, "--scale", 2, "--participant-label", "02", "-s", "T1w", "FLAIR")
+    assert "of another suffix" not in one.err
+
+
+def test_isotropic_scans_without_a_target_are_counted(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("bids", dataset, tmp_path / "out", "participant", "--no-report", "-m", tiny)
+    for result in (arssr(*words), arssr(*words, "--dry-run")):
+        assert "0 failed, 3 passed over" in result.err
+        assert "passed over: 3 images, isotropic already, and no target was named" in result.err
+
+
+def test_a_dry_run_makes_nothing(arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path) -> None:
+    (dataset / "sub-02" / "anat" / "sub-02_T1w.nii.gz").write_bytes(b"no image")
+    (dataset / "sub-03" / "anat" / "sub-03_T1w.json").write_text("{")
+    words = ("bids", dataset, tmp_path / "out", "participant", "--scale", 2, "-m", tiny)
+    dry = arssr(*words, "--dry-run", "--json")
+    assert dry.code == 1 and "1 of 3 to do, 0 were done before, 2 failed" in dry.err
+    assert not (tmp_path / "out").exists()
+    first, second, third = json.loads(dry.out)
+    assert first["disk_bytes"] == 3840 and "error" in second and "is not JSON" in third["error"]
+    assert arssr(*words).code == 1
+    again = arssr(*words, "--dry-run")
+    assert "0 of 3 to do, 1 were done before, 2 failed" in again.err
+    assert arssr(*words, "--dry-run", "--jobs", 2).code == 2
+
+
+def test_options_of_upsample_go_for_every_scan(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    grid = np.diag([1.0, 1, 2, 1])
+    path = dataset / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    volume(smooth((6, 5, 4), sigma=1), grid).write(path)
+    words = ("bids", dataset, tmp_path / "out", "participant", "--participant-label", "04")
+    words = (*words, "-m", tiny, "--no-report", "--isotropic", "--noise", 0)
+    assert arssr(*words, "--consistent", "--memory", "2GB").code == 0
+    [sidecar] = (tmp_path / "out" / "sub-04").rglob("*.json")
+    made = json.loads(sidecar.read_text())["ArSSR"]
+    assert made["output"]["shape"] == [6, 5, 8] and "consistency" in made
+    assert made["options"]["consistent"] is True and made["options"]["isotropic"] is True
+    assert "1 were done before" in arssr(*words, "--consistent").err
+    assert "before the options changed" in arssr(*words).err
+    image = nib.load(path)
+    image.set_sform(image.affine, 0)
+    image.set_qform(image.affine, 0)
+    nib.save(image, path)
+    strict = arssr(*words, "--overwrite", "--strict")
+    assert strict.code == 1 and "does not say where the scan lies" in strict.err
+    refused = arssr(*words, "--overwrite", "--memory", "1KB")
+    assert refused.code == 1 and "memory" in refused.err
+
+
+def test_an_empty_mask_is_done_once(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """There is nothing to show of it in a page."""
+    mask = nib.Nifti1Image(np.zeros((5, 6, 4), np.uint8), np.eye(4))
+    path = dataset / "sub-01" / "anat" / "sub-01_mask.nii.gz"
+    nib.save(mask, path)
+    words = ("bids", dataset, tmp_path / "out", "participant", "-s", "mask", "--scale", 2)
+    assert "1 of 1 done" in arssr(*words, "-m", tiny).err
+    assert "0 of 1 done, 1 were done before, 0 failed" in arssr(*words, "-m", tiny).err
+    [sidecar] = (tmp_path / "out" / "sub-01").rglob("*.json")
+    assert json.loads(sidecar.read_text())["ArSSR"]["no_report"]
+
+
+def test_a_scan_is_counted_once_however_often_it_was_tried(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    (dataset / "sub-03" / "anat" / "sub-03_FLAIR.nii.gz").write_bytes(b"no image")
+    words = ("bids", dataset, tmp_path / "out", "participant", "-s", "T1w", "FLAIR", "-m", tiny)
+    words = (*words, "--no-report")
+    assert arssr(*words, "--spacing", 0.8).code == 1
+    other = arssr(*words, "--spacing", 0.9)
+    assert "0 of 4 done, 0 were done before, 4 failed" in other.err
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "3 subjects · 3 done (3 not as last asked for) · 1 failed" in page
+    assert page.count('class="name">T1w') == 3 and page.count("before the options changed") == 3
+    assert "before the options changed" in (tmp_path / "out" / "sub-01.html").read_text()
+    arssr(*words, "--spacing", 0.8)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "3 subjects · 3 done · 1 failed" in page

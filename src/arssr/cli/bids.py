@@ -1,5 +1,6 @@
 """`arssr bids`: a BIDS App; a data set of scans in, a data set of sharper scans out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -7,25 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from arssr.cli.console import complain, print_json, progress_bar, stderr, tell_making
+from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
+    DRY_ELSEWHERE,
     Acquisition,
     AsStored,
+    Consistent,
     Device,
+    DryRun,
     Ensemble,
+    Isotropic,
+    Memory,
     ModelName,
     Noise,
     Precision,
     ResultsAsJson,
     Scale,
     Spacing,
+    Strict,
+    bytes_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
-    from arssr.cohort.participants import Done
+    from arssr.cohort.dataset import Scan
+    from arssr.cohort.derivatives import Derivatives
+    from arssr.cohort.engine import Network
+    from arssr.cohort.participants import Done, Request
+    from arssr.job import Job
 
 # Options that take a list, as every BIDS App does; click itself knows one value at a time.
 _LISTS = (
@@ -61,6 +74,9 @@ def bids(
     ] = None,
     scale: Scale = None,
     spacing: Spacing = None,
+    isotropic: Isotropic = False,
+    consistent: Consistent = False,
+    strict: Strict = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -68,10 +84,12 @@ def bids(
     as_stored: AsStored = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    memory: Memory = None,
     jobs: Jobs = 1,
     dask: DaskAddress = None,
     slurm: OnSlurm = False,
     slurm_options: SlurmOptions = None,
+    dry_run: DryRun = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make again what is done already.")
     ] = False,
@@ -85,7 +103,8 @@ def bids(
 ) -> None:
     """Super-resolve the anatomical images of a BIDS data set into a derived one.
 
-    The same command goes on where it stopped: what is done is left alone.
+    The same command goes on where it stopped: what is done is left alone. What is passed over is
+    counted, with the reason.
     """
     from arssr.cohort.dataset import Dataset
     from arssr.cohort.derivatives import Derivatives
@@ -95,25 +114,35 @@ def bids(
     done: list[Done] = []
     if level == "participant":
         from arssr.cohort.engine import Network
+        from arssr.cohort.local import Local
         from arssr.cohort.participants import Request, super_resolve
 
-        level_of_noise = number_or_word("--noise", noise, ("auto", "unknown"))
         request = Request(
-            target_of(scale=scale, spacing=spacing),
+            target_of(scale=scale, spacing=spacing, isotropic=isotropic or None),
             acquisition,
-            level_of_noise,
+            number_or_word("--noise", noise, ("auto", "unknown")),
             ensemble,
             as_stored,
+            consistent,
+            strict,
+            bytes_of(memory),
             overwrite,
             report,
         )
         where = place(jobs, dask, slurm, slurm_options)
-        scans = derivatives.source.scans(
-            suffixes or ["T1w"],
+        if dry_run and where != Local():
+            raise typer.BadParameter(DRY_ELSEWHERE)
+        chosen = (
+            set(suffixes or ["T1w"]),
             [label.removeprefix("sub-") for label in participants or ()],
             [label.removeprefix("ses-") for label in sessions or ()],
         )
+        scans = derivatives.source.scans(*chosen)
+        others = derivatives.source.others(*chosen)
         network = Network.find(model, device, precision)
+        if dry_run:
+            _estimate(derivatives, scans, request, network, others, as_json)
+            return
         with progress_bar(counted=True) as bar:
             task = bar.add_task("scans", total=len(scans))
 
@@ -126,7 +155,7 @@ def bids(
                 _tell(each)
         if as_json:
             print_json([_as_json(each) for each in done])
-        stderr.print(_sum(done))
+        _sum(done, others)
     index = write_index(derivatives)
     stderr.print(f"overview: {index}", markup=False, soft_wrap=True)
     if any(each.error for each in done):
@@ -166,13 +195,69 @@ def _tell(done: "Done") -> None:
         tell_making(done.scan.path, done.facts)
 
 
-def _sum(done: "list[Done]") -> str:
-    failed = sum(bool(each.error) for each in done)
+def _estimate(
+    derivatives: "Derivatives",
+    scans: "list[Scan]",
+    request: "Request",
+    network: "Network",
+    others: Counter[str],
+    as_json: bool,
+) -> None:
+    """What `bids` would do and what that would take; nothing is computed or written."""
+    from arssr.cohort.participants import Done, survey
+
+    known: list[Done] = []
+    jobs: list[Job] = []
+    for found in survey(derivatives, scans, request, network):
+        if isinstance(found, Done):
+            known.append(found)
+            _tell(found)
+        else:
+            jobs.append(found[1])
+    results = estimates(network.load(), jobs) if jobs else []
+    if as_json:
+        print_json([*results, *map(_as_json, known)])
+    to_do = sum("error" not in result for result in results)
+    needs_target = sum("needs_target" in result for result in results)
+    failed = len(jobs) - to_do - needs_target
+    stderr.print(f"{to_do} of {len(scans)} to do, {_counts(known, failed, needs_target)}")
+    _tell_passed_over(known, others, needs_target)
+    if failed or any(each.error for each in known):
+        raise typer.Exit(1)
+
+
+def _sum(done: "list[Done]", others: Counter[str]) -> None:
+    """What became of how many."""
     made = sum(each.facts is not None for each in done)
-    passed = sum(bool(each.passed_over) for each in done)
-    before = len(done) - failed - made - passed
+    stderr.print(f"{made} of {len(done)} done, {_counts(done)}")
+    _tell_passed_over(done, others)
+
+
+def _counts(done: "list[Done]", failed: int = 0, passed: int = 0) -> str:
+    """How many were not made now, beside so many that failed and were passed over."""
+    failed += sum(bool(each.error) for each in done)
+    passed += sum(bool(each.passed_over) for each in done)
+    before = sum(not (each.error or each.passed_over or each.facts is not None) for each in done)
     last = f", {passed} passed over" if passed else ""
-    return f"{made} of {len(done)} done, {before} were done before, {failed} failed{last}"
+    return f"{before} were done before, {failed} failed{last}"
+
+
+def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: int = 0) -> None:
+    """A line for each kind of image that nothing was made of, with how many there are."""
+    phase = sum(bool(each.passed_over) and not each.needs_target for each in done)
+    isotropic = needs_target + sum(each.needs_target for each in done)
+    suffixes = Counter({suffix: count for suffix, count in others.items() if suffix})
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+    kinds = (
+        (phase, "of phase, which wraps around and cannot be interpolated"),
+        (isotropic, "isotropic already, and no target was named"),
+        (suffixes.total(), f"of another suffix: {listed} (--suffix takes them)"),
+        (others[""], "without a name of BIDS"),
+    )
+    for count, why in kinds:
+        if count:
+            images = "image" if count == 1 else "images"
+            stderr.print(f"passed over: {count} {images}, {why}", markup=False, soft_wrap=True)
 
 
 def _as_json(done: "Done") -> dict[str, Any]:

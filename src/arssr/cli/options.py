@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from arssr.cli.numbers import numbers, three_or_one, whole_numbers
+from arssr.cli.numbers import number_of_bytes, numbers, three_or_one, whole_numbers
 from arssr.cli.session import PANEL
 from arssr.errors import ArSSRError
 
@@ -102,10 +102,58 @@ Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
     typer.Option(help="Arithmetic; fp16 on a GPU only.", rich_help_panel=NETWORK),
 ]
+Isotropic = Annotated[
+    bool,
+    typer.Option(
+        "--isotropic",
+        help="The scan's finest stored spacing along all axes.",
+        rich_help_panel=TARGET,
+    ),
+]
+Consistent = Annotated[
+    bool,
+    typer.Option(
+        "--consistent",
+        help="Degraded again, the result shall give the scan back, as it is stored.",
+        rich_help_panel=RESULT,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Every warning is an error: scales, voxels and gaps that the weights were not "
+        "trained for, files that contradict themselves, images that look like labels or "
+        "phase.",
+        rich_help_panel=RESULT,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory to take at most, such as 4GB; else 60 % of what is free.",
+        rich_help_panel=PANEL,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only say what it would take: output, memory, disk, time.",
+        rich_help_panel=PANEL,
+    ),
+]
+DRY_ELSEWHERE = "--dry-run estimates this process; leave out where to compute"
 ResultsAsJson = Annotated[
     bool,
     typer.Option("--json", help="Describe the results on standard output.", rich_help_panel=PANEL),
 ]
+
+
+def bytes_of(memory: str | None) -> float | None:
+    """What --memory says in bytes, if it says anything."""
+    return None if memory is None else number_of_bytes("--memory", memory)
 
 
 def target_of(**given: Any) -> "Target":

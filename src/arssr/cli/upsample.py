@@ -17,26 +17,33 @@ from arssr.cli.console import (
     tell_making,
 )
 from arssr.cli.estimates import estimates
-from arssr.cli.numbers import number_of_bytes, number_or_word
+from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
+    DRY_ELSEWHERE,
     NETWORK,
     RESULT,
     SCAN,
     TARGET,
     Acquisition,
     AsStored,
+    Consistent,
     Device,
+    DryRun,
     Ensemble,
+    Isotropic,
+    Memory,
     ModelName,
     Noise,
     Precision,
     ResultsAsJson,
     Scale,
     Spacing,
+    Strict,
+    bytes_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
-from arssr.cli.session import PANEL, LogFile, Quiet, Threads
+from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
@@ -80,14 +87,7 @@ def upsample(
             rich_help_panel=TARGET,
         ),
     ] = None,
-    isotropic: Annotated[
-        bool,
-        typer.Option(
-            "--isotropic",
-            help="The scan's finest stored spacing along all axes.",
-            rich_help_panel=TARGET,
-        ),
-    ] = False,
+    isotropic: Isotropic = False,
     transform: Annotated[
         list[Path] | None,
         typer.Option(
@@ -116,24 +116,8 @@ def upsample(
             rich_help_panel=SCAN,
         ),
     ] = None,
-    consistent: Annotated[
-        bool,
-        typer.Option(
-            "--consistent",
-            help="Degraded again, the result shall give the scan back, as it is stored.",
-            rich_help_panel=RESULT,
-        ),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="Every warning is an error: scales, voxels and gaps that the weights were not "
-            "trained for, files that contradict themselves, images that look like labels or "
-            "phase.",
-            rich_help_panel=RESULT,
-        ),
-    ] = False,
+    consistent: Consistent = False,
+    strict: Strict = False,
     as_stored: AsStored = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
@@ -141,14 +125,7 @@ def upsample(
     ensemble: Ensemble = 1,
     device: Device = "auto",
     precision: Precision = "auto",
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Memory to take at most, such as 4GB; else 60 % of what is free.",
-            rich_help_panel=PANEL,
-        ),
-    ] = None,
+    memory: Memory = None,
     no_skip: Annotated[
         bool,
         typer.Option(
@@ -161,14 +138,7 @@ def upsample(
     dask: DaskAddress = None,
     slurm: OnSlurm = False,
     slurm_options: SlurmOptions = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Only say what it would take: output, memory, disk, time.",
-            rich_help_panel=PANEL,
-        ),
-    ] = False,
+    dry_run: DryRun = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
@@ -208,14 +178,13 @@ def upsample(
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     if overwrite and skip_existing:
         raise typer.BadParameter("name one of --overwrite and --skip-existing")
-    most = None if memory is None else number_of_bytes("--memory", memory)
     found = places(images, out, series)
     from arssr.cohort.local import Local
     from arssr.job import Job
 
     where = place(jobs, dask, slurm, slurm_options)
     if dry_run and where != Local():
-        raise typer.BadParameter("--dry-run estimates this process; leave out where to compute")
+        raise typer.BadParameter(DRY_ELSEWHERE)
     try:
         pattern = Job(
             source=Path(),
@@ -226,7 +195,7 @@ def upsample(
             ensemble=ensemble,
             overwrite=overwrite,
             report=report,
-            memory=most,
+            memory=bytes_of(memory),
             skip_air=not no_skip,
             transforms=tuple(transform or ()),
             series=series,

@@ -5,6 +5,7 @@ more than a search by file name needs, and ancpbids 0.4 passes over the sidecars
 """
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,24 +53,46 @@ class Dataset:
         subjects, sessions: labels, without `sub-` and `ses-`; none for all.
         Raises ArSSRError for labels that are not there and where nothing is left.
         """
-        found = [scan for scan in self._anatomies() if scan.name.suffix in suffixes]
         for key, labels in (("sub", subjects), ("ses", sessions)):
             pattern = f"{key}-*" if key == "sub" else f"sub-*/{key}-*"
             there = {p.name.removeprefix(f"{key}-") for p in self.root.glob(pattern) if p.is_dir()}
             if missing := sorted(set(labels) - there):
                 raise ArSSRError(f"no {key}-{missing[0]} in {self.root}")
-            found = [s for s in found if not labels or s.name.entities.get(key) in labels]
+        found = [s for s in self._anatomies(subjects, sessions) if s.name.suffix in suffixes]
         if not found:
             kinds = " or ".join(sorted(suffixes))
             raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} to work on")
         return found
 
-    def _anatomies(self) -> Iterator[Scan]:
+    def others(
+        self,
+        suffixes: Collection[str],
+        subjects: Collection[str] = (),
+        sessions: Collection[str] = (),
+    ) -> Counter[str]:
+        """How many images lie there besides those that `scans` returns, by suffix; under "" those
+        that have no name of BIDS, of whichever subjects.
+        """
+        named = (scan.name.suffix for scan in self._anatomies(subjects, sessions))
+        found = Counter(suffix for suffix in named if suffix not in suffixes)
+        found[""] = sum(name is None for _, name in self._images())
+        return +found
+
+    def _anatomies(self, subjects: Collection[str], sessions: Collection[str]) -> Iterator[Scan]:
+        wanted = {"sub": subjects, "ses": sessions}
+        for path, name in self._images():
+            if name is None:
+                continue
+            if all(not of or name.entities.get(key) in of for key, of in wanted.items()):
+                yield Scan(path, name)
+
+    def _images(self) -> Iterator[tuple[Path, BIDSName | None]]:
+        """Every image in sub-*/[ses-*/]anat, by path; None for a name that says no subject."""
         folders = [*self.root.glob("sub-*/anat"), *self.root.glob("sub-*/ses-*/anat")]
         for path in sorted(path for folder in folders for path in folder.iterdir()):
-            name = BIDSName.parse(path.name)
-            if name is not None and "sub" in name.entities and is_image(path):
-                yield Scan(path, name)
+            if is_image(path):
+                name = BIDSName.parse(path.name)
+                yield path, name if name and "sub" in name.entities else None
 
     def uri(self, path: Path, name: str) -> str:
         """The BIDS URI of a file, where this data set goes by `name`."""

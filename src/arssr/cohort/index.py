@@ -30,15 +30,18 @@ def write_index(derivatives: Derivatives) -> Path:
 
     Raises ArSSRError where they cannot be written or a sidecar cannot be read.
     """
-    results, failures = derivatives.results(), derivatives.failures()
-    names = [*(result.name for result in results), *(name for name, _ in failures)]
+    results = {str(result.name): result for result in derivatives.results()}
+    failures = {str(name): (name, error) for name, error in derivatives.failures()}
+    failed = {name: failure for name, failure in failures.items() if name not in results}
+    names = [*(result.name for result in results.values()), *(name for name, _ in failed.values())]
     labels = {name.entities["sub"] for name in names}
     subjects = {label: _Subject(f"sub-{label}.html") for label in sorted(labels)}
-    for result in results:
-        row = _row(result, derivatives.root)
+    for name, result in results.items():
+        _, stale = failures.get(name, (None, ""))  # why it is not as was asked for last
+        row = _row(result, derivatives.root) | {"stale": stale}
         subjects[result.name.entities["sub"]].results.append(row)
-    for name, error in failures:
-        subjects[name.entities["sub"]].failures.append((_short(name), error))
+    for bids_name, error in failed.values():
+        subjects[bids_name.entities["sub"]].failures.append((_short(bids_name), error))
     common = {
         "title": derivatives.source.description.get("Name", derivatives.root.resolve().name),
         "made": f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -53,9 +56,12 @@ def write_index(derivatives: Derivatives) -> Path:
         common,
         subjects=subjects,
         done=len(results),
-        failed=len(failures),
-        seconds=sum(result.made["seconds"] for result in results),
-        weights=sorted({r.made["model"]["name"] for r in results if "method" not in r.made}),
+        stale=len(failures) - len(failed),
+        failed=len(failed),
+        seconds=sum(result.made["seconds"] for result in results.values()),
+        weights=sorted(
+            {r.made["model"]["name"] for r in results.values() if "method" not in r.made}
+        ),
     )
 
 

@@ -26,6 +26,9 @@ class Request:
     noise: float | str = "auto"
     ensemble: int = 1
     as_stored: bool = False
+    consistent: bool = False
+    strict: bool = False
+    memory: float | None = None
     overwrite: bool = False
     report: bool = True
 
@@ -45,6 +48,33 @@ class Done:
     needs_target: bool = False
 
 
+def survey(
+    derivatives: Derivatives, scans: Iterable[Scan], request: Request, network: Network
+) -> Iterator[Done | tuple[Scan, Job]]:
+    """What there is to do, a job for each scan, and what is known of the others; writes nothing.
+
+    Raises ArSSRError, at once, where two scans would have the same result.
+    """
+    yield from _surveyed(derivatives, _jobs(derivatives, scans, request), request, network)
+
+
+def _surveyed(
+    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], request: Request, network: Network
+) -> Iterator[Done | tuple[Scan, Job]]:
+    for scan, job in jobs:
+        try:
+            kind_of(scan.path).require_interpolable(scan.path)
+        except ArSSRError as error:
+            yield Done(scan, job.destination, passed_over=str(error))
+            continue
+        try:
+            is_done = _is_done(derivatives, scan, job, network, request.overwrite)
+        except ArSSRError as error:
+            yield Done(scan, job.destination, error=str(error))
+        else:
+            yield Done(scan, job.destination) if is_done else (scan, job)
+
+
 def super_resolve(
     derivatives: Derivatives,
     scans: Iterable[Scan],
@@ -58,44 +88,44 @@ def super_resolve(
     A failure is that scan's own, and remembered in the folder of results. Raises ArSSRError, at
     once, where two scans would have the same result and where nothing can be written.
     """
+    jobs = _jobs(derivatives, scans, request)
+    derivatives.describe()
+    todo: dict[Path, tuple[Scan, Job]] = {}
+    for found in _surveyed(derivatives, jobs, request, network):
+        if isinstance(found, Done):
+            yield _noted(derivatives, found)
+        else:
+            todo[found[1].destination] = found
+    for outcome in run_jobs((job for _, job in todo.values()), network, where, progress):
+        scan, job = todo[outcome.job.destination]
+        done = Done(scan, job.destination, outcome.facts, outcome.error)
+        if outcome.needs_target:
+            done = Done(scan, job.destination, passed_over=outcome.error, needs_target=True)
+        elif outcome.facts is not None:
+            try:
+                derivatives.record(scan, job.destination, outcome.facts)
+            except ArSSRError as error:
+                done = Done(scan, job.destination, error=str(error))
+        yield _noted(derivatives, done)
+
+
+def _noted(derivatives: Derivatives, done: Done) -> Done:
+    """The same, once it is remembered in the folder of results whether the scan failed."""
+    if done.error:
+        derivatives.record_failure(done.scan, done.error)
+    else:
+        derivatives.forget_failure(done.scan)
+    return done
+
+
+def _jobs(
+    derivatives: Derivatives, scans: Iterable[Scan], request: Request
+) -> list[tuple[Scan, Job]]:
     jobs = [(scan, _job(derivatives, scan, request)) for scan in scans]
     names = Counter(sidecar(job.destination) for _, job in jobs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise ArSSRError(f"two scans would both become {twice[0].stem}; name one suffix at a time")
-    derivatives.describe()
-    todo: dict[Path, tuple[Scan, Job]] = {}
-    for scan, job in jobs:
-        try:
-            kind_of(scan.path).require_interpolable(scan.path)
-        except ArSSRError as error:
-            derivatives.forget_failure(scan)
-            yield Done(scan, job.destination, passed_over=str(error))
-            continue
-        try:
-            is_done = _is_done(derivatives, scan, job, network, request.overwrite)
-        except ArSSRError as error:
-            yield _failed(derivatives, scan, job, str(error))
-            continue
-        if is_done:
-            derivatives.forget_failure(scan)
-            yield Done(scan, job.destination)
-        else:
-            todo[job.destination] = scan, job
-    for outcome in run_jobs((job for _, job in todo.values()), network, where, progress):
-        scan, job = todo[outcome.job.destination]
-        if outcome.needs_target:
-            derivatives.forget_failure(scan)
-            yield Done(scan, job.destination, passed_over=outcome.error, needs_target=True)
-            continue
-        if outcome.facts is None:
-            yield _failed(derivatives, scan, job, outcome.error)
-            continue
-        try:
-            derivatives.record(scan, job.destination, outcome.facts)
-        except ArSSRError as error:
-            yield _failed(derivatives, scan, job, str(error))
-        else:
-            yield Done(scan, job.destination, outcome.facts)
+    return jobs
 
 
 def _job(derivatives: Derivatives, scan: Scan, request: Request) -> Job:
@@ -111,8 +141,3 @@ def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, a
         raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")
     metadata(scan.path)  # what cannot be read is better known before the work
     return not again and derivatives.is_done(job, network)
-
-
-def _failed(derivatives: Derivatives, scan: Scan, job: Job, error: str) -> Done:
-    derivatives.record_failure(scan, error)
-    return Done(scan, job.destination, error=error)
