@@ -10,6 +10,7 @@ from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.formats.bids import read_json
 from arssr.job import Job
+from arssr.temporary import under_way
 
 NO_REPORT = "no_report"  # in a sidecar: why there is none, though it was asked for
 
@@ -27,11 +28,13 @@ def is_done(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
 def what_is_left(job: Job, weights: str | None) -> Job | None:
     """The job as it has to be done yet; None where it is done.
 
-    Raises ArSSRError as `is_done` does. A file that nothing says of that we made it is not
-    replaced: the job is refused then, when it is done.
+    Raises ArSSRError as `is_done` does. Only what we made is replaced: where its sidecar says so,
+    or was about to be written when its process was killed. Else the job is refused, when it is run.
     """
-    if not (job.destination.exists() and sidecar(job.destination).is_file()):
+    if not job.destination.exists():
         return job
+    if not sidecar(job.destination).is_file():
+        return replace(job, overwrite=True) if under_way(sidecar(job.destination)) else job
     made = read_json(sidecar(job.destination))
     if not _is_same(job, weights, made):
         return job

@@ -51,9 +51,14 @@ def discard_unfinished() -> None:
         _remove(path)
 
 
+def under_way(path: Path) -> list[Path]:
+    """What is still written, or was left by killed processes, to become `path`."""
+    return list(path.parent.glob(f".arssr-????????-????????.{glob.escape(path.name)}"))
+
+
 def sweep(path: Path) -> None:
     """Remove what killed processes left of writing `path`; nobody may be writing it now."""
-    for left in path.parent.glob(f".arssr-????????-????????.{glob.escape(path.name)}"):
+    for left in under_way(path):
         _remove(left)
 
 

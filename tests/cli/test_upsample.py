@@ -369,6 +369,15 @@ def test_skip_existing_replaces_nothing_of_which_nothing_is_known(
     assert arssr(*words, "--overwrite").code == 2
 
 
+def test_skip_existing_makes_anew_what_was_killed_before_its_sidecar(
+    arssr: Arssr, scan: Path, tiny: Path, out: Path
+) -> None:
+    words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--skip-existing")
+    (out / "a.nii").write_text("whole, but who knows of what")
+    (out / ".arssr-00000000-abcdefgh.a.json").touch()
+    assert arssr(*words).code == 0 and Volume.read(out / "a.nii").grid.shape == (10, 12, 8)
+
+
 def test_skip_existing_makes_a_report_that_is_missing(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
 from arssr.files import sha256
@@ -102,3 +103,21 @@ def test_a_dry_run_is_about_this_process(
     words = ("upsample", scan, "-o", tmp_path / "a.nii", "--scale", 2, "-m", tiny, "--dry-run")
     call = arssr(*words, "--jobs", 2)
     assert call.code == 2 and "this process" in call.err
+
+
+def test_a_tree_of_dicom_files_and_the_series_that_is_wanted_of_each(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    stored = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
+    for number, name in enumerate(("p1/T1", "p1/T2", "p2/T1"), start=1):
+        grid = volume(stored.astype(np.float32)).grid
+        write_series(tmp_path / "dcm" / name, stored, grid, number, name[3:])
+    words = ("upsample", tmp_path / "dcm", "-o", f"{tmp_path}/out/", "--scale", 2, "-m", tiny)
+    call = arssr(*words, "--series", "T1", "--skip-existing", "--json")
+    assert call.code == 0, call.err
+    first, second, left_out = json.loads(call.out)
+    assert first["result"] == str(tmp_path / "out" / "p1" / "T1_SR.nii.gz")
+    assert second["options"]["series"] == "T1" and "no series match" in left_out["passed_over"]
+    assert "passed over: " in call.err
+    again = arssr(*words, "--series", "T1", "--skip-existing", "--jobs", 2)
+    assert again.code == 0 and "0 of 2 done, 2 were done before, 0 failed" in again.err

@@ -1,4 +1,4 @@
-"""The overview and the page of a subject in Chromium: no error, and nothing fetched from elsewhere."""
+"""The overview and the page of a subject in Chromium: without an error."""
 
 import os
 import shutil

@@ -231,7 +231,8 @@ def upsample(
     order = {str(source): number for number, (source, _) in enumerate(found.pairs)}
     results = sorted([*results, *known], key=lambda result: order[result["scan"]])
     if as_json:
-        print_json(results)
+        left_out = found.passed_over.items()
+        print_json([*results, *({"scan": str(s), "passed_over": why} for s, why in left_out)])
     _sum(results)
     if any("error" in result for result in results):
         if exists and len(results) > 1 and not (skip_existing or overwrite):
