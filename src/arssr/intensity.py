@@ -95,7 +95,7 @@ class Normalisation:
         bulk = _Bulk.of(samples)
         if bulk.width and bulk.drawn_in(low, high) != (low, high):  # or it is not worth the time
             unit = cls(offset=bulk.bottom, scale=bulk.width)
-            noise = estimate_noise(unit.apply(data).clip(0, 1))  # not of what lies beyond
+            noise = finest_detail(unit.apply(data).clip(0, 1))  # not of what lies beyond
             bulk = _Bulk.of(samples, bulk.width * noise)
         low = bulk.air(low, high)
         low, high = bulk.drawn_in(low, high)
@@ -176,7 +176,7 @@ def _percentiles(samples: NDArray[np.floating], share: float) -> tuple[float, fl
     return float(low), float(high)
 
 
-def estimate_noise(data: NDArray[np.float32]) -> float:
+def finest_detail(data: NDArray[np.float32]) -> float:
     """Standard deviation of the noise in a normalised 3D image; 0 below 4 voxels along an axis.
 
     The median absolute wavelet detail, along all three axes at the finest scale, where there is

@@ -11,9 +11,10 @@ import numpy as np
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
-from arssr.intensity import Normalisation, estimate_noise
+from arssr.intensity import Normalisation
 from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
+from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
 
@@ -117,8 +118,8 @@ def noise_level(
     if noise is None or noise == UNKNOWN:
         return None
     if noise == "auto":
-        estimate = estimate_noise(norm.apply(volume.data))
-        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
+        estimate = estimate_noise(volume) / norm.scale
+        anatomy = _FOLDED_ANATOMY if "spline" in told else 0.0
         return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
     require_noise(noise)
     return float(noise) / norm.scale
