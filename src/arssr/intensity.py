@@ -1,4 +1,4 @@
-"""The intensities a network sees: about 0 to 1, and how noisy they are."""
+"""The intensities a network sees: about 0 to 1."""
 
 from __future__ import annotations
 
@@ -177,10 +177,11 @@ def _percentiles(samples: NDArray[np.floating], share: float) -> tuple[float, fl
 
 
 def finest_detail(data: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise in a normalised 3D image; 0 below 4 voxels along an axis.
+    """Standard deviation of the finest detail in a normalised 3D image; 0 below 4 voxels an axis.
 
-    The median absolute wavelet detail, along all three axes at the finest scale, where there is
-    little but noise (Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425). What
+    Of object and background alike, so that it separates them; the noise of a scan, which is that
+    of its tissue, is `noise.estimate_noise`. The median absolute wavelet detail, along all three
+    axes at the finest scale (Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425). What
     `skimage.restoration.estimate_sigma` computes, without the seven other subbands, and blind to
     a constant background whatever its value.
     """

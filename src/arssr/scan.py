@@ -21,10 +21,10 @@ from arssr.volume import Volume
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
-# What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
-# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
-# would be smoothed away.
-_ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
+# What folded anatomy (`spline`) alone adds to a noise estimate, in normalised intensity: 0.01 to
+# 0.045 on noise-free images at 2x (benchmarks/noise.py, `clean`). Told as noise it would be
+# smoothed away.
+_FOLDED_ANATOMY = 0.05
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def noise_level(
         return None
     if noise == "auto":
         estimate = estimate_noise(volume) / norm.scale
-        anatomy = _FOLDED_ANATOMY if "spline" in told else 0.0
-        return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
+        folded = _FOLDED_ANATOMY if "spline" in told else 0.0
+        return float(np.sqrt(max(estimate**2 - folded**2, 0.0)))
     require_noise(noise)
     return float(noise) / norm.scale
 
