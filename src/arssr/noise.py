@@ -36,12 +36,13 @@ _MEANS, _DETAILS = pywt.Wavelet("db2").filter_bank[:2]
 _DARK = 0.1
 _RANGE = (0.05, 99.0)
 _ABOVE_NOISE = 2.0
-_FLATTEST = 25.0  # percent of the tissue
+_FLATTEST = 25.0  # percent of the tissue, or what holds _ENOUGH details
 # Power of anatomy in the details along all axes, as a share of the mean of those along all but
 # one. In the flattest tissue of noise-free images it is 0.2 to 0.7; with 0.4 they are left with
 # little, and noise that is added is found to 20 % (benchmarks/noise.py, `clean` and `added`).
 _ANATOMY = 0.4
-_ENOUGH = 64  # details that a median is worth taking of
+# A median of so many details has an error of 4 %; with fewer than these in tissue all are taken.
+_ENOUGH, _FEWEST = 1000, 64
 _ROUNDING = 1e-5  # of the range: differences that are none
 _MEDIAN_OF_NORMAL = 0.6744897501960817  # the median of |x| for x ~ N(0, 1)
 
@@ -70,8 +71,9 @@ def estimate_noise(volume: Volume) -> float:
     sigma, chosen = 0.0, counts
     for _ in range(3):
         tissue = counts & (darkest > low + max(_DARK * (high - low), _ABOVE_NOISE * sigma))
-        if np.count_nonzero(tissue) >= _ENOUGH:
-            chosen = tissue & (roughness <= np.percentile(roughness[tissue], _FLATTEST))
+        if (count := np.count_nonzero(tissue)) >= _FEWEST:
+            percent = min(100.0, max(_FLATTEST, 100 * _ENOUGH / count))
+            chosen = tissue & (roughness <= np.percentile(roughness[tissue], percent))
         sigma = _beyond_anatomy(finest, coarser, chosen)
     return sigma
 
