@@ -4,8 +4,8 @@ What is wanted is what networks are told in training: the standard deviation tha
 voxel of the image as it is stored. The finest details along all axes are nearly noise alone, but
 not quite. So
 
-- air does not count. Scanners mask and filter it: in what is left of the air of six clinical scans
-  there is at most a third of the noise of their tissue, in some a fortieth;
+- air does not count. Where a scanner leaves it alone it agrees with the tissue, but most mask or
+  filter it: in what is left of it in three clinical scans is a quarter to two fifths of the noise;
 - only the flattest tissue does, by means over voxels, which know nothing of the details;
 - anatomy falls with frequency and noise is white: what the next coarser details have more tells
   how much anatomy is left;

@@ -21,9 +21,9 @@ from arssr.volume import Volume
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
-# What folded anatomy (`spline`) alone adds to a noise estimate, in normalised intensity: 0.01 to
-# 0.045 on noise-free images at 2x (benchmarks/noise.py, `clean`). Told as noise it would be
-# smoothed away.
+# What folded anatomy (`spline`) alone adds to a noise estimate, in normalised intensity:
+# 0.015 to 0.053 on noise-free images at 2x (benchmarks/noise.py, `clean`). Told as noise it would
+# be smoothed away.
 _FOLDED_ANATOMY = 0.05
 
 
