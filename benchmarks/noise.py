@@ -33,7 +33,7 @@ from arssr.volume import Volume
 
 PARTS = ("steady", "added", "interpolated", "clean", "air", "results")
 LEVELS = (0.02, 0.04, 0.06)
-FLOOR = 0.005  # of the range: differences below this change no result (`results`)
+FLOOR = 0.005  # of the range: differences below this hardly change results, see docs/noise.md
 USED_TO_BE_ANATOMY = 0.015
 SIDE = 80  # voxels of a truth whose scan is super-resolved
 TRUTHS = ("ds002748-72", "karawun", "m2208")
