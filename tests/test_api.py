@@ -241,7 +241,7 @@ def test_noise_is_in_units_of_the_image(model: Model, told: Callable[..., tuple[
 def test_auto_noise_is_what_an_image_has_beyond_its_anatomy(
     model: Model, told: Callable[..., tuple[Any, Any]]
 ) -> None:
-    clean = smooth((16, 16, 16))
+    clean = smooth((32, 32, 32))
     for sigma in (0.04, 0.08):
         noise = np.random.default_rng(0).normal(0, sigma, clean.shape)
         image = volume(500 + 200 * (clean + noise))

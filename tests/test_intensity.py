@@ -1,4 +1,4 @@
-"""Intensities come back in the units they had, and the noise estimate finds what was added."""
+"""Intensities come back in the units they had, and the finest detail is what was added."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from skimage.restoration import estimate_sigma
 from tests.phantoms import tissue
 
 from arssr.errors import ArSSRError
-from arssr.intensity import Normalisation, estimate_noise
+from arssr.intensity import Normalisation, finest_detail
 from arssr.volume import Volume
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data"
@@ -199,14 +199,14 @@ def test_impossible_constants_are_refused(offset: float, scale: float) -> None:
         Normalisation(offset, scale)
 
 
-# --- noise ---------------------------------------------------------------------------------------
+# --- finest detail -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.2])
 def test_the_noise_that_was_added_is_found(sigma: float) -> None:
     noise = np.random.default_rng(0).normal(0, sigma, (48, 48, 48))
     noisy = (phantom() + noise).astype(np.float32)
-    assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.05)
+    assert finest_detail(noisy) == pytest.approx(sigma, rel=0.05)
 
 
 @pytest.mark.parametrize("background", [0, -0.37, 0.123])
@@ -216,20 +216,20 @@ def test_a_stripped_background_does_not_count(background: float) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, image.shape)
     noisy = np.where(image > 0, image + noise, 0) + background
     # Somewhat too little: at the rim, half of what the wavelet sees has no noise.
-    assert 0.04 < estimate_noise(noisy.astype(np.float32)) < 0.05
+    assert 0.04 < finest_detail(noisy.astype(np.float32)) < 0.05
 
 
 @pytest.mark.parametrize("shape", [(33, 40, 27), (4, 30, 30)])
 def test_it_is_what_scikit_image_finds(shape: tuple[int, int, int]) -> None:
     data = np.random.default_rng(1).normal(0.5, 0.1, shape).astype(np.float32)
-    assert estimate_noise(data) == pytest.approx(estimate_sigma(data, channel_axis=None), rel=1e-3)
+    assert finest_detail(data) == pytest.approx(estimate_sigma(data, channel_axis=None), rel=1e-3)
 
 
 def test_no_noise_is_none() -> None:
-    assert estimate_noise(phantom()) < 0.002
-    assert estimate_noise(np.full((16, 16, 16), 0.3, np.float32)) == 0
+    assert finest_detail(phantom()) < 0.002
+    assert finest_detail(np.full((16, 16, 16), 0.3, np.float32)) == 0
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 20), (20, 20, 1)])
 def test_images_too_small_to_tell_have_none(shape: tuple[int, int, int]) -> None:
-    assert estimate_noise(np.random.default_rng(0).random(shape, np.float32)) == 0
+    assert finest_detail(np.random.default_rng(0).random(shape, np.float32)) == 0

@@ -1,4 +1,4 @@
-"""The intensities a network sees: about 0 to 1, and how noisy they are."""
+"""The intensities a network sees: about 0 to 1."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Normalisation:
         bulk = _Bulk.of(samples)
         if bulk.width and bulk.drawn_in(low, high) != (low, high):  # or it is not worth the time
             unit = cls(offset=bulk.bottom, scale=bulk.width)
-            noise = estimate_noise(unit.apply(data).clip(0, 1))  # not of what lies beyond
+            noise = finest_detail(unit.apply(data).clip(0, 1))  # not of what lies beyond
             bulk = _Bulk.of(samples, bulk.width * noise)
         low = bulk.air(low, high)
         low, high = bulk.drawn_in(low, high)
@@ -176,11 +176,12 @@ def _percentiles(samples: NDArray[np.floating], share: float) -> tuple[float, fl
     return float(low), float(high)
 
 
-def estimate_noise(data: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise in a normalised 3D image; 0 below 4 voxels along an axis.
+def finest_detail(data: NDArray[np.float32]) -> float:
+    """Standard deviation of the finest detail in a normalised 3D image; 0 below 4 voxels an axis.
 
-    The median absolute wavelet detail, along all three axes at the finest scale, where there is
-    little but noise (Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425). What
+    Of object and background alike, so that it separates them; the noise of a scan, which is that
+    of its tissue, is `noise.estimate_noise`. The median absolute wavelet detail, along all three
+    axes at the finest scale (Donoho and Johnstone 1994, doi:10.1093/biomet/81.3.425). What
     `skimage.restoration.estimate_sigma` computes, without the seven other subbands, and blind to
     a constant background whatever its value.
     """

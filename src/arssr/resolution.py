@@ -162,8 +162,7 @@ def measure_resolution(volume: Volume) -> Resolution:
 
 def cut_to_band(volume: Volume, resolution: Resolution) -> Volume:
     """The scan at the voxels that were measured, where it was stored on finer ones."""
-    grid = band_grid(volume.grid, resolution)
-    return volume if grid == volume.grid else _cropped(volume, grid)
+    return at_band(volume, band_grid(volume.grid, resolution))
 
 
 def band_grid(grid: Grid, resolution: Resolution) -> Grid:
@@ -178,7 +177,10 @@ def band_grid(grid: Grid, resolution: Resolution) -> Grid:
     return grid if tuple(shape) == grid.shape else grid.with_shape(shape)
 
 
-def _cropped(volume: Volume, grid: Grid) -> Volume:
+def at_band(volume: Volume, grid: Grid) -> Volume:
+    """The scan on a grid of the same field of view whose band is no wider: its k-space, cut."""
+    if grid == volume.grid:
+        return volume
     import torch
 
     matrices = []

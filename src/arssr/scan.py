@@ -11,19 +11,20 @@ import numpy as np
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
-from arssr.intensity import Normalisation, estimate_noise
+from arssr.intensity import Normalisation
 from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
+from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
 
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
-# What fine anatomy alone adds to a noise estimate, in normalised intensity: 0.005 to 0.015 on
-# noise-free training images, and 0.02 to 0.07 where it folds over (`spline`). Told as noise it
-# would be smoothed away.
-_ANATOMY, _FOLDED_ANATOMY = 0.015, 0.05
+# What folded anatomy (`spline`) alone adds to a noise estimate, in normalised intensity:
+# 0.015 to 0.053 on noise-free images at 2x (benchmarks/noise.py, `clean`). Told as noise it would
+# be smoothed away.
+_FOLDED_ANATOMY = 0.05
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,9 @@ def noise_level(
     if noise is None or noise == UNKNOWN:
         return None
     if noise == "auto":
-        estimate = estimate_noise(norm.apply(volume.data))
-        anatomy = _FOLDED_ANATOMY if "spline" in told else _ANATOMY
-        return float(np.sqrt(max(estimate**2 - anatomy**2, 0.0)))
+        estimate = estimate_noise(volume) / norm.scale
+        folded = _FOLDED_ANATOMY if "spline" in told else 0.0
+        return float(np.sqrt(max(estimate**2 - folded**2, 0.0)))
     require_noise(noise)
     return float(noise) / norm.scale
 
