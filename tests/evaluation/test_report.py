@@ -148,6 +148,23 @@ def test_names_and_provenance_are_text_not_markup(
         assert fact in page
 
 
+@pytest.mark.parametrize("exponent", [-130, 119])
+@pytest.mark.filterwarnings("error")
+def test_a_page_needs_no_ordinary_units(
+    tmp_path: Path, truth: Volume, images: list[tuple[str, Volume]], exponent: int
+) -> None:
+    def places(factor: int) -> dict[str, Any]:
+        scaled = [
+            (name, v.with_data(np.ldexp(v.data, factor), v.grid))
+            for name, v in [*images, ("truth", truth)]
+        ]
+        page = write_report(tmp_path / "a.html", scaled[:-1], scaled[-1][1], overwrite=True)
+        data = data_of(page.read_text())
+        return {key: data[key] for key in ("details", "line", "start", "kept")}
+
+    assert places(exponent) == places(0)
+
+
 def test_what_cannot_be_reported_is_refused_in_words(
     tmp_path: Path, truth: Volume, images: list[tuple[str, Volume]]
 ) -> None:

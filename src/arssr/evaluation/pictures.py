@@ -185,14 +185,22 @@ def middle(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 
 def disagreement(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """How far the images lie apart, voxel by voxel: the standard deviation over them."""
+    """How far the images lie apart, voxel by voxel: the standard deviation over them, as a share
+    of their largest magnitude (whose square need not be a float32).
+    """
+    peak = max(magnitude(image) for image in images)
     mean = np.zeros_like(images[0])
     for image in images:
-        mean += image / len(images)
+        mean += image / peak / np.float32(len(images))
     spread = np.zeros_like(mean)
     for image in images:
-        spread += np.square(image - mean) / len(images)
+        spread += np.square(image / peak - mean) / np.float32(len(images))
     return np.sqrt(spread, out=spread)
+
+
+def magnitude(data: NDArray[np.float32]) -> np.float32:
+    """The largest absolute value; 1 where all are 0, so that one may divide by it."""
+    return max(np.abs(data.min()), np.abs(data.max())) or np.float32(1)
 
 
 class Detail(NamedTuple):
