@@ -33,10 +33,10 @@ def models(as_json: AsJson = False) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "Scans are ideal or as scanners make them (realistic). "
-        "gain: PSNR beyond cubic interpolation's in dB, mean over the validation volumes. Wiener: "
-        "that of plain deconvolution that knows the exact blur. PSNR, SSIM: in how many cases "
-        "(volumes × settings) they are better/worse than cubic's. One by one: arssr info NAME --json"
+        "Scans are ideal or as scanners make them (realistic). gain: PSNR beyond cubic "
+        "interpolation's in dB, mean over the validation volumes. Wiener: that of plain "
+        "deconvolution that knows the exact blur. PSNR, SSIM: in how many cases (volumes × "
+        "settings) they are better/worse than cubic's. One by one: arssr info NAME --json"
     )
 
 

@@ -43,10 +43,12 @@ from arssr.evaluation.pictures import (
     on_display,
     to_bytes,
 )
+from arssr.evaluation.verdict import Verdict
 from arssr.files import replacing
+from arssr.formats.kind import INTENSITIES
 from arssr.grid import Grid
 from arssr.pages import render
-from arssr.resolution import FREQUENCIES, measure_resolution
+from arssr.resolution import FREQUENCIES, Resolution, measure_resolution
 from arssr.volume import Volume
 
 # The images of a page, in characters: opens on a phone, goes through a mail server.
@@ -87,12 +89,16 @@ def write_report(
     truth: Volume | None = None,
     provenance: Mapping[str, Mapping[str, Any]] | None = None,
     overwrite: bool = False,
+    verdict: Verdict | None = None,
+    resolution: Resolution | None = None,
 ) -> Path:
     """Write a page that compares named images, with a truth if there is one; returns its path.
 
     volumes: images of one subject in the same units and place; on any grids. Shown is the grid of
         the truth, or else of the finest image; others are resampled on it, and the page says so.
     provenance: for any of the names, and "truth", what is known of its making (JSON-like).
+    verdict: what to say first of a scan and its result; names the page.
+    resolution: of the first image, where it is known.
 
     Raises ArSSRError for fewer than two images, names that are not unique, a constant truth, a
     file that exists (unless `overwrite`) or cannot be written, and a name without .html.
@@ -110,9 +116,11 @@ def write_report(
     images = [_show(name, volume, reference.grid) for name, volume in volumes]
     if truth is not None:
         images.append(_Shown(_TRUTH, truth, reference.data, None, is_truth=True))
-    page = _page(images, reference)
+    page = _page(images, reference, resolution)
     page["provenance"] = _provenance(images, provenance or {})
-    page["title"] = ", ".join(names) + (" against the truth" if truth is not None else "")
+    page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
+    page["title"] = verdict.scan if verdict else page["names"]
+    page["verdict"] = verdict
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
     html = render("report.html.j2", ("arssr.evaluation",), **page)
@@ -138,7 +146,9 @@ def _show(name: str, volume: Volume, frame: Grid) -> _Shown:
     return _Shown(name, volume, shown.data, resampled)
 
 
-def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
+def _page(
+    images: Sequence[_Shown], reference: Volume, resolution: Resolution | None
+) -> dict[str, Any]:
     """Everything the template shows, but for where it comes from."""
     grid, window = reference.grid, Window.fit(reference.data)
     mask = window.object_mask(reference.data)
@@ -187,7 +197,10 @@ def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
         "line_place": (
             f"{_place_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
         ),
-        "charts": _charts(images, reference, line, mask, window),
+        "charts": [
+            *_charts(images, reference, line, mask, window),
+            *_band_chart(images[0], resolution),
+        ],
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
@@ -297,13 +310,15 @@ def _charts(
             shares,
             y_from=0,
         ),
-        *_band_chart(images[0]),
     ]
 
 
-def _band_chart(scan: _Shown) -> list[Chart]:
+def _band_chart(scan: _Shown, resolution: Resolution | None) -> list[Chart]:
     """The spectrum along each axis of the first image, and what it says; none where it cannot."""
-    axes = dict(zip("ijk", measure_resolution(scan.original).axes, strict=True))
+    if scan.original.kind.what != INTENSITIES:
+        return []
+    known = resolution or measure_resolution(scan.original)
+    axes = dict(zip("ijk", known.axes, strict=True))
     curves = {
         a: Curve(FREQUENCIES, found.power_db) for a, found in axes.items() if found.power_db.size
     }
