@@ -78,7 +78,7 @@ def begin(
         else:
             _put(stack, job, volume, result)
         facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
-        resolution = result.measured.resolution if result.measured else None
+        resolution = result.measured.resolution if result.measured else where.resolution
         unwritten = stack.pop_all()
 
     def finish() -> Facts:

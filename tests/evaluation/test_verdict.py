@@ -57,7 +57,7 @@ def test_a_stack_of_slices_in_words() -> None:
     assert f"Left–right (i): {known.axes[0].in_words()}." in answers[SCAN]
     assert "Noise: none found." in answers[SCAN]
     assert "by less than 0.01 % of its range" in answers[AGREES]
-    assert "scales of 1 to 6 along one thick axis" in answers[KNOWN]
+    assert "1 to 6 along one thick axis" in answers[KNOWN]
     assert "coronal and sagittal planes along foot–head" in answers[LOOK]
     assert "smaller than 4 mm foot–head was estimated" in answers[LOOK]
 
@@ -92,7 +92,7 @@ def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
     verdict = verdict_on(scan, scan, made(("kspace",) * 3, cut_to_band={}), CARD, known)
     answers = said(verdict)
     assert "The file has voxels of 1×1×1 mm, finer than the scan was measured." in answers[DONE]
-    assert "taken for a cut band of k-space" in answers[DONE]
+    assert "a cut band of k-space (kspace)" in answers[DONE]
     assert "axial and coronal planes along left–right" in answers[LOOK]
     assert " by less than 0.01 %" in answers[AGREES] or " by 0.0" in answers[AGREES]
 
@@ -110,6 +110,11 @@ def test_leaving_the_range_is_said_once() -> None:
 def test_what_cannot_be_computed_is_said() -> None:
     turned = resample(THICK, rotated(TRUTH.grid, (9, 0, 0)))
     assert said(verdict_on(THICK, turned, made(), CARD, None))[AGREES].startswith("Not computed: ")
+    coarser = resample(THICK, THICK.grid.with_spacing((2, 2, 1)))
+    facts = made(note="coarser than the scan along i, j")
+    answers = said(verdict_on(THICK, coarser, facts, CARD, None))
+    assert "Coarser than the scan along i, j." in answers[DONE]
+    assert answers[AGREES].startswith("Not computed: ")
     unknown = made(("unknown",) * 3)
     answers = said(verdict_on(THICK, TRUTH, unknown, CARD, None))
     assert "Foot–head (k) the weights were not told how it was made (unknown)" in answers[DONE]

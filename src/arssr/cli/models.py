@@ -36,7 +36,7 @@ def models(as_json: AsJson = False) -> None:
         "Scans are ideal or as scanners make them (realistic). gain: PSNR beyond cubic "
         "interpolation's in dB, mean over the validation volumes. Wiener: that of plain "
         "deconvolution that knows the exact blur. PSNR, SSIM: in how many cases (volumes × "
-        "settings) they are better/worse than cubic's. One by one: arssr info NAME --json"
+        "settings) they are better/worse than cubic's. One by one: arssr info NAME"
     )
 
 

@@ -17,6 +17,7 @@ from nibabel.orientations import io_orientation
 
 from arssr.consistency import Acquisition
 from arssr.errors import ArSSRError
+from arssr.evaluation.card_page import valid_in_words
 from arssr.evaluation.pictures import PLANES
 from arssr.formats.bids import BIDSName
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
@@ -30,7 +31,7 @@ _AXES = "ijk"
 _DIRECTIONS = ("left–right", "back–front", "foot–head")  # of RAS
 _WAYS = {
     "slice": "2D multi-slice (slice)",
-    "kspace": "a cut band of k-space, as 3D scans and the planes of slices have (kspace)",
+    "kspace": "3D, or the plane of 2D slices: a cut band of k-space (kspace)",
     "spline": "samples without averaging (spline)",
 }
 _NEARLY = 0.8  # of the largest scale: as much was added along an axis
@@ -145,6 +146,7 @@ def _done(
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
         said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
+    said += _sentences(facts.get("target"), facts.get("note"))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
         way = _WAYS.get(told[each.axis])
@@ -235,15 +237,8 @@ def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
         return [f"No: {'; '.join(outside)}."]
     if not (valid := card.get("valid")):
         return ["Their card names no range of scales and voxel sizes."]
-    names = {"scale": "", "scale_of_one_thick_axis": " along one thick axis", "spacing_mm": " mm"}
-    seen = ", ".join(
-        f"{'voxels of' if name == 'spacing_mm' else 'scales of'} "
-        f"{valid[name][0]:g} to {valid[name][1]:g}{unit}"
-        for name, unit in names.items()
-        if name in valid
-    )
     return [
-        f"Scale and voxel size, yes: they were trained for {seen}.",
+        f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}.",
         "Whether they know this anatomy and this contrast was not checked.",
     ]
 
