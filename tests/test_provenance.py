@@ -57,6 +57,16 @@ def test_a_result_is_described_by_plain_values(tmp_path: Path) -> None:
     assert timedelta(0) <= age < timedelta(minutes=1)
 
 
+def test_a_faint_noise_is_not_rounded_away(tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny_network(), {})
+    model = load_model(weights, "cpu", "float32")
+    scan = volume(1e-9 * smooth((5, 6, 4)))
+    field = model.field(scan, noise=2.5e-10)
+    facts = describe(scan, scan.grid, {}, model, field)
+    assert facts["told"]["noise"] == pytest.approx(2.5e-10, rel=1e-5)
+
+
 def test_why_an_axis_was_told_unknown_is_said(tmp_path: Path) -> None:
     save_weights(tmp_path / "tiny.safetensors", tiny_network(), {"name": "tiny"})
     model = load_model(tmp_path / "tiny.safetensors", "cpu", "float32")

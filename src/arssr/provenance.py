@@ -85,7 +85,7 @@ def _of_field(field: VoxelField) -> dict[str, Any]:
     return {
         "told": {
             "acquisition_ijk": list(field.acquisition_ijk),
-            "noise": None if noise is None else round(noise * field.normalisation.scale, 6),
+            "noise": None if noise is None else float(f"{noise * field.normalisation.scale:.6g}"),
         },
         "air_skipped": round(field.air, 4),
     }

@@ -15,12 +15,13 @@ from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.formats.dicom_writing import write_dicom_series
-from arssr.formats.kind import LABELS
+from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
 from arssr.provenance import describe, write_sidecar
+from arssr.resolution import Resolution, measure_resolution
 from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.resuming import NO_REPORT
 from arssr.volume import Frames, Volume, open_frames, read_quietly
@@ -77,6 +78,7 @@ def begin(
         else:
             _put(stack, job, volume, result)
         facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
+        resolution = result.measured.resolution if result.measured else where.resolution
         unwritten = stack.pop_all()
 
     def finish() -> Facts:
@@ -88,7 +90,8 @@ def begin(
         write_sidecar(job.destination, facts)
         if job.report:
             progress("report", 1.0)
-            if reason := _write_report(job, volume, grid, facts):
+            card = model.card if model else {}
+            if reason := _write_report(job, volume, grid, facts, card, resolution):
                 facts[NO_REPORT] = reason
                 write_sidecar(job.destination, facts)
         return {"scan": str(job.source), "result": str(job.destination), **facts}
@@ -211,19 +214,35 @@ def _put_frames(
     return first
 
 
-def _write_report(job: Job, scan: Volume, grid: Grid, facts: Mapping[str, Any]) -> str:
+def _write_report(
+    job: Job,
+    scan: Volume,
+    grid: Grid,
+    facts: Facts,
+    card: Mapping[str, Any],
+    resolution: Resolution | None,
+) -> str:
     """The page, or in words why there is none; it needs input, cubic and result in memory.
 
     A result without anything to show, such as an empty mask, is a result all the same.
     """
     from arssr.evaluation.report import write_report
+    from arssr.evaluation.verdict import verdict_on
 
     try:
         require_memory(grid, copies=2)
-        is_drawn = job.labels or scan.kind.what == LABELS
-        cubic = [] if is_drawn else [("cubic", resample(scan, grid))]
-        shown = [("input", scan), *cubic, ("result", read_quietly(job.destination))]
-        write_report(job.page, shown, provenance={"result": facts}, overwrite=True)
+        if job.labels:
+            scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
+        is_drawn = scan.kind.what == LABELS
+        if scan.kind.what == INTENSITIES:
+            resolution = resolution or measure_resolution(scan)
+        cubic = None if is_drawn else resample(scan, grid)
+        result = read_quietly(job.destination)
+        beside = [] if cubic is None else [("cubic", cubic)]
+        shown = [("input", scan), *beside, ("result", result)]
+        verdict = verdict_on(scan, result, facts, card, resolution, cubic)
+        made = {"result": facts}
+        write_report(job.page, shown, None, made, True, verdict, resolution)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
         return str(error)

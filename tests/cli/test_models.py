@@ -19,8 +19,21 @@ CARD = {
     "device": "a CPU",
     "licence": "CC0",
     "results": {
-        "told": {"gain": {"all": {"mean": 0.5, "worst": 0.25}}},
-        "scanners": {"gain": {"all": {"mean": -0.5, "worst": -2.0}}},
+        "told": {
+            "gain": {
+                "all": {"mean": 0.5, "worst": 0.25, "wins": 6, "losses": 1},
+                "settings": [
+                    {"wiener": 0.25, "ssim_wins": 3, "ssim_losses": 0},
+                    {"wiener": 0.5, "ssim_wins": 2, "ssim_losses": 2},
+                ],
+            }
+        },
+        "scanners": {
+            "gain": {
+                "all": {"mean": -0.5, "worst": -2.0, "wins": 0, "losses": 7},
+                "settings": [{}, {}],  # of a card from before it had these
+            }
+        },
     },
 }
 
@@ -38,11 +51,11 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 def test_a_table_of_what_ships(arssr: Arssr, shipped: dict[str, Path]) -> None:
     result = arssr("models")
     assert result.code == 0 and result.err == ""
-    lines = {line.split()[1]: line for line in result.out.splitlines() if "known" in line}
-    for part in ("light", "+0.50 dB (+0.25)", "-0.50 dB (-2.00)", "CC0"):
-        assert part in lines["known"]
-    assert "rescnn" in lines["unknown"] and "?" in lines["unknown"]
-    assert "not stated" in lines["unknown"]
+    lines = [line.strip("│ ").split("│") for line in result.out.splitlines() if "│" in line]
+    ideal, realistic, unknown, _ = ([cell.strip() for cell in line] for line in lines)
+    assert ideal == ["known", "ideal", "+0.50", "+0.25", "+0.38", "6/1", "5/2", "CC0"]
+    assert realistic == ["realistic", "-0.50", "-2.00", "?", "0/7", "?"]
+    assert unknown == ["unknown", "ideal", *"?????", "not stated"]
 
 
 def test_models_as_json(arssr: Arssr, shipped: dict[str, Path]) -> None:

@@ -299,6 +299,10 @@ def test_a_report_beside_the_result(arssr: Arssr, scan: Path, tiny: Path, out: P
     words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--report")
     assert arssr(*words).code == 0
     assert files(out) == {"a.nii", "a.json", "a.html"}
+    page = (out / "a.html").read_text()
+    assert f"<title>{scan.name.split('.')[0]} · ArSSR</title>" in page
+    assert "2 times finer foot–head (k)" in page.split('id="viewer"')[0]
+    assert "Measured again as the scan was" in page
     (out / "a.nii").unlink()
     (out / "a.json").unlink()
     assert "a.html: exists already" in arssr(*words).complaint

@@ -77,3 +77,12 @@ def test_a_chart_keeps_its_curves_inside() -> None:
 def test_a_flat_curve_is_a_chart_too() -> None:
     chart = line_chart("t", "n", ("x", "y"), {"a": Curve(np.arange(3.0), np.full(3, 7.0))})
     assert len(set(p.split()[1] for p in chart.paths["a"][1:].split("L"))) == 1
+
+
+@pytest.mark.parametrize("exponent", [-140, -100, 100, 125])
+def test_the_spectrum_scales_with_the_square_of_the_units(exponent: int) -> None:
+    noise = np.random.default_rng(1).uniform(0, 3, (24, 24, 24)).astype(np.float32)
+    grid = Grid(noise.shape, np.eye(4))
+    unit = radial_power_spectrum(noise, grid).y
+    scaled = radial_power_spectrum(np.ldexp(noise, exponent), grid).y
+    assert scaled == pytest.approx(unit * 4.0**exponent, rel=1e-2)  # denormal: 9 bits are left

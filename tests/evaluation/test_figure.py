@@ -6,7 +6,8 @@ from matplotlib.image import imread
 from tests.evaluation.heads import head, las_grid
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.figure import planes_figure, scales_figure
+from arssr.evaluation.figure import _along_the_slices, planes_figure
+from arssr.evaluation.pictures import canonical
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.volume import Volume
@@ -75,29 +76,23 @@ def test_planes_of_a_thin_oblique_stack(tmp_path: Path) -> None:
     assert (image.mean(axis=2) > 0.3).mean() > 0.1
 
 
-def test_scales_are_shown_at_one_size(tmp_path: Path) -> None:
-    lr = head(las_grid())
-    results = [(f"{k}×", resample(lr, lr.grid.scaled(k))) for k in (2, 3.2)]
-    image = grey_parts(pixels(scales_figure(tmp_path / "scales.png", lr, results)))
-    width = image.shape[1]
-    top = image[110 : 110 + int(0.5 * len(image))]
-    spans = []
-    for column in range(3):
-        panel = top[:, int(width * (0.04 + 0.32 * column)) : int(width * (0.34 + 0.32 * column))]
-        spans.append(np.ptp(np.flatnonzero((panel > 0.3).sum(axis=0) > 3)))
-    assert np.ptp(spans) < 0.06 * max(spans)
-
-
 def test_what_cannot_be_drawn_is_refused_in_words(tmp_path: Path) -> None:
     constant = Volume(np.full((8, 8, 8), 5.0), Grid((8, 8, 8), np.eye(4)))
     with pytest.raises(ArSSRError, match="constant"):
         planes_figure(tmp_path / "a.png", [("flat", constant)])
     with pytest.raises(ArSSRError, match="at least one"):
         planes_figure(tmp_path / "a.png", [])
-    with pytest.raises(ArSSRError, match="at least one"):
-        scales_figure(tmp_path / "a.png", constant, [])
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(ArSSRError, match="cannot write"):
         planes_figure(blocked / "a.png", [("head", head(las_grid()))])
     assert list(tmp_path.iterdir()) == [blocked]
+
+
+@pytest.mark.parametrize(("thick", "plane"), [(2, "coronal"), (0, "coronal"), (1, "axial")])
+def test_the_detail_lies_along_the_slices(thick: int, plane: str) -> None:
+    grid = canonical(head(las_grid())).grid
+    scale = [1.0, 1.0, 1.0]
+    scale[thick] = 0.25
+    volumes = [head(grid), head(grid.scaled(scale))]
+    assert _along_the_slices(volumes).name == plane

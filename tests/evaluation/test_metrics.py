@@ -126,3 +126,15 @@ def test_what_cannot_be_measured_is_refused_in_words() -> None:
         score(TRUTH, shifted)
     with pytest.raises(ArSSRError, match="NaN"):
         score(TRUTH, TRUTH.with_data(np.full(TRUTH.grid.shape, np.nan), TRUTH.grid))
+
+
+@pytest.mark.parametrize("exponent", [-110, 100, 115])
+@pytest.mark.filterwarnings("error")
+def test_units_change_no_score_however_large_or_small(exponent: int) -> None:
+    truth, result = (v.with_data(np.ldexp(v.data, exponent), v.grid) for v in (TRUTH, RESULT))
+    assert score(truth, result) == score(TRUTH, RESULT)
+    degradation = named_degradation("slice")
+    measured = degrade(TRUTH, 2, degradation)
+    huge = measured.with_data(np.ldexp(measured.data, exponent), measured.grid)
+    expected = consistency(RESULT, measured, 2, degradation)
+    assert consistency(result, huge, 2, degradation) == pytest.approx(expected, rel=1e-5)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
+from tests.phantoms import rotated
 
 from arssr.errors import ArSSRError
 from arssr.evaluation.pictures import (
@@ -16,6 +17,7 @@ from arssr.evaluation.pictures import (
     content_box,
     disagreement,
     edges_mm,
+    field_of_view,
     find_detail,
     index_at,
     middle,
@@ -70,13 +72,37 @@ def test_bytes_stand_for_intensities(
 ) -> None:
     window = Window(low, low + width)
     levels = window.grey_levels(low - under, low + width + over)
-    assert levels.shape == (256,)
+    assert levels.shape == (255,)
     assert (np.diff(levels) >= 0).all()
     assert levels[0] == pytest.approx(low - under)
     assert levels[-1] == pytest.approx(low + width + over)
     data = np.random.default_rng(seed).uniform(low, low + width, 100).astype(np.float32)
     error = np.abs(levels[to_bytes(data, levels)] - data)
-    assert error.max() <= 0.51 * width / 207 + 1e-5 * abs(low + width)
+    assert error.max() <= 0.51 * width / 206 + 1e-5 * abs(low + width)
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_the_field_of_view_is_where_voxels_lie_in_it(degrees: float) -> None:
+    frame = canonical(head(las_grid())).grid
+    part = rotated(frame.part((slice(5, 30), slice(0, 52), slice(10, 20))), (0, 0, degrees))
+    inside = field_of_view(part, frame)
+    assert inside is not None
+    index = part.to_index(frame.to_world(np.moveaxis(np.indices(frame.shape), 0, -1)))
+    expected = ((index > -0.5) & (index < np.array(part.shape) - 0.5)).all(-1)
+    assert (inside == expected).all()
+    assert field_of_view(frame.scaled(0.7), frame.scaled(0.7)) is None
+    assert field_of_view(frame, frame.scaled(2)) is None
+
+
+def test_nothing_is_made_up_outside_the_field_of_view() -> None:
+    volume = canonical(head(las_grid()))
+    frame = volume.grid
+    for degrees in (0, 10):  # nearest and cubic
+        grid = rotated(frame.part((slice(12, 30), slice(0, 52), slice(8, 20))), (degrees, 0, 0))
+        part = resample(volume, grid)
+        inside = field_of_view(grid, frame)
+        assert inside is not None
+        assert (on_display(part, frame)[0].data[~inside] == part.data.min()).all()
 
 
 def test_window_spares_the_tissue_and_refuses_a_constant_image() -> None:

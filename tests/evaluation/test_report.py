@@ -12,10 +12,11 @@ import pytest
 from tests.evaluation.heads import head, las_grid
 
 from arssr.errors import ArSSRError
-from arssr.evaluation import report
+from arssr.evaluation import shown
 from arssr.evaluation.metrics import score
-from arssr.evaluation.pictures import canonical
+from arssr.evaluation.pictures import OUTSIDE, Window, canonical
 from arssr.evaluation.report import write_report
+from arssr.evaluation.verdict import Verdict
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.volume import Volume
@@ -54,13 +55,14 @@ def test_the_page_carries_every_image(
     assert data["images"] == ["input", "cubic", "soft", "truth"]
     assert data["against"] == 3
     assert data["kept"] is None
-    levels = np.array(data["levels"])
+    assert data["oneWindow"] and data["levels"][1:] == data["levels"][:-1]
+    levels = np.array(data["levels"][0])
     for number, volume in ((1, images[1][1]), (2, images[2][1]), (3, truth)):
-        shown = levels[bytes_of(page, number)].reshape(data["shape"])
-        error = np.abs(shown - canonical(volume).data)
+        drawn = levels[bytes_of(page, number)].reshape(data["shape"])
+        error = np.abs(drawn - canonical(volume).data)
         low, high = data["window"]
         inside = (canonical(volume).data >= low) & (canonical(volume).data <= high)
-        assert error[inside].max() <= 0.51 * (high - low) / 207
+        assert error[inside].max() <= 0.51 * (high - low) / 206
         assert error.max() < 15
     assert list(path.parent.iterdir()) == [path]
 
@@ -119,10 +121,10 @@ def test_a_large_page_keeps_some_slices_at_full_resolution(
     images: list[tuple[str, Volume]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(report, "_BUDGET", 60_000)
+    monkeypatch.setattr(shown, "_BUDGET", 60_000)
     page = write_report(tmp_path / "a.html", images, truth).read_text()
     data = data_of(page)
-    kept, levels = data["kept"], np.array(data["levels"])
+    kept, levels = data["kept"], np.array(data["levels"][3])
     assert all(3 <= len(kept[axis]) < n for axis, n in enumerate(truth.grid.shape))
     for detail in data["details"]:
         assert all(detail["centre"][axis] in kept[axis] for axis in range(3))
@@ -146,6 +148,88 @@ def test_names_and_provenance_are_text_not_markup(
     assert data_of(page)["images"] == [evil, "soft"]
     for fact in ("2, 2, 1.5", "3.25", "model"):
         assert fact in page
+
+
+def test_a_page_with_a_verdict_begins_with_it_and_names_the_scan(
+    tmp_path: Path, images: list[tuple[str, Volume]]
+) -> None:
+    verdict = Verdict("Subject 01, T1w", {"What was done": ["Nothing <b>."]}, ["look out"])
+    page = write_report(tmp_path / "a.html", images, verdict=verdict).read_text()
+    assert "<title>Subject 01, T1w · ArSSR</title>" in page
+    assert "<h1>Subject 01, T1w</h1>" in page
+    words = [page.index(w) for w in ("look out", "Nothing &lt;b&gt;.", 'id="viewer"')]
+    assert words == sorted(words)
+    assert "<details open" not in page
+
+
+def test_each_image_has_a_window_of_its_own(
+    tmp_path: Path, truth: Volume, images: list[tuple[str, Volume]]
+) -> None:
+    bright = images[1][1].with_data(50 * images[1][1].data + 7000, truth.grid)
+    both = [images[2], ("bright", bright)]
+    page = write_report(tmp_path / "a.html", both, one_window=False).read_text()
+    data = data_of(page)
+    assert not data["oneWindow"]
+    own = [Window.fit(v.data) for _, v in both]
+    assert data["windows"] == [[w.low, w.high] for w in own]
+    levels = np.array(data["levels"][1])
+    low, high = data["windows"][1]
+    error = np.abs(levels[bytes_of(page, 1)].reshape(data["shape"]) - canonical(bright).data)
+    assert np.median(error) <= 0.51 * (high - low) / 206
+    assert "Each image has a window of its own" in page
+
+
+def test_outside_the_field_of_view_there_is_nothing(
+    tmp_path: Path, truth: Volume, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = canonical(truth)
+    box = (slice(0, 44), slice(0, 52), slice(0, 12))
+    part = whole.with_data(whole.data[box], whole.grid.part(box))
+    page = write_report(tmp_path / "a.html", [("whole", whole), ("part", part)]).read_text()
+    data = data_of(page)
+    drawn = bytes_of(page, 1).reshape(data["shape"])
+    assert (drawn[..., 12:] == OUTSIDE).all() and (drawn[..., :12] < OUTSIDE).all()
+    assert (bytes_of(page, 0) < OUTSIDE).all()
+    assert all(d["centre"][2] < 12 for d in data["details"]) and data["line"]["centre"][2] < 12
+    assert data["start"][2] < 12
+    share = 100 * (whole.data[box] > 20).sum() / (whole.data > 20).sum()
+    assert f"part and whole hardly overlap: {share:.0f} % of the object" in page
+    assert "hardly overlap" in caplog.text
+    assert "Dice" not in page
+    with pytest.raises(ArSSRError, match="far lies beside the other images"):
+        away = Grid(part.grid.shape, part.grid.affine + np.eye(4, k=3) * 500)
+        write_report(
+            tmp_path / "b.html", [("whole", whole), ("far", part.with_data(part.data, away))]
+        )
+    assert not (tmp_path / "b.html").exists()
+
+
+def test_images_that_are_not_of_one_thing_are_told_of(
+    tmp_path: Path, truth: Volume, images: list[tuple[str, Volume]]
+) -> None:
+    assert "Dice" not in write_report(tmp_path / "a.html", images, truth).read_text()
+    moved = truth.grid.affine.copy()
+    moved[0, 3] += 14
+    other = truth.with_data(truth.data, Grid(truth.grid.shape, moved))
+    page = write_report(tmp_path / "b.html", [("one", truth), ("other", other)]).read_text()
+    assert "are they of one person, and in one place?" in page
+
+
+@pytest.mark.parametrize("exponent", [-130, 119])
+@pytest.mark.filterwarnings("error")
+def test_a_page_needs_no_ordinary_units(
+    tmp_path: Path, truth: Volume, images: list[tuple[str, Volume]], exponent: int
+) -> None:
+    def places(factor: int) -> dict[str, Any]:
+        scaled = [
+            (name, v.with_data(np.ldexp(v.data, factor), v.grid))
+            for name, v in [*images, ("truth", truth)]
+        ]
+        page = write_report(tmp_path / "a.html", scaled[:-1], scaled[-1][1], overwrite=True)
+        data = data_of(page.read_text())
+        return {key: data[key] for key in ("details", "line", "start", "kept")}
+
+    assert places(exponent) == places(0)
 
 
 def test_what_cannot_be_reported_is_refused_in_words(

@@ -12,7 +12,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
 
-from arssr.evaluation import report
 from arssr.evaluation.pictures import canonical
 from arssr.evaluation.report import write_report
 from arssr.interpolation import resample
@@ -246,10 +245,82 @@ def test_zoom_keeps_the_cross_in_view_and_details_lead_to_their_place(
     assert [slider(page, plane) for plane in (2, 1, 0)] == detail["centre"]
 
 
+MEAN_GREY = """(selector) => {
+  const c = document.querySelector(selector), [w, h] = [c.width, c.height];
+  const copy = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(c, 0, 0);
+  const { data } = copy.getImageData(w / 4, h / 4, w / 2, h / 2);
+  let sum = 0;
+  for (let n = 0; n < data.length; n += 4) sum += data[n];
+  return (4 * sum) / data.length;
+}"""
+
+
+def test_each_image_has_its_window_and_a_switch_gives_them_one(
+    open_page: Open, tmp_path: Path, truth: Volume
+) -> None:
+    faint = truth.with_data(0.1 * truth.data, truth.grid)
+    images = [("truth", truth), ("faint", faint)]
+    page = open_page(write_report(tmp_path / "report.html", images, one_window=False))
+
+    def greys() -> list[float]:
+        settle(page)
+        return [page.evaluate(MEAN_GREY, canvas(0, image)) for image in (0, 1)]
+
+    one, other = greys()
+    assert other == pytest.approx(one, rel=0.05)
+    page.check('input[name="window"][value="one"]', force=True)
+    after, faint_after = greys()
+    assert after == pytest.approx(one, rel=0.05)
+    assert faint_after < 0.3 * one
+    page.fill("#high", "10")
+    assert greys()[1] == pytest.approx(one, rel=0.1)
+
+
+def test_nothing_is_drawn_or_read_outside_the_field_of_view(
+    open_page: Open, tmp_path: Path, truth: Volume
+) -> None:
+    whole = canonical(truth)
+    part = whole.with_data(
+        whole.data[:, :, :16], whole.grid.part([slice(44), slice(52), slice(16)])
+    )
+    page = open_page(write_report(tmp_path / "report.html", [("whole", whole), ("part", part)]))
+    page.fill('.plane[data-plane="0"] .plane-head input', "20")
+    settle(page)
+    assert page.inner_text(f"{canvas(0, 1)} + figcaption output") == "–"
+    assert readout(page, 0) > 0
+    colours = page.evaluate(
+        """(selector) => {
+          const c = document.querySelector(selector), [x, y] = [c.width / 2, c.height / 2];
+          const { data } = c.getContext("2d").getImageData(x + 20, y + 20, 40, 40);
+          return [...new Set(new Uint32Array(data.buffer))].length;
+        }""",
+        canvas(0, 1),
+    )
+    assert colours == 1
+    page.keyboard.press("d")
+    settle(page)
+    assert page.inner_text(f"{canvas(0, 1)} + figcaption output") == "–"
+
+
+def test_on_a_phone_three_images_stand_in_a_row(
+    open_page: Open, tmp_path: Path, truth: Volume
+) -> None:
+    images = [(name, head(truth.grid, blur)) for name, blur in (("a", 0.0), ("b", 0.5), ("c", 1.0))]
+    path = write_report(tmp_path / "report.html", images)
+    page = open_page(path, viewport=PHONE, has_touch=True, is_mobile=True)
+    tops = {page.locator(canvas(0, image)).bounding_box()["y"] for image in range(3)}  # type: ignore[index]
+    assert len(tops) == 1
+    assert page.locator(".keys").count() and not page.is_visible(".keys")
+    page.check('input[name="layout"][value="flip"]', force=True)
+    assert page.is_visible("#flip") and not page.is_visible("#flip kbd")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 def test_a_page_of_some_slices_works_too(
     open_page: Open, tmp_path: Path, truth: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "_BUDGET", 15_000)
+    monkeypatch.setattr("arssr.evaluation.shown._BUDGET", 15_000)
     soft = head(truth.grid, 0.5)
     page = open_page(write_report(tmp_path / "report.html", [("soft", soft)], truth))
     data = page.evaluate("JSON.parse(document.querySelector('#report-data').textContent)")

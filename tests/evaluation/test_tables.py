@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -123,6 +124,18 @@ def test_the_figure_shows_what_the_rows_say() -> None:
     assert drawn["light"] == [35.5] and drawn["cubic"] == [35.0]
     assert upper.get_title(loc="left") == "slice"
     assert [tick.get_text() for tick in lower.get_xticklabels()] == ["2", "1×1×4"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_every_method_stands_at_its_scale_and_beside_the_others(count: int) -> None:
+    own = [replace(ROWS[1], method=f"model {n}", volume=v) for n in range(count) for v in "ab"]
+    lower = plot([*ROWS, *own]).axes[1]
+    means = [line for line in lower.lines if line.get_marker() == "D"]
+    at = np.array([float(line.get_xdata()[0]) for line in means])  # type: ignore[index]
+    assert np.abs(at - at.round()).max() < 0.301
+    assert len(np.unique(at.round(6))) == len(at)
+    if count == 2:
+        assert np.abs(at - at.round()).max() < 0.1
 
 
 def test_a_card_quotes_the_model_beside_the_baselines() -> None:

@@ -18,6 +18,14 @@ def compare(
         str | None,
         typer.Option(help="What to call the images, separated by commas; else the file names."),
     ] = None,
+    one_window: Annotated[
+        bool,
+        typer.Option(
+            "--one-window",
+            help="Black and white are the same for all images, as they always are with a truth. "
+            "Else each image has its own; the page has a switch.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Compare images in one self-contained page: planes, details, differences, curves, metrics."""
@@ -32,7 +40,8 @@ def compare(
     volumes = [(title, Volume.read(path)) for title, path in zip(titles, images, strict=True)]
     right = None if truth is None else Volume.read(truth)
     with stderr.status("comparing"):
-        write_report(out, volumes, right, provenance, overwrite)
+        shared = one_window or right is not None
+        write_report(out, volumes, right, provenance, overwrite, one_window=shared)
     stderr.print(f"report: {out}", markup=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from arssr.evaluation.curves import Curve, Floats
 
 WIDTH, HEIGHT = 420, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 40
+_LEAST = float(np.finfo(np.float64).tiny)  # what stands for 0 on a logarithmic axis
 
 
 class Tick(NamedTuple):
@@ -58,7 +59,7 @@ def line_chart(
     marked.
     """
     values = {
-        name: np.log10(np.maximum(curve.y, 1e-30)) if log_y else np.asarray(curve.y, float)
+        name: np.log10(np.maximum(curve.y, _LEAST)) if log_y else np.asarray(curve.y, float)
         for name, curve in curves.items()
     }
     x_low = min(float(curve.x.min()) for curve in curves.values())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from arssr.evaluation.pictures import Plane, every_nth
+from arssr.evaluation.pictures import Plane, every_nth, magnitude
 from arssr.grid import Grid
 
 Floats = NDArray[np.floating]
@@ -50,7 +50,7 @@ def edge_line(
     length = min(_PROFILE_MM, *(float(grid.extent_mm[axis]) / 2 for axis in axes))
     step, chosen = every_nth(reference), [slice(None)] * 3
     chosen[plane.normal] = slice(None, None, step)
-    slices = reference[tuple(chosen)]
+    slices = reference[tuple(chosen)] / magnitude(reference)
     gradient = [
         ndimage.gaussian_filter1d(ndimage.gaussian_filter1d(slices, 1.0, a, order=1), 1.0, b)
         / np.float32(spacing[a])
@@ -96,7 +96,9 @@ def radial_power_spectrum(data: NDArray[np.float32], grid: Grid) -> Curve:
     middle = tuple(
         slice(max(0, (n - _SPECTRUM_VOXELS) // 2), (n + _SPECTRUM_VOXELS) // 2) for n in data.shape
     )
-    part = data[middle] - data[middle].mean(dtype=np.float64).astype(np.float32)
+    peak = magnitude(data)  # squares of huge and of tiny values are no float32
+    part = data[middle] / peak
+    part -= part.mean(dtype=np.float64).astype(np.float32)
     for axis, n in enumerate(part.shape):
         fade = np.hanning(n + 2)[1:-1].astype(np.float32)
         part *= fade.reshape([-1 if a == axis else 1 for a in range(3)])
@@ -115,7 +117,7 @@ def radial_power_spectrum(data: NDArray[np.float32], grid: Grid) -> Curve:
     count = np.bincount(shell, weight, n_shells)[:n_shells]
     centres = (np.arange(n_shells) + 0.5) * limit / n_shells
     filled = count > 0
-    return Curve(centres[filled], total[filled] / count[filled])
+    return Curve(centres[filled], total[filled] / count[filled] * float(peak) ** 2)
 
 
 def histogram(

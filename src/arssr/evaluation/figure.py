@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from arssr.errors import ArSSRError
 from arssr.evaluation.pictures import (
@@ -42,6 +41,7 @@ _COLUMN_INCHES = 2.1
 _DPI = 160
 _TALLEST = 1.5  # height over width of a panel
 _FONT = 8.5
+_BESIDE_MM = 10.0
 # Differences, from too dark over none to too bright; legible in every kind of colour vision.
 _ERROR_COLOURS = ("#bfe6ff", "#2f8fdd", "#101214", "#e8722a", "#ffe2bd")
 
@@ -71,22 +71,24 @@ def planes_figure(
 
     With a truth, it is one more column, and so is the error of every image on the truth's grid,
     all on one colour scale. Grey levels are one window for all. An image on other voxels is
-    shown as those voxels. The planes go through the middle of the object; the detail is where
-    the images differ most. Overwrites. Raises ArSSRError for no columns, a constant image, and
-    a file that cannot be written.
+    shown as those voxels. The planes go through the middle of the object, but the sagittal one
+    runs 10 mm beside it, where a head has more than the fissure between its halves; the detail
+    is where the images differ most in the coronal plane (in the axial one, if coronal slices are
+    the thick ones). Overwrites. Raises ArSSRError for no columns, a constant image, and a file
+    that cannot be written.
     """
     frame, window, shown, reach = _planes_columns(columns, truth)
     reference = next(column.volume for column in shown if column.volume.grid.matches(frame))
     mask = window.object_mask(reference.data)
-    at, boxes = middle(mask), [_plane_box(mask, frame, plane) for plane in PLANES]
+    at, boxes = list(middle(mask)), [_plane_box(mask, frame, plane) for plane in PLANES]
+    at[0] = max(0, at[0] - round(_BESIDE_MM / float(frame.spacing_mm[0])))
     details = [c.volume.data for c in shown if not c.is_error and c.volume.grid.matches(frame)]
     spread = disagreement(details) if len(details) > 1 else reference.data
     side = detail_side_mm(frame)
-    inset = _detail_box(
-        find_detail(spread, mask, frame, PLANES[0], side, at[PLANES[0].normal]), frame
-    )
+    zoomed = _along_the_slices([column.volume for column in shown])
+    inset = _detail_box(find_detail(spread, mask, frame, zoomed, side, at[zoomed.normal]), frame)
 
-    rows = [*zip(PLANES, boxes, strict=True), (PLANES[0], inset)]
+    rows = [*zip(PLANES, boxes, strict=True), (zoomed, inset)]
     heights = [box.size[1] / box.size[0] * _COLUMN_INCHES for _, box in rows]
     figure, axes = _canvas(heights, len(shown), bottom=0.32 if reach else 0.1)
     for row, (plane, box) in enumerate(rows):
@@ -97,9 +99,9 @@ def planes_figure(
         if row < len(PLANES):
             _label_sides(first, plane)
         first.set_ylabel("detail" if row == len(PLANES) else plane.name, color=_FAINT)
-    for axis, column in zip(axes[0], shown, strict=True):
+    for axis, outlined, column in zip(axes[0], axes[PLANES.index(zoomed)], shown, strict=True):
         axis.set_title(column.title, color=_INK, fontsize=_FONT, pad=5)
-        _outline(axis, inset)
+        _outline(outlined, inset)
     _scale_bar(axes[len(PLANES) - 1][0], boxes[-1])
     _scale_bar(axes[-1][0], inset)
     if reach:
@@ -107,41 +109,11 @@ def planes_figure(
     return _save(figure, path)
 
 
-def scales_figure(path: Path, lr: Volume, results: Sequence[tuple[str, Volume]]) -> Path:
-    """A PNG of one scan at several voxel sizes, side by side at true physical size.
-
-    Above an axial slice, below a detail of it, of `lr` and of every result, each on its own
-    voxels: what grows is their number, not the head (after Fig. 2 of Wu et al. 2022). The detail
-    is where the edges are sharpest. Overwrites. Raises ArSSRError for no results, a constant
-    image, and a file that cannot be written.
-    """
-    if not results:
-        raise ArSSRError("A figure of several scales needs at least one result.")
-    reference = canonical(lr)
-    frame, window = reference.grid, Window.fit(reference.data)
-    mask = window.object_mask(reference.data)
-    at, plane = middle(mask), PLANES[0]
-    edges = ndimage.gaussian_gradient_magnitude(reference.data, 1.0)
-    side = 0.6 * detail_side_mm(frame)
-    inset = _detail_box(find_detail(edges, mask, frame, plane, side, at[plane.normal]), frame)
-    box = _plane_box(mask, frame, plane)
-    shown = [
-        _Column(f"{title}\n{_voxels_in_words(volume.grid)}", beside(volume, frame))
-        for title, volume in [("LR", lr), *results]
-    ]
-    column_inches = 2.6
-    heights = [b.size[1] / b.size[0] * column_inches for b in (box, inset)]
-    figure, axes = _canvas(heights, len(shown), column_inches, top=0.5)
-    for row, part in enumerate((box, inset)):
-        for axis, column in zip(axes[row], shown, strict=True):
-            _draw(axis, column, plane, part, frame, at, (window.low, window.high))
-    for axis, column in zip(axes[0], shown, strict=True):
-        axis.set_title(column.title, color=_INK, fontsize=_FONT, pad=6, linespacing=1.4)
-        _outline(axis, inset)
-    _label_sides(axes[0][0], plane)
-    _scale_bar(axes[0][0], box)
-    _scale_bar(axes[1][0], inset)
-    return _save(figure, path)
+def _along_the_slices(volumes: Sequence[Volume]) -> Plane:
+    """The coronal plane, or the axial one where coronal slices are the thickest voxels."""
+    coarsest = max(volumes, key=lambda volume: float(volume.grid.spacing_mm.max()))
+    coronal = PLANES[1]
+    return PLANES[0] if int(np.argmax(coarsest.grid.spacing_mm)) == coronal.normal else coronal
 
 
 def _planes_columns(
@@ -320,11 +292,6 @@ def _error_colours() -> LinearSegmentedColormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("error", _ERROR_COLOURS)
-
-
-def _voxels_in_words(grid: Grid) -> str:
-    mm = [f"{value:.3g}" for value in grid.spacing_mm]
-    return f"{mm[0]} mm" if len(set(mm)) == 1 else f"{' × '.join(mm)} mm"
 
 
 def _save(figure: Figure, path: Path) -> Path:

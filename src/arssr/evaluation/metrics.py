@@ -4,6 +4,7 @@ Every intensity range is that of the truth, max - min, as in Wu et al. 2022, and
 comparison covers the whole grid, faces included.
 """
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -37,20 +38,29 @@ class Reference:
 
     def __init__(self, truth: Volume) -> None:
         self.truth = truth
-        self.data_range = float(truth.data.max()) - float(truth.data.min())
-        if not self.data_range > 0:
+        data_range = float(truth.data.max()) - float(truth.data.min())
+        if not data_range > 0:
             raise ArSSRError(f"{truth.name}: nothing can be measured on a constant image")
         if min(truth.grid.shape) < 3:
             raise ArSSRError(f"{truth.name}: a truth needs at least 3 voxels along every axis")
+        # All is measured in units of a power of two, which rounds nothing: the squares of values
+        # such as 1e35 are no float32.
+        self._exponent = math.frexp(data_range)[1]
+        self._range = math.ldexp(data_range, -self._exponent)
+        self._data = self._in_units(truth)
+
+    def _in_units(self, volume: Volume) -> Floats:
+        data: Floats = np.ldexp(volume.data, -self._exponent)
+        return data
 
     @cached_property
     def head(self) -> NDArray[np.bool_]:
         """(I, J, K) where the object is, see `head_mask`."""
-        return head_mask(self.truth.data)
+        return head_mask(self._data)
 
     @cached_property
     def _detail(self) -> Floats:
-        return _laplacian_of_gaussian(self.truth.data)
+        return _laplacian_of_gaussian(self._data)
 
     def score(self, result: Volume) -> dict[str, float]:
         """All metrics but the consistency; see `score`."""
@@ -61,14 +71,15 @@ class Reference:
             )
         if not np.isfinite(result.data).all():
             raise ArSSRError(f"{result.name}: the result has NaN or infinite values")
-        difference = result.data - self.truth.data
-        similarity, ssim_map = self._ssim(result.data)
+        data = self._in_units(result)
+        difference = data - self._data
+        similarity, ssim_map = self._ssim(data)
         return {
             "psnr": self._psnr(difference),
             "ssim": similarity,
             "psnr_head": self._psnr(difference[self.head]),
             "ssim_head": float(ssim_map[self.head].mean(dtype=np.float64)),
-            "nrmse": _relative(difference, self.truth.data),
+            "nrmse": _relative(difference, self._data),
             "hfen": _relative(_laplacian_of_gaussian(difference), self._detail),
         }
 
@@ -76,15 +87,15 @@ class Reference:
         mean_square = float(np.mean(np.square(difference), dtype=np.float64))
         if mean_square == 0:
             return float("inf")
-        return float(10 * np.log10(self.data_range**2 / mean_square))
+        return float(10 * np.log10(self._range**2 / mean_square))
 
     def _ssim(self, data: Floats) -> tuple[float, Floats]:
         window = min(_SSIM_WINDOW, min(data.shape))
         mean, ssim_map = structural_similarity(
-            self.truth.data,
+            self._data,
             data,
             win_size=window - (window + 1) % 2,
-            data_range=self.data_range,
+            data_range=self._range,
             full=True,
         )
         return float(mean), ssim_map
@@ -142,5 +153,7 @@ def _laplacian_of_gaussian(data: Floats) -> Floats:
 
 def _relative(difference: Floats, whole: Floats) -> float:
     """‖difference‖ / ‖whole‖, summed in double precision."""
-    energies = [np.sum(np.square(x), dtype=np.float64) for x in (difference, whole)]
+    _, exponent = math.frexp(float(np.abs(whole).max()))
+    scaled = (np.ldexp(x, -exponent) for x in (difference, whole))
+    energies = [np.sum(np.square(x), dtype=np.float64) for x in scaled]
     return float(np.sqrt(energies[0] / energies[1])) if energies[1] > 0 else float("nan")

@@ -25,6 +25,9 @@ from arssr.volume import Volume
 _WINDOW_PERCENTILES = (1.0, 99.8)
 # What is brighter than this part of the window counts as the object, not as air around it.
 _OBJECT = 0.12
+# The byte for voxels outside an image's field of view; 0 to 254 stand for intensities.
+OUTSIDE = 255
+_SAME_PLACE = 1e-3  # voxels that a grid may stray
 # Of larger images every n-th voxel or slice decides on windows and details.
 _ENOUGH_VOXELS = 2**25
 
@@ -79,18 +82,22 @@ class Window:
         return cls(low, high)
 
     def grey_levels(self, lowest: float, highest: float) -> NDArray[np.float64]:
-        """(256,) intensities for bytes to stand for, from the lowest to the highest.
+        """(255,) intensities for bytes to stand for, from the lowest to the highest.
 
         Even steps over the window; what lies beyond gets a few, ever wider ones.
 
-        >>> Window(0, 199).grey_levels(0, 1000).round()[[0, 1, 100, 223, 224, 255]]
-        array([   0.,    1.,   89.,  199.,  200., 1000.])
+        >>> Window(0, 222).grey_levels(0, 1000).round()[[0, 1, 100, 222, 223, 254]]
+        array([   0.,    1.,  100.,  222.,  223., 1000.])
         """
         below, above = 16 * (lowest < self.low), 32 * (highest > self.high)
         under = np.square(np.arange(below, 0, -1) / max(below, 1)) * (lowest - self.low)
         over = np.square(np.arange(1, above + 1) / max(above, 1)) * (highest - self.high)
-        inner = np.linspace(self.low, self.high, 256 - below - above)
+        inner = np.linspace(self.low, self.high, OUTSIDE - below - above)
         return np.concatenate([self.low + under, inner, self.high + over])
+
+    def shares(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Black as 0, white as 1."""
+        return (data - np.float32(self.low)) / np.float32(self.width)
 
     def object_mask(self, data: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where the image is clearly brighter than black."""
@@ -99,7 +106,7 @@ class Window:
 
 
 def to_bytes(data: NDArray[np.float32], levels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The number of the nearest of 256 ascending intensities, for every voxel."""
+    """The number of the nearest of 255 ascending intensities, for every voxel."""
     middles = (levels[1:] + levels[:-1]) / 2
     return np.searchsorted(middles.astype(np.float32), data).astype(np.uint8)
 
@@ -130,14 +137,33 @@ def on_display(volume: Volume, frame: Grid) -> tuple[Volume, str | None]:
     """The volume on the grid of `frame`, and how it came there (None: it was there already).
 
     Voxels coarser than the frame's are shown as the blocks they are ("nearest"); all other
-    grids are interpolated ("cubic").
+    grids are interpolated ("cubic"). Outside the volume's field of view nothing is known, and
+    its darkest value stands.
     """
     turned = canonical(volume)
     if turned.grid.matches(frame):
         return turned, None
     coarse = (turned.grid.spacing_mm > 1.01 * frame.spacing_mm).any()
     kind: Kind = "nearest" if coarse else "cubic"
-    return resample(turned, frame, kind), kind
+    shown = resample(turned, frame, kind)
+    inside = field_of_view(volume.grid, frame)
+    if inside is None:
+        return shown, kind
+    return shown.with_data(np.where(inside, shown.data, turned.data.min()), frame), kind
+
+
+def field_of_view(grid: Grid, frame: Grid) -> NDArray[np.bool_] | None:
+    """(I, J, K) which voxels of `frame` have their centre in the field of view of `grid`.
+
+    None where all have, to a thousandth of a voxel.
+    """
+    turn, shift = (m := frame.index_map_to(grid))[:3, :3], m[:3, 3]
+    inside = np.ones(frame.shape, bool)
+    i, j, k = np.ogrid[tuple(map(slice, frame.shape))]
+    for axis, n in enumerate(grid.shape):
+        at = turn[axis, 0] * i + turn[axis, 1] * j + turn[axis, 2] * k + shift[axis]
+        inside &= (at > -0.5 - _SAME_PLACE) & (at < n - 0.5 + _SAME_PLACE)
+    return None if inside.all() else inside
 
 
 def picture(data: NDArray[np.generic], plane: Plane, index: int) -> NDArray[np.generic]:
@@ -185,14 +211,22 @@ def middle(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 
 def disagreement(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """How far the images lie apart, voxel by voxel: the standard deviation over them."""
+    """How far the images lie apart, voxel by voxel: the standard deviation over them, as a share
+    of their largest magnitude (whose square need not be a float32).
+    """
+    peak = max(magnitude(image) for image in images)
     mean = np.zeros_like(images[0])
     for image in images:
-        mean += image / len(images)
+        mean += image / peak / np.float32(len(images))
     spread = np.zeros_like(mean)
     for image in images:
-        spread += np.square(image - mean) / len(images)
+        spread += np.square(image / peak - mean) / np.float32(len(images))
     return np.sqrt(spread, out=spread)
+
+
+def magnitude(data: NDArray[np.float32]) -> np.float32:
+    """The largest absolute value; 1 where all are 0, so that one may divide by it."""
+    return max(np.abs(data.min()), np.abs(data.max())) or np.float32(1)
 
 
 class Detail(NamedTuple):

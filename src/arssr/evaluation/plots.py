@@ -25,6 +25,7 @@ METRIC_LABELS = {
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _GREYS = dict(zip(BASELINES, ("#C4C4C4", "#A8A8A8", "#222222", "#8A8A8A", "#6A6A6A"), strict=True))
 _MARKERS = dict(zip(BASELINES, "v^so*", strict=True))
+_DODGE = 0.08  # between methods, where scales are 1 apart: told apart, and each at its scale
 
 
 def plot(rows: Sequence[Row], metric: str = "psnr") -> Figure:
@@ -91,7 +92,8 @@ def _draw_differences(
     styles: dict[str, dict[str, Any]],
 ) -> None:
     methods = [method for method in styles if method != YARDSTICK]
-    offsets = np.linspace(-0.3, 0.3, len(methods)) if len(methods) > 1 else np.zeros(1)
+    reach = min(0.3, _DODGE * (len(methods) - 1) / 2)
+    offsets = np.linspace(-reach, reach, len(methods))
     for summary in summaries:
         difference = summary.differences.get(metric)
         if difference is None:

@@ -7,11 +7,9 @@ that would grow too large it carries every n-th slice of each plane instead. Its
 
 from __future__ import annotations
 
-import base64
+import logging
 import math
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,24 +34,23 @@ from arssr.evaluation.pictures import (
     Plane,
     Window,
     canonical,
+    content_box,
     detail_side_mm,
     disagreement,
     find_detail,
     middle,
-    on_display,
-    to_bytes,
 )
+from arssr.evaluation.shown import Shown, doubts, pack, seen_by_all, show
+from arssr.evaluation.verdict import Verdict
 from arssr.files import replacing
+from arssr.formats.kind import INTENSITIES
 from arssr.grid import Grid
 from arssr.pages import render
-from arssr.resolution import FREQUENCIES, measure_resolution
+from arssr.resolution import FREQUENCIES, Resolution, measure_resolution
 from arssr.volume import Volume
 
-# The images of a page, in characters: opens on a phone, goes through a mail server.
-_BUDGET = 13_500_000
-_FEWEST_SLICES = 8
-_SAMPLED = 8  # the size of the whole is foretold from every eighth slice
 _TRUTH = "truth"
+_log = logging.getLogger(__name__)
 
 # What metrics are called on the page, and in what unit; others go by their own name.
 _METRIC_NAMES = {
@@ -66,36 +63,30 @@ _METRIC_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """An image as the page has it: on the display grid, and how it came there."""
-
-    name: str
-    original: Volume
-    data: NDArray[np.float32]
-    resampled: str | None
-    is_truth: bool = False
-
-    @property
-    def is_blocks(self) -> bool:
-        return self.resampled == "nearest"
-
-
 def write_report(
     path: Path,
     volumes: Sequence[tuple[str, Volume]],
     truth: Volume | None = None,
     provenance: Mapping[str, Mapping[str, Any]] | None = None,
     overwrite: bool = False,
+    verdict: Verdict | None = None,
+    resolution: Resolution | None = None,
+    one_window: bool = True,
 ) -> Path:
     """Write a page that compares named images, with a truth if there is one; returns its path.
 
     volumes: images of one subject in the same units and place; on any grids. Shown is the grid of
         the truth, or else of the finest image; others are resampled on it, and the page says so.
     provenance: for any of the names, and "truth", what is known of its making (JSON-like).
+    verdict: what to say first of a scan and its result; names the page.
+    resolution: of the first image, where it is known.
+    one_window: black and white are the same for all images at first, else each has its own; the
+        page has a switch.
 
-    Raises ArSSRError for fewer than two images, names that are not unique, a constant truth, a
-    file that exists (unless `overwrite`) or cannot be written, and a name without .html.
+    Images that hardly overlap, or do not show the same object, are told of in the log and on the
+    page. Raises ArSSRError for fewer than two images, names that are not unique, nothing to see
+    (a constant truth or finest image), an image beside the others, a file that exists (unless
+    `overwrite`) or cannot be written, and a name without .html.
     """
     path = check_report(path, overwrite)
     names = [name for name, _ in volumes]
@@ -106,13 +97,22 @@ def write_report(
             f"Every image of a report needs a name of its own, not {', '.join(names)}."
         )
     finest = min((volume for _, volume in volumes), key=lambda v: float(v.grid.spacing_mm.prod()))
-    reference = canonical(finest if truth is None else truth)
-    images = [_show(name, volume, reference.grid) for name, volume in volumes]
+    original = finest if truth is None else truth
+    reference = canonical(original)
+    window = Window.fit(reference.data)
+    images = [show(name, volume, reference.grid, window) for name, volume in volumes]
     if truth is not None:
-        images.append(_Shown(_TRUTH, truth, reference.data, None, is_truth=True))
-    page = _page(images, reference)
+        images.append(Shown(_TRUTH, truth, reference.data, window, is_truth=True))
+    chief = next(image for image in images if image.original is original)
+    doubtful = [] if verdict else doubts(images, chief)
+    for doubt in doubtful:
+        _log.warning("%s: %s", path, doubt)
+    page = _page(images, chief, reference.grid, resolution, one_window)
+    page["doubts"] = doubtful
     page["provenance"] = _provenance(images, provenance or {})
-    page["title"] = ", ".join(names) + (" against the truth" if truth is not None else "")
+    page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
+    page["title"] = verdict.scan if verdict else page["names"]
+    page["verdict"] = verdict
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
     html = render("report.html.j2", ("arssr.evaluation",), **page)
@@ -133,36 +133,48 @@ def check_report(path: Path, overwrite: bool = False) -> Path:
     return path
 
 
-def _show(name: str, volume: Volume, frame: Grid) -> _Shown:
-    shown, resampled = on_display(volume, frame)
-    return _Shown(name, volume, shown.data, resampled)
+def _page(
+    images: Sequence[Shown],
+    chief: Shown,
+    grid: Grid,
+    resolution: Resolution | None,
+    one_window: bool,
+) -> dict[str, Any]:
+    """Everything the template shows, but for where it comes from.
 
-
-def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
-    """Everything the template shows, but for where it comes from."""
-    grid, window = reference.grid, Window.fit(reference.data)
-    mask = window.object_mask(reference.data)
-    methods = [image.data for image in images if not (image.is_truth or image.is_blocks)]
-    spread = disagreement(methods if len(methods) > 1 else [image.data for image in images])
+    chief: the image whose grid is on display, and whose window is that for all.
+    """
+    window, mask, common = chief.window, chief.object_mask, seen_by_all(images)
+    methods = [image for image in images if not (image.is_truth or image.is_blocks)]
+    spread = disagreement(
+        [
+            image.data if one_window else image.window.shares(image.data)
+            for image in (methods if len(methods) > 1 else images)
+        ]
+    )
+    if common is not None:
+        mask &= common
+        spread[~common] = 0
     side = detail_side_mm(grid)
     details = [find_detail(spread, mask, grid, plane, side) for plane in PLANES]
-    line = edge_line(reference.data, spread, mask, grid, PLANES[0])
+    line = edge_line(chief.data, spread, mask, grid, PLANES[0])
     start = middle(mask)
     against = next(
         (n for n, image in enumerate(images) if image.is_truth),
         next((n for n, image in enumerate(images) if not image.is_blocks), 0),
     )
     wanted = [start, line.centre, *(detail.centre for detail in details)]
-    lowest = min(float(image.data.min()) for image in images)
-    highest = max(float(image.data.max()) for image in images)
-    levels = window.grey_levels(lowest, highest)
-    kept, blobs = _pack([to_bytes(image.data, levels) for image in images], wanted)
+    levels = _levels(images, window, one_window)
+    bytes_of = [image.as_bytes(own) for image, own in zip(images, levels, strict=True)]
+    kept, blobs = pack(bytes_of, wanted)
     viewer = {
         "shape": grid.shape,
         "spacing": grid.spacing_mm.tolist(),
         "affine": grid.affine.tolist(),
         "window": [window.low, window.high],
-        "levels": [float(f"{level:.6g}") for level in levels],
+        "windows": [[image.window.low, image.window.high] for image in images],
+        "oneWindow": one_window,
+        "levels": [[float(f"{level:.6g}") for level in own] for own in levels],
         "reach": _reach(images, against, mask, window),
         "planes": [plane._asdict() for plane in PLANES],
         "kept": kept,
@@ -179,7 +191,10 @@ def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
         "images": images,
         "grid": grid,
         "window": window,
-        "step": float(np.diff(levels)[128]),
+        "one_window": one_window,
+        "chief": chief.name,
+        "partial": common is not None,
+        "step": float(max(np.diff(own)[128] for own in levels)),
         "planes": PLANES,
         "details": [
             f"{_place_in_words(d.plane, d.centre, grid)}, {d.side_mm:.3g} mm wide" for d in details
@@ -187,10 +202,22 @@ def _page(images: Sequence[_Shown], reference: Volume) -> dict[str, Any]:
         "line_place": (
             f"{_place_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
         ),
-        "charts": _charts(images, reference, line, mask, window),
+        "charts": [
+            *_charts(images, grid, line, mask, common, window),
+            *_band_chart(images[0], resolution),
+        ],
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
+
+
+def _levels(images: Sequence[Shown], window: Window, one_window: bool) -> list[NDArray[np.float64]]:
+    """The intensities that bytes stand for, for each image: the same for all in one window."""
+    ends = [(float(image.data.min()), float(image.data.max())) for image in images]
+    if one_window:
+        lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
+        return [window.grey_levels(lowest, highest)] * len(images)
+    return [i.window.grey_levels(*own) for i, own in zip(images, ends, strict=True)]
 
 
 def _as_json(detail: Detail) -> dict[str, Any]:
@@ -201,7 +228,7 @@ def _as_json(detail: Detail) -> dict[str, Any]:
     }
 
 
-def _flip_pair(images: Sequence[_Shown]) -> list[int]:
+def _flip_pair(images: Sequence[Shown]) -> list[int]:
     """The two images to flip between at first: the last two that are not the truth."""
     methods = [n for n, image in enumerate(images) if not image.is_truth]
     if len(methods) < 2:
@@ -209,9 +236,7 @@ def _flip_pair(images: Sequence[_Shown]) -> list[int]:
     return methods[-2:]
 
 
-def _reach(
-    images: Sequence[_Shown], against: int, mask: NDArray[np.bool_], window: Window
-) -> float:
+def _reach(images: Sequence[Shown], against: int, mask: NDArray[np.bool_], window: Window) -> float:
     """Where the colours of differences end: 99 % of the object differ less, in every image."""
     inside = mask if mask.any() else np.ones_like(mask)
     base = images[against].data[inside]
@@ -219,35 +244,6 @@ def _reach(
     others = [image for image in others if not image.is_blocks] or others
     highest = [float(np.percentile(np.abs(o.data[inside] - base), 99)) for o in others]
     return min(window.width, max([0.01 * window.width, *highest]))
-
-
-def _pack(
-    volumes: Sequence[NDArray[np.uint8]], wanted: Iterable[Sequence[int]]
-) -> tuple[list[list[int]] | None, list[list[str]]]:
-    """Per image its bytes as text: whole, or as three stacks of the slices kept along each axis.
-
-    All slices are kept (None) where that fits the budget; otherwise every n-th, and those wanted.
-    """
-    sampled = sum(len(_deflated(volume[::_SAMPLED])) for volume in volumes)
-    excess = _SAMPLED * sampled / _BUDGET
-    if excess <= 1:
-        return None, [[_deflated(volume)] for volume in volumes]
-    step = math.ceil(3 * excess)
-    kept = []
-    for axis, n in enumerate(volumes[0].shape):
-        chosen = set(range(0, n, max(1, min(step, n // _FEWEST_SLICES))))
-        kept.append(sorted(chosen | {int(at[axis]) for at in wanted}))
-    stacks = [
-        [_deflated(np.moveaxis(np.take(volume, kept[axis], axis), axis, 0)) for axis in range(3)]
-        for volume in volumes
-    ]
-    return kept, stacks
-
-
-def _deflated(volume: NDArray[np.uint8]) -> str:
-    """Differences between neighbours (they compress better than values), deflated, in base64."""
-    steps = np.diff(volume.ravel(), prepend=np.uint8(0))
-    return base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode("ascii")
 
 
 def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
@@ -258,19 +254,22 @@ def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
 
 
 def _charts(
-    images: Sequence[_Shown],
-    reference: Volume,
+    images: Sequence[Shown],
+    grid: Grid,
     line: Line,
     mask: NDArray[np.bool_],
+    common: NDArray[np.bool_] | None,
     window: Window,
 ) -> list[Chart]:
+    """Of what lies in the field of view of every image."""
+    box = (slice(None),) * 3 if common is None else content_box(common, margin=0)
     nyquist = {
         f"Nyquist of {image.name}": 0.5 / float(image.original.grid.spacing_mm.max())
         for image in images
         if image.is_blocks
     }
     profiles = {i.name: profile(i.data, line, linear=not i.is_blocks) for i in images}
-    spectra = {i.name: radial_power_spectrum(i.data, reference.grid) for i in images}
+    spectra = {i.name: radial_power_spectrum(i.data[box], grid.part(box)) for i in images}
     faintest = max(float(c.y.min()) for c in spectra.values())
     bins = _bins(images, window)
     shares = {i.name: histogram(i.data, mask, bins) for i in images}
@@ -297,13 +296,15 @@ def _charts(
             shares,
             y_from=0,
         ),
-        *_band_chart(images[0]),
     ]
 
 
-def _band_chart(scan: _Shown) -> list[Chart]:
+def _band_chart(scan: Shown, resolution: Resolution | None) -> list[Chart]:
     """The spectrum along each axis of the first image, and what it says; none where it cannot."""
-    axes = dict(zip("ijk", measure_resolution(scan.original).axes, strict=True))
+    if scan.original.kind.what != INTENSITIES:
+        return []
+    known = resolution or measure_resolution(scan.original)
+    axes = dict(zip("ijk", known.axes, strict=True))
     curves = {
         a: Curve(FREQUENCIES, found.power_db) for a, found in axes.items() if found.power_db.size
     }
@@ -321,7 +322,7 @@ def _band_chart(scan: _Shown) -> list[Chart]:
     ]
 
 
-def _bins(images: Sequence[_Shown], window: Window) -> NDArray[np.float64]:
+def _bins(images: Sequence[Shown], window: Window) -> NDArray[np.float64]:
     """Edges of about 80 bins over the window; integers on disk fill each bin alike."""
     steps = [
         abs(image.original.slope)
@@ -334,7 +335,7 @@ def _bins(images: Sequence[_Shown], window: Window) -> NDArray[np.float64]:
     return np.linspace(0, n_bins * width, n_bins + 1) + window.low - step / 2
 
 
-def _metrics(images: Sequence[_Shown], grid: Grid) -> dict[str, Any] | None:
+def _metrics(images: Sequence[Shown], grid: Grid) -> dict[str, Any] | None:
     """A table of every image against the truth, the best of each column marked."""
     from arssr.evaluation.metrics import HIGHER_IS_BETTER, score
 
@@ -372,8 +373,8 @@ def _rounded(value: float) -> str:
 
 
 def _provenance(
-    images: Sequence[_Shown], known: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[_Shown, str, Mapping[str, Any]]]:
+    images: Sequence[Shown], known: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[Shown, str, Mapping[str, Any]]]:
     """Per image: itself, its grid in words, what is known of its making."""
     return [(image, repr(image.original.grid)[5:-1], known.get(image.name, {})) for image in images]
 

@@ -4,7 +4,8 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
   const report = JSON.parse($("#report-data").textContent);
-  const { shape, spacing, affine, planes, kept, against, levels } = report;
+  const { shape, spacing, affine, planes, kept, against, windows } = report;
+  const levels = report.levels.map((own) => [...own, NaN]); // the last byte: outside the field of view
   const [black, white] = report.window;
   const root = $("#viewer");
   const AMBER = "#ffc857";
@@ -36,7 +37,7 @@
 
   const valueAt = (image, at) => {
     const [bytes, first, across, up] = layout(image, 0, at);
-    return levels[bytes[first + at[0] * across + at[1] * up]];
+    return levels[image][bytes[first + at[0] * across + at[1] * up]];
   };
 
   /** Rows from the top, columns from the left: both run against the axes. */
@@ -55,7 +56,8 @@
 
   const fresh = () => ({
     at: [...report.start], view: null, zoom: 1, layout: "side", show: "image", flipped: false,
-    a: report.flip[0], b: report.flip[1], against, low: black, high: white, reach: report.reach,
+    a: report.flip[0], b: report.flip[1], against, reach: report.reach,
+    window: report.oneWindow ? "one" : "own", low: 0, high: 1, // black and white, as shares of the window
   });
   let state = fresh();
 
@@ -71,15 +73,23 @@
   };
   const world = (at) => affine.slice(0, 3).map((row) => row[3] + row[0] * at[0] + row[1] * at[1] + row[2] * at[2]);
   const side = (mm, axis) => ["LPI", "RAS"][mm >= 0 ? 1 : 0][axis] + " " + Math.abs(mm).toFixed(1);
-  const inUnits = (value) => Number(value.toPrecision(3)).toString().replace("-", "−");
+  const inUnits = (value) => Number.isNaN(value) ? "–" : Number(value.toPrecision(3)).toString().replace("-", "−");
 
   // ---- drawing --------------------------------------------------------------------------------
 
   const pixel = (r, g, b) => (255 << 24 | b << 16 | g << 8 | r) >>> 0;
-  /** The grey of each of the 256 levels. */
-  function greys() {
-    return Uint32Array.from(levels, (value) => {
-      const grey = Math.round(255 * Math.min(1, Math.max(0, (value - state.low) / (state.high - state.low))));
+  const OUTSIDE = pixel(38, 50, 61); // nothing is known there
+  /** Black and white of an image. */
+  function ends(image) {
+    const [low, high] = state.window === "own" ? windows[image] : report.window;
+    return [low + state.low * (high - low), low + state.high * (high - low)];
+  }
+  /** The grey of each of the levels of an image. */
+  function greys(image) {
+    const [low, high] = ends(image);
+    return Uint32Array.from(levels[image], (value) => {
+      if (Number.isNaN(value)) return OUTSIDE;
+      const grey = Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low))));
       return pixel(grey, grey, grey);
     });
   }
@@ -88,7 +98,7 @@
     const place = Math.min(3.9999, n / 127.5), below = Math.floor(place);
     return pixel(...DIVERGING[below].map((c, i) => Math.round(c + (place - below) * (DIVERGING[below + 1][i] - c))));
   });
-  let greyTable = greys();
+  let greyTables = levels.map((_, image) => greys(image));
   const scratch = document.createElement("canvas");
 
   /** One plane of one image, as a bitmap of one pixel a voxel on `scratch`; differences are those from an image. */
@@ -100,11 +110,11 @@
     if (show === "difference") {
       const base = cut(from, plane, at), steps = 255 / state.reach;
       for (let n = 0; n < out.length; n++) {
-        const step = Math.round((levels[values[n]] - levels[base[n]]) * steps);
-        out[n] = DIVERGING_COLOURS[255 + Math.min(255, Math.max(-255, step))];
+        const step = Math.round((levels[image][values[n]] - levels[from][base[n]]) * steps);
+        out[n] = Number.isNaN(step) ? OUTSIDE : DIVERGING_COLOURS[255 + Math.min(255, Math.max(-255, step))];
       }
     } else {
-      for (let n = 0; n < out.length; n++) out[n] = greyTable[values[n]];
+      for (let n = 0; n < out.length; n++) out[n] = greyTables[image][values[n]];
     }
     scratch.width = width;
     scratch.height = height;
@@ -262,7 +272,7 @@
     const zoomed = "zoom" in changes && changes.zoom !== state.zoom;
     Object.assign(state, changes);
     if (zoomed) state.view = state.zoom > 1 ? [...state.at] : null;
-    greyTable = greys();
+    greyTables = levels.map((_, image) => greys(image));
     redraw();
   }
 
@@ -283,7 +293,7 @@
   function showState() {
     root.dataset.layout = state.layout;
     root.dataset.show = state.show;
-    for (const name of ["layout", "show", "zoom"]) {
+    for (const name of ["layout", "show", "zoom", "window"]) {
       for (const radio of $$(`input[name="${name}"]`, root)) radio.checked = radio.value === String(state[name]);
     }
     const shown = state.flipped ? state.b : state.a;
@@ -291,12 +301,13 @@
     $("#pick-B").value = state.b;
     $("#against").value = state.against;
     const percent = (value) => Math.round((100 * value) / (white - black));
-    $("#low").value = percent(state.low - black);
-    $("#high").value = percent(state.high - black);
+    $("#low").value = Math.round(100 * state.low);
+    $("#high").value = Math.round(100 * state.high);
     $("#reach").value = percent(state.reach);
     const mm = world(state.at);
     $("#place").textContent = mm.map(side).join(" · ") + " mm";
-    $("#levels").textContent = `black ${inUnits(state.low)}, white ${inUnits(state.high)}`;
+    const [darkest, brightest] = ends(0);
+    $("#levels").textContent = state.window === "own" ? "each image in its own window" : `black ${inUnits(darkest)}, white ${inUnits(brightest)}`;
     for (const end of $$("[data-reach]")) end.textContent = (end.dataset.reach < 0 ? "−" : "+") + inUnits(state.reach);
     for (const section of $$(".plane", root)) {
       const { normal } = planes[section.dataset.plane];
@@ -313,24 +324,24 @@
   }
 
   function connect() {
-    for (const name of ["layout", "show", "zoom"]) {
+    const stills = (changes) => { stillDue = true; change(changes); };
+    for (const name of ["layout", "show", "zoom", "window"]) {
       for (const radio of $$(`input[name="${name}"]`, root)) {
-        radio.addEventListener("change", () => change({ [name]: name === "zoom" ? Number(radio.value) : radio.value }));
+        radio.addEventListener("change", () => stills({ [name]: name === "zoom" ? Number(radio.value) : radio.value }));
       }
     }
-    const stills = (changes) => { stillDue = true; change(changes); };
     const onInput = (id, act) => $(id).addEventListener("input", (event) => act(Number(event.target.value)));
     onInput("#pick-A", (a) => change({ a, flipped: false }));
     onInput("#pick-B", (b) => change({ b, flipped: true }));
     onInput("#against", (value) => change({ against: value }));
     const share = (percent) => (percent / 100) * (white - black);
     onInput("#low", (percent) => {
-      const low = black + share(percent);
-      stills({ low, high: Math.max(state.high, low + share(1)) });
+      const low = percent / 100;
+      stills({ low, high: Math.max(state.high, low + 0.01) });
     });
     onInput("#high", (percent) => {
-      const high = black + share(percent);
-      stills({ high, low: Math.min(state.low, high - share(1)) });
+      const high = percent / 100;
+      stills({ high, low: Math.min(state.low, high - 0.01) });
     });
     onInput("#reach", (percent) => stills({ reach: share(percent) }));
     const flip = () => change(state.layout === "flip" ? { flipped: !state.flipped } : { layout: "flip" });
@@ -383,6 +394,7 @@
 
   const status = $("#status");
   document.body.style.setProperty("--columns", Math.min(6, report.images.length));
+  document.body.style.setProperty("--narrow", report.images.length === 3 ? 3 : 2); // on a phone, without a rest
   if (!window.DecompressionStream) {
     status.hidden = false;
     status.textContent = "This browser is too old to unpack the pictures (it has no DecompressionStream); the curves and tables below need nothing.";

@@ -1,0 +1,302 @@
+"""What a report says first, in words: what was done to a scan, what the scan is, how far the
+result agrees with it, whether the weights know its like, and where to look.
+
+Every sentence is computed from the scan, the result and what the sidecar says of its making.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from nibabel.orientations import io_orientation
+
+from arssr.consistency import Acquisition
+from arssr.errors import ArSSRError
+from arssr.evaluation.card_page import valid_in_words
+from arssr.evaluation.pictures import PLANES
+from arssr.formats.bids import BIDSName
+from arssr.grid import SAME_STEP, Grid, spacing_in_words
+from arssr.intensity import Normalisation
+from arssr.limits import outside_valid_range
+from arssr.plain import COPIED, RESAMPLED
+from arssr.resolution import Resolution, cut_to_band
+from arssr.volume import Volume
+
+_AXES = "ijk"
+_DIRECTIONS = ("left–right", "back–front", "foot–head")  # of RAS
+_WAYS = {
+    "slice": "2D multi-slice (slice)",
+    "kspace": "3D, or the plane of 2D slices: a cut band of k-space (kspace)",
+    "spline": "samples without averaging (spline)",
+}
+_NEARLY = 0.8  # of the largest scale: as much was added along an axis
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Sentences under headings, in the order in which a person asks.
+
+    scan: its name in words.
+    """
+
+    scan: str
+    answers: Mapping[str, Sequence[str]]
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Refined:
+    """An axis of the scan along which the result is finer."""
+
+    axis: int
+    world: int  # the axis of the body next to it: 0 left–right, 1 back–front, 2 foot–head
+    scale: float
+    mm: float  # between the scan's voxels
+
+    def __str__(self) -> str:
+        return f"{_DIRECTIONS[self.world]} ({_AXES[self.axis]})"
+
+
+def verdict_on(
+    scan: Volume,
+    result: Volume,
+    facts: Mapping[str, Any],
+    card: Mapping[str, Any],
+    resolution: Resolution | None,
+    cubic: Volume | None = None,
+) -> Verdict:
+    """The verdict on a result, in the sentences of its report.
+
+    cubic: the scan interpolated on the result's grid, to compare with.
+    facts: what its sidecar says (`running.run`); card: that of the weights that made it.
+    resolution: of the scan; None for what has none, such as labels.
+    """
+    measured = scan
+    if resolution is not None and "cut_to_band" in facts:
+        measured = cut_to_band(scan, resolution)
+    refined = _refined(measured.grid, result.grid)
+    outside, trained = [], []
+    if "method" not in facts:
+        outside = outside_valid_range(card, measured.grid, result.grid, measured.slices)
+        trained = _trained(card, outside)
+    answers = {
+        "What was done": _done(scan, measured, result, refined, facts),
+        "What the scan is": _of_scan(scan, resolution, facts),
+        "Does the result agree with the scan?": _agreement(measured, result, cubic, facts),
+        "Do the weights know its like?": trained,
+        "What to look at": _where_to_look(refined, facts),
+    }
+    return Verdict(
+        name_in_words(scan),
+        {heading: sentences for heading, sentences in answers.items() if sentences},
+        [warning for warning in facts.get("warnings", []) if warning not in outside],
+    )
+
+
+def name_in_words(image: Volume) -> str:
+    """What an image is called on a page; of a BIDS data set, the subject first.
+
+    >>> from pathlib import Path
+    >>> data, grid = np.zeros((2, 2, 2)), Grid((2, 2, 2), np.eye(4))
+    >>> name_in_words(Volume(data, grid, path=Path("sub-01_ses-b_run-2_T1w.nii.gz")))
+    'Subject 01, session b, run-2 T1w'
+    >>> name_in_words(Volume(data, grid, path=Path("FLAIR.nii.gz")))
+    'FLAIR'
+    """
+    name = BIDSName.parse(image.path.name) if image.path else None
+    if name is None or "sub" not in name.entities:
+        return image.name
+    others = dict(name.entities)
+    parts = [f"Subject {others.pop('sub')}"]
+    if "ses" in others:
+        parts.append(f"session {others.pop('ses')}")
+    return ", ".join([*parts, " ".join([*(f"{k}-{v}" for k, v in others.items()), name.suffix])])
+
+
+def _refined(source: Grid, target: Grid) -> list[_Refined]:
+    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
+    world = io_orientation(source.affine)[:, 0].astype(int)
+    return [
+        _Refined(axis, int(world[axis]), 1 / float(s), float(source.spacing_mm[axis]))
+        for axis, s in enumerate(step)
+        if s < 1 - SAME_STEP
+    ]
+
+
+def _done(
+    scan: Volume,
+    measured: Volume,
+    result: Volume,
+    refined: Sequence[_Refined],
+    facts: Mapping[str, Any],
+) -> list[str]:
+    before, after = (spacing_in_words(v.grid.spacing_mm) for v in (measured, result))
+    finer = ", ".join(f"{each.scale:.3g} times finer {each}" for each in refined)
+    if method := facts.get("method"):
+        return [*_without_network(method, before, after), *_taken(facts)]
+    said = [
+        f"Brought from voxels of {before} to voxels of {after} with the weights "
+        f"{facts['model']['name']}{': ' if finer else ''}{finer}."
+    ]
+    if measured.grid != scan.grid:
+        stored = spacing_in_words(scan.grid.spacing_mm)
+        said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
+    said += _sentences(facts.get("target"), facts.get("note"))
+    told = facts["told"]["acquisition_ijk"]
+    for each in refined:
+        way = _WAYS.get(told[each.axis])
+        said.append(
+            f"{_capital(each)} it was taken for {way}."
+            if way
+            else f"{_capital(each)} the weights were not told how it was made (unknown)."
+        )
+    flips = facts["options"].get("ensemble", 1)
+    return (
+        said
+        + _sentences(facts["told"].get("because"))
+        + ([f"It is the mean over {flips} flips of the scan."] if flips > 1 else [])
+    )
+
+
+def _without_network(method: str, before: str, after: str) -> list[str]:
+    if method == COPIED:
+        return ["Copied, sample for sample: the scan lies on this grid already."]
+    if method == RESAMPLED:
+        return [f"Resampled from voxels of {before} to voxels of {after}, nowhere finer."]
+    return [f"Brought from voxels of {before} to voxels of {after} without weights: {method}."]
+
+
+def _taken(facts: Mapping[str, Any]) -> list[str]:
+    return [f"The scan {facts['taken']}."] if "taken" in facts else []
+
+
+def _of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any]) -> list[str]:
+    if resolution is None:
+        return []
+    world = io_orientation(scan.grid.affine)[:, 0].astype(int)
+    said = [
+        f"{_DIRECTIONS[world[axis]].capitalize()} ({_AXES[axis]}): {found.in_words()}."
+        for axis, found in enumerate(resolution.axes)
+    ]
+    if "told" not in facts:
+        return said
+    noise, is_estimate = facts["told"]["noise"], facts["options"].get("noise") == "auto"
+    how = "estimated" if is_estimate else "as was said"
+    if noise is None:
+        return [*said, "The weights were not told how noisy it is."]
+    if noise == 0:
+        return [*said, f"Noise: none {'found' if is_estimate else '(as was said)'}."]
+    share = _percent(noise / _span(scan))
+    return [*said, f"Noise: standard deviation {noise:.3g}, {share} of the range ({how})."]
+
+
+def _agreement(
+    measured: Volume, result: Volume, cubic: Volume | None, facts: Mapping[str, Any]
+) -> list[str]:
+    """How far the scan lies from what its acquisition makes of the result."""
+    if "told" not in facts:
+        return []
+    told, noise = facts["told"]["acquisition_ijk"], facts["told"]["noise"]
+    try:
+        acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
+    except ArSSRError as error:
+        return [f"Not computed: {error}."]
+    span, size = _span(measured), _residual(acquisition, measured, result)
+    beside = ""
+    if cubic is not None:
+        beside = (
+            f" (cubic interpolation by {_percent(_residual(acquisition, measured, cubic) / span)})"
+        )
+    said = [
+        f"Measured again as the scan was, the result differs from it by {_percent(size / span)} "
+        f"of its range of intensities{beside}."
+    ]
+    if noise:
+        within = "within its noise" if size <= noise else f"{size / noise:.2g} times its noise"
+        said.append(f"That is {within}.")
+    if "consistency" in facts:
+        said.append("It was made to agree with the scan (--consistent).")
+    return said
+
+
+def _residual(acquisition: Acquisition, measured: Volume, image: Volume) -> float:
+    """Root mean square over the voxels that are not of the scan's lowest value: not masked."""
+    with torch.inference_mode():
+        again = acquisition.measure(torch.from_numpy(np.ascontiguousarray(image.data))).numpy()
+    residual = (measured.data - again)[measured.data > measured.data.min()]
+    return math.sqrt(float(np.mean(np.square(residual, dtype=np.float64)))) if residual.size else 0
+
+
+def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
+    if outside:
+        return [f"No: {'; '.join(outside)}."]
+    if not (valid := card.get("valid")):
+        return ["Their card names no range of scales and voxel sizes."]
+    return [
+        f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}.",
+        "Whether they know this anatomy and this contrast was not checked.",
+    ]
+
+
+def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> list[str]:
+    if not refined or "told" not in facts:
+        return []
+    most = max(each.scale for each in refined)
+    main = [each for each in refined if each.scale > _NEARLY * most]
+    worlds = {each.world for each in main}
+    showing = [plane.name for plane in PLANES if worlds & {plane.across, plane.up}]
+    along = _listed([_DIRECTIONS[each.world] for each in main])
+    said = [
+        f"Compare the {_listed(showing)} planes along {along}: there most detail was added. Flip "
+        "between cubic interpolation and the result, and look where they differ most."
+    ]
+    if minor := [each for each in refined if each not in main]:
+        said.append(f"Some was added {_listed([_DIRECTIONS[each.world] for each in minor])}, too.")
+    thickest = max(refined, key=lambda each: each.mm)
+    said.append(
+        f"What is smaller than {thickest.mm:.3g} mm {_DIRECTIONS[thickest.world]} was estimated, "
+        "not measured."
+    )
+    return said
+
+
+def _span(scan: Volume) -> float:
+    """The range of nearly all intensities of a scan."""
+    try:
+        return Normalisation.fit(scan.data).scale
+    except ArSSRError:  # constant
+        return 1.0
+
+
+def _percent(share: float) -> str:
+    """A share as a person reads it.
+
+    >>> _percent(0.0312), _percent(1.004), _percent(3e-7)
+    ('3.1 %', '100 %', 'less than 0.01 %')
+    """
+    percent = 100 * share
+    if percent < 0.01:
+        return "less than 0.01 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def _sentences(*fragments: str | None) -> list[str]:
+    return [f"{f[0].upper()}{f[1:]}." for f in fragments if f]
+
+
+def _capital(of: object) -> str:
+    return str(of)[0].upper() + str(of)[1:]
+
+
+def _listed(words: Sequence[str]) -> str:
+    """
+    >>> _listed(["axial", "coronal", "sagittal"])
+    'axial, coronal and sagittal'
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,143 @@
+"""What a report says first: only what was computed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.phantoms import anatomy, rotated, volume, zero_filled
+
+from arssr.degradation import degrade, named_degradation
+from arssr.evaluation.verdict import Verdict, verdict_on
+from arssr.intensity import Normalisation
+from arssr.interpolation import resample
+from arssr.resolution import measure_resolution
+from arssr.volume import Volume
+
+CARD = {"valid": {"scale": [1, 4], "scale_of_one_thick_axis": [1, 6], "spacing_mm": [0.8, 2]}}
+DONE, SCAN, AGREES, KNOWN, LOOK = (
+    "What was done",
+    "What the scan is",
+    "Does the result agree with the scan?",
+    "Do the weights know its like?",
+    "What to look at",
+)
+TRUTH = volume(600 * anatomy((40, 36, 44), seed=3))
+THICK = replace(
+    degrade(TRUTH, (1, 1, 4), named_degradation("slice")), path=Path("sub-07_ses-2_FLAIR.nii.gz")
+)
+
+
+def made(told: tuple[str, ...] = ("kspace", "kspace", "slice"), **others: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "model": {"name": "light"},
+        "options": {"noise": "auto"},
+        "told": {"acquisition_ijk": list(told), "noise": 0.0},
+    }
+    return facts | others
+
+
+def said(verdict: Verdict) -> dict[str, str]:
+    return {heading: " ".join(sentences) for heading, sentences in verdict.answers.items()}
+
+
+def test_a_stack_of_slices_in_words() -> None:
+    known = measure_resolution(THICK)
+    cubic = resample(THICK, TRUTH.grid)
+    verdict = verdict_on(THICK, TRUTH, made(), CARD, known, cubic)
+    assert verdict.scan == "Subject 07, session 2, FLAIR"
+    assert verdict.warnings == []
+    answers = said(verdict)
+    assert list(answers) == [DONE, SCAN, AGREES, KNOWN, LOOK]
+    assert "from voxels of 1×1×4 mm to voxels of 1×1×1 mm with the weights light" in answers[DONE]
+    assert "4 times finer foot–head (k)" in answers[DONE]
+    assert "Foot–head (k) it was taken for 2D multi-slice (slice)." in answers[DONE]
+    assert "Left–right" not in answers[DONE]
+    assert f"Left–right (i): {known.axes[0].in_words()}." in answers[SCAN]
+    assert "Noise: none found." in answers[SCAN]
+    assert "by less than 0.01 % of its range" in answers[AGREES]
+    assert "1 to 6 along one thick axis" in answers[KNOWN]
+    assert "coronal and sagittal planes along foot–head" in answers[LOOK]
+    assert "smaller than 4 mm foot–head was estimated" in answers[LOOK]
+
+
+@pytest.mark.parametrize("noise", [None, 0.0, 12.0])
+def test_the_residual_is_that_of_the_scan_in_its_range_and_its_noise(noise: float | None) -> None:
+    lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)  # slices of a constant are constant
+    facts = made(told=("kspace", "kspace", "slice"))
+    facts["told"]["noise"] = noise
+    answer = said(verdict_on(THICK, lifted, facts, CARD, None, lifted))[AGREES]
+    share = 100 * 30 / Normalisation.fit(THICK.data).scale
+    assert f"differs from it by {share:.2g} % of its range" in answer
+    assert f"(cubic interpolation by {share:.2g} %)" in answer
+    assert ("That is 2.5 times its noise." in answer) == (noise == 12)
+    assert "within" not in answer
+
+
+def test_to_agree_within_the_noise_is_said() -> None:
+    lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)
+    facts = made() | {"consistency": {}}
+    facts["told"]["noise"] = 31.0
+    answer = said(verdict_on(THICK, lifted, facts, CARD, None))[AGREES]
+    assert "That is within its noise." in answer
+    assert "made to agree" in answer
+
+
+def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
+    truth = volume(600 * anatomy((48, 40, 40), seed=1))
+    scan = truth.with_data(zero_filled(truth.data, 0, 0.6), truth.grid)
+    known = measure_resolution(scan)
+    assert known.axes[0].is_zero_filled
+    verdict = verdict_on(scan, scan, made(("kspace",) * 3, cut_to_band={}), CARD, known)
+    answers = said(verdict)
+    assert "The file has voxels of 1×1×1 mm, finer than the scan was measured." in answers[DONE]
+    assert "a cut band of k-space (kspace)" in answers[DONE]
+    assert "axial and coronal planes along left–right" in answers[LOOK]
+    assert " by less than 0.01 %" in answers[AGREES] or " by 0.0" in answers[AGREES]
+
+
+def test_leaving_the_range_is_said_once() -> None:
+    fine = resample(THICK, THICK.grid.scaled((1, 1, 8)))
+    warning = "a scale of 8 along k is outside what the model was trained for, 1 to 6"
+    facts = made(warnings=[warning, "voxels of 0.5 mm are …", "sform against qform"])
+    verdict = verdict_on(THICK, fine, facts, CARD, None)
+    assert said(verdict)[KNOWN].startswith(f"No: {warning}")
+    assert warning not in verdict.warnings and "sform against qform" in verdict.warnings
+    assert "names no range" in said(verdict_on(THICK, fine, made(), {}, None))[KNOWN]
+
+
+def test_what_cannot_be_computed_is_said() -> None:
+    turned = resample(THICK, rotated(TRUTH.grid, (9, 0, 0)))
+    assert said(verdict_on(THICK, turned, made(), CARD, None))[AGREES].startswith("Not computed: ")
+    coarser = resample(THICK, THICK.grid.with_spacing((2, 2, 1)))
+    facts = made(note="coarser than the scan along i, j")
+    answers = said(verdict_on(THICK, coarser, facts, CARD, None))
+    assert "Coarser than the scan along i, j." in answers[DONE]
+    assert answers[AGREES].startswith("Not computed: ")
+    unknown = made(("unknown",) * 3)
+    answers = said(verdict_on(THICK, TRUTH, unknown, CARD, None))
+    assert "Foot–head (k) the weights were not told how it was made (unknown)" in answers[DONE]
+    assert "name its acquisition" in answers[AGREES]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("copied", "Copied, sample for sample"),
+        ("resampled, anti-aliased", "nowhere finer"),
+        ("shares of labels", "without weights: shares of labels"),
+    ],
+)
+def test_without_a_network_nothing_is_claimed_of_one(method: str, words: str) -> None:
+    facts = {"method": method, "options": {}, "taken": "was taken for labels, because of its name"}
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, None)
+    assert list(verdict.answers) == [DONE]
+    assert words in said(verdict)[DONE]
+    assert "The scan was taken for labels, because of its name." in verdict.answers[DONE]
+
+
+def test_a_constant_scan_has_a_verdict() -> None:
+    flat = volume(np.full((30, 30, 30), 5.0))
+    result: Volume = resample(flat, flat.grid.scaled(2))
+    assert "less than" in said(verdict_on(flat, result, made(), CARD, None))[AGREES]
