@@ -102,6 +102,10 @@ Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
     typer.Option(help="Arithmetic; fp16 on a GPU only.", rich_help_panel=NETWORK),
 ]
+SkipUnusable = Annotated[
+    bool,
+    typer.Option("--skip-unusable", help="Leave out images that cannot be used, with a warning."),
+]
 ResultsAsJson = Annotated[
     bool,
     typer.Option("--json", help="Describe the results on standard output.", rich_help_panel=PANEL),

@@ -1,5 +1,6 @@
 """A training run, described by its configuration alone."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
@@ -138,6 +139,19 @@ class TrainConfig:
         """Optimiser steps in which every item is drawn once (the last batch is filled up)."""
         return -(-items // self.sampling.batch)
 
+    def lr_at(self, step: int, items: int) -> float:
+        """The learning rate of a step of a run over that many items.
+
+        It warms up linearly. `cosine` falls from `lr` to a hundredth of it at the last step;
+        `halving` halves it every so many epochs, as the paper does.
+        """
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "halving":
+            epoch = step // self.epoch_steps(items)
+            return self.lr * (warm * 0.5 ** (epoch // self.halve_every_epochs))
+        cosine = math.cos(math.pi * step / self.total_steps(items))
+        return self.lr * (warm * (0.01 + 0.99 * 0.5 * (1 + cosine)))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
         plain = asdict(self)
@@ -146,12 +160,15 @@ class TrainConfig:
         return plain
 
     def differences_from(self, other: Mapping[str, Any]) -> list[str]:
-        """Each setting that another recipe, as plain values, has otherwise; in words."""
+        """Each setting that another recipe, as plain values, has otherwise; in words.
+
+        But for how long it goes on.
+        """
         own, others = _settings(self.to_dict()), _settings(other)
         return [
             f"{name} is {others.get(name, 'not known')} there, {own.get(name, 'not known')} here"
             for name in own | others
-            if own.get(name) != others.get(name)
+            if own.get(name) != others.get(name) and name not in ("steps", "epochs")
         ]
 
     @classmethod
