@@ -193,9 +193,8 @@ def plan(
         own = whose[image.path]
         first = same.setdefault(image.samples_sha256, own)
         if own != first:
-            _log.warning(
-                "%s has the voxels of an image of %s, and counts as theirs", image.name, first
-            )
+            told = "%s has the voxels of an image of %s, and counts as theirs"
+            _log.warning(told, image.name, first)
             whose = {path: first if who == own else who for path, who in whose.items()}
     sides = split(set(whose.values()), config)
     _require_names(images)
