@@ -149,11 +149,8 @@ def test_a_scan_that_weights_were_trained_on_is_recognised() -> None:
     """Also where only the weights that they started from were; not one they are adapted to."""
     scan = volume(smooth((5, 6, 7)))
     images = {"data": [{"name": "x", "samples_sha256": samples_sha256(scan.data)}]}
-    for card in (
-        images,
-        {"data": [], "started_from": images},
-        {"lesson": {}, "started_from": images},
-    ):
+    grown, adapted = {"data": [], "started_from": images}, {"lesson": {}, "started_from": images}
+    for card in (images, grown, adapted):
         assert "was trained on this scan" in (trained_on({"name": "light", **card}, scan) or "")
     for card in ({}, {"lesson": {}, **images}):
         assert trained_on(card, scan) is None

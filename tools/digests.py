@@ -18,6 +18,7 @@ from arssr.files import find_images_below, sha256
 from arssr.identity import samples_sha256
 from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
+from arssr.weights.licence import images_behind
 from arssr.weights.registry import shipped
 
 
@@ -29,18 +30,14 @@ def known_samples(folders: list[Path]) -> dict[str, str]:
 
 
 def with_samples(card: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """The card with the hash of the samples of each image, those of earlier trainings included.
-
-    Raises ArSSRError for an image that is not at hand.
-    """
-    data = []
-    for image in card["data"]:
-        samples = known.get(image["sha256"]) or image.get("samples_sha256")
-        if samples is None:
-            raise ArSSRError(f"{image['name']} of the card is in none of the folders")
-        data.append({**image, "samples_sha256": samples})
+    """The card with the hashes of samples that are known, those of earlier trainings included."""
+    data = [
+        {**image, "samples_sha256": known[image["sha256"]]} if image["sha256"] in known else image
+        for image in card["data"]
+    ]
     before = card.get("started_from")
-    return {**card, "data": data, "started_from": before and with_samples(before, known)}
+    earlier = {"started_from": with_samples(before, known)} if before else {}
+    return {**card, "data": data, **earlier}
 
 
 def main() -> None:
@@ -48,8 +45,11 @@ def main() -> None:
     known = known_samples([Path(word) for word in sys.argv[1:]])
     for name, path in shipped().items():
         network, card = load_weights(path)
-        save_weights(path, network, with_samples(card, known), half=True)
-        print(name)
+        known_now = with_samples(card, known)
+        if known_now != card:
+            save_weights(path, network, known_now, half=True)
+        images = list(images_behind(known_now))
+        print(f"{name}: {sum('samples_sha256' in i for i in images)} of {len(images)} images")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def evaluate(
     volumes: Annotated[
         list[str],
-        typer.Argument(
-            help="High-resolution images, folders with such in them and below, or patterns in quotes."
-        ),
+        typer.Argument(help="Images, folders with such in them and below, or patterns in quotes."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and figures.")],
     protocol: Annotated[
