@@ -75,8 +75,10 @@ def survey(
     return found, unusable
 
 
-def settle(unusable: Sequence[str], total: int, skip: bool) -> None:
+def settle(unusable: Sequence[str], total: int, skip: bool | None) -> None:
     """Refuse what cannot be used, all at once, or (`skip`) warn of it.
+
+    skip: None where the command has no option that says so.
 
     Raises ArSSRError for any unusable image, and in any case where there is no other.
     """
@@ -91,7 +93,8 @@ def settle(unusable: Sequence[str], total: int, skip: bool) -> None:
         for sentence in (*listed, f"{head}: left out"):
             _log.warning(sentence)
         return
-    way_out = "" if len(unusable) == total else "; --skip-unusable leaves them out"
+    is_way_out = skip is not None and len(unusable) < total
+    way_out = "; --skip-unusable leaves them out" if is_way_out else ""
     raise ArSSRError("\n  ".join([f"{head}{way_out}:", *listed]))
 
 

@@ -34,13 +34,13 @@ def find_data(
     train: Mapping[str, Path],
     val: Mapping[str, Path],
     config: TrainConfig,
-    skip_unusable: bool = False,
+    skip_unusable: bool | None = False,
     kept: Mapping[str, Any] = MappingProxyType({}),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Sides:
     """Look at every image, by name.
 
-    kept: what `Sides.describe` said when the run was begun; files that are the same are not read.
+    skip_unusable: None where the command has no option that says so. kept: what `Sides.describe` said when the run was begun; files that are the same are not read.
     Raises ArSSRError for images that cannot be used, all at once, for those on both sides, and
     for those of the run that have changed.
     """
@@ -59,7 +59,8 @@ def find_data(
         {image["sha256"]: image["samples_sha256"] for image in before},
     )
     judges, others = survey(val, require, lambda: progress(next(done), total))
-    settle([*unusable, *others], total, skip_unusable and not (before and unusable))
+    skip = False if before and unusable else skip_unusable
+    settle([*unusable, *others], total, skip)
     for side, usable, given in (("to train on", found, train), ("for validation", judges, val)):
         if given and not usable:
             raise ArSSRError(f"none of the images {side} can be used")
