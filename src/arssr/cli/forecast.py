@@ -3,6 +3,7 @@
 import time
 
 from arssr.cli.console import stderr
+from arssr.cli.estimates import seconds_in_words
 
 _WARMING = 3  # steps that are slower than those after them
 _AFTER_S = 20.0
@@ -27,25 +28,6 @@ class Forecast:
             self._first = first, now
         elif not self._said and (now - since > _AFTER_S):
             self._said = True
-            took = (now - since) / (step - first)
-            stderr.print(
-                f"about {time_in_words(took * (total - step))} for the {total - step:,} steps to "
-                f"come, {took:.2g} s each"
-            )
-
-
-def time_in_words(seconds: float) -> str:
-    """How long something takes, as a person says it.
-
-    >>> [time_in_words(s) for s in (42, 630, 9000, 400_000)]
-    ['42 s', '11 min', '2 h 30 min', '4 days 15 h']
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} days {hours % 24} h"
+            each, left = (now - since) / (step - first), total - step
+            time_left = seconds_in_words(each * left)
+            stderr.print(f"about {time_left} for the {left:,} steps to come, {each:.2g} s each")

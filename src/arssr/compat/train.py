@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arssr.cli.console import Forecast, progress_bar, stderr
+from arssr.cli.console import progress_bar, stderr
+from arssr.cli.forecast import Forecast
 from arssr.compat.flags import (
     add_network_flags,
     guarded,

@@ -40,7 +40,8 @@ def find_data(
 ) -> Sides:
     """Look at every image, by name.
 
-    skip_unusable: None where the command has no option that says so. kept: what `Sides.describe` said when the run was begun; files that are the same are not read.
+    skip_unusable: None where the command has no option that says so.
+    kept: what `Sides.describe` said when the run was begun; files that are the same are not read.
     Raises ArSSRError for images that cannot be used, all at once, for those on both sides, and
     for those of the run that have changed.
     """
