@@ -58,7 +58,7 @@ def training_images(
 
     shared: in memory that worker processes can see, whatever the device.
     Of a rotation the images that come first are read at once, which shows how many a window can
-    hold; the others are read, and refused if they must be, when they are due.
+    hold; the others are read when they are due.
     Raises ArSSRError for no image, one that is too small, and where not even two fit.
     """
     if not images:
