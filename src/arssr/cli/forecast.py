@@ -5,7 +5,6 @@ import time
 from arssr.cli.console import stderr
 from arssr.cli.estimates import seconds_in_words
 
-_WARMING = 3  # steps that are slower than those after them
 _AFTER_S = 20.0
 
 
@@ -17,16 +16,13 @@ class Forecast:
         self._said = False
 
     def __call__(self, step: int, total: int) -> None:
-        """To be told of every step."""
+        """To be told of every step; the first, which is slower, does not count."""
         now = time.monotonic()
         if self._first is None:
-            if step < total:
-                self._first = step + _WARMING, now
+            self._first = step, now
             return
         first, since = self._first
-        if step <= first:
-            self._first = first, now
-        elif not self._said and (now - since > _AFTER_S):
+        if not self._said and now - since > _AFTER_S and step < total:
             self._said = True
             each, left = (now - since) / (step - first), total - step
             time_left = seconds_in_words(each * left)
