@@ -17,6 +17,7 @@ import torch
 
 from arssr.files import find_images
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.survey import named
 from arssr.training.config import TrainConfig
 from arssr.training.feed import AHEAD, Share, batches
 from arssr.training.images import Images
@@ -49,14 +50,14 @@ def main() -> None:
         config = TrainConfig.read(name)
         fabric = make_fabric(arguments.device, 1, 1, config.precision)
         paths = find_images([arguments.images])[:IMAGES]
-        images = training_images(paths, config, fabric.device)
+        images = training_images(named(paths), config, fabric.device)
         with tempfile.TemporaryDirectory() as folder:
             network = ImplicitVoxelNetwork(config.model)
             trainer = Trainer(config, images, fabric, Path(folder), network)
         steps = CUDA_STEPS if fabric.device.type == "cuda" else STEPS.get(name, 1)
         drawn, used = seconds(trainer, steps)
         print(f"{name:10}{1 / drawn:12.1f}{1 / used:12.2f}{used / drawn:8.1f}", end="")
-        shared = training_images(paths, config, shared=True)
+        shared = training_images(named(paths), config, shared=True)
         for count in arguments.workers:
             print(f"{1 / seconds_of_workers(shared, config, fabric.device, count):12.1f}", end="")
         print()

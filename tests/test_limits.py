@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.phantoms import rotated, smooth
+from tests.phantoms import rotated, smooth, volume
 
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
+from arssr.identity import samples_sha256
 from arssr.intensity import Normalisation
 from arssr.limits import (
     coarser_axes,
     outside_valid_range,
     range_set_by_few,
     told_of_slices,
+    trained_on,
     unseen_slices,
 )
 
@@ -141,3 +143,15 @@ def test_axes_that_get_coarser_are_named() -> None:
     assert turned is not None and "along i, j" in turned and "keeps them" not in turned
     swapped = coarser_axes(SCAN, rotated(SCAN.with_spacing((2, 1, 1)), (0, 0, 90)))
     assert swapped is not None and "along j " in swapped and "1×1×1 mm keeps them" in swapped
+
+
+def test_a_scan_that_weights_were_trained_on_is_recognised() -> None:
+    """Also where only the weights that they started from were; not one they are adapted to."""
+    scan = volume(smooth((5, 6, 7)))
+    images = {"data": [{"name": "x", "samples_sha256": samples_sha256(scan.data)}]}
+    grown, adapted = {"data": [], "started_from": images}, {"lesson": {}, "started_from": images}
+    for card in (images, grown, adapted):
+        assert "was trained on this scan" in (trained_on({"name": "light", **card}, scan) or "")
+    for card in ({}, {"lesson": {}, **images}):
+        assert trained_on(card, scan) is None
+    assert trained_on(images, volume(smooth((5, 6, 7), seed=1))) is None

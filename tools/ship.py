@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from digests import known_samples, with_samples
 
 from arssr.api import Model
 from arssr.cli.console import complain, progress_bar
@@ -67,6 +68,7 @@ def main() -> None:
 
     network, trained = load_weights(arguments.weights)
     trained = with_licences(trained, known_licences(arguments.train))
+    trained = with_samples(trained, known_samples(arguments.train))
     behind = list(images_behind(trained))
     target = SHIPPED / f"{arguments.name}.safetensors"
     card = {

@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arssr.files import sha256
 from arssr.formats.slices import Slices
 from arssr.grid import Grid, spacing_in_words
+from arssr.identity import is_among, samples_sha256
 from arssr.intensity import Normalisation, set_by_few
 from arssr.networks import UNKNOWN
+from arssr.volume import Volume
+from arssr.weights.licence import images_behind
 
 _AXES = "ijk"
+_TAUGHT = "was trained on this scan: how well it does here says nothing about others"
 # Spacings in headers are rounded, and a limit is no cliff.
 _TOLERANCE = 0.01
 # Up to this gap `slice` is the best answer. Beyond, it is worse than cubic interpolation on some
@@ -101,6 +106,20 @@ left for the others'
         "fewer than 0.2 % of the voxels set the range of intensities that "
         f"{card.get('name', 'the model')} sees; little of it is left for the others"
     )
+
+
+def trained_on(card: Mapping[str, Any], scan: Volume) -> str | None:
+    """A sentence where a scan is among the images that weights, or those they grew from, have seen.
+
+    Not for weights that were adapted to this very scan, which is what they are for.
+    """
+    behind = card.get("started_from") or {} if "lesson" in card else card
+    images = list(images_behind(behind))
+    if not images:
+        return None
+    file = sha256(scan.path) if scan.path else ""
+    known = is_among(images, file, samples_sha256(scan.data))
+    return f"{card.get('name', 'the model')} {_TAUGHT}" if known else None
 
 
 def unseen_slices(card: Mapping[str, Any], slices: Slices | None) -> str | None:

@@ -20,6 +20,7 @@ from arssr.formats.registry import open_writer
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
+from arssr.limits import trained_on
 from arssr.provenance import describe, write_sidecar
 from arssr.resolution import Resolution, measure_resolution
 from arssr.result import Facts, Result, Where, result_of, where_of
@@ -79,6 +80,8 @@ def begin(
             _put(stack, job, volume, result)
         facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
         resolution = result.measured.resolution if result.measured else where.resolution
+        if result.voxel_field and model and (taught := trained_on(model.card, volume)):
+            facts["warnings"] = [*facts.get("warnings", []), taught]
         unwritten = stack.pop_all()
 
     def finish() -> Facts:

@@ -282,7 +282,7 @@ def _require_one_frame(opened: Opened, label: str) -> None:
     if opened.frames > 1:
         size = "×".join(str(n) for n in (*opened.grid.shape, opened.frames))
         raise ArSSRError(
-            f"{label}: this is a 4D image ({size}); take all its frames with --frames "
-            "(arssr.volume.open_frames), or give one 3D volume of it, such as the first one: "
-            "nibabel.four_to_three(nibabel.load(path))[0]."
+            f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
+            "--frames` (arssr.volume.open_frames), or give one 3D volume of it, such as "
+            "the first one: nibabel.four_to_three(nibabel.load(path))[0]."
         )

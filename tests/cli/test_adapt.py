@@ -29,6 +29,7 @@ def test_from_a_scan_to_weights_that_upsample_it(
     assert known["lesson"] == {"acquisition": "slice", "axes": [0, 1], "scale": 3.0}
     assert known["started_from"]["name"] == "tiny" and known["steps"] == 2
     assert known["data"][0]["name"] == "slices [1]" and len(known["data"][0]["sha256"]) == 64
+    assert len(known["data"][0]["samples_sha256"]) == 64
     assert arssr("info", out).code == 0
     sr = tmp_path / "sr.nii"
     assert arssr("upsample", slices, "-o", sr, "--scale", "1x1x3", "-m", out).code == 0

@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 
 from arssr.cli.evaluate import evaluate
 from arssr.errors import ArSSRError
+from arssr.files import sha256
+from arssr.identity import samples_sha256
+from arssr.volume import Volume
 from arssr.weights.files import save_weights
 
 app = typer.Typer()
@@ -71,12 +74,41 @@ def test_an_ensemble_is_a_method_of_its_own(run: Callable[..., Any], tmp_path: P
     assert content["provenance"]["options"]["ensemble"] == 8
 
 
-def test_a_failing_volume_is_a_row_and_exit_code_1(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_named_before_anything_starts(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "heads" / "broken.nii").write_bytes(b"no image")
-    result = run("--model", "none")
-    assert result.exit_code == 1
-    assert "broken" in result.stderr and "1 of 11 rows failed" in result.stderr
-    assert "| broken |" in (tmp_path / "out" / "results.md").read_text()
+    (tmp_path / "heads" / "deep").mkdir()
+    (tmp_path / "heads" / "deep" / "other.nii").write_bytes(b"no image either")
+    refused = run("--model", "none").exception
+    assert isinstance(refused, ArSSRError) and "2 of 4 images cannot be used" in str(refused)
+    assert "broken.nii" in str(refused) and "other.nii" in str(refused)
+    assert not (tmp_path / "out").exists()
+    assert run("--model", "none", "--skip-unusable").exit_code == 0
+    assert "broken" not in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_volumes_that_weights_were_trained_on_are_marked(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """One by its samples, though its file is another; one by what the weights started from."""
+    weights, heads = tmp_path / "tiny.safetensors", tmp_path / "heads"
+    first, second = (Volume.read(path) for path in sorted(heads.iterdir()))
+    data = [{"name": "a", "sha256": "?", "samples_sha256": samples_sha256(first.data)}]
+    before = [{"name": "b", "sha256": sha256(second.path or heads)}]
+    volume(smooth((14, 15, 16), seed=3)).write(heads / "new.nii")
+    save_weights(weights, tiny_network(), {"data": data, "started_from": {"data": before}})
+    words = ("-m", str(weights), "--baselines", "cubic", "--device", "cpu")
+    for _ in range(2):  # the second time from the journal
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+        told = "tiny was trained on head1, head2: what it does there says nothing about other scans"
+        assert told in " ".join(result.stderr.split())
+        content = json.loads((tmp_path / "out" / "results.json").read_text())
+        marked = {(r["method"], r["volume"]) for r in content["rows"] if r["trained_on"]}
+        assert marked == {("tiny", "head1"), ("tiny", "head2")}
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert told in page and page.count("(trained on)") == 2
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def app() -> typer.Typer:
 
 
 def test_folder_in_patches_out(app: typer.Typer, tmp_path: Path) -> None:
-    for name in ("a1", "a2", "a3"):
-        volume = Volume(smooth((9, 9, 9)), Grid((9, 9, 9), np.eye(4)))
+    for seed, name in enumerate(("a1", "a2", "a3")):
+        volume = Volume(smooth((9, 9, 9), seed), Grid((9, 9, 9), np.eye(4)))
         volume.write(tmp_path / "hr" / f"{name}.nii.gz")
     out = tmp_path / "out"
     arguments = [str(tmp_path / "hr"), "-o", str(out), "--patch", "5", "--per-volume", "2"]

@@ -11,6 +11,7 @@ from tests.phantoms import smooth, tiny_config, volume
 from arssr.cli.train import _Stop
 from arssr.errors import ArSSRError
 from arssr.training.config import TrainConfig
+from arssr.volume import Volume
 
 from .conftest import Arssr
 
@@ -32,9 +33,12 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_from_images_to_weights_that_upsample(arssr: Arssr, recipe: Path, tmp_path: Path) -> None:
+def test_from_images_to_weights_that_upsample(
+    arssr: Arssr, recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     heads, out = tmp_path / "heads", tmp_path / "run [1]"
-    words = ("train", heads, "--val", heads / "1.nii", "--config", recipe, "--device", "cpu")
+    judge = volume(smooth((24, 22, 26), 5, sigma=1)).write(tmp_path / "judge.nii")
+    words = ("train", heads, "--val", judge, "--config", recipe, "--device", "cpu")
     trained = arssr(*words, "-o", out)
     assert trained.code == 0, trained.err
     assert trained.out == ""
@@ -47,8 +51,14 @@ def test_from_images_to_weights_that_upsample(arssr: Arssr, recipe: Path, tmp_pa
     # a run is not trampled on; it goes on only if asked to
     assert "already holds a run" in arssr(*words, "-o", out).complaint
     assert arssr(*words, "-o", out, "--resume").code == 0
-    told = arssr(*words, "-o", out, "--resume", "--steps", 5).complaint
-    assert "steps is 4 there, 5 here" in told
+    told = arssr(*words, "-o", out, "--resume", "--lr", "1e-3").complaint
+    assert "lr is 0.0012 there, 0.001 here" in told
+    longer = arssr(*words, "-o", out, "--resume", "--steps", 5)
+    assert longer.code == 0
+    assert "the run ends at step 5 now, instead of 4" in caplog.text
+    logged = (out / "train.log").read_text()
+    assert "from step 0 of 4, light on 2 images, 1 for validation" in logged
+    assert "at step 4 of 5" in logged and "stopped at step 5 of 5" in logged
 
 
 def test_a_run_that_is_stopped_goes_on_without_its_options(
@@ -122,6 +132,41 @@ def test_good_weights_are_tuned_at_a_lower_rate(
     words = ("train", tmp_path / "head.nii", "-o", tmp_path / "run", "--device", "cpu")
     assert "enough" in arssr(*words, "--config", config or own, *given).complaint
     assert seen[0].lr == pytest.approx(lr)
+
+
+def test_scans_of_one_name_in_subfolders_are_told_apart(
+    arssr: Arssr, recipe: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    for n in range(2):
+        volume(smooth((24, 22, 26), n, sigma=1)).write(data / f"sub-{n}" / "anat" / "T1.nii.gz")
+    volume(smooth((5, 22, 26), 7)).write(data / "sub-2" / "anat" / "T1.nii.gz")
+    words = ("train", data, "-o", out, "--config", recipe, "--device", "cpu")
+    refused = arssr(*words)
+    assert (
+        refused.code == 1
+        and "1 of 3 images cannot be used; --skip-unusable leaves them out" in refused.err
+    )
+    assert f"{data}/sub-2/anat/T1.nii.gz is too small to train on" in refused.err
+    assert not out.exists()
+    assert arssr(*words, "--skip-unusable", "--stop-after", 0).code == 0
+    assert arssr("train", data, "-o", out, "--resume", "--device", "cpu").code == 0
+    known = json.loads(arssr("info", out / "weights.safetensors", "--json").out)
+    names = ["sub-0/anat/T1.nii.gz", "sub-1/anat/T1.nii.gz"]
+    assert known["steps"] == 4 and [image["name"] for image in known["data"]] == names
+    assert {len(image["samples_sha256"]) for image in known["data"]} == {64}
+
+
+def test_a_training_image_is_no_judge_under_another_name(
+    arssr: Arssr, recipe: Path, tmp_path: Path
+) -> None:
+    heads, out = tmp_path / "heads", tmp_path / "run"
+    copy = Volume.read(heads / "1.nii").write(tmp_path / "val" / "other.nrrd")
+    words = ("train", heads, "-o", out, "--config", recipe, "--device", "cpu")
+    for val in (heads, copy.parent):
+        told = arssr(*words, "--val", val).complaint
+        assert "images on both sides by their voxels" in told and "1.nii" in told
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

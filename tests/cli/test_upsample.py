@@ -18,8 +18,9 @@ from arssr.engine.encode import encode_box
 from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import Grid
+from arssr.identity import samples_sha256
 from arssr.volume import Volume
-from arssr.weights.files import save_reference
+from arssr.weights.files import save_reference, save_weights
 
 from .conftest import Arssr
 
@@ -735,3 +736,16 @@ def test_a_zero_filled_scan_is_told_of_and_left_as_stored_on_demand(
     facts = json.loads((tmp_path / "stored.json").read_text())
     assert "measured on" not in stored.err and "cut_to_band" not in facts
     assert facts["options"]["as_stored"] is True
+
+
+def test_a_scan_that_the_weights_were_trained_on_is_told_of(
+    arssr: Arssr, scan: Path, tmp_path: Path
+) -> None:
+    weights, copy = tmp_path / "w.safetensors", tmp_path / "copy.nrrd"
+    data = [{"name": "x", "samples_sha256": samples_sha256(Volume.read(scan).data)}]
+    save_weights(weights, tiny_network(), {"name": "tiny", "data": data})
+    Volume.read(scan).write(copy)
+    done = arssr("upsample", copy, "-o", tmp_path / "sr.nii", "--scale", 2, "-m", weights)
+    assert done.code == 0 and "tiny was trained on this scan" in done.err
+    facts = json.loads((tmp_path / "sr.json").read_text())
+    assert any("trained on this scan" in warning for warning in facts["warnings"])

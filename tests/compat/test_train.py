@@ -23,8 +23,9 @@ SMALL = ["-feature_dim", "8", "-decoder_width", "16", "-bs", "2", "-ss", "50"]
 
 
 def write_patches(folder: Path, count: int) -> None:
-    """Different small patches, in units of their own."""
-    for seed in range(count):
+    """Different small patches, in units of their own; other ones in another folder."""
+    first = 0 if folder.name == "hr_train" else 100
+    for seed in range(first, first + count):
         data = 255 * smooth((20, 20, 20), seed, sigma=1.0)
         Volume(data, Grid(data.shape, np.eye(4))).write(folder / f"{seed}.nii.gz")
 
@@ -86,7 +87,7 @@ def test_checkpoint_loads_in_test_py(trained: Path, monkeypatch: pytest.MonkeyPa
     arguments = ["-encoder", "rescnn", "-feature_dim", "8", "-width", "16", "-is_gpu", "0"]
     arguments += ["-pre_trained_model", "model/model_param_2.pkl", "-scale", "1.5"]
     assert test_command.main([*arguments, "-input_path", "data/hr_val"]) == 0
-    result = Volume.read(trained / "test" / "output" / "ArSSR_rescnn_recon_1d5x_0.nii.gz")
+    result = Volume.read(trained / "test" / "output" / "ArSSR_rescnn_recon_1d5x_100.nii.gz")
     assert result.grid.shape == (30, 30, 30)
 
 

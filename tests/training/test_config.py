@@ -1,6 +1,6 @@
 """Recipes: the paper's values, and mistakes in a file told in words."""
 
-from dataclasses import replace
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,81 @@ def test_an_unknown_recipe_names_the_known() -> None:
 def test_a_recipe_without_a_model_is_refused() -> None:
     with pytest.raises(ArSSRError, match="section 'model'"):
         TrainConfig.from_dict({"steps": 3})
+
+
+# --- recipes that extend others ------------------------------------------------------------------
+
+
+def read(folder: Path, **recipes: str) -> TrainConfig:
+    """The first of these recipes, all of them files in a folder."""
+    for name, text in recipes.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return TrainConfig.read(str(folder / f"{next(iter(recipes))}.yaml"))
+
+
+def test_what_a_recipe_does_not_say_is_that_of_the_one_it_extends(tmp_path: Path) -> None:
+    text = "extends: light\nlr: 1.0e-4\nsampling: {batch: 2}\nmodel: {decoder_depth: 6}"
+    found, light = read(tmp_path, own=text), TrainConfig.read("light")
+    assert found == replace(
+        light,
+        lr=1e-4,
+        model=replace(light.model, decoder_depth=6),
+        sampling=replace(light.sampling, batch=2),
+    )
+
+
+def test_a_recipe_extends_a_file_from_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    base = "extends: ../base.yaml\nseed: 3"
+    (tmp_path / "base.yaml").write_text("extends: rdn\nseed: 1\nlr: 1.0e-4")
+    found = read(tmp_path / "deep", own=base)
+    assert (found.seed, found.lr, found.model.encoder) == (3, 1e-4, "rdn")
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [("steps: 7", (7, None)), ("epochs: 7", (None, 7)), ("lr: 1.0e-3", (None, 2500))],
+)
+def test_a_recipe_has_one_length(
+    length: str, expected: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    found = read(tmp_path, own=f"extends: paper\n{length}")
+    assert (found.steps, found.epochs) == expected
+
+
+def test_recipes_that_extend_one_another_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArSSRError, match=r"extend one another: .*a\.yaml, .*b\.yaml, .*a\.yaml"):
+        read(tmp_path, a="extends: b.yaml", b="extends: a.yaml")
+    with pytest.raises(ArSSRError, match=r"no recipe '.*fast'"):
+        read(tmp_path, a="extends: fast")
+
+
+def test_half_a_model_is_told_how_to_become_whole(tmp_path: Path) -> None:
+    with pytest.raises(ArSSRError, match=r"own\.yaml: .*must agree.*`extends: light` takes"):
+        read(tmp_path, own="model: {encoder: light}")
+    assert read(tmp_path, own="extends: light\nmodel: {encoder: light}").model.feature_dim == 64
+
+
+# --- what is said of the recipe ------------------------------------------------------------------
+
+
+def test_the_documentation_names_every_value_with_its_default() -> None:
+    """The tables of docs/training.md, row by row, in the order of the classes."""
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    section = text.split("## Every value of a recipe")[1].split("## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    told = [(name.strip("|` "), default.strip("`")) for name, default, _ in rows]
+    of_sections = (("", TrainConfig), ("model.", ModelConfig), ("sampling.", SamplingConfig))
+    assert told == [
+        (f"{prefix}{f.name}", _default(f))
+        for prefix, of in of_sections
+        for f in fields(of)
+        if f.name not in ("model", "sampling")
+    ]
+
+
+def _default(of: Field[Any]) -> str:
+    """As YAML says it."""
+    value = of.default if of.default is not MISSING else of.default_factory()  # type: ignore[misc]
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False).splitlines()[0]

@@ -18,6 +18,7 @@ import yaml
 from tests.phantoms import smooth, tiny_config, volume
 
 from arssr.errors import ArSSRError
+from arssr.survey import named
 from arssr.training.checkpoint import load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
@@ -73,8 +74,8 @@ def test_workers_draw_what_the_process_itself_would(
     paths: list[Path], config: TrainConfig, workers: int
 ) -> None:
     """From any step on, a share of it as the whole."""
-    shared = training_images(paths, config, shared=True)
-    alone = training_images(paths, config)
+    shared = training_images(named(paths), config, shared=True)
+    alone = training_images(named(paths), config)
     assert isinstance(shared, Rotation) == (config is ROTATING)
     for rank, ranks, first in ((0, 1, 0), (1, 2, 17)):
         share, steps = Share(config.sampling, config.seed, rank, ranks), range(first, first + 20)
@@ -85,7 +86,7 @@ def test_workers_draw_what_the_process_itself_would(
 
 
 def test_more_workers_than_steps_and_no_step_at_all(paths: list[Path]) -> None:
-    images, share = training_images(paths, CONFIG, shared=True), Share(CONFIG.sampling, 20)
+    images, share = training_images(named(paths), CONFIG, shared=True), Share(CONFIG.sampling, 20)
     assert len(drawn(images, share, range(3), 5)) == 3
     for workers in (0, 2):
         assert drawn(images, share, range(0), workers) == []
@@ -143,7 +144,7 @@ def test_an_image_larger_than_a_shelf_gets_one_of_its_own() -> None:
 
 
 def test_a_killed_worker_ends_the_run_in_words(paths: list[Path]) -> None:
-    images, share = training_images(paths, CONFIG, shared=True), Share(CONFIG.sampling, 20)
+    images, share = training_images(named(paths), CONFIG, shared=True), Share(CONFIG.sampling, 20)
     with closing(batches(images, share, range(50), CPU, 2)) as feed:
         next(feed)
         victim = active_children()[0]
@@ -163,7 +164,7 @@ def test_what_goes_wrong_in_a_worker_is_told() -> None:
 
 def test_an_image_that_cannot_be_read_is_named(paths: list[Path], tmp_path: Path) -> None:
     small = volume(smooth((5, 20, 20))).write(tmp_path / "small.nii")
-    images = training_images([*paths, small], ROTATING, shared=True)
+    images = training_images(named([*paths, small]), ROTATING, shared=True)
     with pytest.raises(ArSSRError, match=r"small\.nii is too small"):
         drawn(images, Share(CONFIG.sampling, CONFIG.seed), range(30), 2)
 

@@ -1,6 +1,7 @@
 """Splitting by subject, cropping, and a folder that is whole or not there."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def write_images(folder: Path, names: Sequence[str], side: int = 10) -> list[Pat
     paths = []
     for seed, name in enumerate(names):
         path = folder / f"{name}.nii.gz"
+        seed += zlib.crc32(folder.name.encode())
         grid = Grid((side, side + 1, side + 2), np.diag([1, 1, 2, 1]))
         paths.append(Volume(smooth(grid.shape, seed), grid).write(path))
     return paths
@@ -164,15 +166,17 @@ def test_crops_keep_samples_units_type_and_place(tmp_path: Path) -> None:
     grid = rotated(Grid((20, 22, 24), np.diag([-1, 0.8, 1.5, 1])), (20, -10, 35))
     stored = np.rint(smooth(grid.shape) * 1000)
     original = Volume(stored * 0.5 - 100, grid, np.dtype(np.int16), slope=0.5, inter=-100)
-    for name in ("a1", "a2"):
-        original.write(tmp_path / "hr" / f"{name}.nii.gz")
+    known = {"a1": original, "a2": original.with_data(original.data + 1, grid)}
+    for name, each in known.items():
+        each.write(tmp_path / "hr" / f"{name}.nii.gz")
     manifest = prepare([tmp_path / "hr"], tmp_path / "out", PrepareConfig(7, 4, val_share=0.5))
     crops = [crop for source in manifest["sources"] for crop in source["crops"]]
     assert len(crops) == 8
     for crop in crops:
         patch = Volume.read(tmp_path / "out" / crop["file"])
         i, j, k = crop["corner_ijk"]
-        np.testing.assert_array_equal(patch.data, original.data[i : i + 7, j : j + 7, k : k + 7])
+        whole = known[Path(crop["file"]).name[:2]].data
+        np.testing.assert_array_equal(patch.data, whole[i : i + 7, j : j + 7, k : k + 7])
         assert (patch.storage, patch.slope, patch.inter) == (np.int16, 0.5, -100)
         for index in ([0, 0, 0], [6, 3, 1]):
             expected = grid.to_world(np.add(index, crop["corner_ijk"]))
@@ -231,11 +235,11 @@ def test_test_subjects_are_copied_whole(tmp_path: Path) -> None:
     assert source["crops"] == []
 
 
-def test_progress_counts_volumes(tmp_path: Path) -> None:
+def test_progress_counts_volumes_as_they_are_looked_at_and_cut(tmp_path: Path) -> None:
     paths = write_images(tmp_path / "hr", ["a1", "a2", "a3"])
     heard: list[tuple[int, int]] = []
     prepare(paths, tmp_path / "out", SMALL, progress=lambda *counts: heard.append(counts))
-    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert heard == [(n, 6) for n in range(1, 7)]
 
 
 def test_output_is_replaced_only_on_request(tmp_path: Path) -> None:
@@ -262,11 +266,12 @@ def test_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
     broken.write_bytes(good[0].read_bytes()[:200])
     with pytest.raises(ArSSRError, match="2 of 5 images") as caught:
         prepare([*good, small, broken], out, SMALL)
-    assert "b4.nii.gz: 5×6×7 voxels" in str(caught.value) and "b5.nii.gz" in str(caught.value)
+    assert "b4.nii.gz is too small to train on: 5×6×7, needs 6 voxels" in str(caught.value)
+    assert "b5.nii.gz: cannot be read" in str(caught.value)
     assert not out.exists()
     prepare(good, out, SMALL)
     before = contents(out)
-    with pytest.raises(ArSSRError, match="nothing was written"):
+    with pytest.raises(ArSSRError, match="1 of 4 images cannot be used"):
         prepare([*good, small], out, SMALL, overwrite=True)
     assert contents(out) == before
 
@@ -290,14 +295,49 @@ def test_constant_image_is_named(tmp_path: Path) -> None:
     paths = write_images(tmp_path / "hr", ["a1", "a2"])
     empty = np.zeros((10, 10, 10), np.float32)
     paths.append(Volume(empty, Grid(empty.shape, np.eye(4))).write(tmp_path / "hr" / "a3.nii.gz"))
-    with pytest.raises(ArSSRError, match=r"a3\.nii\.gz.*constant"):
+    with pytest.raises(ArSSRError, match=r"a3\.nii\.gz: every voxel is 0"):
         prepare(paths, tmp_path / "out", SMALL)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
-    paths = [path for folder in ("a/x", "b/x") for path in write_images(tmp_path / folder, ["T1"])]
+    paths = write_images(tmp_path / "a", ["T1"])
+    paths.append(Volume.read(paths[0]).write(tmp_path / "a" / "T1.nrrd"))
     with pytest.raises(ArSSRError, match="two images go by the name"):
         prepare(paths, tmp_path / "out", PrepareConfig(6, 1, val_share=0))
+
+
+def test_folders_say_whose_scans_of_one_name_are(tmp_path: Path) -> None:
+    """Not the number in a file's name, which is that of the scan."""
+    names = [f"{who}/visit/scan{n}" for who in ("anna", "bert", "carl") for n in (1, 2)]
+    write_images(tmp_path / "hr", [*names, "study/sub-9/T1", "study/sub-8/T1"])
+    config = PrepareConfig(6, 1, val_share=0.3)
+    manifest = prepare([tmp_path / "hr"], tmp_path / "out", config)
+    subjects = {source["file"]: source["subject"] for source in manifest["sources"]}
+    assert set(subjects.values()) == {"anna", "bert", "carl", "sub-8", "sub-9"}
+    assert subjects["anna/visit/scan1.nii.gz"] == subjects["anna/visit/scan2.nii.gz"] == "anna"
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_copy_goes_where_its_original_goes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = write_images(tmp_path / "hr", ["a1", "a2", "a3", "a4"])
+    paths.append(Volume.read(paths[0]).write(tmp_path / "hr" / "a5.nrrd"))
+    for seed in range(5):
+        manifest = prepare(paths, tmp_path / str(seed), PrepareConfig(6, 1, 0.5, seed=seed))
+        sides = {source["file"]: source["split"] for source in manifest["sources"]}
+        assert sides["a1.nii.gz"] == sides["a5.nrrd"]
+    assert "a5.nrrd has the voxels of an image of 1" in caplog.text
+
+
+def test_what_cannot_be_used_is_left_out_on_request(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "hr", ["a1", "a2", "a3"])
+    paths += write_images(tmp_path / "hr", ["a4"], side=3)
+    manifest = prepare(paths, tmp_path / "out", SMALL, skip_unusable=True)
+    assert [source["file"] for source in manifest["sources"]] == [
+        *("a1.nii.gz", "a2.nii.gz", "a3.nii.gz")
+    ]
+    assert {len(source["samples_sha256"]) for source in manifest["sources"]} == {64}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from arssr.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.loop import Progress
 from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric, train
+from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
 from arssr.weights.registry import load
 
@@ -46,7 +48,7 @@ images, folder, resume = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "r
 listener = Listener(on_step=lambda progress: print(progress.step, flush=True))
 fabric = make_fabric("cpu", 1, 1, CONFIG.precision)
 paths = sorted(images.iterdir())
-train(CONFIG, paths, paths[:1], folder, fabric, resume=resume, listener=listener)
+train(CONFIG, paths[1:], paths[:1], folder, fabric, resume=resume, listener=listener)
 """
 
 
@@ -61,9 +63,9 @@ def fabric() -> Fabric:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three small high-resolution images."""
+    """Four small high-resolution images, the first of them for validation."""
     folder = tmp_path_factory.mktemp("images")
-    for n in range(3):
+    for n in range(4):
         volume(smooth((24, 22, 26), n, sigma=1)).write(folder / f"{n}.nii")
     return sorted(folder.iterdir())
 
@@ -74,7 +76,7 @@ def uninterrupted(
 ) -> Path:
     """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    train(CONFIG, images, images[:1], folder, fabric)
+    train(CONFIG, images[1:], images[:1], folder, fabric)
     return folder
 
 
@@ -127,12 +129,14 @@ def test_stopped_between_two_checkpoints_a_run_ends_the_same(
     resume = False
     for step in (12, 20):
         with pytest.raises(Killed):
-            train(config, images, images[:1], run, fabric, resume=resume, listener=stop_at(step))
+            train(
+                config, images[1:], images[:1], run, fabric, resume=resume, listener=stop_at(step)
+            )
         resume = (run / NAME).exists()
         assert resume == (config is CONFIG)
         if resume:
             assert load_checkpoint(run)["step"] == step - 1
-    train(config, images, images[:1], run, fabric, resume=resume)
+    train(config, images[1:], images[:1], run, fabric, resume=resume)
     if config is CONFIG:
         assert_same_run(run, uninterrupted)
     else:
@@ -198,13 +202,13 @@ def test_stopped_while_the_last_files_are_written_a_run_can_still_be_finished(
         with pytest.raises(Killed):
             train(
                 CONFIG,
-                images,
+                images[1:],
                 images[:1],
                 run,
                 fabric,
                 listener=Listener(on_step=lambda p: trained.append(p.step)),
             )
-    train(CONFIG, images, images[:1], run, fabric, resume=True)
+    train(CONFIG, images[1:], images[:1], run, fabric, resume=True)
     assert_same_run(run, uninterrupted)
 
 
@@ -212,9 +216,42 @@ def test_a_finished_run_stays_as_it_is(
     images: list[Path], fabric: Fabric, uninterrupted: Path
 ) -> None:
     before = (uninterrupted / WEIGHTS).read_bytes()
-    trainer = train(CONFIG, images, images[:1], uninterrupted, fabric, resume=True)
+    trainer = train(CONFIG, images[1:], images[:1], uninterrupted, fabric, resume=True)
     assert trainer.step == CONFIG.steps
     assert (uninterrupted / WEIGHTS).read_bytes() == before
+
+
+def test_a_finished_run_can_be_lengthened(
+    images: list[Path],
+    fabric: Fabric,
+    uninterrupted: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the rate that a run of that length has at that step."""
+    run, rates = tmp_path / "run", dict[int, float]()
+    shutil.copytree(uninterrupted, run)
+    longer = replace(CONFIG, steps=40)
+    listener = Listener(on_step=lambda progress: rates.update({progress.step: progress.lr}))
+    trainer = train(longer, images[1:], [], run, fabric, resume=True, listener=listener)
+    assert trainer.step == 40 and list(rates) == list(range(31, 41))
+    assert rates[31] == longer.lr_at(30, 3) > CONFIG.lr_at(29, 3) and rates[40] < rates[31]
+    assert "the run ends at step 40 now, instead of 30: the learning rate" in caplog.text
+    assert load_checkpoint(run)["config"]["steps"] == 40
+    with pytest.raises(ArSSRError, match="has taken 40 steps, more than 39"):
+        train(replace(CONFIG, steps=39), images[1:], [], run, fabric, resume=True)
+
+
+def test_a_rate_that_is_halved_by_epochs_does_not_know_how_long_a_run_is(
+    images: list[Path], fabric: Fabric, tmp_path: Path
+) -> None:
+    short = replace(CONFIG, schedule="halving", halve_every_epochs=2, steps=None, epochs=3)
+    train(short, images[1:], [], tmp_path / "a", fabric)
+    long = replace(short, epochs=5)
+    train(long, images[1:], [], tmp_path / "a", fabric, resume=True)
+    train(long, images[1:], [], tmp_path / "b", fabric)
+    states = [load_checkpoint(tmp_path / name) for name in "ab"]
+    assert_same(*(state["network"] for state in states))
 
 
 # --- refusals ------------------------------------------------------------------------------------
@@ -225,7 +262,6 @@ def test_a_finished_run_stays_as_it_is(
     [
         {"lr": 1e-3},
         {"seed": 21},
-        {"steps": 31},
         {"model": tiny_config("srresnet")},
         {"sampling": replace(CONFIG.sampling, acquisitions={"slice": 1.0})},
     ],
@@ -234,12 +270,36 @@ def test_another_configuration_is_refused(
     change: dict[str, Any], images: list[Path], fabric: Fabric, uninterrupted: Path
 ) -> None:
     with pytest.raises(ArSSRError, match="another configuration"):
-        train(replace(CONFIG, **change), images, [], uninterrupted, fabric, resume=True)
+        train(replace(CONFIG, **change), images[1:], [], uninterrupted, fabric, resume=True)
 
 
 def test_other_images_are_refused(images: list[Path], fabric: Fabric, uninterrupted: Path) -> None:
     with pytest.raises(ArSSRError, match="other images"):
         train(CONFIG, images[:1], [], uninterrupted, fabric, resume=True)
+
+
+def test_an_image_that_has_changed_since_is_refused(
+    images: list[Path], fabric: Fabric, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Its samples, not its file."""
+    for path in images:
+        shutil.copy(path, tmp_path)
+    taught = [tmp_path / path.name for path in images[1:]]
+    Volume.read(images[1]).write(tmp_path / "1.nii", overwrite=True)
+    train(CONFIG, taught, [], uninterrupted, fabric, resume=True)
+    volume(smooth((24, 22, 26), 9, sigma=1)).write(tmp_path / "1.nii", overwrite=True)
+    with pytest.raises(ArSSRError, match=r"have changed since the run was begun: 1\.nii$"):
+        train(CONFIG, taught, [], uninterrupted, fabric, resume=True)
+
+
+def test_a_refused_run_leaves_no_file(
+    images: list[Path], fabric: Fabric, uninterrupted: Path
+) -> None:
+    before = sorted(uninterrupted.iterdir())
+    with pytest.raises(ArSSRError):
+        train(replace(CONFIG, lr=1.0), images[1:], [], uninterrupted, fabric, resume=True)
+    train(CONFIG, images[1:], [], uninterrupted, fabric, resume=True)
+    assert sorted(uninterrupted.iterdir()) == before
 
 
 def test_a_folder_with_a_run_is_not_overwritten(

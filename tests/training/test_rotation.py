@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from tests.phantoms import smooth, tiny_config, volume
 
 from arssr.errors import ArSSRError
+from arssr.survey import named
 from arssr.training.checkpoint import load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.images import Order, Resident, slots_of
@@ -107,12 +108,12 @@ def test_the_last_pattern_that_a_name_matches_says_how_much_it_weighs() -> None:
 
 
 def test_a_folder_that_fits_stays_in_memory(paths: list[Path]) -> None:
-    items = training_images(paths, replace(CONFIG, resident_gb=7.5 * IMAGE_GB))
+    items = training_images(named(paths), replace(CONFIG, resident_gb=7.5 * IMAGE_GB))
     assert isinstance(items, Resident) and len(items.names) == 7
 
 
 def test_a_folder_that_does_not_fit_passes_by(paths: list[Path]) -> None:
-    items = training_images(paths, CONFIG)
+    items = training_images(named(paths), CONFIG)
     assert isinstance(items, Rotation)
     assert items.order == Order(CONFIG.seed, tuple(range(7)), 2, window=2, visits=4)
     held = []
@@ -125,9 +126,9 @@ def test_a_folder_that_does_not_fit_passes_by(paths: list[Path]) -> None:
 
 def test_a_rotation_draws_what_memory_would_have_held(paths: list[Path]) -> None:
     """The same batches as with every image at hand, in the same order; at any step, again."""
-    passing = training_images(paths, CONFIG)
+    passing = training_images(named(paths), CONFIG)
     assert isinstance(passing, Rotation)
-    everything = training_images(paths, replace(CONFIG, resident_gb=1.0))
+    everything = training_images(named(paths), replace(CONFIG, resident_gb=1.0))
     assert isinstance(everything, Resident)
     at_hand = replace(everything, order=passing.order)
     for step in (0, 1, 2, 3, 10, 11, 4):
@@ -144,14 +145,14 @@ def test_a_budget_for_less_than_two_images_is_refused(paths: list[Path]) -> None
     with pytest.raises(
         ArSSRError, match=r"resident_gb of 1e-06 is too little: 1 images take 16 KB"
     ):
-        training_images(paths, replace(CONFIG, resident_gb=1e-6))
+        training_images(named(paths), replace(CONFIG, resident_gb=1e-6))
 
 
 def test_an_image_that_cannot_be_used_is_named_when_it_is_due(
     paths: list[Path], tmp_path: Path
 ) -> None:
     small = volume(smooth((5, 20, 20))).write(tmp_path / "small.nii")
-    items = training_images([*paths, small], CONFIG)
+    items = training_images(named([*paths, small]), CONFIG)
     with pytest.raises(ArSSRError, match=r"small\.nii is too small"):
         for step in range(12):
             batch(items, CONFIG.sampling, CONFIG.seed, step)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr
-from arssr.cli.options import Device, Ensemble
+from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
+from arssr.cli.options import Device, Ensemble, SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def evaluate(
     volumes: Annotated[
         list[str],
-        typer.Argument(help="High-resolution images, folders of them, or patterns in quotes."),
+        typer.Argument(help="Images, folders with such in them and below, or patterns in quotes."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and figures.")],
     protocol: Annotated[
@@ -63,6 +63,7 @@ def evaluate(
     ] = "told",
     ensemble: Ensemble = 1,
     device: Device = "auto",
+    skip_unusable: SkipUnusable = False,
     jobs: Annotated[
         int,
         typer.Option(
@@ -81,8 +82,10 @@ def evaluate(
     The same command goes on where it stopped: OUT keeps every finished row (rows.jsonl).
     """
     from arssr.evaluation.runner import evaluate as run
-    from arssr.evaluation.sources import find_volumes
+    from arssr.evaluation.sources import find_volumes, require_reference
     from arssr.evaluation.tables import Evaluation, overall_table
+    from arssr.evaluation.taught import told_of_taught, with_taught_marked
+    from arssr.survey import named, settle, survey
 
     benchmark = _protocol(protocol, degradations, scales, snr)
     paths = find_volumes(volumes)
@@ -92,7 +95,9 @@ def evaluate(
     measures = acquisition == "auto"
     methods = _methods(benchmark, models, baselines, device, blind, ensemble, measures)
     with progress_bar(counted=True) as bar:
-        task = bar.add_task("evaluating", total=None)
+        task = bar.add_task("checking", total=len(paths))
+        found, unusable = survey(named(paths), require_reference, lambda: bar.advance(task))
+        settle(unusable, len(paths), skip_unusable)
 
         def on_row(done: int, total: int, row: "Row | None") -> None:
             text = "found" if row is None else f"{row.volume} {row.degradation} {row.scale}"
@@ -100,7 +105,9 @@ def evaluate(
             if row is not None and row.error:
                 complain(f"{' '.join(filter(None, (text, row.method)))}: {row.error}")
 
-        rows = run(paths, benchmark.settings, methods, out, jobs, on_row)
+        rows = run([image.path for image in found], benchmark.settings, methods, out, jobs, on_row)
+    rows = with_taught_marked(rows, methods, found)
+    warn(told_of_taught(rows))
     options = {
         "settings": [str(setting) for setting in benchmark.settings],
         "methods": [method.name for method in methods],

@@ -145,6 +145,10 @@ DryRun = Annotated[
     ),
 ]
 DRY_ELSEWHERE = "--dry-run estimates this process; leave out where to compute"
+SkipUnusable = Annotated[
+    bool,
+    typer.Option("--skip-unusable", help="Leave out images that cannot be used, with a warning."),
+]
 ResultsAsJson = Annotated[
     bool,
     typer.Option("--json", help="Describe the results on standard output.", rich_help_panel=PANEL),

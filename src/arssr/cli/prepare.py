@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from arssr.cli.console import progress_bar, stderr
+from arssr.cli.options import SkipUnusable
 
 
 def prepare(
     images: Annotated[
-        list[Path], typer.Argument(help="Folders of high-resolution volumes, or single ones.")
+        list[Path],
+        typer.Argument(help="High-resolution volumes, or folders with such in them and below."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for hr_train, hr_val and manifest.json.")
@@ -30,7 +32,8 @@ def prepare(
         typer.Option(
             help="Table (.tsv, .csv) with columns file and subject, where names do not say whose "
             "an image is. Otherwise: BIDS sub-…, else the first number (not that of T1, 3T, "
-            "ses-2, run-1), else the first word.",
+            "ses-2, run-1), else the first word, of the file or, where there are subfolders, of "
+            "the first folder.",
         ),
     ] = None,
     as_stored: Annotated[
@@ -39,6 +42,7 @@ def prepare(
             "--as-stored", help="Cut patches from volumes as stored, even where less was measured."
         ),
     ] = False,
+    skip_unusable: SkipUnusable = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the patches that are in --out.")
     ] = False,
@@ -55,7 +59,7 @@ def prepare(
     from arssr.training.prepare import prepare as run
 
     config = PrepareConfig(patch, per_volume, val_share, test_share, seed, as_stored)
-    with progress_bar(counted=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("preparing", total=None)
         manifest = run(
             images,
@@ -63,6 +67,7 @@ def prepare(
             config,
             subjects,
             overwrite,
+            skip_unusable,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arssr.cli.console import progress_bar, stderr
+from arssr.cli.forecast import Forecast
+from arssr.cli.options import SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 def train(
     images: Annotated[
-        list[Path], typer.Argument(help="High-resolution images or folders of them.")
+        list[Path],
+        typer.Argument(help="High-resolution images, or folders with such in them and below."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and logs.")],
     val: Annotated[
@@ -31,7 +34,10 @@ def train(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps, instead of the recipe's.")
+        int | None,
+        typer.Option(
+            min=1, help="Steps, instead of the recipe's; with --resume those of the longer run."
+        ),
     ] = None,
     seconds: Annotated[
         float | None,
@@ -62,7 +68,8 @@ def train(
             "srresnet and rdn, which grow out of it."
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    skip_unusable: SkipUnusable = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs per node.")] = 1,
     num_nodes: Annotated[int, typer.Option(min=1, help="Nodes of a cluster job.")] = 1,
@@ -80,7 +87,7 @@ def train(
 
     Ctrl-C saves and ends; --resume goes on as if nothing had been.
     """
-    from arssr.files import find_images
+    from arssr.files import find_images_below
     from arssr.training.feed import default_workers
     from arssr.training.loop import Progress
     from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric
@@ -97,14 +104,20 @@ def train(
         workers = default_workers(fabric.device, devices)
     stop = _Stop(None if stop_after is None else began + stop_after)
     with progress_bar() as bar:
-        reading = bar.add_task("reading", total=None)
+        reading = bar.add_task("checking", total=None)
         training = bar.add_task("training", total=None, visible=False)
 
-        def on_loading(done: int, total: int) -> None:
+        forecast = Forecast()
+
+        def on_checking(done: int, total: int) -> None:
             bar.update(reading, completed=done, total=total)
+
+        def on_loading(done: int, total: int) -> None:
+            bar.update(reading, completed=done, total=total, description="reading")
 
         def on_step(progress: Progress) -> None:
             stop.can_wait = True
+            forecast(progress.step, progress.total)
             bar.update(reading, visible=False)
             text = f"step {progress.step}/{progress.total}  loss {progress.loss:.4f}"
             bar.update(
@@ -124,16 +137,17 @@ def train(
         with stop:
             trainer = run(
                 recipe,
-                find_images(images),
-                find_images(val or []),
+                find_images_below(images),
+                find_images_below(val or []),
                 out,
                 fabric,
                 init=start,
                 resume=resume,
                 workers=workers,
                 seconds=None if resume or seconds is None else began + seconds - time.monotonic(),
+                skip_unusable=skip_unusable,
                 should_stop=stop,
-                listener=Listener(on_step, on_loading, on_validation),
+                listener=Listener(on_step, on_checking, on_loading, on_validation),
             )
     stopped = trainer.step < trainer.total
     if stopped:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arssr.cli.console import complain, progress_bar
+from arssr.cli.console import complain, progress_bar, stderr
 from arssr.compat.flags import (
     add_network_flags,
     guarded,
@@ -76,6 +76,7 @@ def _run(args: argparse.Namespace) -> int:
                     ),
                 )
                 result.write(target, overwrite=True)
+                stderr.print(f"{target}", markup=False, soft_wrap=True)
             except ArSSRError as error:
                 complain(str(error))
                 failed = True

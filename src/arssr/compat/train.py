@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arssr.cli.console import progress_bar, stderr
+from arssr.cli.forecast import Forecast
 from arssr.compat.flags import (
     add_network_flags,
     guarded,
@@ -78,14 +79,17 @@ def _train(args: argparse.Namespace) -> int:
 
     from arssr.files import find_images
     from arssr.networks import ImplicitVoxelNetwork
+    from arssr.survey import named
     from arssr.training.data import load_items
     from arssr.training.images import Resident
     from arssr.training.loop import Trainer
     from arssr.training.run import describe_device
+    from arssr.training.sides import find_data
     from arssr.training.validation import Validation
 
     recipe = _recipe(args)
     train_paths, val_paths = find_images([args.hr_data_train]), find_images([args.hr_data_val])
+    find_data(named(train_paths), named(val_paths), recipe, skip_unusable=None)
     fabric = _fabric(args.gpu)
     _make_folders()
     torch.manual_seed(recipe.seed)
@@ -171,12 +175,14 @@ class _Diary:
     writer: "SummaryWriter"
     bar: "Bar"
     losses: list[float] = field(default_factory=list)
+    forecast: Forecast = field(default_factory=Forecast)
 
     def __post_init__(self) -> None:
         self.task = self.bar.add_task("training", total=self.epochs * self.epoch_steps)
 
     def on_step(self, progress: "Progress") -> None:
-        """Advance the bar; log the loss of each epoch."""
+        """Advance the bar; log the loss of each epoch; say once how long it will take."""
+        self.forecast(progress.step, progress.total)
         self.losses.append(progress.loss)
         epoch = -(-progress.step // self.epoch_steps)
         text = f"epoch {epoch}/{self.epochs}  loss {progress.loss:.4g}"

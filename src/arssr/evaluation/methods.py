@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from arssr.degradation import named_degradation
 from arssr.errors import ArSSRError
@@ -13,6 +13,7 @@ from arssr.evaluation.baselines import BASELINES, deconvolve, interpolate
 from arssr.evaluation.protocol import Setting
 from arssr.grid import Grid
 from arssr.volume import Volume
+from arssr.weights.licence import images_behind
 
 if TYPE_CHECKING:
     from arssr.api import Model
@@ -87,7 +88,8 @@ class ModelMethod:
     it estimates the noise level itself.
 
     `open` returns the model; it is called once in every process that computes, so it and what it
-    holds must be picklable where there are several. ensemble: see `Model.field`.
+    holds must be picklable where there are several. ensemble: see `Model.field`. images: what the
+    weights, and those they started from, were trained on, as their card lists it.
     """
 
     model_name: str
@@ -96,6 +98,7 @@ class ModelMethod:
     blind: bool = False
     ensemble: int = 1
     measures: bool = False
+    images: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -139,7 +142,8 @@ def weights_method(
     weights = load(name_or_path)
     model = partial(_open_weights, name_or_path, device)
     sha = network_sha256(weights.network)
-    return ModelMethod(weights.name, sha, model, blind, ensemble, measures)
+    images = tuple(images_behind(weights.card))
+    return ModelMethod(weights.name, sha, model, blind, ensemble, measures, images)
 
 
 def model_method(model: "Model", blind: bool = False) -> ModelMethod:

@@ -24,6 +24,7 @@ METRICS = ("psnr", "ssim", "psnr_head", "ssim_head", "nrmse", "hfen", "consisten
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_head", "ssim_head")
 
+SMALLEST = 3  # voxels along an axis of a truth
 _SSIM_WINDOW = 7  # voxels, scikit-image's default
 _LOG_SIGMA = 1.5  # voxels; the kernel is 15 wide: 7 voxels to each side
 _LOG_RADIUS = 7
@@ -41,8 +42,10 @@ class Reference:
         data_range = float(truth.data.max()) - float(truth.data.min())
         if not data_range > 0:
             raise ArSSRError(f"{truth.name}: nothing can be measured on a constant image")
-        if min(truth.grid.shape) < 3:
-            raise ArSSRError(f"{truth.name}: a truth needs at least 3 voxels along every axis")
+        if min(truth.grid.shape) < SMALLEST:
+            raise ArSSRError(
+                f"{truth.name}: a truth needs at least {SMALLEST} voxels along every axis"
+            )
         # All is measured in units of a power of two, which rounds nothing: the squares of values
         # such as 1e35 are no float32.
         self._exponent = math.frexp(data_range)[1]

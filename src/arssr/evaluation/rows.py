@@ -18,6 +18,7 @@ class Row:
     `volume` is a name for people. `acquisition` is what the method was told ("" for nothing).
     `seconds` are those of the method alone, on a scan in memory with its weights loaded;
     `peak_mib` is the most memory its process held meanwhile, Python and the truth included.
+    `trained_on`: the weights have seen this volume, so the row says nothing about others.
     A volume that cannot be used at all is a single row without setting and method.
     """
 
@@ -34,6 +35,7 @@ class Row:
     seconds: float | None = None
     peak_mib: float | None = None
     error: str = ""
+    trained_on: bool = False
 
     @property
     def setting(self) -> tuple[str, str, float | None]:

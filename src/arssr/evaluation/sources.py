@@ -8,8 +8,10 @@ from glob import glob
 from pathlib import Path
 
 from arssr.errors import ArSSRError
+from arssr.evaluation.metrics import SMALLEST
 from arssr.files import find_images_below, is_image, sha256, stem, told_apart
 from arssr.resolution import measure_resolution
+from arssr.survey import require_intensities
 from arssr.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,11 @@ def find_volumes(patterns: Iterable[str]) -> list[Path]:
             raise ArSSRError(f"no such file or folder, and nothing that matches: {pattern}")
         paths += matches
     return find_images_below(paths)
+
+
+def require_reference(path: Path) -> Volume:
+    """A volume that results can be measured against, for a `survey`; raises ArSSRError if not."""
+    return require_intensities(path, SMALLEST, "to measure against")
 
 
 def sources(origins: Sequence[str | Path | Volume]) -> list[Source]:

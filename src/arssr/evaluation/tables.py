@@ -17,6 +17,7 @@ from arssr.evaluation.metrics import HIGHER_IS_BETTER, METRICS
 from arssr.evaluation.plots import METRIC_LABELS, plot
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
+from arssr.evaluation.taught import told_of_taught
 from arssr.files import replacing
 
 _DECIMALS = {"psnr": 2, "psnr_head": 2}  # the other metrics get 4
@@ -98,6 +99,8 @@ class Evaluation:
         if any(summary.differences for summary in summaries):
             parts += ["## PSNR minus cubic's, dB", _differences_table(summaries, "psnr")]
         parts += ["## Each volume: PSNR, dB / SSIM", _volumes_table(self.rows)]
+        if taught := told_of_taught(self.rows):
+            parts.insert(3, "**" + "; ".join(taught) + ".**")
         if failed := [row for row in self.rows if row.error]:
             cells = [(r.volume, *_words(r.setting), r.method, r.error) for r in failed]
             header = ("volume", "degradation", "scale", "SNR", "method", "reason")
@@ -176,8 +179,9 @@ def _volumes_table(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.method:
             texts = [_number(row.scores[m], m) for m in ("psnr", "ssim") if row.scores]
+            seen = " (trained on)" if row.trained_on else ""
             line = lines.setdefault((row.volume, *_words(row.setting)), {})
-            line[row.method] = " / ".join(texts) or "failed"
+            line[row.method] = (" / ".join(texts) or "failed") + seen
     cells = [(*names, *(line.get(m, "") for m in methods)) for names, line in lines.items()]
     return markdown_table(("volume", "degradation", "scale", "SNR", *methods), cells)
 

@@ -22,6 +22,7 @@ from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256
+from arssr.identity import samples_sha256
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
@@ -281,5 +282,6 @@ def _describe_scan(scan: Volume) -> dict[str, Any]:
     return {
         "name": scan.name,
         "sha256": sha256(scan.path) if scan.path else None,
+        "samples_sha256": samples_sha256(scan.data),
         **scan.grid.describe(),
     }

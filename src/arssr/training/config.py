@@ -1,6 +1,7 @@
 """A training run, described by its configuration alone."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ _SHARES = (
     *("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast", "turned"),
     *("gaussian", "gapped", "apodised"),
 )
+_SECTIONS = ("model", "sampling")
 _RANGES = {"ramp": 1.0, "gap": 0.9, "apodisation": 1.0}  # and what a degradation allows at most
 
 
@@ -138,6 +140,19 @@ class TrainConfig:
         """Optimiser steps in which every item is drawn once (the last batch is filled up)."""
         return -(-items // self.sampling.batch)
 
+    def lr_at(self, step: int, items: int) -> float:
+        """The learning rate of a step of a run over that many items.
+
+        It warms up linearly. `cosine` falls from `lr` to a hundredth of it at the last step;
+        `halving` halves it every so many epochs, as the paper does.
+        """
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "halving":
+            epoch = step // self.epoch_steps(items)
+            return self.lr * (warm * 0.5 ** (epoch // self.halve_every_epochs))
+        cosine = math.cos(math.pi * step / self.total_steps(items))
+        return self.lr * (warm * (0.01 + 0.99 * 0.5 * (1 + cosine)))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
         plain = asdict(self)
@@ -146,12 +161,15 @@ class TrainConfig:
         return plain
 
     def differences_from(self, other: Mapping[str, Any]) -> list[str]:
-        """Each setting that another recipe, as plain values, has otherwise; in words."""
+        """Each setting that another recipe, as plain values, has otherwise; in words.
+
+        But for how long it goes on.
+        """
         own, others = _settings(self.to_dict()), _settings(other)
         return [
             f"{name} is {others.get(name, 'not known')} there, {own.get(name, 'not known')} here"
             for name in own | others
-            if own.get(name) != others.get(name)
+            if own.get(name) != others.get(name) and name not in ("steps", "epochs")
         ]
 
     @classmethod
@@ -159,35 +177,33 @@ class TrainConfig:
         """The inverse of `to_dict`; unknown names and values of the wrong type raise ArSSRError."""
         values = dict(values)
         if "model" not in values:
-            raise ArSSRError("a training configuration needs a section 'model'")
-        model = ModelConfig.from_dict(values.pop("model"))
+            raise ArSSRError("a recipe needs a section 'model', or `extends: light`")
+        section = values.pop("model")
+        try:
+            model = ModelConfig.from_dict(section)
+        except ArSSRError as error:
+            whole = isinstance(section, Mapping) and len(section) == len(fields(ModelConfig))
+            hint = "" if whole else "; `extends: light` takes what is not said from that preset"
+            raise ArSSRError(f"{error}{hint}") from None
         sampling = _checked(values.pop("sampling", None) or {}, SamplingConfig, "sampling")
         values = _checked(values, cls, "training configuration")
         return cls(model=model, sampling=SamplingConfig(**sampling), **values)
 
     @classmethod
     def read(cls, name_or_path: str) -> "TrainConfig":
-        """A preset by name or a YAML file by path."""
-        preset = presets().get(name_or_path)
-        path = Path(name_or_path)
-        if preset is None and not path.is_file():
-            known = ", ".join(sorted(presets()))
-            raise ArSSRError(f"no recipe {name_or_path!r}: neither a file nor one of {known}")
-        text = preset if preset is not None else path.read_text(encoding="utf-8")
+        """A preset by name or a YAML file by path, and what they extend (see `read_values`)."""
+        values = read_values(name_or_path)
         try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ArSSRError(f"{name_or_path} is not valid YAML: {error}") from None
-        if not isinstance(values, Mapping):
-            raise ArSSRError(f"{name_or_path} is not a training configuration")
-        return cls.from_dict(values)
+            return cls.from_dict(values)
+        except ArSSRError as error:
+            raise ArSSRError(f"{name_or_path}: {error}") from None
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Sections taken apart: {"sampling.batch": 4, …}."""
     plain: dict[str, Any] = {}
     for name, value in values.items():
-        if name in ("model", "sampling"):
+        if name in _SECTIONS:
             plain |= {f"{name}.{key}": each for key, each in value.items()}
         else:
             plain[name] = value
@@ -227,6 +243,51 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         wanted = " or ".join(getattr(k, "__name__", repr(k)) for k in kinds)
         raise ArSSRError(f"{name} cannot be {value!r}; it is {wanted}")
     return value
+
+
+def read_values(name_or_path: str, through: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a recipe, a preset or a YAML file.
+
+    What it does not say itself is that of the recipe that it `extends`: a preset, or a file named
+    from where it lies. A recipe that says `steps` takes no `epochs` from there, nor the other way.
+    through: the recipes that lead here. Raises ArSSRError where there is none, for what is not
+    YAML, and for recipes that extend one another in a circle.
+    """
+    if name_or_path in through:
+        raise ArSSRError(f"recipes extend one another: {', '.join((*through, name_or_path))}")
+    values = _read_yaml(name_or_path)
+    if "extends" not in values:
+        return values
+    base = str(values.pop("extends"))
+    if base not in presets():
+        base = str(Path(name_or_path).parent / base)
+    return _extended(read_values(base, (*through, name_or_path)), values)
+
+
+def _read_yaml(name_or_path: str) -> dict[str, Any]:
+    preset, path = presets().get(name_or_path), Path(name_or_path)
+    if preset is None and not path.is_file():
+        known = ", ".join(sorted(presets()))
+        raise ArSSRError(f"no recipe {name_or_path!r}: neither a file nor one of {known}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8") if preset is None else preset)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ArSSRError(f"{name_or_path} is not valid YAML: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ArSSRError(f"{name_or_path} is not a training configuration")
+    return dict(values)
+
+
+def _extended(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Own values in place of the base's; of the sections only those that are named."""
+    values = {**base, **own}
+    for length, other in (("steps", "epochs"), ("epochs", "steps")):
+        if own.get(length) is not None and other not in own:
+            values[other] = None
+    for name in _SECTIONS:
+        if isinstance(base.get(name), Mapping) and isinstance(own.get(name), Mapping):
+            values[name] = {**base[name], **own[name]}
+    return values
 
 
 def presets() -> dict[str, str]:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from arssr.errors import ArSSRError
+from arssr.files import told_apart
 from arssr.intensity import Normalisation
 from arssr.scan import as_measured
+from arssr.survey import require_intensities, require_size
 from arssr.volume import Volume
 
 _log = logging.getLogger(__name__)
@@ -21,6 +23,7 @@ _NONE = Normalisation.identity()
 _FOREGROUND = 0.1  # normalised intensity above which a voxel is worth a look
 _CENTRES = 4096
 _WHOLE = 64  # voxels along the longest axis: smaller images are patches
+_CUT_TO = 4  # an axis that is cut to its own band keeps one in so many voxels at least
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -55,28 +58,42 @@ class Item:
         return self.image.nbytes
 
 
+def require_truth(path: Path, smallest: int, normalise: bool = True) -> Volume:
+    """An image that can be trained on, as it is stored, for a `survey`.
+
+    Raises ArSSRError as `load_item` does.
+    """
+    volume = require_intensities(path, smallest, "to train on")
+    if normalise and min(volume.grid.shape) < _CUT_TO * smallest:
+        load_item(path, smallest)  # perhaps it is too small once it is cut to its own band
+    return volume
+
+
 def load_item(
-    path: Path, smallest: int, normalise: bool = True, device: torch.device = CPU
+    path: Path,
+    smallest: int,
+    normalise: bool = True,
+    device: torch.device = CPU,
+    name: str | None = None,
 ) -> Item:
     """Read an image on the voxels that were measured (`sharp_truth`).
 
     `normalise=False` keeps it and its intensities as stored, as the reference program does.
+    name: what it is called, if not as its file.
 
-    Raises ArSSRError for an image of fewer than `smallest` voxels along an axis, and for labels,
-    probabilities and phase.
+    Raises ArSSRError for an image of fewer than `smallest` voxels along an axis or of a single
+    value, and for labels, probabilities and phase.
     """
-    volume = Volume.read(path)
-    volume.kind.require_intensities(path)
+    volume = require_intensities(path, smallest, "to train on")
+    for doubt in volume.warnings:
+        _log.warning("%s: %s", path, doubt)
     thick_axes: tuple[int, ...] = (0, 1, 2)
     if normalise:
-        volume, facts = sharp_truth(volume, path.name)
+        volume, facts = sharp_truth(volume, name or path.name)
         thick_axes = tuple(facts["sharp_axes"])
-    data = volume.data
-    if min(data.shape) < smallest:
-        shape = "×".join(map(str, data.shape))
-        raise ArSSRError(f"{path} is too small to train on: {shape}, needs {smallest} voxels")
-    norm = Normalisation.fit(data, str(path))
-    item = Item.of(path.name, norm.apply(data), device)
+        require_size(volume, smallest, f"{path} was measured on too few voxels to train on")
+    norm = Normalisation.fit(volume.data, str(path))
+    item = Item.of(name or path.name, norm.apply(volume.data), device)
     return replace(item, thick_axes=thick_axes) if normalise else replace(item, units=norm)
 
 
@@ -112,8 +129,8 @@ def load_items(
     if not paths:
         raise ArSSRError("no images to train on")
     items = []
-    for number, path in enumerate(paths, start=1):
-        items.append(load_item(path, smallest, normalise, device))
+    for number, (path, name) in enumerate(zip(paths, told_apart(paths), strict=True), start=1):
+        items.append(load_item(path, smallest, normalise, device, name))
         if progress:
             progress(number, len(paths))
     return items

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,8 @@ class Trainer:
     workers: processes that draw the batches; 0 for a thread of this one.
     `on_validation` gets the averaged network and the step; `on_step` hears of every step;
     `on_save` gets the averaged network with every checkpoint. `should_stop` is asked before each
-    step whether it shall be the last one for now.
+    step whether it shall be the last one for now. `kept` is what checkpoints keep besides, as
+    plain values.
     """
 
     config: TrainConfig
@@ -62,6 +63,7 @@ class Trainer:
     on_save: Callable[[ImplicitVoxelNetwork, int], None] = lambda _net, _step: None
     should_stop: Callable[[], bool] = lambda: False
     workers: int = 0
+    kept: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             "items": self.images.names,
+            "kept": dict(self.kept),
             "step": self.step,
             "seconds": self.seconds,
             "best": dict(self.best),
@@ -105,15 +108,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`; raises ArSSRError where the recipe or the images differ."""
-        if state["config"] != self.config.to_dict():
-            told = self.config.differences_from(state["config"])
-            raise ArSSRError(f"the run to resume has another configuration: {'; '.join(told)}")
-        if state["items"] != self.images.names:
-            raise ArSSRError(
-                "the run to resume was made with other images: "
-                + _images_that_differ(state["items"], self.images.names)
-            )
+        """Continue from `state()` of the same run (see `resume.require_same_run`)."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = dict(state["best"])
         self.network.load_state_dict(state["network"])
@@ -183,7 +178,7 @@ class Trainer:
 
     def _advance(self, data: Batch) -> float:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * self._lr_factor(self.step)
+            group["lr"] = self.config.lr_at(self.step, len(self.images.order.slots))
         image = data.image.contiguous(memory_format=torch.channels_last_3d)
         condition = data.condition if self.network.is_residual else None
         output = self.module(image, condition, data.positions, data.cell).float()
@@ -209,14 +204,6 @@ class Trainer:
             self.average.update_parameters(self.network)
         self.step += 1
         return value
-
-    def _lr_factor(self, step: int) -> float:
-        config = self.config
-        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-        if config.schedule == "halving":
-            epoch = step // config.epoch_steps(len(self.images.order.slots))
-            return warm * 0.5 ** (epoch // config.halve_every_epochs)
-        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.total)))
 
     def _watch(self, loss: float, trivial: float, spread: float, norm: Tensor | None) -> None:
         """Stop a run that has died or blown up, before its weights replace good ones."""
@@ -267,14 +254,3 @@ def batch_loss(kind: str, values: Tensor, data: Batch) -> Tensor:
         return error.abs().mean()
     cubic = (data.base - data.truth).square().mean(dim=1, keepdim=True)
     return (error.square() / (cubic + _EASY**2) + 0.25).sqrt().mean() - 0.5
-
-
-def _images_that_differ(then: Sequence[str], now: Sequence[str]) -> str:
-    """In words, a few of them by name."""
-    new, missing = ([n for n in a if n not in set(b)] for a, b in ((now, then), (then, now)))
-    parts = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
-        for what, names in (("are new", new), ("are missing", missing))
-        if names
-    ]
-    return " and ".join(parts) or "the same ones in another order"

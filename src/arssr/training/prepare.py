@@ -10,6 +10,7 @@ whatever order the files come, and one file more leaves the crops of the others 
 
 import csv
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -17,7 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -25,11 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import find_images, sha256, stem
+from arssr.files import find_images_below, stem
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.training.data import sharp_truth
+from arssr.survey import Seen, named, settle, survey
+from arssr.training.data import require_truth, sharp_truth
 from arssr.volume import Volume
+
+_log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FOLDERS = {"train": "hr_train", "val": "hr_val", "test": "hr_test"}
@@ -70,12 +76,21 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Source:
-    """A high-resolution volume, the name it goes by, whose it is and on which side of the split."""
+    """A high-resolution volume, whose it is and on which side of the split."""
 
-    path: Path
-    name: str
+    image: Seen
     subject: str
     split: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.image.path
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.image.name
 
 
 def prepare(
@@ -84,32 +99,38 @@ def prepare(
     config: PrepareConfig = PrepareConfig(),
     subjects: Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    skip_unusable: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Cut patches into `out`/hr_train and hr_val; returns the manifest that is written beside them.
 
-    paths: images, or folders with images in them. Those of test subjects are copied whole, into
-        `out`/hr_test.
+    paths: images, or folders with images in them and below. Those of test subjects are copied
+        whole, into `out`/hr_test.
     subjects: a table for `read_subjects`, where the names of files do not say whose they are.
     overwrite: replace hr_train, hr_val, hr_test and manifest.json in an `out` that is not empty.
+    skip_unusable: leave out images that cannot be used instead of refusing them all at once.
+    progress: hears how many are done, of how many; each is looked at and then cut.
     Raises ArSSRError for unusable images, too few subjects, or an `out` that is not empty; then
     `out` is as it was.
     """
-    images = find_images(paths)
+    images = find_images_below(paths)
     _check_out(out, images, overwrite)
     table = read_subjects(subjects) if subjects else {}
-    sources = plan(images, config, table)
-    described, problems = [], []
+    _subjects(paths, images, table)  # a table that does not fit is told before the images
+    done = count(1)
+
+    def on_image() -> None:
+        progress(next(done), 2 * len(images))
+
+    require = partial(require_truth, smallest=config.patch, normalise=not config.as_stored)
+    found, unusable = survey(named(images), require, on_image)
+    settle(unusable, len(images), skip_unusable)
+    sources = plan(paths, found, config, table)
+    described = []
     with _staging(out) as folder:
-        for number, source in enumerate(sources, start=1):
-            try:
-                described.append(_describe(source) | _write(source, config, folder))
-            except ArSSRError as error:
-                problems.append(str(error))
-            if progress:
-                progress(number, len(sources))
-        if problems:
-            raise ArSSRError(_summary(problems, len(sources)))
+        for source in sources:
+            described.append(_describe(source) | _write(source, config, folder))
+            on_image()
         manifest = {"arssr": version("arssr"), **asdict(config), "sources": described}
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -157,15 +178,27 @@ def read_subjects(table: Path) -> dict[tuple[str, ...], str]:
 
 
 def plan(
-    images: Sequence[Path], config: PrepareConfig, table: Mapping[tuple[str, ...], str]
+    paths: Sequence[Path],
+    images: Sequence[Seen],
+    config: PrepareConfig,
+    table: Mapping[tuple[str, ...], str],
 ) -> list[Source]:
-    """Whose image each is and where it goes. Raises ArSSRError for fewer subjects than sides."""
-    subjects = _subjects(images, table)
-    sides = split(set(subjects.values()), config)
-    return [
-        Source(path, name, subjects[path], sides[subjects[path]])
-        for path, name in zip(images, _names(images), strict=True)
-    ]
+    """Whose image each is and where it goes; paths: the folders that were named.
+
+    Images of the same voxels are one subject's. Raises ArSSRError for fewer subjects than sides.
+    """
+    whose = _subjects(paths, [image.path for image in images], table)
+    same: dict[str, str] = {}
+    for image in images:
+        own = whose[image.path]
+        first = same.setdefault(image.samples_sha256, own)
+        if own != first:
+            told = "%s has the voxels of an image of %s, and counts as theirs"
+            _log.warning(told, image.name, first)
+            whose = {path: first if who == own else who for path, who in whose.items()}
+    sides = split(set(whose.values()), config)
+    _require_names(images)
+    return [Source(image, whose[image.path], sides[whose[image.path]]) for image in images]
 
 
 def split(subjects: set[str], config: PrepareConfig) -> dict[str, str]:
@@ -219,18 +252,13 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> dict[str, Any
     """Write what comes of one volume; returns a description of each crop, and of the volume."""
     target = folder / FOLDERS[source.split]
     target.mkdir(exist_ok=True)
-    volume = Volume.read(source.path)
-    volume.kind.require_intensities(source.path)
     if source.split == "test":
-        shutil.copyfile(source.path, target / source.name.replace("/", "_"))
+        _copy(source.path, target / source.name.replace("/", "_"))
         return {"crops": []}
+    volume = Volume.read(source.path)
     facts: dict[str, Any] = {}
     if not config.as_stored:
         volume, facts = sharp_truth(volume, source.name)
-    shape = volume.grid.shape
-    if min(shape) < config.patch:
-        size = "×".join(map(str, shape))
-        raise ArSSRError(f"{source.path}: {size} voxels, too small for patches of {config.patch}")
     normalised = Normalisation.fit(volume.data, str(source.path)).apply(volume.data)
     generator = _generator(config.seed, source.name)
     corners = crop_corners(normalised > _FOREGROUND, config.patch, config.per_volume, generator)
@@ -243,16 +271,22 @@ def _write(source: Source, config: PrepareConfig, folder: Path) -> dict[str, Any
 
 
 def _describe(source: Source) -> dict[str, Any]:
+    facts = source.image.describe()
     return {
-        "file": source.name,
-        "sha256": sha256(source.path),
+        "file": facts.pop("name"),
+        **facts,
         "subject": source.subject,
         "split": source.split,
     }
 
 
-def _subjects(images: Sequence[Path], table: Mapping[tuple[str, ...], str]) -> dict[Path, str]:
+def _subjects(
+    paths: Sequence[Path], images: Sequence[Path], table: Mapping[tuple[str, ...], str]
+) -> dict[Path, str]:
     """The subject of each image: as the table says, else by name.
+
+    In a subfolder of a folder that was named, the first folder below that says whose an image is,
+    but for a `sub-…` farther down: files in the folders of several people may be called alike.
 
     Raises ArSSRError for a table that names an image that is not there while it leaves one out
     that is: a slip of the pen, which could put one person on both sides of the split.
@@ -262,7 +296,7 @@ def _subjects(images: Sequence[Path], table: Mapping[tuple[str, ...], str]) -> d
         parts = path.absolute().parts
         ends = [(*parts[n:-1], last) for n in range(len(parts)) for last in (path.name, stem(path))]
         row = next((end for end in ends if end in table), None)
-        subjects[path] = subject_of(stem(path)) if row is None else table[row]
+        subjects[path] = _by_path(path, paths) if row is None else table[row]
         used.add(row)
     unused = [row for row in table if row not in used]
     if unused and None in used:
@@ -270,33 +304,29 @@ def _subjects(images: Sequence[Path], table: Mapping[tuple[str, ...], str]) -> d
     return subjects
 
 
-def _names(images: Sequence[Path]) -> list[str]:
-    """A name for each image: that of the file, after its folder's where several have the same."""
-    same = Counter(stem(path) for path in images)
-    names = [
-        path.name if same[stem(path)] == 1 else f"{path.absolute().parent.name}/{path.name}"
-        for path in images
-    ]
-    twice = [
-        name
-        for name, n in Counter(stem(Path(name.replace("/", "_"))) for name in names).items()
-        if n > 1
-    ]
-    if twice:
+def _require_names(images: Sequence[Seen]) -> None:
+    """Raises ArSSRError where patches of two images would have the same names."""
+    stems = Counter(stem(Path(image.name.replace("/", "_"))) for image in images)
+    if twice := [name for name, n in stems.items() if n > 1]:
         raise ArSSRError(f"two images go by the name {twice[0]}; rename one")
-    return names
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A file, or a folder of DICOM files."""
+    copy = shutil.copytree if source.is_dir() else shutil.copyfile
+    copy(source, target)
+
+
+def _by_path(image: Path, folders: Sequence[Path]) -> str:
+    """Whose image it is, by its name or, in a subfolder of one of the folders, by that."""
+    above = next((folder for folder in folders if folder in image.parents), image.parent)
+    *subfolders, _ = image.relative_to(above).parts
+    entity = _BIDS.search("/".join((*subfolders, stem(image))))
+    return entity.group() if entity else subject_of([*subfolders, stem(image)][0])
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *name.encode()])
-
-
-def _summary(problems: list[str], total: int) -> str:
-    if len(problems) == 1:
-        return f"nothing was written: {problems[0]}"
-    more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    listed = "; ".join(problems[:_LISTED])
-    return f"nothing was written, {len(problems)} of {total} images cannot be used: {listed}{more}"
 
 
 def _check_out(out: Path, images: Sequence[Path], overwrite: bool) -> None:

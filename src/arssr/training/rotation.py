@@ -5,7 +5,7 @@ other. Which image a sample is drawn from follows from the seed and the step alo
 resuming and data-parallel training stay exact.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,29 +48,30 @@ class Rotation:
 
 
 def training_images(
-    paths: Sequence[Path],
+    images: Mapping[str, Path],
     config: TrainConfig,
     device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     shared: bool = False,
 ) -> Images:
-    """All images, where they fit into `config.resident_gb`; else a rotation through them.
+    """All images, by name, where they fit into `config.resident_gb`; else a rotation through them.
 
     shared: in memory that worker processes can see, whatever the device.
     Of a rotation the images that come first are read at once, which shows how many a window can
-    hold; the others are read, and refused if they must be, when they are due.
+    hold; the others are read when they are due.
     Raises ArSSRError for no image, one that is too small, and where not even two fit.
     """
-    if not paths:
+    if not images:
         raise ArSSRError("no images to train on")
+    names, paths = list(images), list(images.values())
     patch, normalise = config.sampling.patch, config.model.flavour == "residual"
-    names = [path.name for path in paths]
     slots, batch = slots_of(names, config.weights), config.sampling.batch
     budget = config.resident_gb * 1e9
     shelves = Shelves(budget)
 
     def load(number: int) -> Item:
-        item = load_item(paths[number], patch, normalise, CPU if shared else device)
+        there = CPU if shared else device
+        item = load_item(paths[number], patch, normalise, there, names[number])
         return shelves.put(item) if shared else item
 
     items: list[Item] = []

@@ -5,6 +5,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,15 +17,19 @@ import torch
 
 from arssr.engine.machine import fast_bf16
 from arssr.errors import ArSSRError
-from arssr.files import sha256
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.survey import named
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
+from arssr.training.diary import Diary
 from arssr.training.feed import prepare_workers
 from arssr.training.growth import grow
+from arssr.training.images import slots_of
 from arssr.training.loop import Progress, Trainer
+from arssr.training.resume import require_same_run, without_left_out
 from arssr.training.rotation import training_images
+from arssr.training.sides import find_data
 from arssr.training.validation import Validation, example_slice
 from arssr.weights.files import load_weights, save_weights
 from arssr.weights.registry import Weights
@@ -43,6 +48,7 @@ class Listener:
     """What a caller wants to hear of a run."""
 
     on_step: Callable[[Progress], None] = lambda _: None
+    on_checking: Callable[[int, int], None] = lambda _done, _total: None
     on_loading: Callable[[int, int], None] = lambda _done, _total: None
     on_validation: Callable[[Mapping[str, float], int], None] = lambda _values, _step: None
 
@@ -89,58 +95,71 @@ def train(
     resume: bool = False,
     workers: int = 0,
     seconds: float | None = None,
+    skip_unusable: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     listener: Listener = Listener(),
 ) -> Trainer:
-    """Train and leave in `folder`: weights, the best weights, checkpoint and TensorBoard logs.
+    """Train and leave in `folder`: weights, the best weights, checkpoint and a `Diary`.
 
     init: weights to start from: of the network that the configuration describes, or of one that
         it can grow from.
     workers: processes that draw the batches, see `feed`.
     seconds: take as many steps as fit into them, reading and validation included, instead of the
         recipe's.
+    skip_unusable: leave out images that cannot be used instead of refusing them all at once.
     should_stop: asked before each step whether it shall be the last one for now.
-    Raises ArSSRError for unusable data, a run that died, or a folder that holds another run.
+    Raises ArSSRError for unusable data, images that are on both sides, a run that died, or a
+    folder that holds another run.
     """
-    from torch.utils.tensorboard import SummaryWriter
-
     began = time.monotonic()
     state = load_checkpoint(folder) if resume else None
     if state is None and (folder / NAME).exists():
         raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
+    started_from = _started_from(init, folder if resume else None)
+    taught = named(train_paths)
+    if state is None:
+        slots_of(list(taught), config.weights)
+    else:
+        taught = without_left_out(taught, state)
+        require_same_run(state, config, list(taught))
     if workers:
         prepare_workers()
+    kept = state.get("kept", {}) if state else {}
+    data = find_data(taught, named(val_paths), config, skip_unusable, kept, listener.on_checking)
     normalise = config.model.flavour == "residual"
-    patch = config.sampling.patch
     images = training_images(
-        train_paths, config, fabric.device, listener.on_loading, shared=workers > 0
+        {image.name: image.path for image in data.train},
+        config,
+        fabric.device,
+        listener.on_loading,
+        shared=workers > 0,
     )
     validation = None
-    if val_paths:
-        val_items = load_items(val_paths, patch, normalise, device=fabric.device)
+    if data.val:
+        val_items = load_items(
+            [image.path for image in data.val],
+            config.sampling.patch,
+            normalise,
+            device=fabric.device,
+        )
         validation = Validation(val_items, config.sampling)
     torch.manual_seed(config.seed)
     network = (
         ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
     )
-    started_from = _started_from(init, folder if resume else None)
-    provenance = describe_data(train_paths) if fabric.is_global_zero else {}
-    # a run that was cut off has logged steps after its checkpoint, which are now taken again
-    purge_step = state["step"] + 1 if state else None
-    writer = SummaryWriter(folder, purge_step=purge_step) if fabric.is_global_zero else None
+    diary: Diary | None = None
 
     def card(step: int, seconds: float) -> dict[str, Any]:
         return {
-            "data": provenance,
+            "data": [image.describe() for image in data.train],
             "truth": "cut to its own band" if normalise else "as stored",
             **describe_work(config, step, seconds, fabric.device),
             "started_from": started_from,
         }
 
     def on_step(progress: Progress) -> None:
-        if writer and (progress.step % 20 == 0 or progress.step == progress.total):
-            writer.add_scalar("train/loss", progress.loss, progress.step)
-            writer.add_scalar("train/lr", progress.lr, progress.step)
+        if diary:
+            diary.on_step(progress)
         listener.on_step(progress)
 
     def validate(averaged: ImplicitVoxelNetwork) -> tuple[dict[str, float], dict[str, Any]]:
@@ -156,14 +175,11 @@ def train(
         values, pictures = validate(averaged)
         if not values:
             return
-        if writer:
-            for name, value in values.items():
-                writer.add_scalar(f"val/{name}", value, step)
-            for name, picture in pictures.items():
-                writer.add_image(f"val/{name}_2x", picture, step, dataformats="HW")
+        if diary:
+            diary.on_validation(values, pictures, step)
         if values["gain"] > trainer.best.get("gain", -float("inf")):
             trainer.best = {"gain": values["gain"], "worst": values["worst"], "step": step}
-            chosen = {"chosen_on": describe_data(val_paths)}
+            chosen = {"chosen_on": [image.describe() for image in data.val]}
             save_weights(folder / BEST, averaged, card(step, trainer.seconds) | chosen)
         listener.on_validation(values, step)
 
@@ -183,14 +199,23 @@ def train(
         on_validation=on_validation,
         on_save=lambda net, step: save_weights(folder / WEIGHTS, net, card(step, trainer.seconds)),
         should_stop=should_stop,
+        kept=data.describe(),
     )
     if state is not None:
         trainer.restore(state)
-    try:
+    if trainer.step == trainer.total:
+        return trainer
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            diary = stack.enter_context(Diary(folder, config, trainer.step))
+            diary.note(
+                "%s step %d of %d, %s on %d images, %d for validation, on %s",
+                *("at" if resume else "from", trainer.step, trainer.total, config.model.encoder),
+                *(len(data.train), len(data.val), describe_device(fabric.device)),
+            )
         trainer.run()
-    finally:
-        if writer:
-            writer.close()
+        if diary:
+            diary.note("stopped at step %d of %d", trainer.step, trainer.total)
     return trainer
 
 
@@ -216,11 +241,6 @@ def _started_from(init: Weights | None, resumed: Path | None) -> dict[str, Any] 
         source = before["name"] if before else "nothing"
         raise ArSSRError(f"the run to resume was started from {source}, not from {given['name']}")
     return before
-
-
-def describe_data(paths: Sequence[Path]) -> list[dict[str, str]]:
-    """Name and SHA-256 of each file."""
-    return [{"name": path.name, "sha256": sha256(path)} for path in paths]
 
 
 def describe_work(

@@ -1,0 +1,60 @@
+"""Add the hashes of samples to the cards of weights whose training images are at hand.
+
+    python tools/digests.py ../shared/data/train ../shared/data/train_nc
+
+By them `arssr evaluate` and `arssr upsample` know scans that weights were trained on in copies
+too. Nothing else of the shipped weights changes, and nothing is measured. Weights that
+`tools/ship.py` puts in place have them already.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arssr.cli.console import complain
+from arssr.errors import ArSSRError
+from arssr.files import find_images_below, sha256
+from arssr.identity import samples_sha256
+from arssr.volume import Volume
+from arssr.weights.files import load_weights, save_weights
+from arssr.weights.licence import images_behind
+from arssr.weights.registry import shipped
+
+
+def known_samples(folders: list[Path]) -> dict[str, str]:
+    """Hashes of the samples of all images in the folders, by those of the files."""
+    return {
+        sha256(path): samples_sha256(Volume.read(path).data) for path in find_images_below(folders)
+    }
+
+
+def with_samples(card: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """The card with the hashes of samples that are known, those of earlier trainings included."""
+    data = [
+        {**image, "samples_sha256": known[image["sha256"]]} if image["sha256"] in known else image
+        for image in card["data"]
+    ]
+    before = card.get("started_from")
+    earlier = {"started_from": with_samples(before, known)} if before else {}
+    return {**card, "data": data, **earlier}
+
+
+def main() -> None:
+    """See the module's docstring."""
+    known = known_samples([Path(word) for word in sys.argv[1:]])
+    for name, path in shipped().items():
+        network, card = load_weights(path)
+        known_now = with_samples(card, known)
+        if known_now != card:
+            save_weights(path, network, known_now, half=True)
+        images = list(images_behind(known_now))
+        print(f"{name}: {sum('samples_sha256' in i for i in images)} of {len(images)} images")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ArSSRError as problem:
+        complain(str(problem))
+        sys.exit(1)
