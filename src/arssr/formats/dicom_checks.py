@@ -16,7 +16,7 @@ from arssr.formats.dicom_pixels import read_pixels
 from arssr.grid import Grid
 
 if TYPE_CHECKING:
-    from arssr.formats.dicom import Slice
+    from arssr.formats.dicom_header import Slice
 
 # Tags of mosaics, many slices as the tiles of one picture: how many, and whose tag it is.
 _TILES = ((0x0019100A, 0x00190010, "SIEMENS MR HEADER"), (0x00651050, 0x00650010, "UIH"))
@@ -33,16 +33,23 @@ _SAME_DISTANCE = 0.1  # of the distance of slices
 _UNIT = 0.01  # scanners write directions with some six digits
 
 
-def is_mosaic(header: Any) -> bool:
-    """Whether a picture has many slices as its tiles, by what Siemens and UIH write."""
-    if any(word in str(header.get("ImageType", "")).upper() for word in _TILED):
-        return True
-    return any(
+def oddity_of(header: Any) -> str:
+    """Why a classic file holds no single slice with a place of its own; empty for one that does.
+
+    Mosaics have many slices as the tiles of one picture, by what Siemens and UIH write.
+    """
+    types = str(header.get("ImageType", "")).upper()
+    tiled = any(word in types for word in _TILED) or any(
         tiles in header
         and maker in str(header.get(owner, "")).upper()
         and str(header[tiles].value).strip() not in ("", "0", "1")
         for tiles, owner, maker in _TILES
     )
+    if tiled:
+        return "the image is a mosaic, many slices as the tiles of one picture"
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        return "a multi-frame file holds many slices and does not say frame by frame where they lie"
+    return ""
 
 
 def is_image(header: Any) -> bool:
@@ -86,14 +93,16 @@ def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[s
     Images that differ in the same place are all kept. Raises ArSSRError where two differ that
     go by the same SOP instance UID, and ValueError where they cannot be compared.
     """
-    instances: dict[str, Slice] = {}
+    instances: dict[tuple[str, int], Slice] = {}
     for image in slices:
-        other = instances.setdefault(image.uid or str(image.path), image)
+        other = instances.setdefault((image.uid or str(image.path), image.frame), image)
         if other is not image and not _alike(other, image):
             raise ArSSRError(
                 f"{label}: {other.path.name} and {image.path.name} go by the same SOP instance UID "
                 "but differ; take away the one that is wrong."
             )
+    if any(image.frames > 1 for image in slices):
+        return list(instances.values()), []
     places: dict[Any, Slice] = {}
     copies = 0
     for image in instances.values():
@@ -147,8 +156,8 @@ def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
 
 
 def cut_off(folder: Path) -> list[str]:
-    """A sentence where files end before they could say that they are DICOM, or have become what a
-    server answers instead of them.
+    """A sentence where files in a folder end before they could say that they are DICOM, or have
+    become what a server answers instead of them.
     """
     names = [
         path.name

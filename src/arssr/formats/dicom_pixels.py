@@ -103,7 +103,7 @@ class PixelFile:
                     parts = [self._compressed(file, frame) for frame in frames]
                     image.PixelData = encapsulate(parts)
                     image["PixelData"].is_undefined_length = True
-                    doubts = []
+                    doubts = list[str]()
                 else:
                     size, doubts = self._size(file)
                     image.PixelData = b"".join(self._stored(file, f, size) for f in frames)

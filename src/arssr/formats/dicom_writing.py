@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import replacing_folder
-from arssr.formats.dicom import choose, read_header, series_in, unpacked
+from arssr.formats.archive import unpacked
+from arssr.formats.dicom import series_in
+from arssr.formats.dicom_header import read_header
+from arssr.formats.dicom_images import choose
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import Stored, damage_in_words
 from arssr.formats.samples import encode
@@ -100,9 +103,10 @@ def _derived_header(template: Path, series: str | None, grid: Grid, method: str)
     from pydicom.uid import generate_uid
 
     with unpacked(template) as folder:
-        source = choose(series_in(folder, template), series, template)
+        image = choose(series_in(folder, template), series, template)
+        source = image.series
         with damage_in_words(f"{template}: cannot be read"):
-            header = read_header(source.slices[0].path)
+            header = read_header(image.slices[0].path)
     header.remove_private_tags()
     for element in list(header):
         if element.keyword in _DROPPED or 0x6000 <= element.tag.group <= 0x60FF:  # overlays
