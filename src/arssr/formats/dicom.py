@@ -25,7 +25,7 @@ from arssr.formats import dicom_checks as checks
 from arssr.formats.archive import unpacked
 from arssr.formats.dicom_grid import arranged
 from arssr.formats.dicom_header import Slice, slices_in, text
-from arssr.formats.dicom_images import Series, choose, images_of
+from arssr.formats.dicom_images import Image, Series, choose, images_of
 from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.kind import kind_described
 from arssr.formats.opened import Opened, reason
@@ -82,15 +82,16 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         header=header_with_repetition(seconds),
         slices=slices_of(agreed, grid, header_axis=2),
         kind=kind_described(agreed),
+        one_frame=image.one_frame(),
         close=close,
         warnings=warnings,
     )
 
 
-def contents(path: Path) -> list[str]:
-    """What can be asked for in a folder, .zip or file, a line each; see `choose`."""
+def contents(path: Path) -> list[Image]:
+    """The images that can be asked for in a folder, .zip or file of DICOM; see `choose`."""
     with unpacked(path) as folder:
-        return [str(image) for series in series_in(folder, path) for image in images_of(series)]
+        return [image for series in series_in(folder, path) for image in images_of(series)]
 
 
 def series_in(folder: Path, label: Path | None = None) -> list[Series]:

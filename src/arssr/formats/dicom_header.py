@@ -95,7 +95,8 @@ def read_header(path: Path, tags: Sequence[str | int] | None = None) -> Any:
             raise ValueError("files compressed as a whole are not read")
         wanted: list[Any] | None = None if tags is None else list(tags)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-        header.decode()
+        if tags is None:  # of some, all are looked at
+            header.decode()
     return header
 
 
@@ -171,8 +172,13 @@ def _numbers(header: Any, keyword: str, count: int) -> Floats | None:
 
 
 def _number(header: Any, keyword: str) -> float | None:
-    value = _numbers(header, keyword, 1)
-    return None if value is None else float(value[0])
+    """The value, of several the first."""
+    value = header.get(keyword)
+    if value is None or value == "" or np.size(value) == 0:
+        return None
+    if not math.isfinite(number := float(np.ravel(value)[0])):
+        raise ValueError(f"{keyword} is not finite")
+    return number
 
 
 def _place(header: Any) -> Place | None:

@@ -7,6 +7,7 @@ b-value, and which is label and which control, only frames of one image.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ _SAME_DIRECTION = 1e-3  # scanners write directions with some six digits
 _SAME_SPACING = 1e-3
 _SAME_PLACE_MM = 1e-3
 _MOST_LISTED = 20
+_FRAME = re.compile(r"frame(\d{1,9})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,11 @@ class Image:
         return (self.series.number or "?") + (f".{self.part}" if self.part else "")
 
     @property
+    def frames(self) -> int:
+        """How many images there are of every place; of the most, where some are missing."""
+        return max(map(len, by_place(self.slices)))
+
+    @property
     def kinds_of_frames(self) -> dict[str, list[Slice]]:
         """The slices of frames that differ by more than time, by what they are in words."""
         kinds: dict[str, list[Slice]] = {}
@@ -74,10 +81,28 @@ class Image:
                     kinds.setdefault(word, []).append(image)
         return kinds
 
+    def one_frame(self) -> str:
+        """How to ask for less than all frames, in words."""
+        ways = [repr(way) for way in ("frame 1", *self.kinds_of_frames)]
+        return f"name one with --series: {', '.join(ways[:5])}{', …' if len(ways) > 5 else ''}"
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return {
+            "series": self.number,
+            "description": self.series.description,
+            "uid": self.series.uid,
+            "words": list(self.words),
+            "images": len(self.slices),
+            "frames": self.frames,
+            "kinds_of_frames": list(self.kinds_of_frames),
+        }
+
     def __str__(self) -> str:
         words = "".join(f", {word}" for word in self.words)
-        frames = max(len(group) for group in by_place(self.slices))
-        size = f"{len(self.slices)} images" + (f" in {frames} frames" if frames > 1 else "")
+        size = f"{len(self.slices)} images"
+        if (frames := self.frames) > 1:
+            size += f" in {frames} frames"
         kinds = ", ".join(self.kinds_of_frames)
         known = self.series.uid if not self.part else ""
         return f"{self.number} {self.series.description!r}{words} (" + (
@@ -101,8 +126,8 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Image:
     """The only image, or the one that is wanted; ArSSRError lists them where that is not one.
 
     wanted: UID or number of a series, part of its description, number of an image (5.2), one of
-        its words (phase, TE 12.5 ms), a kind of its frames (b 1000), or several of these with
-        commas between them.
+        its words (phase, TE 12.5 ms), a kind of its frames (b 1000), one of them (frame 3), or
+        several of these with commas between them.
     """
     chosen = list(series)
     if wanted is not None:
@@ -135,6 +160,12 @@ def _narrowed(image: Image, wanted: str) -> Image | None:
         kinds = {_squeezed(kind): slices for kind, slices in image.kinds_of_frames.items()}
         if squeezed in kinds:
             image = replace(image, slices=tuple(kinds[squeezed]))
+        elif numbered := _FRAME.fullmatch(squeezed):
+            n = int(numbered[1])
+            at_once = [place[n - 1] for place in by_place(image.slices) if 0 < n <= len(place)]
+            image = replace(image, slices=tuple(at_once))
+            if not at_once:
+                return None
         elif not (
             word in (image.series.uid, image.series.number, image.number)
             or squeezed in map(_squeezed, image.words)

@@ -6,21 +6,20 @@ Here every frame gets a header as classic files have it, so that nothing else ne
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 DIMENSIONS = "DimensionIndexSequence"
 MAPPING = "RealWorldValueMappingSequence"
-# What enhanced images say in other words than classic ones.
+# What enhanced images say in other words than classic ones: the tag of these, and how it is held.
 _CLASSIC = {
-    "EffectiveEchoTime": "EchoTime",
-    "FrameType": "ImageType",
-    "InversionTimes": "InversionTime",
-    "TemporalPositionIndex": "TemporalPositionIdentifier",
-    "FrameAcquisitionNumber": "AcquisitionNumber",
-    "FrameAcquisitionDateTime": "AcquisitionDateTime",
+    "EffectiveEchoTime": (0x00180081, "DS"),  # EchoTime
+    "FrameType": (0x00080008, "CS"),  # ImageType
+    "InversionTimes": (0x00180082, "DS"),  # InversionTime
+    "TemporalPositionIndex": (0x00200100, "IS"),  # TemporalPositionIdentifier
+    "FrameAcquisitionNumber": (0x00200012, "IS"),  # AcquisitionNumber
+    "FrameAcquisitionDateTime": (0x0008002A, "DT"),  # AcquisitionDateTime
 }
 
 
@@ -42,7 +41,7 @@ def frame_header(header: Any, number: int) -> Any:
     """What one frame, counted from 0, has to say, under the names of classic images.
 
     Of the functional groups, elements of the first item count; what a frame says goes before what
-    all share.
+    all share. Elements are the header's own, not copies.
     """
     import pydicom
 
@@ -52,26 +51,19 @@ def frame_header(header: Any, number: int) -> Any:
         if element.keyword not in (SHARED, PER_FRAME):
             flat[element.tag] = element
     for groups in (*header.get(SHARED, ())[:1], header[PER_FRAME].value[number]):
-        for group in groups:
-            if group.VR != "SQ" or group.tag.is_private or not group.value:
+        for group in _public(groups):
+            if group.VR != "SQ" or not group.value:
                 continue
             if group.keyword == MAPPING:
                 flat[group.tag] = group
-            for element in group.value[0]:
-                if element.VR != "SQ" and not element.tag.is_private:
-                    _add(flat, element)
+            for element in _public(group.value[0]):
+                if element.keyword in _CLASSIC and element.value not in (None, ""):
+                    flat.add_new(*_CLASSIC[element.keyword], element.value)
+                elif element.VR != "SQ":
+                    flat[element.tag] = element
     return flat
 
 
-def _add(flat: Any, element: Any) -> None:
-    """Add an element that says something, under its classic name; of several values there the
-    first, but for the words of an image type.
-    """
-    keyword, value = _CLASSIC.get(element.keyword), element.value
-    if value in (None, ""):
-        return
-    if keyword is None:
-        flat[element.tag] = copy.copy(element)
-    else:
-        single = keyword == "ImageType" or element.VM < 2
-        setattr(flat, keyword, value if single else value[0])
+def _public(elements: Any) -> Iterator[Any]:
+    """Elements of the standard; those of makers, of which there are many, are not even decoded."""
+    return (elements[tag] for tag in elements.keys() if not tag.is_private)  # noqa: SIM118
