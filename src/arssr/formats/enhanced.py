@@ -21,6 +21,7 @@ _CLASSIC = {
     "FrameAcquisitionNumber": (0x00200012, "IS"),  # AcquisitionNumber
     "FrameAcquisitionDateTime": (0x0008002A, "DT"),  # AcquisitionDateTime
 }
+_REFERENCES = 0x0008  # the group of tags of what refers to other images
 
 
 def frame_headers(header: Any) -> Iterator[Any]:
@@ -52,10 +53,11 @@ def frame_header(header: Any, number: int) -> Any:
             flat[element.tag] = element
     for groups in (*header.get(SHARED, ())[:1], header[PER_FRAME].value[number]):
         for group in _public(groups):
-            if group.VR != "SQ" or not group.value:
+            if group.VR != "SQ" or not group.value or group.tag.group == _REFERENCES:
                 continue
             if group.keyword == MAPPING:
                 flat[group.tag] = group
+                continue
             for element in _public(group.value[0]):
                 if element.keyword in _CLASSIC and element.value not in (None, ""):
                     flat.add_new(*_CLASSIC[element.keyword], element.value)
