@@ -28,7 +28,7 @@ def open_converted(files: Sequence[Path], label: Path, why: str) -> Opened:
 
     Raises ArSSRError where dcm2niix is not there, fails, or makes several images.
     """
-    program = _program()
+    program = find_program()
     if program is None:
         raise ArSSRError(
             f"{label}: {why}, which dcm2niix can read; install it (pip install 'arssr[dicom]', or "
@@ -67,7 +67,7 @@ def open_converted(files: Sequence[Path], label: Path, why: str) -> Opened:
         )
 
 
-def _program() -> str | None:
+def find_program() -> str | None:
     """The program of the user's path, else that of the Python package."""
     found = shutil.which("dcm2niix")
     if found is None and find_spec("dcm2niix"):
