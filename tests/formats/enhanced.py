@@ -79,6 +79,7 @@ def write_enhanced(
         _item(
             MRTimingAndRelatedParametersSequence=[_item(RepetitionTime=2000, FlipAngle=90)],
             MRModifierSequence=[_item(InversionRecovery="NO", Spoiling="NONE")],
+            FrameAnatomySequence=[_item(FrameLaterality="U")],
             MRReceiveCoilSequence=[_item(ReceiveCoilName="Head")],
         )
     ]

@@ -1,6 +1,8 @@
 """Enhanced MR, many slices in one file: read as the slices that they are, or refused in words."""
 
 import itertools
+import shutil
+import subprocess
 import tracemalloc
 from pathlib import Path
 
@@ -9,14 +11,18 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.uid import RLELossless
+from pydicom.uid import MRImageStorage, RLELossless
 from tests.formats.enhanced import Frame, frames_of, write_enhanced
 
 from arssr.errors import ArSSRError
 from arssr.formats.dicom_pixels import PixelFile
+from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
+from arssr.job import Job
+from arssr.target import Target
 from arssr.volume import Volume, open_frames
 
+REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 SHAPE = (6, 5, 4)
 GRID = Grid(SHAPE, np.diag([1.0, 1, 3, 1]))
 STORED = np.random.default_rng(0).integers(0, 4096, SHAPE).astype(np.uint16)
@@ -229,7 +235,7 @@ def test_groups_that_all_share_hold_for_every_frame(tmp_path: Path) -> None:
     image = pydicom.dcmread(path)
     for name in ("PixelMeasures", "PlaneOrientation", "PixelValueTransformation"):
         keyword = f"{name}Sequence"
-        shared = [groups[keyword] for groups in image.PerFrameFunctionalGroupsSequence][0]
+        shared = next(groups[keyword] for groups in image.PerFrameFunctionalGroupsSequence)
         image.SharedFunctionalGroupsSequence[0][shared.tag] = shared
         for groups in image.PerFrameFunctionalGroupsSequence:
             del groups[keyword]
@@ -269,3 +275,74 @@ def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(Volume.read(tmp_path).data, STORED)
     write_enhanced(tmp_path / "2.dcm", frames_of(STORED + 1, GRID))
     assert "same SOP instance UID but differ" in refused(tmp_path)
+
+
+# --- written -------------------------------------------------------------------------------------
+
+
+def errors_in(path: Path) -> list[str]:
+    """What the validator of dicom3tools holds against a file."""
+    told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+    return [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
+
+
+def test_a_derived_series_has_classic_slices_of_the_same_patient(tmp_path: Path) -> None:
+    said = {"echo_ms": 7.38, "b": 1000.0}
+    frames = [*frames_of(STORED, GRID), *frames_of(STORED + 1, GRID, **said)]
+    path = write_enhanced(tmp_path / "1.dcm", frames)
+    scan = Volume.read(path, "echo 2")
+    out = write_dicom_series(tmp_path / "out", scan, path, "echo 2")
+    assert Volume.read(out).grid.matches(scan.grid)
+    np.testing.assert_array_equal(Volume.read(out).data, STORED + 1)
+    old = pydicom.dcmread(path)
+    headers = [pydicom.dcmread(each) for each in sorted(out.iterdir())]
+    assert (
+        len(headers) == 4 and len({h.SOPInstanceUID for h in headers} | {old.SOPInstanceUID}) == 5
+    )
+    new = headers[0]
+    for kept in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientName", "PatientID", "StudyID"):
+        assert new[kept].value == old[kept].value
+    assert new.SOPClassUID == new.file_meta.MediaStorageSOPClassUID == MRImageStorage
+    assert (new.EchoTime, new.RepetitionTime, new.DiffusionBValue) == (7.38, 2000, 1000)
+    assert (new.ScanningSequence, new.SequenceVariant) == ("GR", "NONE")
+    for gone in ("PerFrameFunctionalGroupsSequence", "NumberOfFrames", "WindowCenter", "StackID"):
+        assert gone not in new
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools are not there")
+def test_a_derived_series_is_valid(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID))
+    out = write_dicom_series(tmp_path / "out", Volume.read(path), path)
+    for each in out.iterdir():
+        assert errors_in(each) == []
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools are not there")
+@pytest.mark.skipif(not REAL.exists(), reason="shared data are not there")
+@pytest.mark.parametrize(
+    ("folder", "series"), [("xa30-t1", None), ("xa30-asl", None), ("xa30-fieldmap", "8.2")]
+)
+def test_derived_series_of_scans_of_today_are_valid(
+    tmp_path: Path, folder: str, series: str | None
+) -> None:
+    scan = Volume.read(REAL / folder, series)
+    part = scan.with_data(scan.data[..., :2], Grid((*scan.grid.shape[:2], 2), scan.grid.affine))
+    out = write_dicom_series(tmp_path / "out", part, REAL / folder, series)
+    for each in out.iterdir():
+        assert errors_in(each) == []
+
+
+def test_only_images_of_mr_become_classic_ones(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID), Modality="CT")
+    with pytest.raises(ArSSRError, match="only enhanced images of MR"):
+        write_dicom_series(tmp_path / "out", Volume.read(path), path)
+
+
+def test_a_single_file_is_a_source_for_a_job(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID))
+    target = Target(scale=(1, 1, 3))
+    Job(path, tmp_path / "out.dicom", target).check()
+    several = [*frames_of(STORED, GRID), *frames_of(STORED, GRID, echo_ms=7)]
+    two = write_enhanced(tmp_path / "2.dcm", several)
+    job = Job(two, tmp_path / "out.nii", target, series="echo 2", frames=True)
+    assert job.read().grid.matches(GRID)

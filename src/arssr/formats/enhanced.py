@@ -19,6 +19,7 @@ _CLASSIC = {
     "InversionTimes": (0x00180082, "DS"),  # InversionTime
     "TemporalPositionIndex": (0x00200100, "IS"),  # TemporalPositionIdentifier
     "FrameAcquisitionNumber": (0x00200012, "IS"),  # AcquisitionNumber
+    "FrameLaterality": (0x00200062, "CS"),  # ImageLaterality
     "FrameAcquisitionDateTime": (0x0008002A, "DT"),  # AcquisitionDateTime
 }
 _REFERENCES = 0x0008  # the group of tags of what refers to other images
