@@ -249,6 +249,7 @@ def test_several_times_in_one_series(tmp_path: Path) -> None:
         Volume.read(tmp_path / "a")
     with open_frames(tmp_path / "a") as frames:
         assert [volume.data[0, 0, 0] for volume in frames] == [0, 1]
+        assert "nothing says in which order" in frames.frame(0).warnings[0]
 
 
 def test_folders_without_dicom_and_single_files(tmp_path: Path) -> None:

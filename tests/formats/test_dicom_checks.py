@@ -225,7 +225,7 @@ def test_mosaics_are_refused(tmp_path: Path, count: int) -> None:
     }
     for name, tags in kinds.items():
         write_series(tmp_path / name, STORED[..., :count], grid, **tags)
-        assert "a mosaic" in refused(tmp_path / name) and "dcm2niix" in refused(tmp_path / name)
+        assert "a mosaic" in refused(tmp_path / name)
     for path in write_series(tmp_path / "tag", STORED[..., :count], grid):
         image = pydicom.dcmread(path)
         block = image.private_block(0x0019, "SIEMENS MR HEADER", create=True)

@@ -35,7 +35,7 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
-    """All files, under numbers: what they are called inside does not matter and may do harm.
+    """All files, under numbers in the order of their names, which themselves may do harm.
 
     Pages of HTML are left where they are; by their number, they would look like images gone wrong.
     """
@@ -50,7 +50,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
             f"{path}: not unpacked, it would grow to {bytes_in_words(size)}, more than "
             f"{_RATIO} times its size; unpack it yourself if you trust it, and name the folder."
         )
-    for number, member in enumerate(members):
+    for number, member in enumerate(sorted(members, key=lambda each: each.filename)):
         if member.compress_type not in _METHODS:
             raise ArSSRError(f"{path}: is compressed in an uncommon way; unpack it yourself.")
         with archive.open(member) as packed, (folder / f"{number:06d}").open("wb") as file:

@@ -1,4 +1,4 @@
-"""What only dcm2niix can read (https://github.com/rordenlab/dcm2niix), if it is there."""
+"""Mosaics, read by dcm2niix (https://github.com/rordenlab/dcm2niix), if it is there."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ _SECONDS = 3600
 _OPTIONS = ("-b", "y", "-z", "n", "-f", "%s_%e_%t", "-v", "0")
 
 
-def open_converted(files: Sequence[Path], label: Path, why: str) -> Opened:
-    """The one image that dcm2niix makes of DICOM files; it goes when it is closed.
+def open_mosaic(files: Sequence[Path], picture_ij: tuple[int, int], label: Path) -> Opened:
+    """The image that dcm2niix makes of mosaics, many slices as the tiles of one picture.
 
-    why: what makes them unreadable here, for a sentence.
+    picture_ij: the size of a picture. The files are copied for it; what it makes goes when the
+    image is closed.
 
-    Raises ArSSRError where dcm2niix is not there, fails, or makes several images.
+    Raises ArSSRError where dcm2niix is not there or fails, where it makes several images, and
+    where it takes the picture for a slice, for want of what only the maker's own header says.
     """
+    why = "the image is a mosaic, many slices as the tiles of one picture"
     program = find_program()
     if program is None:
         raise ArSSRError(
@@ -57,6 +60,10 @@ def open_converted(files: Sequence[Path], label: Path, why: str) -> Opened:
                 f"({', '.join(path.stem for path in images)}); make them yourself, and name one."
             )
         opened = stack.enter_context(nifti.open_image(images[0]))
+        if opened.grid.shape[:2] == picture_ij:
+            raise ArSSRError(
+                f"{label}: {why}, and does not say how many (the header of its maker is missing)."
+            )
         slices, doubts = slices_beside(images[0], opened.grid, opened.header)
         opened.warnings.extend(doubts)
         return replace(

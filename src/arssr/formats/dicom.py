@@ -23,7 +23,7 @@ from arssr.files import is_dicom
 from arssr.formats import dcm2niix
 from arssr.formats import dicom_checks as checks
 from arssr.formats.archive import unpacked
-from arssr.formats.dicom_grid import arranged
+from arssr.formats.dicom_grid import arranged, doubts_about_order
 from arssr.formats.dicom_header import Slice, slices_in, text
 from arssr.formats.dicom_images import Image, Series, choose, images_of
 from arssr.formats.dicom_pixels import PixelFile
@@ -50,14 +50,15 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         folder = stack.enter_context(unpacked(path))
         image = choose(series_in(folder, path), wanted, path)
         once, warnings = checks.each_once(image.slices, path)
-        if folder.is_file() and len(once) == once[0].frames == 1 and not once[0].oddity:
+        if once[0].is_mosaic:
+            opened = dcm2niix.open_mosaic([s.path for s in once], once[0].shape_ij, path)
+            told = [*opened.warnings, *warnings, *checks.cut_off(folder)]
+            return replace(opened, warnings=told, one_frame=image.one_frame())
+        if folder.is_file() and len(once) == once[0].frames == 1:
             raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series.")
-        odd = next(filter(None, (each.oddity for each in once)), "")
-        if odd:
-            opened = dcm2niix.open_converted([each.path for each in once], path, odd)
-            return replace(opened, warnings=[*opened.warnings, *checks.cut_off(folder)])
         frames, grid = arranged(once, path)
-        warnings += [*checks.doubts_among(once, grid), *checks.cut_off(folder)]
+        warnings += [*checks.doubts_among(once, grid), *doubts_about_order(frames)]
+        warnings += checks.cut_off(folder)
         scaling = {(s.storage, s.slope, s.inter) for s in once}
         storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
         pixels = lru_cache(maxsize=1)(PixelFile)

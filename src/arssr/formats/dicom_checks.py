@@ -33,23 +33,16 @@ _SAME_DISTANCE = 0.1  # of the distance of slices
 _UNIT = 0.01  # scanners write directions with some six digits
 
 
-def oddity_of(header: Any) -> str:
-    """Why a classic file holds no single slice with a place of its own; empty for one that does.
-
-    Mosaics have many slices as the tiles of one picture, by what Siemens and UIH write.
-    """
-    types = str(header.get("ImageType", "")).upper()
-    tiled = any(word in types for word in _TILED) or any(
+def is_mosaic(header: Any) -> bool:
+    """Whether a picture has many slices as its tiles, by what Siemens and UIH write."""
+    if any(word in str(header.get("ImageType", "")).upper() for word in _TILED):
+        return True
+    return any(
         tiles in header
         and maker in str(header.get(owner, "")).upper()
         and str(header[tiles].value).strip() not in ("", "0", "1")
         for tiles, owner, maker in _TILES
     )
-    if tiled:
-        return "the image is a mosaic, many slices as the tiles of one picture"
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        return "a multi-frame file holds many slices and does not say frame by frame where they lie"
-    return ""
 
 
 def is_image(header: Any) -> bool:

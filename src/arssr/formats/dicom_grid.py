@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,17 @@ def arranged(slices: Sequence[Slice], label: Path) -> tuple[list[list[Slice]], G
         return frames, Grid((*first.shape_ij, len(places)), lps_to_ras(affine))
     except ArSSRError as error:
         raise ArSSRError(f"{label}: {error}") from error
+
+
+def doubts_about_order(frames: Sequence[Sequence[Slice]]) -> list[str]:
+    """A sentence where nothing says which of two frames came first."""
+    moments = [[each.order for each in frame] for frame in frames]
+    if all(one != other for one, other in pairwise(moments)):
+        return []
+    return [
+        "nothing says in which order its frames were measured; they are in the order of the names "
+        "of their files"
+    ]
 
 
 def _step(positions: Floats, normal: Floats, stated_mm: float | None, label: Path) -> Floats:

@@ -69,7 +69,7 @@ class Slice:
     colours: int
     uid: str
     frame_of_reference: str
-    oddity: str  # why it is no slice with a place of its own; empty for a slice
+    is_mosaic: bool  # a picture of many slices
     spacing_mm: float | None  # from slice to slice, as it is stated
     doubts: tuple[str, ...]
     storage: np.dtype[Any] | None
@@ -112,9 +112,9 @@ def slices_in(path: Path) -> tuple[Any, list[Slice]]:
         return header, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        odd = "" if PER_FRAME in header else checks.oddity_of(header)
         frames = enumerate(frame_headers(header))
-        return header, [_slice(path, number, each, odd) for number, each in frames]
+        enhanced = PER_FRAME in header
+        return header, [_slice(path, number, each, enhanced) for number, each in frames]
 
 
 def text(header: Any, keyword: str) -> str:
@@ -123,7 +123,7 @@ def text(header: Any, keyword: str) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
-def _slice(path: Path, number: int, header: Any, oddity: str) -> Slice:
+def _slice(path: Path, number: int, header: Any, enhanced: bool) -> Slice:
     shape_ij = int(header.Columns), int(header.Rows)
     if min(shape_ij) < 1 or math.prod(shape_ij) > _PIXELS_PER_BYTE * path.stat().st_size:
         raise ValueError(f"it cannot hold {shape_ij[0]}×{shape_ij[1]} pixels")
@@ -134,22 +134,26 @@ def _slice(path: Path, number: int, header: Any, oddity: str) -> Slice:
         millimetres(header.get(name)) for name in ("SpacingBetweenSlices", "SliceThickness")
     )
     slope, inter, units = _meaning(header)
+    frames = int(_number(header, "NumberOfFrames") or 1)
+    lacks = next((name for name in _PLACE if not header.get(name)), "")
+    if frames > 1 and not enhanced:
+        lacks = PER_FRAME
     return Slice(
         path=path,
         frame=number,
-        frames=int(_number(header, "NumberOfFrames") or 1),
+        frames=frames,
         shape_ij=shape_ij,
         colours=3 if "PALETTE" in text(header, "PhotometricInterpretation") else colours,
         uid=text(header, "SOPInstanceUID"),
         frame_of_reference=text(header, "FrameOfReferenceUID"),
-        oddity=oddity,
+        is_mosaic=not enhanced and checks.is_mosaic(header),
         spacing_mm=millimetres(header.get("SpacingBetweenSlices")),
         doubts=tuple(checks.doubts_of(header)),
         storage=np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32) else None,
         slope=slope,
         inter=inter,
-        place=_place(header),
-        lacks=next((name for name in _PLACE if not header.get(name)), ""),
+        place=None if lacks else _place(header),
+        lacks=lacks,
         distance_mm=next(filter(None, distances), None),
         described={
             name: header.get(name) for name in ("SliceThickness", "MRAcquisitionType", "ImageType")
@@ -212,11 +216,10 @@ def _meaning(header: Any) -> tuple[float, float, str]:
 
 def _varied(header: Any, units: str) -> dict[str, Any]:
     """What may tell images of one place apart; None is what is not said."""
-    types = [str(word).upper() for word in header.get("ImageType") or ()]
-    component = _component(header)
+    types = [*(header.get("ImageType") or ()), _component(header)]
     return {
         "stack": text(header, "StackID"),
-        "type": (*types, *([str(component).upper()] if component else ())),
+        "type": tuple(" ".join(str(word).upper().split()) for word in types if word),
         "units": "" if units.upper() in _NO_UNITS else units,
         "TE": _number(header, "EchoTime"),
         "TI": _number(header, "InversionTime"),

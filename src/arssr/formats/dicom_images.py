@@ -219,11 +219,9 @@ def _stacks(slices: Sequence[Slice]) -> Iterator[tuple[tuple[str, ...], list[Sli
 
 
 def _parallel(one: Slice, other: Slice) -> bool:
-    said, also = ((s.shape_ij, s.varied["stack"], s.oddity, s.place is None) for s in (one, other))
-    if said != also:
-        return False
-    if one.place is None or other.place is None:
-        return True
+    said, also = ((s.shape_ij, s.varied["stack"], s.is_mosaic) for s in (one, other))
+    if said != also or one.place is None or other.place is None:
+        return said == also and one.place is other.place
     return _same_direction(one.place, other.place)
 
 
