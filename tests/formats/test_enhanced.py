@@ -78,11 +78,16 @@ def test_samples_lie_where_the_frames_say(
 
 
 def test_slices_in_several_files_and_a_folder_are_one_volume(tmp_path: Path) -> None:
-    """As a concatenation has them, or one frame in each file."""
+    """As a concatenation has them; where a part of it is missing, a warning says so."""
     frames = frames_of(STORED, GRID)
-    write_enhanced(tmp_path / "a" / "1", frames[2:], instance=1)
-    write_enhanced(tmp_path / "a" / "2", frames[:2], instance=2)
-    np.testing.assert_array_equal(Volume.read(tmp_path / "a").data, STORED)
+    split = {"ConcatenationUID": "1.2.3", "InConcatenationTotalNumber": 2}
+    write_enhanced(tmp_path / "a" / "1", frames[2:], instance=1, **split)
+    last = write_enhanced(tmp_path / "a" / "2", frames[:2], instance=2, **split)
+    scan = Volume.read(tmp_path / "a")
+    np.testing.assert_array_equal(scan.data, STORED)
+    assert scan.warnings == ()
+    last.unlink()
+    assert "1 of the 2 files are there" in Volume.read(tmp_path / "a").warnings[0]
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -137,6 +137,15 @@ def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
             f"its slices have {len(frames)} frames of reference (FrameOfReferenceUID): their "
             "positions may not be comparable"
         )
+    parts: dict[tuple[str, float], set[Path]] = {}
+    for image in slices:
+        parts.setdefault(image.concatenation, set()).add(image.path)
+    for (_, total), there in parts.items():
+        if len(there) < total:
+            found.append(
+                f"{len(there)} of the {total:g} files are there that an image was split into "
+                "(InConcatenationTotalNumber): slices or frames may be missing"
+            )
     distance = float(1 / np.linalg.norm(np.linalg.inv(grid.affine[:3, :3])[2]))
     stated = [image.spacing_mm for image in slices if image.spacing_mm]
     wrong = [mm for mm in stated if abs(mm - distance) > _SAME_DISTANCE * distance]

@@ -41,7 +41,7 @@ _TAGS: tuple[str | int, ...] = (
     *("AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ASLContext"),
     *("ImageType", "ComplexImageComponent", _GE_TYPE),
     *(tag for block, _, of_block in _B_VALUES for tag in (block, of_block)),
-    *(SHARED, PER_FRAME, DIMENSIONS),
+    *(SHARED, PER_FRAME, DIMENSIONS, "ConcatenationUID", "InConcatenationTotalNumber"),
 )
 _SPATIAL = (0x00209056, 0x00209057, 0x00200032)  # stack, position in it, and in the patient
 _NO_UNITS = ("", "1", "NO UNITS", "US")
@@ -69,6 +69,7 @@ class Slice:
     colours: int
     uid: str
     frame_of_reference: str
+    concatenation: tuple[str, float]  # its UID, and how many files it has; 0 where it is none
     is_mosaic: bool  # a picture of many slices
     spacing_mm: float | None  # from slice to slice, as it is stated
     doubts: tuple[str, ...]
@@ -146,6 +147,10 @@ def _slice(path: Path, number: int, header: Any, enhanced: bool) -> Slice:
         colours=3 if "PALETTE" in text(header, "PhotometricInterpretation") else colours,
         uid=text(header, "SOPInstanceUID"),
         frame_of_reference=text(header, "FrameOfReferenceUID"),
+        concatenation=(
+            text(header, "ConcatenationUID"),
+            _number(header, "InConcatenationTotalNumber") or 0,
+        ),
         is_mosaic=not enhanced and checks.is_mosaic(header),
         spacing_mm=millimetres(header.get("SpacingBetweenSlices")),
         doubts=tuple(checks.doubts_of(header)),
