@@ -129,27 +129,29 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Image:
         its words (phase, TE 12.5 ms), a kind of its frames (b 1000), one of them (frame 3), or
         several of these with commas between them.
     """
-    chosen = list(series)
-    if wanted is not None:
+    everything = [image for each in series for image in images_of(each)]
+    if wanted is None:
+        matches = everything
+    else:
         word = wanted.strip()
-        chosen = [s for s in series if word in (s.uid, s.number)] or [
+        named = [s for s in series if word in (s.uid, s.number)] or [
             s for s in series if word and word.lower() in s.description.lower()
         ]
-    images = [image for each in chosen or series for image in images_of(each)]
-    what = "images" if any(image.part for image in images) else "series"
-    problem = f"holds several {what}, name one (a scan's with --series)"
-    if wanted is not None and not chosen:
-        matches = [m for image in images if (m := _narrowed(image, wanted))]
-        problem = f"{len(matches) or 'no'} {what} match {wanted!r}"
-        images = matches or images
-        if len(matches) == 1:
-            return matches[0]
-    elif len(images) == 1:
-        return images[0]
-    elif wanted is not None:
-        problem = f"{len(images)} {what} match {wanted!r}, name one (a scan's with --series)"
-    listed = "; ".join(map(str, images[:_MOST_LISTED]))
-    more = f"; and {len(images) - _MOST_LISTED} more" if len(images) > _MOST_LISTED else ""
+        narrowed = (_narrowed(image, wanted) for image in everything)
+        matches = [image for image in everything if image.series in named] or [
+            image for image in narrowed if image is not None
+        ]
+    if len(matches) == 1:
+        return matches[0]
+    shown = matches or everything
+    what = "images" if any(image.part for image in shown) else "series"
+    problem = (
+        f"holds several {what}, name one (a scan's with --series)"
+        if wanted is None
+        else f"{len(matches) or 'no'} {what} match {wanted!r}"
+    )
+    listed = "; ".join(map(str, shown[:_MOST_LISTED]))
+    more = f"; and {len(shown) - _MOST_LISTED} more" if len(shown) > _MOST_LISTED else ""
     raise ArSSRError(f"{label}: {problem}: {listed}{more}.")
 
 
@@ -157,6 +159,8 @@ def _narrowed(image: Image, wanted: str) -> Image | None:
     """The image, or its frames of some kind, if all that is wanted is true of it."""
     for term in wanted.split(","):
         word, squeezed = term.strip().lower(), _squeezed(term)
+        if not word:
+            return None
         kinds = {_squeezed(kind): slices for kind, slices in image.kinds_of_frames.items()}
         if squeezed in kinds:
             image = replace(image, slices=tuple(kinds[squeezed]))
@@ -169,7 +173,7 @@ def _narrowed(image: Image, wanted: str) -> Image | None:
         elif not (
             word in (image.series.uid, image.series.number, image.number)
             or squeezed in map(_squeezed, image.words)
-            or (word and word in image.series.description.lower())
+            or word in image.series.description.lower()
         ):
             return None
     return image
