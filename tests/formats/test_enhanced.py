@@ -337,6 +337,19 @@ def test_derived_series_of_scans_of_today_are_valid(
         assert errors_in(each) == []
 
 
+def test_times_of_any_length_fit_into_a_classic_header(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID, echo_ms=10 / 3))
+    image = pydicom.dcmread(path)
+    modifiers = image.SharedFunctionalGroupsSequence[0].MRModifierSequence[0]
+    modifiers.InversionRecovery, modifiers.InversionTimes = "YES", [1000 / 3, 2000.0]
+    image.save_as(path)
+    out = write_dicom_series(tmp_path / "out", Volume.read(path), path)
+    new = pydicom.dcmread(out / "00001.dcm")
+    assert float(new.EchoTime) == pytest.approx(10 / 3) and len(str(new.EchoTime)) <= 16
+    assert float(new.InversionTime) == pytest.approx(1000 / 3)
+    assert (new.ScanningSequence, new.SequenceVariant) == (["GR", "IR"], "MP")
+
+
 def test_only_images_of_mr_become_classic_ones(tmp_path: Path) -> None:
     path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID), Modality="CT")
     with pytest.raises(ArSSRError, match="only enhanced images of MR"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from arssr.formats.enhanced import PER_FRAME, frame_header
 
 # The standard gave elements from 9000 on, in these groups, to enhanced images.
@@ -17,12 +19,12 @@ _OF_FRAMES = (
 _ECHOES = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}
 # What a sequence can have besides, how enhanced images call it, and what says that it has not.
 _VARIANTS = {
-    "SK": ("SegmentedKSpaceTraversal", ("SINGLE",)),
-    "MTC": ("MagnetizationTransfer", ("NONE",)),
-    "SS": ("SteadyStatePulseSequence", ("NONE",)),
-    "SP": ("Spoiling", ("NONE",)),
-    "MP": ("InversionRecovery", ("NO",)),
-    "OSP": ("OversamplingPhase", ("NONE",)),
+    "SK": ("SegmentedKSpaceTraversal", "SINGLE"),
+    "MTC": ("MagnetizationTransfer", "NONE"),
+    "SS": ("SteadyStatePulseSequence", "NONE"),
+    "SP": ("Spoiling", "NONE"),
+    "MP": ("InversionRecovery", "NO"),
+    "OSP": ("OversamplingPhase", "NONE"),
 }
 
 
@@ -36,7 +38,8 @@ def classic_header(header: Any, number: int) -> Any:
 
     Raises ValueError for what is no MR image.
     """
-    import pydicom
+    from pydicom.uid import MRImageStorage
+    from pydicom.valuerep import format_number_as_ds
 
     if header.get("Modality") != "MR":
         raise ValueError("only enhanced images of MR become classic ones")
@@ -47,9 +50,9 @@ def classic_header(header: Any, number: int) -> Any:
     variants = [
         name
         for name, (keyword, without) in _VARIANTS.items()
-        if flat.get(keyword, "") not in ("", *without)
+        if flat.get(keyword, "") not in ("", without)
     ]
-    flat.SOPClassUID = pydicom.uid.MRImageStorage
+    flat.SOPClassUID = MRImageStorage
     flat.ScanningSequence = [*echoes, *inverted, *planar] or ["RM"]  # a research mode
     flat.SequenceVariant = variants or ["NONE"]
     flat.ScanOptions = ""
@@ -59,8 +62,13 @@ def classic_header(header: Any, number: int) -> Any:
     flat.setdefault("EchoTrainLength", next(filter(None, trains), None))
     if flat.get("InPlanePhaseEncodingDirection") == "COLUMN":
         flat.InPlanePhaseEncodingDirection = "COL"
-    for keyword in ("MRAcquisitionType", "RepetitionTime", "EchoTime"):
+    for keyword in ("MRAcquisitionType", "RepetitionTime", "EchoTime", "InversionTime"):
         flat.setdefault(keyword, None)
+    if not inverted:
+        del flat.InversionTime
+    for keyword in ("EchoTime", "InversionTime"):  # of classic images one, in 16 characters
+        if (times := np.ravel(flat.get(keyword) or ())).size:
+            setattr(flat, keyword, format_number_as_ds(float(times[0])))
     for element in list(flat):
         enhanced = element.tag.group in _GROUPS and element.tag.element >= _ENHANCED
         if (enhanced and element.keyword not in _KEPT) or element.keyword in _OF_FRAMES:
