@@ -1,4 +1,4 @@
-"""What tells the images of a classic DICOM series apart, in the words by which they are asked for."""
+"""What tells the images of a classic DICOM series apart, and the words by which each is named."""
 
 from pathlib import Path
 from typing import Any

@@ -212,7 +212,7 @@ def test_diffusion_and_labels_are_frames_that_can_be_asked_for(tmp_path: Path) -
 def test_a_repetition_that_lacks_a_slice_is_refused(tmp_path: Path) -> None:
     frames = [*frames_of(STORED, GRID), *frames_of(STORED + 1, GRID, time=2)]
     path = write_enhanced(tmp_path / "1.dcm", frames[:-2] + frames[-1:])
-    assert "at slice 3 of 4 there are 1 of 2 frames" in refused(path)
+    assert "at slice 3 of 4 there are 1 images, at others 2" in refused(path)
 
 
 # --- what is missing or broken -------------------------------------------------------------------

@@ -62,10 +62,7 @@ def info(
     dicom = path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path)
     image = dicom or is_image(path)
     if dicom and series is None and (several := _several(path)):
-        if as_json:
-            print_json({"image": path.name, "images": [each.describe() for each in several]})
-        for each in [] if as_json else several:
-            Console(highlight=False, soft_wrap=True).print(str(each), markup=False)
+        _list(path, several, as_json)
         return
     facts = _image(path, series) if image else _model(subject)
     if as_json:
@@ -84,6 +81,16 @@ def _several(path: Path) -> "list[Image]":
 
     images = contents(path)
     return images if len(images) > 1 or images[0].frames > 1 else []
+
+
+def _list(path: Path, images: "list[Image]", as_json: bool) -> None:
+    """What can be asked for with --series."""
+    if as_json:
+        print_json({"image": path.name, "images": [image.describe() for image in images]})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for image in images:
+        console.print(str(image), markup=False)
 
 
 def _image(path: Path, series: str | None) -> dict[str, Any]:

@@ -33,27 +33,28 @@ def arranged(slices: Sequence[Slice], label: Path) -> tuple[list[list[Slice]], G
             )
     places = by_place(slices)
     count = max(map(len, places))
-    for number, place in enumerate(places, start=1):
-        if len(place) < count:
+    for number, here in enumerate(places, start=1):
+        if len(here) < count:
             raise ArSSRError(
-                f"{label}: images are missing: at slice {number} of {len(places)} there are "
-                f"{len(place)} of {count} frames."
+                f"{label}: it is no whole 4D series: at slice {number} of {len(places)} there are "
+                f"{len(here)} images, at others {count}."
             )
     frames = [list(frame) for frame in zip(*places, strict=True)]
     for number, frame in enumerate(frames, start=1):
-        if any(each.varied[name] != frame[0].varied[name] for each in frame for name in FRAMES):
+        said = {tuple(each.varied[name] for name in FRAMES) for each in frame}
+        if count > 1 and len(said) > 1:
             raise ArSSRError(
                 f"{label}: its images are mixed up: those of frame {number} of {count} differ in "
                 "b-value or label."
             )
-    positions = np.array([[s.place.position for s in f if s.place] for f in frames])
+    placed = [[each.place for each in frame if each.place is not None] for frame in frames]
+    positions = np.array([[place.position for place in frame] for frame in placed])
     if np.ptp(positions, axis=0).max() > _ROUNDED_MM:
         raise ArSSRError(f"{label}: its images lie beside one another; one volume is needed.")
-    first = frames[0][0]
-    assert first.place is not None
+    first, place = frames[0][0], placed[0][0]
     affine = np.eye(4)
-    affine[:3, :2] = (first.place.directions * first.place.spacing_ij[:, None]).T
-    normal = np.cross(*first.place.directions)
+    affine[:3, :2] = (place.directions * place.spacing_ij[:, None]).T
+    normal = np.cross(*place.directions)
     affine[:3, 2] = _step(positions[0], normal, first.distance_mm, label)
     affine[:3, 3] = positions[0, 0]
     try:
