@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, NothingMatchesError
 from arssr.formats.dicom_header import Place, Slice
 
 _IMAGES = ("type", "units", "TE", "TI", "flip angle")  # of `Slice.varied`, in the order of asking
@@ -123,7 +123,8 @@ def images_of(series: Series) -> list[Image]:
 
 
 def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Image:
-    """The only image, or the one that is wanted; ArSSRError lists them where that is not one.
+    """The only image, or the one that is wanted; ArSSRError lists them where that is not one,
+    NothingMatchesError where it is none.
 
     wanted: UID or number of a series, part of its description, number of an image (5.2), one of
         its words (phase, TE 12.5 ms), a kind of its frames (b 1000), one of them (frame 3), or
@@ -152,7 +153,8 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Image:
     )
     listed = "; ".join(map(str, shown[:_MOST_LISTED]))
     more = f"; and {len(shown) - _MOST_LISTED} more" if len(shown) > _MOST_LISTED else ""
-    raise ArSSRError(f"{label}: {problem}: {listed}{more}.")
+    kind = ArSSRError if matches else NothingMatchesError
+    raise kind(f"{label}: {problem}: {listed}{more}.")
 
 
 def _narrowed(image: Image, wanted: str) -> Image | None:
