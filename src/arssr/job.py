@@ -6,7 +6,7 @@ from typing import Any
 
 from arssr.ensemble import flips
 from arssr.errors import ArSSRError, in_one_line
-from arssr.files import sidecar
+from arssr.files import is_dicom, sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
 from arssr.scan import require_acquisition, require_noise
@@ -26,7 +26,7 @@ class Job:
     memory: bytes that the process may take, by default a share of what is free.
     skip_air: leave air to the interpolation.
     transforms: files of a registration that leads from the space of `like` to the scan.
-    series: which one of several DICOM series.
+    series: which one of several DICOM images.
     frames: the scan is 4D, and all its frames are meant.
     labels: the scan is a label map, whatever its file says; no network is needed.
     consistent: make the result agree with what was measured.
@@ -104,7 +104,8 @@ class Job:
             check_series_output(self.destination, self.overwrite)
             if self.frames:
                 raise ArSSRError(f"{self.destination}: a DICOM series is one 3D image; name a file")
-            if self.source.is_file() and self.source.suffix.lower() != ".zip":
+            archived = self.source.suffix.lower() == ".zip"
+            if self.source.is_file() and not (archived or is_dicom(self.source)):
                 raise ArSSRError(
                     f"{self.source}: is no DICOM series, from which a derived one takes patient "
                     "and study; name a file to write"
@@ -143,5 +144,5 @@ class Job:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
         if not self.frames:
             return read_quietly(self.source, self.series)
-        with open_frames(self.source) as frames:
+        with open_frames(self.source, self.series) as frames:
             return frames.frame(0)

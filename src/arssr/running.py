@@ -73,7 +73,7 @@ def begin(
     foretell(_known_before(volume, result))
     with ExitStack() as stack:
         if job.frames:
-            frames = stack.enter_context(open_frames(job.source))
+            frames = stack.enter_context(open_frames(job.source, job.series))
             require_disk(job.destination, volume, grid, len(frames))
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
@@ -113,7 +113,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     replace(job, overwrite=True).check()
     volume, count = scan.result() if scan else job.read(), 1
     if job.frames:
-        with open_frames(job.source) as frames:
+        with open_frames(job.source, job.series) as frames:
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
     where = where_of(job, volume)

@@ -105,7 +105,8 @@ class Volume:
     def read(cls, path: str | os.PathLike[str], series: str | None = None) -> Volume:
         """The 3D image in a file, or in a folder or .zip of DICOM files.
 
-        series: which one where there are several: its UID, number, or a part of its description.
+        series: which one where there are several: its UID, number, or a part of its description;
+            where a series has several, words that tell it from the others, see docs/dicom.md.
 
         Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
         it does not hold one finite real 3D image with a place in space (see `from_nibabel`).
@@ -210,13 +211,13 @@ class Frames:
         self.close()
 
 
-def open_frames(path: str | os.PathLike[str]) -> Frames:
-    """The frames of a 3D (one frame) or 4D file, to be read one by one; close it when done.
+def open_frames(path: str | os.PathLike[str], series: str | None = None) -> Frames:
+    """The frames of a 3D (one frame) or 4D image, to be read one by one; close it when done.
 
-    Raises ArSSRError as `Volume.read` does.
+    series: which one of DICOM, see `Volume.read`. Raises ArSSRError as `Volume.read` does.
     """
     path = Path(path)
-    return Frames(path, open_image(path))
+    return Frames(path, open_image(path, series))
 
 
 def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Grid:
@@ -283,6 +284,5 @@ def _require_one_frame(opened: Opened, label: str) -> None:
         size = "×".join(str(n) for n in (*opened.grid.shape, opened.frames))
         raise ArSSRError(
             f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
-            "--frames` (arssr.volume.open_frames), or give one 3D volume of it, such as "
-            "the first one: nibabel.four_to_three(nibabel.load(path))[0]."
+            f"--frames` (arssr.volume.open_frames), or {opened.one_frame}."
         )

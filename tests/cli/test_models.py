@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.formats.enhanced import frames_of, write_enhanced
 from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.files import sha256
+from arssr.grid import Grid
 from arssr.volume import Volume
 from arssr.weights import registry
 from arssr.weights.files import save_weights
@@ -107,6 +109,22 @@ def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) 
         "acquired_in_3d": False,
     }
     assert "  thickness_mm: 2.4" in arssr("info", path).out
+
+
+def test_what_there_is_to_choose_from_in_dicom(arssr: Arssr, tmp_path: Path) -> None:
+    stored, grid = np.arange(120, dtype=np.int16).reshape(6, 5, 4), Grid((6, 5, 4), np.eye(4))
+    echoes = [f for ms in (5.0, 10.0) for f in frames_of(stored, grid, echo_ms=ms)]
+    path = write_enhanced(tmp_path / "in" / "1.dcm", echoes)
+    for source in (path, path.parent):
+        lines = arssr("info", source).out.splitlines()
+        assert [line[:32] for line in lines] == [
+            "5.1 't1_mprage', echo 1, TE 5 ms",
+            "5.2 't1_mprage', echo 2, TE 10 m",
+        ]
+        images = json.loads(arssr("info", source, "--json").out)["images"]
+        assert [image["series"] for image in images] == ["5.1", "5.2"]
+    one = json.loads(arssr("info", path, "--series", "echo 2", "--json").out)
+    assert one["shape"] == [6, 5, 4]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pydicom.uid import generate_uid
 from tests.conditions.files import GRID, STORED, dicom, nifti, nrrd_with_axis, write
 from tests.conditions.table import FAMILIES, Condition, Seen, Table
 from tests.conditions.trying import read, unlike, upsample
+from tests.formats.enhanced import frames_of, write_enhanced
 from tests.formats.series import write_series
 from tests.phantoms import smooth
 
@@ -32,6 +33,7 @@ def _frames(variant: str, folder: Path) -> Path | None:
             for path in write_series(part, _FRAMES[..., number], GRID):
                 image = pydicom.dcmread(path)
                 image.SOPInstanceUID = generate_uid()
+                image.InstanceNumber += 100 * number
                 image.save_as(path)
 
     return dicom(variant, folder, edit=edit)
@@ -152,13 +154,22 @@ def _localizer(variant: str, folder: Path) -> Seen | None:
     return read(dicom(variant, folder, edit=edit), stored=None)
 
 
+def _enhanced(variant: str, folder: Path) -> Seen | None:
+    def edit(paths: list[Path]) -> None:
+        for path in paths:
+            path.unlink()
+        write_enhanced(paths[0], frames_of(STORED, GRID))
+
+    return read(dicom(variant, folder, edit=edit))
+
+
 TABLE = Table(
     "Several images in one",
     (
         Condition(
             "4D, where one image is wanted",
-            "Take all frames with `--frames`, or give one of them. A DICOM series of several times "
-            "becomes a 4D NIfTI with dcm2niix first, also for `--frames`.",
+            "Take all frames with `--frames`, or give one of them; of DICOM, name one with "
+            "`--series 'frame 1'`.",
             _one_wanted,
         ),
         Condition(
@@ -209,14 +220,21 @@ TABLE = Table(
             FAMILIES["DICOM"],
         ),
         Condition(
-            "a mosaic",
-            "Make a NIfTI image of it with dcm2niix.",
+            "a mosaic without the header of its maker",
+            "Nobody can tell its tiles; get the images as the scanner wrote them. With that header "
+            "dcm2niix reads it, where it is installed.",
             _tagged(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]),
             FAMILIES["DICOM"],
         ),
         Condition(
-            "a multi-frame file",
-            "Make a NIfTI image of it with dcm2niix.",
+            "an enhanced file of many frames",
+            "Nothing to do: each frame is a slice.",
+            _enhanced,
+            FAMILIES["DICOM"],
+        ),
+        Condition(
+            "a multi-frame file without functional groups",
+            "It does not say where its frames lie; export it again as enhanced or classic MR.",
             _tagged(NumberOfFrames=4),
             FAMILIES["DICOM"],
         ),
@@ -228,7 +246,8 @@ TABLE = Table(
         ),
         Condition(
             "a localizer",
-            "Its images lie in several directions and are no volume; give another series.",
+            "Its images lie in several directions; the message lists them, and `--series` takes "
+            "those of one.",
             _localizer,
             FAMILIES["DICOM"],
         ),

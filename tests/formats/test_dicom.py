@@ -205,12 +205,11 @@ def _edit(path: Path, **tags: object) -> None:
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        ({"ImagePositionPatient": None}, "do not say where"),
-        ({"ImageOrientationPatient": None}, "do not say where"),
-        ({"PixelSpacing": None}, "do not say where"),
-        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "localizer"),
-        ({"PixelSpacing": [1, 1]}, "localizer"),
-        ({"NumberOfFrames": 7}, "multi-frame DICOM file holds many slices"),
+        ({"ImagePositionPatient": None}, "without a place (1 images)"),
+        ({"ImageOrientationPatient": None}, "without a place (1 images)"),
+        ({"PixelSpacing": None}, "without a place (1 images)"),
+        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "sagittal (1 images)"),
+        ({"PixelSpacing": [1, 1]}, "stack 2, transverse (1 images)"),
         ({"SamplesPerPixel": 3}, "in colour"),
         ({"ImageOrientationPatient": [0] * 6}, "damaged"),
     ],
@@ -246,8 +245,11 @@ def test_several_times_in_one_series(tmp_path: Path) -> None:
     write_series(tmp_path / "a" / "1", STORED, GRID)
     for number, path in enumerate(write_series(tmp_path / "a" / "2", STORED + 1, GRID)):
         _edit(path, SOPInstanceUID=f"1.2.{number}")
-    with refusal(tmp_path / "a", "in the same place", "dcm2niix"):
+    with refusal(tmp_path / "a", "4D", "--frames", "'frame 1'"):
         Volume.read(tmp_path / "a")
+    with open_frames(tmp_path / "a") as frames:
+        assert [volume.data[0, 0, 0] for volume in frames] == [0, 1]
+        assert "nothing says in which order" in frames.frame(0).warnings[0]
 
 
 def test_folders_without_dicom_and_single_files(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ def test_what_a_derived_series_says(tmp_path: Path) -> None:
     for kept in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientName", "PatientID", "Modality"):
         assert new[kept].value == old[kept].value
     assert new.SeriesInstanceUID != old.SeriesInstanceUID
-    assert new.ImageType == ["DERIVED", "SECONDARY"]
+    assert new.ImageType == ["DERIVED", "SECONDARY", "OTHER"]
     assert "ArSSR" in new.DerivationDescription and old.SeriesInstanceUID in (
         new.DerivationDescription
     )

@@ -210,7 +210,7 @@ def test_copies_under_other_names_count_once_and_are_told(tmp_path: Path) -> Non
     np.testing.assert_array_equal(scan.data, STORED)
     assert "4 images are copies" in scan.warnings[0]
     edit(path.with_name(f"{path.name} copy"), PixelData=bytes(60))
-    assert "several images lie in the same place" in refused(tmp_path / "a")
+    assert "4D" in refused(tmp_path / "a")
 
 
 # --- no slices -----------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_mosaics_are_refused(tmp_path: Path, count: int) -> None:
     }
     for name, tags in kinds.items():
         write_series(tmp_path / name, STORED[..., :count], grid, **tags)
-        assert "a mosaic" in refused(tmp_path / name) and "dcm2niix" in refused(tmp_path / name)
+        assert "a mosaic" in refused(tmp_path / name)
     for path in write_series(tmp_path / "tag", STORED[..., :count], grid):
         image = pydicom.dcmread(path)
         block = image.private_block(0x0019, "SIEMENS MR HEADER", create=True)

@@ -1,7 +1,7 @@
 """`arssr models` and `arssr info`: what ships, and what is known about a model or an image."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -9,6 +9,9 @@ from rich.table import Table
 
 from arssr.cli.card import show_card
 from arssr.cli.console import print_json
+
+if TYPE_CHECKING:
+    from arssr.formats.dicom_images import Image
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
 
@@ -68,14 +71,24 @@ _COUNTED = ("wins", "losses")
 
 def info(
     subject: Annotated[str, typer.Argument(help="Weights (a name or a file), or an image.")],
+    series: Annotated[
+        str | None, typer.Option(help="Of several DICOM images, as in `arssr upsample`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a model's card, or where an image lies, how it is stored and how finely measured."""
-    from arssr.files import is_image
+    """Show a model's card, or where an image lies, how it is stored and how finely measured.
+
+    Of a folder of DICOM files with several images, or frames, what there is to choose from.
+    """
+    from arssr.files import is_dicom, is_image
 
     path = Path(subject)
-    image = is_image(path) or path.is_dir() or path.suffix == ".zip"
-    facts = _image(path) if image else _model(subject)
+    dicom = path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path)
+    image = dicom or is_image(path)
+    if dicom and series is None and (several := _several(path)):
+        _list(path, several, as_json)
+        return
+    facts = _image(path, series) if image else _model(subject)
     if as_json:
         print_json(facts)
         return
@@ -86,11 +99,29 @@ def info(
         show_card(facts)
 
 
-def _image(path: Path) -> dict[str, Any]:
+def _several(path: Path) -> "list[Image]":
+    """The images in DICOM files, where there are several, or one of several frames."""
+    from arssr.formats.dicom import contents
+
+    images = contents(path)
+    return images if len(images) > 1 or images[0].frames > 1 else []
+
+
+def _list(path: Path, images: "list[Image]", as_json: bool) -> None:
+    """What can be asked for with --series."""
+    if as_json:
+        print_json({"image": path.name, "images": [image.describe() for image in images]})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for image in images:
+        console.print(str(image), markup=False)
+
+
+def _image(path: Path, series: str | None) -> dict[str, Any]:
     from arssr.resolution import measure_resolution
     from arssr.volume import read_quietly
 
-    volume = read_quietly(path)
+    volume = read_quietly(path, series)
     return {
         "image": path.name,
         **volume.grid.describe(),

@@ -112,7 +112,8 @@ def upsample(
     series: Annotated[
         str | None,
         typer.Option(
-            help="Of several DICOM series: UID, number or part of the description.",
+            help="Of several DICOM images: number, part of the description, or words such as "
+            "'echo 2', 'phase', 'b 1000'. See docs/dicom.md.",
             rich_help_panel=SCAN,
         ),
     ] = None,

@@ -16,7 +16,7 @@ from arssr.formats.dicom_pixels import read_pixels
 from arssr.grid import Grid
 
 if TYPE_CHECKING:
-    from arssr.formats.dicom import Slice
+    from arssr.formats.dicom_header import Slice
 
 # Tags of mosaics, many slices as the tiles of one picture: how many, and whose tag it is.
 _TILES = ((0x0019100A, 0x00190010, "SIEMENS MR HEADER"), (0x00651050, 0x00650010, "UIH"))
@@ -86,14 +86,16 @@ def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[s
     Images that differ in the same place are all kept. Raises ArSSRError where two differ that
     go by the same SOP instance UID, and ValueError where they cannot be compared.
     """
-    instances: dict[str, Slice] = {}
+    instances: dict[tuple[str, int], Slice] = {}
     for image in slices:
-        other = instances.setdefault(image.uid or str(image.path), image)
+        other = instances.setdefault((image.uid or str(image.path), image.frame), image)
         if other is not image and not _alike(other, image):
             raise ArSSRError(
                 f"{label}: {other.path.name} and {image.path.name} go by the same SOP instance UID "
                 "but differ; take away the one that is wrong."
             )
+    if any(image.frames > 1 for image in slices):
+        return list(instances.values()), []
     places: dict[Any, Slice] = {}
     copies = 0
     for image in instances.values():
@@ -135,6 +137,15 @@ def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
             f"its slices have {len(frames)} frames of reference (FrameOfReferenceUID): their "
             "positions may not be comparable"
         )
+    parts: dict[tuple[str, float], set[Path]] = {}
+    for image in slices:
+        parts.setdefault(image.concatenation, set()).add(image.path)
+    for (_, total), there in parts.items():
+        if len(there) < total:
+            found.append(
+                f"{len(there)} of the {total:g} files are there that an image was split into "
+                "(InConcatenationTotalNumber): slices or frames may be missing"
+            )
     distance = float(1 / np.linalg.norm(np.linalg.inv(grid.affine[:3, :3])[2]))
     stated = [image.spacing_mm for image in slices if image.spacing_mm]
     wrong = [mm for mm in stated if abs(mm - distance) > _SAME_DISTANCE * distance]
@@ -147,8 +158,8 @@ def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
 
 
 def cut_off(folder: Path) -> list[str]:
-    """A sentence where files end before they could say that they are DICOM, or have become what a
-    server answers instead of them.
+    """A sentence where files in a folder end before they could say that they are DICOM, or have
+    become what a server answers instead of them.
     """
     names = [
         path.name

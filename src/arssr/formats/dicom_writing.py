@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import replacing_folder
-from arssr.formats.dicom import choose, read_header, series_in, unpacked
+from arssr.formats.archive import unpacked
+from arssr.formats.dicom import series_in
+from arssr.formats.dicom_classic import classic_header, is_enhanced
+from arssr.formats.dicom_header import read_header
+from arssr.formats.dicom_images import choose
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import Stored, damage_in_words
 from arssr.formats.samples import encode
@@ -97,19 +101,25 @@ def check_series_output(folder: str | os.PathLike[str], overwrite: bool = False)
 
 def _derived_header(template: Path, series: str | None, grid: Grid, method: str) -> Any:
     """What all slices of the new series share."""
-    from pydicom.uid import generate_uid
+    from pydicom.uid import MRImageStorage, generate_uid
 
     with unpacked(template) as folder:
-        source = choose(series_in(folder, template), series, template)
+        image = choose(series_in(folder, template), series, template)
+        source = image.series
         with damage_in_words(f"{template}: cannot be read"):
-            header = read_header(source.slices[0].path)
+            header = read_header(image.slices[0].path)
+            if is_enhanced(header):
+                header = classic_header(header, image.slices[0].frame)
     header.remove_private_tags()
     for element in list(header):
-        if element.keyword in _DROPPED or 0x6000 <= element.tag.group <= 0x60FF:  # overlays
+        overlay = 0x6000 <= element.tag.group <= 0x60FF
+        if overlay or element.keyword in _DROPPED or "PaletteColor" in element.keyword:
             del header[element.tag]
     now = datetime.now()
     size = spacing_in_words(grid.spacing_mm)
     header.ImageType = ["DERIVED", "SECONDARY"]
+    if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
+        header.ImageType.append("OTHER")
     header.DerivationDescription = (
         f"ArSSR {version('arssr')}: {method}; {size} from series {source.uid}"
     ).replace("×", "x")

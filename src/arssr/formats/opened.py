@@ -34,6 +34,10 @@ _DAMAGE = (
 # What SimpleITK's errors begin with: where in its sources, an address, the layers passed.
 _WHERE_IN_ITK = re.compile(r"Exception thrown in SimpleITK.*?ERROR: [^:]*: |.*\[nrrd\] [^:]*: ")
 
+_ONE_FRAME = (
+    "give one 3D volume of it, such as the first one: nibabel.four_to_three(nibabel.load(path))[0]"
+)
+
 
 class Stored(Protocol):
     """How samples are stored: value = stored * slope + inter, in a type, under a header."""
@@ -58,6 +62,7 @@ class Opened:
     frames: how many images of this grid the file holds, `repetition_s` seconds apart.
     slices: how the slices lie, where that is said.
     kind: what the samples are.
+    one_frame: how to come by one of several frames, in words.
     close: gives the file back; nothing can be read afterwards.
     warnings: sentences about what the file says that cannot all be true, or does not say, and what
         was taken for true; there may be more once samples were read.
@@ -75,6 +80,7 @@ class Opened:
     header: nib.Nifti1Header | None = None
     slices: Slices | None = None
     kind: Kind = NOT_SAID
+    one_frame: str = _ONE_FRAME
     close: Callable[[], object] = lambda: None
     warnings: list[str] = field(default_factory=list)
 

@@ -42,7 +42,7 @@ _FORMATS = (
 def open_image(path: Path, series: str | None = None) -> Opened:
     """The image in a file, or in a folder or .zip of DICOM files; only its header was read.
 
-    series: which DICOM series, see `dicom.open_series`.
+    series: which image of DICOM series, see `dicom.open_series`.
 
     Raises ArSSRError, naming the file, where there is none, where it is damaged, and where
     it has no grid of voxels in space; `Opened.read`, where its samples are no intensities.
@@ -56,10 +56,8 @@ def _open(path: Path, series: str | None) -> Opened:
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
             raise ArSSRError(f"{path}: there is no such file.")
-        if path.is_dir() or path.suffix.lower() == ".zip":
+        if path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path):
             return dicom.open_series(path, series)
-        if is_dicom(path):
-            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series.")
     if series is not None:
         raise ArSSRError(f"{path}: only DICOM has series to choose from.")
     kind = _FORMATS[image_suffix(path)]
