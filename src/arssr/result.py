@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from arssr.api import Model, require_disk, require_memory
-from arssr.consistency import Acquisition, make_consistent
+from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
 from arssr.job import Job
 from arssr.limits import coarser_axes, outside_valid_range, range_set_by_few
-from arssr.plain import COPIED, RESAMPLED, without_network
+from arssr.plain import COPIED, without_network
 from arssr.registration import load_transform
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
@@ -74,8 +74,6 @@ def result_of(
     if job.consistent and not is_intensities:
         raise ArSSRError(f"{job.source}: {scan.kind.taken()}, which --consistent is not for")
     plain = None if is_constant else without_network(scan, grid, transform)
-    if plain and job.consistent and plain.method == RESAMPLED:
-        plain = None
     doubted = is_intensities and not (is_constant or (plain and plain.method == COPIED))
     unlike = unlike_intensities(scan.data) if doubted else []
     measured = None if plain or is_constant else _measured(model, job, scan, resolution)
@@ -99,6 +97,8 @@ def result_of(
         return _constant(scan, grid, facts)
     if plain:
         require_memory(grid, plain.copies)
+        if job.consistent:
+            facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
         return Result(grid, _made(plain.make), facts=facts | {"method": plain.method})
     if model is None:
         raise ArSSRError("only labels can do without a model")
@@ -180,10 +180,7 @@ def _agreeing(
     def slabs() -> Iterator[np.ndarray]:
         sigma = noise * voxel_field.normalisation.scale
         done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
-        facts["consistency"] = {
-            "residual_before": done.residual_before,
-            "residual_after": done.residual_after,
-        }
+        facts["consistency"] = done.describe(voxel_field.normalisation.scale)
         yield done.volume.data
 
     return slabs()

@@ -175,10 +175,10 @@ def _put_frames(
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
     Returns what came of the first that is not constant, with what is kept of the others: warnings,
-    of which there may be more at the end of the file, which were constant, and residuals, of those
-    the largest of all frames.
+    of which there may be more at the end of the file, which were constant, and of the residuals
+    those of the frame where they were largest.
     """
-    count, residuals, constant = len(frames), list[dict[str, float]](), list[str]()
+    count, residuals, constant = len(frames), list[dict[str, Any]](), list[str]()
     warnings: dict[str, None] = {}  # in order, each once
     writer = stack.enter_context(
         open_writer(job.destination, scan, first.grid, job.overwrite, count)
@@ -205,9 +205,9 @@ def _put_frames(
     if warnings:
         first.facts["warnings"] = list(warnings)
     if residuals:
-        first.facts["consistency"] = {
-            name: max(each[name] for each in residuals) for name in residuals[0]
-        }
+        first.facts["consistency"] = max(
+            residuals, key=lambda each: float(each.get("residual_before", 0))
+        )
     return first
 
 

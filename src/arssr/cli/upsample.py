@@ -120,7 +120,8 @@ def upsample(
         bool,
         typer.Option(
             "--consistent",
-            help="Degraded again, the result shall give the scan back, as it is stored.",
+            help="Measured again along the axes that it refines, the result shall give the scan "
+            "back, as it is stored, up to its noise.",
             rich_help_panel=RESULT,
         ),
     ] = False,
@@ -381,7 +382,6 @@ def _tell(
     stderr.print(line, markup=False, soft_wrap=True)
     tell_making(job.source, facts, foretold=foretold, several=several)
     if "consistency" in facts:
-        before, after = facts["consistency"].values()
-        stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
+        stderr.print(facts["consistency"]["in_words"], markup=False, soft_wrap=True)
     if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
