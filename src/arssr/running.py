@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from arssr.api import Model, require_disk, require_memory, stored_bytes
+from arssr.api import Model
 from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
@@ -23,6 +23,7 @@ from arssr.job import DICOM, Job
 from arssr.provenance import describe, write_sidecar
 from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.resuming import NO_REPORT
+from arssr.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 
 Finish = Callable[[], Facts]
@@ -65,8 +66,9 @@ def begin(
     progress("reading", 0.0)
     job.check()
     volume = scan.result() if scan else job.read()
-    where = where_of(job, volume)
-    result = result_of(model, job, volume, where, progress, where.resolution)
+    where = where_of(job.request, volume)
+    require_disk(job.destination, volume, where.grid)
+    result = result_of(model, job.request, volume, where, progress, where.resolution)
     grid = result.grid
     foretell(_known_before(volume, result))
     with ExitStack() as stack:
@@ -110,8 +112,9 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         with open_frames(job.source) as frames:
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
-    where = where_of(job, volume)
-    result = result_of(model, job, volume, where, silent, where.resolution)
+    where = where_of(job.request, volume)
+    require_disk(job.destination, volume, where.grid)
+    result = result_of(model, job.request, volume, where, silent, where.resolution)
     if result.voxel_field is None or job.transforms:
         way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
         raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
@@ -146,10 +149,8 @@ def _known_before(scan: Volume, result: Result) -> Facts:
 def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
     """Compute the result and give it to a writer; closing the stack is the rest of writing."""
     if job.destination.suffix.lower() == DICOM:
-        source = replace(scan, slices=None) if job.transforms else scan
-        whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
         method = result.facts.get("method", "super-resolved")
-        stack.enter_context(_written_last(job, whole, method))
+        stack.enter_context(_written_last(job, result.whole(), method))
         return
     writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
     for slab in result.slabs:
@@ -188,7 +189,7 @@ def _put_frames(
         made = first
         if number:
             known = first.measured.resolution if first.measured else None
-            made = result_of(model, job, frames.frame(number), where, silent, known)
+            made = result_of(model, job.request, frames.frame(number), where, silent, known)
         if "constant" in made.facts:
             constant.append(f"{number + 1} (every voxel is {made.facts['constant']:g})")
             if job.strict:
