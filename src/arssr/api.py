@@ -126,6 +126,7 @@ class Model:
         noise: float | str | None = "auto",
         ensemble: int = 1,
         as_stored: bool = False,
+        clamp: bool = True,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -156,6 +157,7 @@ class Model:
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            clamp=clamp,
         )
         volume = Volume.coerce(image)
         where = where_of(request, volume)

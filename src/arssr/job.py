@@ -44,6 +44,7 @@ class Job:
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
+    clamp: bool = True
 
     def __post_init__(self) -> None:
         _ = self.request  # which has rules of its own
@@ -72,6 +73,8 @@ class Job:
             asked["series"] = self.series
         if not self.skip_air:
             asked["skip_air"] = False
+        if not self.clamp:
+            asked["clamp"] = False
         switches = ("frames", "labels", "consistent", "as_stored")
         return asked | {name: True for name in switches if getattr(self, name)}
 

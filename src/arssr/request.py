@@ -28,6 +28,9 @@ class Request:
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
     as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
+    clamp: raise what a result has below the lowest value of its scan to that value, where no voxel
+        of the scan is negative: edges ring. A result that is consistent or of the paper's flavour
+        is left as it is.
 
     Raises ArSSRError for what does not go together and for values that nothing can be done with.
     """
@@ -44,6 +47,7 @@ class Request:
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
+    clamp: bool = True
 
     def __post_init__(self) -> None:
         flips(self.ensemble)

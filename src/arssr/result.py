@@ -15,7 +15,7 @@ from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
 from arssr.limits import coarser_axes, outside_valid_range, range_set_by_few
-from arssr.plain import COPIED, without_network
+from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.registration import load_transform
 from arssr.request import Request
 from arssr.resolution import Resolution
@@ -118,7 +118,11 @@ def result_of(
         require_memory(grid, plain.copies)
         if request.consistent:
             facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
-        return Result(moved, grid, _made(plain.make), facts | {"method": plain.method})
+        facts["method"] = plain.method
+        slabs = _made(plain.make)
+        if plain.method == RESAMPLED:
+            slabs = _clamped(slabs, facts, _floor(model, request, scan))
+        return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
     told = request.acquisition
@@ -144,6 +148,7 @@ def result_of(
         slabs = _agreeing(voxel_field, grid, facts, progress)
     else:
         slabs = voxel_field.slabs(grid, progress)
+    slabs = _clamped(slabs, facts, _floor(model, request, scan))
     return Result(moved, grid, slabs, facts, voxel_field, measured)
 
 
@@ -154,6 +159,23 @@ def _measured(
     if model is None or request.as_stored or request.consistent or not model.network.is_residual:
         return None
     return as_measured(scan, resolution)
+
+
+def _floor(model: "Model | None", request: Request, scan: Volume) -> float | None:
+    """Below which no result of a scan of intensities shall go, where there is such a value."""
+    is_of_paper = model is not None and not model.network.is_residual
+    lowest = float(scan.data.min())
+    return (
+        lowest if request.clamp and not (request.consistent or is_of_paper or lowest < 0) else None
+    )
+
+
+def _clamped(
+    slabs: Iterator[np.ndarray], facts: Facts, floor: float | None
+) -> Iterator[np.ndarray]:
+    """The slabs with nothing below the floor, which is a fact."""
+    facts["clamped_at"] = floor
+    return slabs if floor is None else (np.maximum(s, np.float32(floor), out=s) for s in slabs)
 
 
 def _made(make: Callable[[], Volume]) -> Iterator[np.ndarray]:

@@ -176,10 +176,12 @@ def _put_frames(
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
     Returns what came of the first that is not constant, with what is kept of the others: warnings,
-    of which there may be more at the end of the file, which were constant, and of the residuals
-    those of the frame where they were largest.
+    of which there may be more at the end of the file, which were constant, the lowest value that
+    any was clamped at, if all were, and of the residuals those of the frame where they were
+    largest.
     """
     count, residuals, constant = len(frames), list[dict[str, Any]](), list[str]()
+    floors: list[float | None] = []
     warnings: dict[str, None] = {}  # in order, each once
     writer = stack.enter_context(
         open_writer(job.destination, scan, first.grid, job.overwrite, count)
@@ -201,10 +203,15 @@ def _put_frames(
         warnings |= dict.fromkeys(made.facts.get("warnings", []))
         if "consistency" in made.facts:
             residuals.append(made.facts["consistency"])
+        if "clamped_at" in made.facts:
+            floors.append(made.facts["clamped_at"])
     if constant:
         warnings[f"of {count} frames, constant ones stay so: {', '.join(constant)}"] = None
     if warnings:
         first.facts["warnings"] = list(warnings)
+    if floors:
+        known_floors = [floor for floor in floors if floor is not None]
+        first.facts["clamped_at"] = min(known_floors) if known_floors == floors else None
     if residuals:
         first.facts["consistency"] = max(
             residuals, key=lambda each: float(each.get("residual_before", 0))

@@ -136,6 +136,14 @@ def upsample(
         ),
     ] = False,
     as_stored: AsStored = False,
+    no_clamp: Annotated[
+        bool,
+        typer.Option(
+            "--no-clamp",
+            help="Leave values below the scan's lowest, as edges ring; else those of a scan "
+            "without negative voxels are raised to it.",
+        ),
+    ] = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -236,6 +244,7 @@ def upsample(
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            clamp=not no_clamp,
         )
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
