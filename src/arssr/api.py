@@ -1,9 +1,11 @@
 """The public face: weights in, sharper scans out."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
@@ -11,18 +13,41 @@ from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
 from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import ReportProgress, VoxelField, silent
+from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ACQUISITIONS, ModelConfig
 from arssr.request import Request, Transforms, as_transforms
-from arssr.result import result_of, told_of, where_of
+from arssr.result import Facts, result_of, told_of, where_of
 from arssr.room import require_memory
 from arssr.scan import acquisition_ijk, noise_level, refined_axes
-from arssr.target import Image, Target, Three
-from arssr.volume import Volume
+from arssr.target import Target, Three
+from arssr.volume import Image, Volume, open_frames
 from arssr.weights.registry import Weights, load
 
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+
+
+class Options(TypedDict, total=False):
+    """What `Model.upsample` takes by name, besides `frames`."""
+
+    scale: Three | None
+    spacing: Three | None
+    shape: Sequence[int] | None
+    like: Grid | Image | None
+    isotropic: bool
+    transform: Transforms
+    labels: bool
+    consistent: bool
+    strict: bool
+    acquisition: str | Sequence[str]
+    noise: float | str | None
+    ensemble: int
+    as_stored: bool
+    clamp: bool
+    memory: float | None
+    skip_air: bool
+    progress: ReportProgress
 
 
 class Model:
@@ -109,6 +134,16 @@ class Model:
         made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
         return EnsembleField(*made_of, members) if ensemble > 1 else VoxelField(*made_of)
 
+    @overload
+    def upsample(
+        self, image: Image, *, frames: Literal[False] = False, **options: Unpack[Options]
+    ) -> Volume: ...
+
+    @overload
+    def upsample(
+        self, image: Image, *, frames: Literal[True], **options: Unpack[Options]
+    ) -> list[Volume]: ...
+
     def upsample(
         self,
         image: Image,
@@ -119,6 +154,7 @@ class Model:
         like: Grid | Image | None = None,
         isotropic: bool = False,
         transform: Transforms = (),
+        frames: bool = False,
         labels: bool = False,
         consistent: bool = False,
         strict: bool = False,
@@ -130,8 +166,12 @@ class Model:
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
-    ) -> Volume:
+    ) -> Volume | list[Volume]:
         """The image on another grid, in its own units.
+
+        image: see `arssr.volume.Image`; whatever it is, the result is a `Volume`, of which
+        `to_nibabel`, `to_sitk` and `numpy.asarray` make what else is wanted. frames: the image is
+        4D, and the result is a list of all its frames.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
         image whose grid to take; isotropic: the finest spacing along all axes. At most one of
@@ -153,20 +193,39 @@ class Model:
             ensemble=ensemble,
             memory=memory,
             skip_air=skip_air,
+            frames=frames,
             labels=labels,
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
             clamp=clamp,
         )
+        if frames:
+            return self._upsample_frames(image, request, progress)
         volume = Volume.coerce(image)
         where = where_of(request, volume)
         require_memory(where.grid)
         result = result_of(self, request, volume, where, progress, where.resolution)
-        for sentence in told_of(result.facts):
-            message = f"{volume.path or 'the image'}: {sentence}"
-            warnings.warn(message, ArSSRWarning, stacklevel=2)
+        _warn(volume, told_of(result.facts))
         return result.whole()
+
+    def _upsample_frames(
+        self, image: Image, request: Request, progress: ReportProgress
+    ) -> list[Volume]:
+        """Every frame on the grid of the first."""
+        with open_frames(image) as frames:
+            volume = frames.frame(0)
+            where = where_of(request, volume)
+            require_memory(where.grid, copies=len(frames))
+            first = result_of(self, request, volume, where, progress, where.resolution)
+            told = told_of(first.facts)
+            _warn(volume, told)
+            made, facts = list[Volume](), list[Facts]()
+            for result in each_result(self, request, frames, where, first, progress):
+                made.append(result.whole())
+                facts.append(result.facts)
+        _warn(volume, [each for each in told_of(facts_of_all(facts)) if each not in told])
+        return made
 
 
 def load_model(
@@ -176,9 +235,38 @@ def load_model(
     return Model(load(name_or_path), device, precision)
 
 
-def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume:
+@overload
+def upsample(
+    image: Image,
+    model: str | Path = "light",
+    *,
+    frames: Literal[False] = False,
+    **options: Unpack[Options],
+) -> Volume: ...
+
+
+@overload
+def upsample(
+    image: Image,
+    model: str | Path = "light",
+    *,
+    frames: Literal[True],
+    **options: Unpack[Options],
+) -> list[Volume]: ...
+
+
+def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume | list[Volume]:
     """`load_model(model).upsample(image, …)` for a single image."""
-    return load_model(model).upsample(image, **options)
+    made: Volume | list[Volume] = load_model(model).upsample(image, **options)
+    return made
+
+
+def _warn(volume: Volume, sentences: Sequence[str]) -> None:
+    """Tell whoever called `upsample`, but for what was told when the image was read."""
+    for sentence in sentences:
+        if sentence not in volume.warnings:
+            message = f"{volume.path or 'the image'}: {sentence}"
+            warnings.warn(message, ArSSRWarning, stacklevel=3)
 
 
 def _device(name: str) -> torch.device:

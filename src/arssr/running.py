@@ -17,6 +17,7 @@ from arssr.field import ReportProgress, silent
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.formats.kind import LABELS
 from arssr.formats.registry import open_writer
+from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
@@ -175,47 +176,19 @@ def _put_frames(
 ) -> Result:
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
-    Returns what came of the first that is not constant, with what is kept of the others: warnings,
-    of which there may be more at the end of the file, which were constant, the lowest value that
-    any was clamped at, if all were, and of the residuals those of the frame where they were
-    largest.
+    Returns what came of the first that is not constant, with what is kept of the others.
     """
-    count, residuals, constant = len(frames), list[dict[str, Any]](), list[str]()
-    floors: list[float | None] = []
-    warnings: dict[str, None] = {}  # in order, each once
+    told: list[Facts] = []
     writer = stack.enter_context(
-        open_writer(job.destination, scan, first.grid, job.overwrite, count)
+        open_writer(job.destination, scan, first.grid, job.overwrite, len(frames))
     )
-    for number in range(count):
-        progress(f"frame {number + 1} of {count}", number / count)
-        made = first
-        if number:
-            known = first.measured.resolution if first.measured else None
-            made = result_of(model, job.request, frames.frame(number), where, silent, known)
-        if "constant" in made.facts:
-            constant.append(f"{number + 1} (every voxel is {made.facts['constant']:g})")
-            if job.strict:
-                raise ArSSRError(f"{job.source}: frame {constant[0]} of {count} is constant")
-        elif "constant" in first.facts:
-            first = made
+    for made in each_result(model, job.request, frames, where, first, progress):
         for slab in made.slabs:
             writer.put(slab)
-        warnings |= dict.fromkeys(made.facts.get("warnings", []))
-        if "consistency" in made.facts:
-            residuals.append(made.facts["consistency"])
-        if "clamped_at" in made.facts:
-            floors.append(made.facts["clamped_at"])
-    if constant:
-        warnings[f"of {count} frames, constant ones stay so: {', '.join(constant)}"] = None
-    if warnings:
-        first.facts["warnings"] = list(warnings)
-    if floors:
-        known_floors = [floor for floor in floors if floor is not None]
-        first.facts["clamped_at"] = min(known_floors) if known_floors == floors else None
-    if residuals:
-        first.facts["consistency"] = max(
-            residuals, key=lambda each: float(each.get("residual_before", 0))
-        )
+        told.append(made.facts)
+        if "constant" in first.facts:
+            first = made
+    first.facts.update(facts_of_all(told))
     return first
 
 
