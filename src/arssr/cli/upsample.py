@@ -142,6 +142,7 @@ def upsample(
             "--no-clamp",
             help="Leave values below the scan's lowest, as edges ring; else those of a scan "
             "without negative voxels are raised to it.",
+            rich_help_panel=RESULT,
         ),
     ] = False,
     model: ModelName = "light",
