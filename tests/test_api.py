@@ -1,7 +1,9 @@
 """The Python face: one target, what the scan is, units that come back, refusals in words."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,18 +18,23 @@ from tests.engine.thin import lively_network
 from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
 
 import arssr
-from arssr import api
-from arssr.api import Model, load_model, require_disk, require_memory
+from arssr import api, room
+from arssr.api import Model, load_model
 from arssr.engine.encode import encode_box
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import VoxelField
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
+from arssr.job import Job
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.room import require_disk, require_memory
+from arssr.running import run
+from arssr.target import Target
+from arssr.transform import Affine, Transform
 from arssr.volume import Volume
 from arssr.weights.files import save_reference, save_weights
-from arssr.weights.registry import Weights
+from arssr.weights.registry import Weights, load
 
 THICK = np.diag([1, 1, 4, 1.0])
 
@@ -99,9 +106,9 @@ def test_without_a_target_thick_slices_alone_are_refined(model: Model) -> None:
         model.upsample(volume(smooth((5, 6, 4))))
 
 
-def test_an_axis_that_gets_coarser_is_told(model: Model, caplog: pytest.LogCaptureFixture) -> None:
-    model.upsample(volume(smooth((6, 6, 4)), np.diag([0.5, 0.5, 4, 1])), spacing=1)
-    assert "coarser than the scan along i, j" in caplog.text
+def test_an_axis_that_gets_coarser_is_told(model: Model) -> None:
+    with pytest.warns(ArSSRWarning, match="coarser than the scan along i, j"):
+        model.upsample(volume(smooth((6, 6, 4)), np.diag([0.5, 0.5, 4, 1])), spacing=1)
 
 
 def test_a_reference_in_another_orientation_gets_the_same_anatomy(model: Model) -> None:
@@ -321,7 +328,7 @@ def test_the_encoder_runs_once_per_volume(model: Model, monkeypatch: pytest.Monk
 def test_what_cannot_be_held_is_refused_with_its_size_before_any_work(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "available_bytes", lambda: 10**9)
+    monkeypatch.setattr(room, "available_bytes", lambda: 10**9)
     calls = encodings(monkeypatch)
     image = volume(smooth((5, 5, 5)))
     with pytest.raises(ArSSRError, match=r"1000×1000×1000 voxels needs 5 GB .* 1 GB"):
@@ -335,7 +342,7 @@ def test_what_cannot_be_held_is_refused_with_its_size_before_any_work(
 def test_what_does_not_fit_on_the_disk_is_refused_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
     grid = Grid((100, 100, 100), np.eye(4))
     image = volume(smooth((4, 4, 4)))
     shorts = Volume(image.data, image.grid, storage=np.dtype(np.int16))
@@ -422,7 +429,7 @@ def test_an_ensemble_is_asked_for_by_its_members(model: Model) -> None:
     assert four.grid == eight.grid == one.grid
     assert len({image.data.tobytes() for image in (one, four, eight)}) == 3
     field = model.field(scan, towards=one.grid, ensemble=8)
-    np.testing.assert_allclose(field.on(one.grid).data, eight.data, atol=1e-4)
+    np.testing.assert_allclose(np.maximum(field.on(one.grid).data, 0), eight.data, atol=1e-4)
     assert (
         field.acquisition_ijk == model.field(scan).acquisition_ijk == ("kspace", "kspace", "slice")
     )
@@ -430,3 +437,134 @@ def test_an_ensemble_is_asked_for_by_its_members(model: Model) -> None:
     for ask in ({"scale": 2}, {"like": coarser}):
         with pytest.raises(ArSSRError, match="1, 4 or 8 members, not 2"):
             model.upsample(scan, **ask, ensemble=2)
+
+
+# --- as wide as the command line -----------------------------------------------------------------
+
+
+@pytest.fixture
+def lively() -> Model:
+    """With a range that it was trained for."""
+    card = {"name": "lively", "valid": {"scale": [1, 4]}}
+    weights = Weights("lively", lively_network("light"), card, Path(__file__))
+    return Model(weights, "cpu", "float32")
+
+
+SHIFT = np.eye(4)
+SHIFT[0, 3] = 1.5
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"scale": 2, "consistent": True, "noise": 0},
+        {"scale": (1, 1, 3), "acquisition": "slice", "as_stored": True, "clamp": False},
+        {"like": "reference.nii", "transform": "shift.txt"},
+        {"scale": 2, "labels": True},
+        {"spacing": (2.5, 2, 4)},
+        {"scale": 1},
+    ],
+)
+def test_python_and_a_job_make_the_same(lively: Model, ask: dict[str, Any], tmp_path: Path) -> None:
+    data = 100 * smooth((6, 7, 5), sigma=1)
+    scan = volume(np.rint(3 * data / 100) if "labels" in ask else data, THICK)
+    path = scan.write(tmp_path / "scan.nii")
+    volume(np.zeros((8, 8, 8)), scan.grid.scaled(1.4).affine).write(tmp_path / "reference.nii")
+    lines = ["#Insight Transform File V1.0", "Transform: AffineTransform_double_3_3"]
+    lines += ["Parameters: 1 0 0 0 1 0 0 0 1 1.5 0 0", "FixedParameters: 0 0 0"]
+    (tmp_path / "shift.txt").write_text("\n".join(lines))
+    files = {k: tmp_path / v for k, v in ask.items() if isinstance(v, str) and "." in v}
+    made = lively.upsample(path, **ask | files)
+    targets = {k: v for k, v in (ask | files).items() if k in ("scale", "spacing", "like")}
+    how = {k: v for k, v in ask.items() if k not in ("scale", "spacing", "like", "transform")}
+    if "transform" in files:
+        how["transforms"] = (files["transform"],)
+    run(lively, Job(path, tmp_path / "out.nii", Target(**targets), **how))
+    np.testing.assert_array_equal(made.data, Volume.read(tmp_path / "out.nii").data)
+
+
+def test_a_transform_may_be_one_in_memory(model: Model, tmp_path: Path) -> None:
+    scan = volume(smooth((6, 7, 5), sigma=1), THICK)
+    np.savetxt(tmp_path / "shift.mat", SHIFT)
+    reference = scan.grid.scaled(1.5)
+    moved = model.upsample(scan, like=reference, transform=Transform((Affine(SHIFT),)))
+    there = model.upsample(scan, like=Grid(reference.shape, SHIFT @ reference.affine))
+    np.testing.assert_array_equal(moved.data, there.data)
+    here = model.upsample(scan, like=reference)
+    for files in (tmp_path / "shift.mat", [str(tmp_path / "shift.mat")]):
+        other = model.upsample(scan, like=reference, transform=files)
+        assert np.abs(other.data - here.data).max() > 0.01
+    with pytest.raises(ArSSRError, match="like="):
+        model.upsample(scan, scale=2, transform=tmp_path / "shift.mat")
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        ({"consistent": True, "labels": True}, "neither with labels"),
+        ({"labels": True, "ensemble": 4}, "labels need none"),
+        ({"consistent": True, "noise": None}, "noise level"),
+        ({"consistent": True, "acquisition": "unknown"}, "how the scan was made"),
+        ({"strict": True, "scale": 9}, "a scale of 9 along i is outside what lively was"),
+    ],
+)
+def test_python_refuses_what_the_command_line_refuses(
+    lively: Model, ask: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ArSSRError, match=reason):
+        lively.upsample(volume(smooth((5, 6, 4), sigma=1)), **{"scale": 2, **ask})
+
+
+def test_what_the_weights_were_not_trained_for_is_told_once_and_before_the_work(
+    lively: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = volume(smooth((4, 5, 4), sigma=1)).write(tmp_path / "scan.nii")
+    with pytest.warns(ArSSRWarning) as told:
+        lively.upsample(path, scale=(9, 2, 1))
+    assert [str(each.message) for each in told] == [
+        f"{path}: a scale of 9 along i is outside what lively was trained for, 1 to 4"
+    ]
+    assert told[0].filename == __file__
+
+    def computed(*_: object) -> Iterator[np.ndarray]:
+        yield pytest.fail("it was computed")
+
+    monkeypatch.setattr(VoxelField, "slabs", computed)
+    with warnings.catch_warnings(), pytest.raises(ArSSRWarning):
+        warnings.simplefilter("error")
+        lively.upsample(path, scale=9)
+
+
+def test_frames_come_back_one_by_one(lively: Model, tmp_path: Path) -> None:
+    frames = np.stack([smooth((5, 6, 4), seed, sigma=1) for seed in range(3)], axis=-1)
+    frames[..., 1] = 0.25
+    image = nib.Nifti1Image(frames, THICK)
+    nib.save(image, tmp_path / "bold.nii")
+    run(lively, Job(tmp_path / "bold.nii", tmp_path / "o.nii", Target(scale=2), frames=True))
+    expected = nib.load(tmp_path / "o.nii").get_fdata(dtype=np.float32)
+    for bold in (tmp_path / "bold.nii", image, (frames, THICK)):
+        with pytest.warns(ArSSRWarning, match="of 3 frames, constant ones stay so: 2 "):
+            made = lively.upsample(bold, frames=True, scale=2)  # type: ignore[call-overload]
+        np.testing.assert_array_equal(np.stack([each.data for each in made], -1), expected)
+        with pytest.raises(ArSSRError, match=r"frame 2 .* of 3 is constant"):
+            lively.upsample(bold, frames=True, scale=2, strict=True)  # type: ignore[call-overload]
+    with pytest.raises(ArSSRError, match=r"4D image .*frames=True"):
+        lively.upsample(image, scale=2)
+    [one] = lively.upsample(volume(frames[..., 0], THICK), frames=True, scale=2)
+    np.testing.assert_array_equal(one.data, expected[..., 0])
+
+
+def test_reprs_fit_on_a_line(lively: Model) -> None:
+    scan = volume(smooth((5, 6, 4), sigma=1), THICK)
+    assert repr(lively.field(scan, noise=0.5)) == (
+        "VoxelField(volume: 5×6×4 voxels of 1×1×4 mm, RAS, kspace kspace slice, noise 0.5)"
+    )
+    assert repr(lively.field(scan, noise=None, ensemble=4)).startswith("EnsembleField(volume: ")
+    assert repr(lively.card) == "Card(lively; with valid)"
+    assert lively.card == {"name": "lively", "valid": {"scale": [1, 4]}}
+    assert repr(load("light").card).count("\n") == 0 and len(repr(load("light"))) < 200
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert arssr.__version__ == version("arssr")
+    assert "__version__" in dir(arssr)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arssr.api import Model, load_model, upsample
-    from arssr.errors import ArSSRError
+    from arssr.errors import ArSSRError, ArSSRWarning
     from arssr.field import VoxelField
     from arssr.grid import Grid
     from arssr.volume import Volume
 
+    __version__: str
+
 _HOMES = {
     "ArSSRError": "arssr.errors",
+    "ArSSRWarning": "arssr.errors",
     "Grid": "arssr.grid",
     "Model": "arssr.api",
     "Volume": "arssr.volume",
@@ -24,11 +27,23 @@ _HOMES = {
     "load_model": "arssr.api",
     "upsample": "arssr.api",
 }
-__all__ = ["ArSSRError", "Grid", "Model", "Volume", "VoxelField", "load_model", "upsample"]
+__all__ = [
+    "ArSSRError",
+    "ArSSRWarning",
+    "Grid",
+    "Model",
+    "Volume",
+    "VoxelField",
+    "__version__",
+    "load_model",
+    "upsample",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: `import arssr` stays instant."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("arssr")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'arssr' has no attribute {name!r}")

@@ -1,34 +1,53 @@
 """The public face: weights in, sharper scans out."""
 
-import logging
-import math
-import shutil
+from __future__ import annotations
+
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
 from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
-from arssr.engine.memory import available_bytes
 from arssr.ensemble import EnsembleField, flips
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import ReportProgress, VoxelField, silent
-from arssr.files import bytes_in_words
-from arssr.formats.kind import INTENSITIES, unlike_intensities
+from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.limits import coarser_axes
 from arssr.networks import ACQUISITIONS, ModelConfig
-from arssr.plain import without_network
-from arssr.scan import acquisition_ijk, as_measured, noise_level, refined_axes
-from arssr.target import Image, Target, Three
-from arssr.volume import Volume
+from arssr.request import Request, Transforms, as_transforms
+from arssr.result import Facts, result_of, told_of, where_of
+from arssr.room import require_memory
+from arssr.scan import acquisition_ijk, noise_level, refined_axes
+from arssr.target import Target, Three
+from arssr.volume import Image, Volume, open_frames
 from arssr.weights.registry import Weights, load
 
-_log = logging.getLogger(__name__)
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-_BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
+
+
+class Options(TypedDict, total=False):
+    """What `Model.upsample` takes by name, besides `frames`."""
+
+    scale: Three | None
+    spacing: Three | None
+    shape: Sequence[int] | None
+    like: Grid | Image | None
+    isotropic: bool
+    transform: Transforms
+    labels: bool
+    consistent: bool
+    strict: bool
+    acquisition: str | Sequence[str]
+    noise: float | str | None
+    ensemble: int
+    as_stored: bool
+    clamp: bool
+    memory: float | None
+    skip_air: bool
+    progress: ReportProgress
 
 
 class Model:
@@ -115,6 +134,16 @@ class Model:
         made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
         return EnsembleField(*made_of, members) if ensemble > 1 else VoxelField(*made_of)
 
+    @overload
+    def upsample(
+        self, image: Image, *, frames: Literal[False] = False, **options: Unpack[Options]
+    ) -> Volume: ...
+
+    @overload
+    def upsample(
+        self, image: Image, *, frames: Literal[True], **options: Unpack[Options]
+    ) -> list[Volume]: ...
+
     def upsample(
         self,
         image: Image,
@@ -124,15 +153,25 @@ class Model:
         shape: Sequence[int] | None = None,
         like: Grid | Image | None = None,
         isotropic: bool = False,
+        transform: Transforms = (),
+        frames: bool = False,
+        labels: bool = False,
+        consistent: bool = False,
+        strict: bool = False,
         acquisition: str | Sequence[str] = "auto",
         noise: float | str | None = "auto",
         ensemble: int = 1,
         as_stored: bool = False,
+        clamp: bool = True,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
-    ) -> Volume:
+    ) -> Volume | list[Volume]:
         """The image on another grid, in its own units.
+
+        image: see `arssr.volume.Image`; whatever it is, the result is a `Volume`, of which
+        `to_nibabel`, `to_sitk` and `numpy.asarray` make what else is wanted. frames: the image is
+        4D, and the result is a list of all its frames.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
         image whose grid to take; isotropic: the finest spacing along all axes. At most one of
@@ -140,39 +179,53 @@ class Model:
         only coarser than the image is resampled with an anti-aliasing filter instead, and one of
         the same places gets the same samples. Labels and probabilities (`Volume.kind`) are
         interpolated as such. A scan that was surely measured on larger voxels than it is stored on
-        (`scan.as_measured`) is taken back to those first, unless `as_stored`. See `field` for the
-        rest. Raises ArSSRError for bad input, for phase, and for results that do not fit.
+        (`scan.as_measured`) is taken back to those first, unless `as_stored`.
+
+        The rest is as in `Request`, and as in `field`. What the command line warns of is an
+        `ArSSRWarning`. Raises ArSSRError for bad input, for phase, for what does not go together,
+        and for results that do not fit.
         """
-        flips(ensemble)  # refused where nothing is computed, too
-        volume = Volume.coerce(image)
-        target = Target(scale, spacing, shape, like, isotropic)
-        chosen = target.choose(volume, as_stored=as_stored)
-        grid = chosen.grid
-        plain = without_network(volume, grid)
-        require_memory(grid, plain.copies if plain else 1)
-        if plain:
-            if volume.kind.what != INTENSITIES:
-                _log.warning("%s: %s", volume.path or "the image", volume.kind.taken())
-            return plain.make()
-        for doubt in unlike_intensities(volume.data):
-            _log.warning("%s: %s", volume.path or "the image", doubt)
-        if self.network.is_residual and not as_stored:
-            measured = as_measured(volume, chosen.resolution)
-            volume = measured.volume
-            acquisition = measured.acquisition(acquisition, grid, self.card)
-        if coarser := coarser_axes(volume.grid, grid):
-            _log.warning("%s: %s", volume.path or "the image", coarser)
-        field = self.field(
-            volume,
-            towards=grid,
+        request = Request(
+            Target(scale, spacing, shape, like, isotropic),
+            transforms=as_transforms(transform),
             acquisition=acquisition,
             noise=noise,
             ensemble=ensemble,
             memory=memory,
             skip_air=skip_air,
-            progress=progress,
+            frames=frames,
+            labels=labels,
+            consistent=consistent,
+            strict=strict,
+            as_stored=as_stored,
+            clamp=clamp,
         )
-        return field.on(grid, progress)
+        if frames:
+            return self._upsample_frames(image, request, progress)
+        volume = Volume.coerce(image)
+        where = where_of(request, volume)
+        require_memory(where.grid)
+        result = result_of(self, request, volume, where, progress, where.resolution)
+        _warn(volume, told_of(result.facts))
+        return result.whole()
+
+    def _upsample_frames(
+        self, image: Image, request: Request, progress: ReportProgress
+    ) -> list[Volume]:
+        """Every frame on the grid of the first."""
+        with open_frames(image) as frames:
+            volume = frames.frame(0)
+            where = where_of(request, volume)
+            require_memory(where.grid, copies=len(frames))
+            first = result_of(self, request, volume, where, progress, where.resolution)
+            told = told_of(first.facts)
+            _warn(volume, told)
+            made, facts = list[Volume](), list[Facts]()
+            for result in each_result(self, request, frames, where, first, progress):
+                made.append(result.whole())
+                facts.append(result.facts)
+        _warn(volume, [each for each in told_of(facts_of_all(facts)) if each not in told])
+        return made
 
 
 def load_model(
@@ -182,47 +235,38 @@ def load_model(
     return Model(load(name_or_path), device, precision)
 
 
-def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume:
+@overload
+def upsample(
+    image: Image,
+    model: str | Path = "light",
+    *,
+    frames: Literal[False] = False,
+    **options: Unpack[Options],
+) -> Volume: ...
+
+
+@overload
+def upsample(
+    image: Image,
+    model: str | Path = "light",
+    *,
+    frames: Literal[True],
+    **options: Unpack[Options],
+) -> list[Volume]: ...
+
+
+def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume | list[Volume]:
     """`load_model(model).upsample(image, …)` for a single image."""
-    return load_model(model).upsample(image, **options)
+    made: Volume | list[Volume] = load_model(model).upsample(image, **options)
+    return made
 
 
-def require_memory(grid: Grid, copies: int = 1) -> None:
-    """Refuse a result that cannot be held (so many times), with its size."""
-    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
-    free = available_bytes()
-    if size > free:
-        raise ArSSRError(
-            f"a result of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
-            f"and {bytes_in_words(free)} are free; ask for a coarser grid"
-        )
-
-
-def stored_bytes(volume: Volume, grid: Grid, frames: int = 1) -> float:
-    """What a result takes on disk, stored as `volume` is and not compressed."""
-    stored = volume.storage
-    return frames * _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
-
-
-def require_disk(path: Path, volume: Volume, grid: Grid, frames: int = 1) -> None:
-    """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
-    size = stored_bytes(volume, grid, frames)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise ArSSRError(
-            f"a result of {_shape_in_words(grid)} voxels takes {bytes_in_words(size)} of disk and "
-            f"{bytes_in_words(free)} are free in {folder}; ask for a coarser grid or name another "
-            "folder"
-        )
-
-
-def _voxels(grid: Grid) -> float:
-    return math.prod(map(float, grid.shape))
-
-
-def _shape_in_words(grid: Grid) -> str:
-    return "×".join(f"{n:.6g}" for n in grid.shape)
+def _warn(volume: Volume, sentences: Sequence[str]) -> None:
+    """Tell whoever called `upsample`, but for what was told when the image was read."""
+    for sentence in sentences:
+        if sentence not in volume.warnings:
+            message = f"{volume.path or 'the image'}: {sentence}"
+            warnings.warn(message, ArSSRWarning, stacklevel=3)
 
 
 def _device(name: str) -> torch.device:

@@ -7,6 +7,12 @@ where A is the true acquisition and y has no noise, no result gets worse: this i
 projection on a set that the truth lies in (range–null-space decomposition; Schwab et al. 2019,
 doi:10.1088/1361-6420/aaf14a).
 
+Only axes that the result refines are sampled again by A. Along the others the scan says all that
+the result can show, so y is the scan brought to the result's voxels there as any image is
+(`interpolation.resample`: cubic, and anti-aliased where they are coarser). Operators along
+different axes commute: with C for that, an image whose A is the scan has a C whose A is C of the
+scan, so that the projection is the same before and after C.
+
 A acts axis by axis, so A Aᵀ is a Kronecker product of three small matrices. Their
 eigendecompositions solve the system at once, for every amount of regularisation, in less time
 than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slice) times at 2x.
@@ -15,64 +21,81 @@ than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slic
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from arssr.degradation import WIDEST_GAP, Degradation, Slice, named_degradation
+from arssr.degradation import WIDEST_GAP, Degradation, KSpace, Slice, named_degradation
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import Grid
-from arssr.interpolation import apply_axis_matrices
+from arssr.grid import SAME_STEP, Grid
+from arssr.interpolation import apply_axis_matrices, resampling_matrices
 from arssr.networks import UNKNOWN
 from arssr.volume import Volume
 
 # Regularisation where there is no noise, as a share of the largest eigenvalue: above rounding.
+# What has a smaller one counts as not measured.
 _RIDGE = 1e-6
-_SAME = 1e-3  # voxels that a grid may stray and still count as in place
-# The lines of k-space are periods of the field of view. With a period 0.2 % off (95 voxels where
-# 95.2 were measured) the correction cost 2.4 dB; with the right one it gains 0.3 to 1.4.
-_SAME_PERIOD = 0.02  # target voxels
+NOTHING_TO_AGREE = (
+    "the result is finer than the scan along no axis, so there was nothing to make consistent"
+)
+_ANOTHER_FIELD = (
+    "a result can only be made consistent with a scan of the same field of view; ask for a scale, "
+    "a spacing or a shape"
+)
 
 
 class Acquisition:
-    """What a scanner makes of an image on `target`: the linear operator A from there to `scan`.
+    """What a scanner makes of an image on `target`: the linear operator A from there to what was
+    measured, which has the scan's voxels along axes that `target` refines, else the target's.
 
-    names_ijk: kspace, slice or spline for each axis of `scan`; an axis on which `target` is no
-    finer keeps its samples, whatever its name.
+    names_ijk: kspace, slice or spline for each axis of `scan`.
     slices: those of the scan. Gaps between them are known better than any name says: their axis is
     taken for one of slices as thick as they are, unless it is named kspace.
 
-    Raises ArSSRError where the axes of the two grids are oblique to each other, where `target` is
-    coarser or has another field of view (by more than a voxel; for kspace, at all), and where the
-    acquisition along a finer axis is unknown.
+    Raises ArSSRError where the axes of the two grids are oblique to each other, where `target`
+    does not lie in the field of view, or along a finer axis has another one (by more than a
+    voxel), and where the acquisition along such an axis is unknown.
     """
 
     def __init__(
         self, scan: Grid, target: Grid, names_ijk: Sequence[str], slices: Slices | None = None
     ) -> None:
-        lattice = scan.axis_positions_in(target)
-        if lattice is None:
+        measured = _measured_grid(scan, target)
+        to_measured = None if measured is None else resampling_matrices(scan, measured)
+        lattice = None if measured is None else measured.axis_positions_in(target)
+        if measured is None or to_measured is None or lattice is None:
             raise ArSSRError(
                 "a result that is oblique to the scan cannot be made consistent with it"
             )
+        self._to_measured = [torch.from_numpy(m.astype(np.float32)) for m in to_measured[1]]
         self._axes = lattice.axes
-        step = np.abs(scan.index_map_to(target)[:3, :3])
+        step = np.abs(measured.index_map_to(target)[:3, :3])
         self._matrices = [
             _axis_matrix(
                 _degradation(name, slices if slices is not None and slices.axis == a else None),
                 target.shape[axis],
                 positions,
                 float(step[axis, a]),
-                target.spacing_mm[axis],
             )
             for a, (name, axis, positions) in enumerate(zip(names_ijk, *lattice, strict=True))
         ]
 
+    @property
+    def noise_left(self) -> float:
+        """The share of the standard deviation of noise that `measured` leaves of the scan's."""
+        power = [float(m.double().square().sum()) / len(m) for m in self._to_measured]
+        return math.sqrt(math.prod(power))
+
+    def measured(self, scan: Tensor) -> Tensor:
+        """y: the scan (I, J, K), on the target's voxels along the axes that are not refined."""
+        return apply_axis_matrices(scan, self._to_measured)
+
     def measure(self, image: Tensor) -> Tensor:
-        """A x: the scan (I, J, K) of an image on the target grid."""
+        """A x: what is measured (I, J, K) of an image on the target grid."""
         return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
 
     def spread(self, measured: Tensor) -> Tensor:
@@ -92,40 +115,101 @@ class Acquisition:
         power = (i[:, None, None] * j[:, None] * k).float()
         turned = apply_axis_matrices(residual, [v.mT.contiguous() for v in vectors])
         ridge = _ridge(power, turned, sigma)
-        solution = torch.zeros_like(turned) if ridge is None else turned / (power + ridge)
+        solution = torch.zeros_like(turned)
+        if ridge is not None:  # what A does not see explains nothing
+            seen = power > _RIDGE * power.max()
+            solution[seen] = turned[seen] / (power[seen] + ridge)
         return apply_axis_matrices(solution, vectors)
 
 
 @dataclass(frozen=True)
 class Consistent:
-    """A result that agrees with the scan, and by how much it did not: ‖y − A x‖ / ‖y‖."""
+    """A result that agrees with the scan, and by how much it did not: y − A x before and after.
+
+    Both residuals are root mean squares in units of the scan, and so is `noise`, the standard
+    deviation of the scan's noise that is in y; voxels of the scan's lowest value, where there is
+    nothing or a mask, do not count.
+    """
 
     volume: Volume
     residual_before: float
     residual_after: float
+    noise: float
+
+    def describe(self, span: float) -> dict[str, Any]:
+        """Plain values for a sidecar; residuals as shares of the noise, without it of `span`, the
+        range of the scan's intensities.
+        """
+        unit, whole = ("noise", self.noise) if self.noise else ("range", span)
+        before, after = self.residual_before / whole, self.residual_after / whole
+        return {
+            "in_words": f"residual against the scan: {in_percent(before)} of its {unit}, "
+            + ("as it may be" if before == after else f"now {in_percent(after)}"),
+            "residual_before": float(f"{before:.4g}"),
+            "residual_after": float(f"{after:.4g}"),
+            "share_of": unit,
+        }
 
 
 def make_consistent(
     result: Volume, scan: Volume, acquisition_ijk: Sequence[str], sigma: float = 0.0
 ) -> Consistent:
-    """The image nearest to `result` that the acquisition takes to `scan`.
+    """The image nearest to `result` that the acquisition takes to what was measured.
 
     sigma: standard deviation of the scan's noise in its units; it is not fitted. Raises ArSSRError
     as `Acquisition` does.
     """
     acquisition = Acquisition(scan.grid, result.grid, acquisition_ijk, scan.slices)
+    # The noise of zeros that a mask has put there is none, and they may be most of the image.
+    with_noise = math.sqrt(max(float((scan.data > scan.data.min()).mean()), 1 / scan.data.size))
+    noise = sigma * acquisition.noise_left
     with torch.inference_mode():
         image = torch.from_numpy(np.ascontiguousarray(result.data))
-        measured = torch.from_numpy(np.ascontiguousarray(scan.data))
+        measured = acquisition.measured(torch.from_numpy(np.ascontiguousarray(scan.data)))
         residual = measured - acquisition.measure(image)
-        corrected = acquisition.spread(acquisition.solve(residual, sigma)).add_(image)
+        corrected = acquisition.spread(acquisition.solve(residual, noise * with_noise)).add_(image)
         left = measured - acquisition.measure(corrected)
-        size = max(float(measured.norm()), float(np.finfo(np.float32).tiny))
+        counted = math.sqrt(residual.numel()) * with_noise
         return Consistent(
             result.with_data(corrected.numpy(), result.grid),
-            float(residual.norm()) / size,
-            float(left.norm()) / size,
+            float(residual.norm()) / counted,
+            float(left.norm()) / counted,
+            noise,
         )
+
+
+def in_percent(share: float) -> str:
+    """A share as a person reads it.
+
+    >>> in_percent(0.0312), in_percent(1.004), in_percent(3e-7)
+    ('3.1 %', '100 %', 'less than 0.01 %')
+    """
+    percent = 100 * share
+    if percent < 0.01:
+        return "less than 0.01 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def _measured_grid(scan: Grid, target: Grid) -> Grid | None:
+    """The scan's voxels along axes that `target` refines, the target's along the others.
+
+    None where the grids are oblique to each other. Raises ArSSRError where the target goes more
+    than one of its voxels beyond the scan's field of view along an axis that it does not refine.
+    """
+    lattice = target.axis_positions_in(scan)
+    if lattice is None:
+        return None
+    shape, index_map = list(scan.shape), np.eye(4)
+    to_scan = np.round(target.index_map_to(scan), 9)  # as in `Grid.axis_positions_in`
+    for own, (axis, positions) in enumerate(zip(*lattice, strict=True)):
+        step = to_scan[axis, own]
+        if abs(step) < 1 - SAME_STEP:
+            continue
+        beyond = max(-0.5 - positions.min(), positions.max() - scan.shape[axis] + 0.5)
+        if beyond > abs(step) / 2:
+            raise ArSSRError(_ANOTHER_FIELD)
+        shape[axis], index_map[axis, axis], index_map[axis, 3] = len(positions), step, positions[0]
+    return Grid((shape[0], shape[1], shape[2]), scan.affine @ index_map)
 
 
 def _degradation(name: str, slices: Slices | None) -> Degradation | None:
@@ -136,37 +220,43 @@ def _degradation(name: str, slices: Slices | None) -> Degradation | None:
 
 
 def _axis_matrix(
-    degradation: Degradation | None,
-    n_in: int,
-    positions: np.ndarray,
-    step: float,
-    target_mm: float,
+    degradation: Degradation | None, n_in: int, positions: np.ndarray, step: float
 ) -> Tensor:
-    """(n_out, n_in) float32: scan voxels `step` target voxels long from the target's voxels."""
-    start, end = positions.min() - step / 2, positions.max() + step / 2
-    if max(abs(start + 0.5), abs(end - (n_in - 0.5))) > 1:
-        raise ArSSRError(
-            "a result can only be made consistent with a scan of the same field of view; ask for "
-            "a scale, a spacing or a shape"
-        )
-    if step < 1 - _SAME:
-        raise ArSSRError(
-            f"a result cannot be consistent with a finer scan: {step * target_mm:.4g} mm were "
-            f"measured and {target_mm:.4g} mm are asked for"
-        )
-    if step <= 1 + _SAME:
+    """(n_out, n_in) float32: measured voxels `step` target voxels long from the target's voxels."""
+    if step <= 1 + SAME_STEP:  # the same voxels
         order = np.rint(positions).astype(int).clip(0, n_in - 1)
         return torch.eye(n_in)[order]
+    start, end = positions.min() - step / 2, positions.max() + step / 2
+    if max(abs(start + 0.5), abs(end - (n_in - 0.5))) > 1:
+        raise ArSSRError(_ANOTHER_FIELD)
     if degradation is None:
         raise ArSSRError("consistency needs to know how the scan was made; name its acquisition")
-    if degradation.name == "kspace" and abs(n_in - len(positions) * step) > _SAME_PERIOD:
-        raise ArSSRError(
-            "a result can only be made consistent with k-space on exactly its field of view: "
-            f"{len(positions)} voxels of the scan are {len(positions) * step:.5g} of the result's, "
-            f"which has {n_in}; ask for a shape"
-        )
-    matrix = degradation.axis_matrix(n_in, positions, step)
+    exact = isinstance(degradation, KSpace)
+    matrix = (_k_space_matrix if exact else degradation.axis_matrix)(n_in, positions, step)
     return torch.from_numpy(matrix.astype(np.float32))
+
+
+def _k_space_matrix(n_in: int, positions: np.ndarray, step: float) -> np.ndarray:
+    """As `KSpace.axis_matrix`, where the field of view need not be a whole number of `n_in` voxels.
+
+    The lines of k-space are periods of the scan's field of view. Of those that were measured a sum
+    is fitted to the image, its samples weighted by what they stand for round the circle: the outer
+    ones for more or less than a voxel. The correction gains 0.6 to 1.5 dB on three volumes whether
+    the field of view fits or is 0.4 voxels off, the same to 0.2 dB (`benchmarks/consistency.py`).
+    """
+    n_out, period = len(positions), len(positions) * step
+    last = min(n_out // 2, (n_in - 1) // 2)
+    lines = np.arange(-last, last + 1)
+    waves = np.exp(2j * np.pi / period * np.outer(np.arange(n_in), lines))
+    stands_for = np.ones(n_in)
+    for end in (0, -1):
+        stands_for[end] += (period - n_in) / 2
+    weighted = waves.conj().T * stands_for
+    amplitudes = np.linalg.solve(weighted @ waves, weighted)
+    kept = np.where(2 * np.abs(lines) == n_out, 0.5, 1.0)  # Nyquist: half to each side
+    measured = np.exp(2j * np.pi / period * np.outer(positions, lines)) * kept
+    matrix: np.ndarray = (measured @ amplitudes).real
+    return matrix
 
 
 def _ridge(power: Tensor, turned: Tensor, sigma: float) -> float | None:

@@ -9,6 +9,10 @@ class NothingMatchesError(ArSSRError):
     """Of the images that there are to choose from, none is the one that was asked for."""
 
 
+class ArSSRWarning(UserWarning):
+    """What the command line warns of, in a Python call."""
+
+
 def in_one_line(error: BaseException) -> str:
     """What went wrong: a sentence of ours as it is, anything else after its type."""
     text = " ".join(str(error).split())

@@ -104,6 +104,12 @@ class VoxelField:
         self._failures = 0
         self._encoding = Stopwatch()
 
+    def __repr__(self) -> str:
+        where = repr(self.grid).removeprefix("Grid(").removesuffix(")")
+        told = " ".join(self.acquisition_ijk)
+        noise = "unknown" if self.noise is None else f"{self.noise * self.normalisation.scale:.3g}"
+        return f"{type(self).__name__}({self.volume.name}: {where}, {told}, noise {noise})"
+
     @property
     def grid(self) -> Grid:
         """Where the samples lie that the field was made of."""

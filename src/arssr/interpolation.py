@@ -166,25 +166,45 @@ def resample(volume: Volume, grid: Grid, kind: Kind = "cubic") -> Volume:
     Along axes that are coarser than the input's, what the grid cannot show is filtered out (see
     `arssr.antialias`), except for `nearest`, which only ever picks samples.
     """
-    parts = (1, 1, 1) if kind == "nearest" else parts_ijk(grid, volume.grid)
-    fine = grid.scaled(parts)
-    lattice = fine.axis_positions_in(volume.grid)
-    if lattice is None:
-        slabs = averaged([_resample_points(volume, fine, kind)], parts, grid.shape[2])
+    along = resampling_matrices(volume.grid, grid, kind)
+    if along is None:
+        parts = _parts(kind, grid, volume.grid)
+        points = _resample_points(volume, grid.scaled(parts), kind)
+        slabs = averaged([points], parts, grid.shape[2])
         return volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
     import torch
 
-    matrices = [np.empty(0)] * 3
-    for axis, (source_axis, positions) in enumerate(zip(*lattice, strict=True)):
-        matrix = axis_matrix(kind, volume.grid.shape[source_axis], positions)
-        if parts[axis] > 1:
-            matrix = averaging_matrix(grid.shape[axis], parts[axis]) @ matrix
-        matrices[source_axis] = matrix
+    axes, matrices = along
     result = apply_axis_matrices(
         torch.from_numpy(np.ascontiguousarray(volume.data)),
         [torch.from_numpy(m.astype(np.float32)) for m in matrices],
     )
-    return volume.with_data(result.permute(lattice.axes).numpy(), grid)
+    return volume.with_data(result.permute(axes).numpy(), grid)
+
+
+def resampling_matrices(
+    source: Grid, grid: Grid, kind: Kind = "cubic"
+) -> tuple[tuple[int, int, int], list[np.ndarray]] | None:
+    """What `resample` does axis by axis; None where the axes of the grids are oblique.
+
+    The source axis that each axis of `grid` follows, and for each axis of `source` a matrix
+    (n_out, n_in), float64.
+    """
+    parts = _parts(kind, grid, source)
+    lattice = grid.scaled(parts).axis_positions_in(source)
+    if lattice is None:
+        return None
+    matrices = [np.empty(0)] * 3
+    for axis, (source_axis, positions) in enumerate(zip(*lattice, strict=True)):
+        matrix = axis_matrix(kind, source.shape[source_axis], positions)
+        if parts[axis] > 1:
+            matrix = averaging_matrix(grid.shape[axis], parts[axis]) @ matrix
+        matrices[source_axis] = matrix
+    return lattice.axes, matrices
+
+
+def _parts(kind: Kind, grid: Grid, source: Grid) -> tuple[int, int, int]:
+    return (1, 1, 1) if kind == "nearest" else parts_ijk(grid, source)
 
 
 def _resample_points(volume: Volume, grid: Grid, kind: Kind) -> np.ndarray:

@@ -1,15 +1,14 @@
 """What to do with one scan: what the command line, data sets, clusters and Python ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from arssr.ensemble import flips
 from arssr.errors import ArSSRError, in_one_line
 from arssr.files import is_dicom, sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
-from arssr.scan import require_acquisition, require_noise
+from arssr.request import Request
 from arssr.target import NoTargetError, Target
 from arssr.volume import Volume, open_frames, read_quietly
 
@@ -20,21 +19,12 @@ DICOM = ".dicom"  # a destination of this name is a folder with a derived series
 class Job:
     """What to do with one scan; plain values, so that it travels between machines.
 
-    target: where the result shall lie; an image for `like` is named by its path.
-    acquisition, noise, ensemble: as `Model.upsample` takes them.
     report: write a page beside the result that shows input, cubic interpolation and result.
-    memory: bytes that the process may take, by default a share of what is free.
-    skip_air: leave air to the interpolation.
-    transforms: files of a registration that leads from the space of `like` to the scan.
     series: which one of several DICOM images.
     frames: the scan is 4D, and all its frames are meant.
-    labels: the scan is a label map, whatever its file says; no network is needed.
-    consistent: make the result agree with what was measured.
-    strict: what would be a warning is an error: a file that contradicts itself, and leaving what
-        the weights were trained for.
-    as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
 
-    Raises ArSSRError for what does not go together and for values that nothing can be done with.
+    The rest is as in `Request`; here an image for `target.like` is named by its path, and
+    transforms are files. Raises ArSSRError as it does.
     """
 
     source: Path
@@ -54,22 +44,10 @@ class Job:
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
+    clamp: bool = True
 
     def __post_init__(self) -> None:
-        flips(self.ensemble)
-        require_acquisition(self.acquisition)
-        require_noise(self.noise)
-        if self.transforms and self.target.like is None:
-            raise ArSSRError(
-                "a transform leads to another image's space; name that one with --like"
-            )
-        if self.consistent and (self.labels or self.transforms):
-            raise ArSSRError(
-                "--consistent compares with the scan where it lies; it goes neither with labels "
-                "nor with a transform"
-            )
-        if self.labels and self.ensemble > 1:
-            raise ArSSRError("--ensemble flips what a network gets; labels need none")
+        _ = self.request  # which has rules of its own
         if self.frames and self.report:
             raise ArSSRError("--report shows one 3D image; leave it out with --frames")
         if self.report and self.transforms:
@@ -77,6 +55,11 @@ class Job:
                 "--report shows the scan and the result in one place, and a transform leads to "
                 "another; leave it out, and see `arssr compare` for images that were registered"
             )
+
+    @property
+    def request(self) -> Request:
+        """What is asked for of the scan itself."""
+        return Request(**{each.name: getattr(self, each.name) for each in fields(Request)})
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -90,6 +73,8 @@ class Job:
             asked["series"] = self.series
         if not self.skip_air:
             asked["skip_air"] = False
+        if not self.clamp:
+            asked["clamp"] = False
         switches = ("frames", "labels", "consistent", "as_stored")
         return asked | {name: True for name in switches if getattr(self, name)}
 

@@ -1,28 +1,32 @@
 """What becomes of one 3D image: where its result lies, what makes it, and what is told of it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arssr.api import Model, require_disk, require_memory
-from arssr.consistency import Acquisition, make_consistent
+from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
-from arssr.job import Job
 from arssr.limits import coarser_axes, outside_valid_range, range_set_by_few
 from arssr.plain import COPIED, RESAMPLED, without_network
 from arssr.registration import load_transform
+from arssr.request import Request
 from arssr.resolution import Resolution
+from arssr.room import require_memory
 from arssr.scan import Measured, as_measured
 from arssr.target import Target, require_overlap
 from arssr.transform import Transform, slabs_through
-from arssr.volume import Volume, doubtful_grid_of
+from arssr.volume import Volume, doubtful_grid_of, grid_of
+
+if TYPE_CHECKING:
+    from arssr.api import Model
 
 Facts = dict[str, Any]
 
@@ -48,16 +52,30 @@ class Result:
     taken, and facts about their making beyond the options (known when all have been taken).
     """
 
+    scan: Volume
     grid: Grid
     slabs: Iterable[np.ndarray]
+    facts: Facts
     voxel_field: VoxelField | None = None
     measured: Measured | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self) -> Volume:
+        """All slabs, as an image of the kind of the scan."""
+        data, done = np.empty((*self.grid.shape[:2], 0), np.float32), 0
+        for slab in self.slabs:
+            if slab.shape == self.grid.shape:
+                data = slab
+                continue
+            if not done:
+                data = np.empty(self.grid.shape, np.float32)
+            data[..., done : done + slab.shape[2]] = slab
+            done += slab.shape[2]
+        return self.scan.with_data(data, self.grid)
 
 
 def result_of(
-    model: Model | None,
-    job: Job,
+    model: "Model | None",
+    request: Request,
     scan: Volume,
     where: Where,
     progress: ReportProgress,
@@ -67,102 +85,134 @@ def result_of(
 
     resolution: of the scan, where it is known.
     """
-    transform, grid = where.transform, where.grid
-    scan = _as_asked(job, scan)
+    transform, grid, label = where.transform, where.grid, scan.path or "the image"
+    scan = _as_asked(request, scan)
+    # On a grid like its own the slices of what was moved would lie elsewhere.
+    moved = scan if transform is None else replace(scan, slices=None)
     is_intensities = scan.kind.what == INTENSITIES
-    is_constant = job.frames and is_intensities and scan.data.min() == scan.data.max()
-    if job.consistent and not is_intensities:
-        raise ArSSRError(f"{job.source}: {scan.kind.taken()}, which --consistent is not for")
+    is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
+    if request.consistent and not is_intensities:
+        raise ArSSRError(f"{label}: {scan.kind.taken()}, which --consistent is not for")
     plain = None if is_constant else without_network(scan, grid, transform)
-    if plain and job.consistent and plain.method == RESAMPLED:
-        plain = None
     doubted = is_intensities and not (is_constant or (plain and plain.method == COPIED))
     unlike = unlike_intensities(scan.data) if doubted else []
-    measured = None if plain or is_constant else _measured(model, job, scan, resolution)
-    if measured is not None:
-        scan = measured.volume
+    measured = None if plain or is_constant else _measured(model, request, scan, resolution)
+    seen = measured.volume if measured else scan
     warnings = [*scan.warnings, *where.doubts, *unlike]
     if doubted and model is not None and transform is None:
-        warnings += outside_valid_range(model.card, scan.grid, grid, scan.slices)
-    if warnings and job.strict:
-        raise ArSSRError(f"{job.source}: {'; '.join(warnings)}")
-    facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
+        warnings += outside_valid_range(model.card, seen.grid, grid, seen.slices)
+    if warnings and request.strict:
+        raise ArSSRError(f"{label}: {'; '.join(warnings)}")
+    facts: Facts = {"warnings": warnings} if warnings else {}
     if where.because:
         facts["target"] = where.because
-    if not (plain or is_constant or transform) and (coarser := coarser_axes(scan.grid, grid)):
+    if not (plain or is_constant or transform) and (coarser := coarser_axes(seen.grid, grid)):
         facts["note"] = coarser
     facts |= measured.describe() if measured else {}
-    if not (is_intensities or job.labels):
+    if not (is_intensities or request.labels):
         facts["taken"] = scan.kind.taken()
-    require_disk(job.destination, scan, grid)
     if is_constant:
-        return _constant(scan, grid, facts)
+        facts["constant"] = float(scan.data.flat[0])
+        return Result(moved, grid, _constant(scan, grid), facts)
     if plain:
         require_memory(grid, plain.copies)
-        return Result(grid, _made(plain.make), facts=facts | {"method": plain.method})
+        if request.consistent:
+            facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
+        facts["method"] = plain.method
+        slabs = _made(plain.make)
+        if plain.method == RESAMPLED:
+            slabs = _clamped(slabs, facts, _floor(model, request, scan))
+        return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    told = job.acquisition
+    told = request.acquisition
     voxel_field = model.field(
-        scan,
+        seen,
         towards=grid,
         acquisition=measured.acquisition(told, grid, model.card) if measured else told,
-        noise=job.noise,
-        ensemble=job.ensemble,
-        memory=job.memory,
-        skip_air=job.skip_air,
+        noise=request.noise,
+        ensemble=request.ensemble,
+        memory=request.memory,
+        skip_air=request.skip_air,
         progress=progress,
     )
-    seen = voxel_field.normalisation
-    if model.network.is_residual and (few := range_set_by_few(model.card, scan.data, seen)):
-        if job.strict:
-            raise ArSSRError(f"{job.source}: {few}")
+    range_seen = voxel_field.normalisation
+    if model.network.is_residual and (few := range_set_by_few(model.card, seen.data, range_seen)):
+        if request.strict:
+            raise ArSSRError(f"{label}: {few}")
         facts["warnings"] = [*warnings, few]
     if transform is not None:
         slabs = slabs_through(voxel_field, transform, grid, progress=progress)
-        return Result(grid, slabs, voxel_field, measured, facts)
-    if job.consistent:
+    elif request.consistent:
         require_memory(grid, copies=3)
         slabs = _agreeing(voxel_field, grid, facts, progress)
-        return Result(grid, slabs, voxel_field, measured, facts)
-    return Result(grid, voxel_field.slabs(grid, progress), voxel_field, measured, facts)
+    else:
+        slabs = voxel_field.slabs(grid, progress)
+    slabs = _clamped(slabs, facts, _floor(model, request, scan))
+    return Result(moved, grid, slabs, facts, voxel_field, measured)
 
 
 def _measured(
-    model: Model | None, job: Job, scan: Volume, resolution: Resolution | None
+    model: "Model | None", request: Request, scan: Volume, resolution: Resolution | None
 ) -> Measured | None:
     """What was really measured, where that is what a network is to start from."""
-    if model is None or job.as_stored or job.consistent or not model.network.is_residual:
+    if model is None or request.as_stored or request.consistent or not model.network.is_residual:
         return None
     return as_measured(scan, resolution)
+
+
+def _floor(model: "Model | None", request: Request, scan: Volume) -> float | None:
+    """Below which no result of a scan of intensities shall go, where there is such a value."""
+    is_of_paper = model is not None and not model.network.is_residual
+    lowest = float(scan.data.min())
+    return (
+        lowest if request.clamp and not (request.consistent or is_of_paper or lowest < 0) else None
+    )
+
+
+def _clamped(
+    slabs: Iterator[np.ndarray], facts: Facts, floor: float | None
+) -> Iterator[np.ndarray]:
+    """The slabs with nothing below the floor, which is a fact."""
+    facts["clamped_at"] = floor
+    return slabs if floor is None else (np.maximum(s, np.float32(floor), out=s) for s in slabs)
 
 
 def _made(make: Callable[[], Volume]) -> Iterator[np.ndarray]:
     yield make().data
 
 
-def _constant(frame: Volume, grid: Grid, facts: Facts) -> Result:
+def _constant(frame: Volume, grid: Grid) -> Iterator[np.ndarray]:
     """A frame in which nothing varies (a dummy, or one that was lost) stays one."""
-    value = frame.data.flat[0]
-    planes = repeat(np.full((*grid.shape[:2], 1), value, np.float32), grid.shape[2])
-    return Result(grid, planes, facts=facts | {"constant": float(value)})
+    return repeat(np.full((*grid.shape[:2], 1), frame.data.flat[0], np.float32), grid.shape[2])
 
 
-def where_of(job: Job, scan: Volume) -> Where:
+def where_of(request: Request, scan: Volume) -> Where:
     """Where the result of a scan lies."""
-    if not isinstance(job.target.like, Path):
-        chosen = job.target.choose(_as_asked(job, scan), as_stored=job.as_stored)
+    like = request.target.like
+    if like is None:
+        chosen = request.target.choose(_as_asked(request, scan), as_stored=request.as_stored)
         return Where(chosen.grid, because=chosen.because, resolution=chosen.resolution)
-    grid, doubts = doubtful_grid_of(job.target.like)
-    if not job.transforms:
+    if isinstance(like, str | PathLike):
+        grid, doubts = doubtful_grid_of(Path(like))
+    else:
+        grid, doubts = grid_of(like), []
+    if not request.is_transformed:
         return Where(Target(like=grid).on(scan.grid), doubts=doubts)
-    transform = load_transform(job.transforms, scan.grid, grid)
+    transform = request.transforms
+    if not isinstance(transform, Transform):
+        transform = load_transform(transform, scan.grid, grid)
     require_overlap(scan.grid, grid, transform)
     return Where(grid, transform, doubts)
 
 
-def _as_asked(job: Job, scan: Volume) -> Volume:
-    return replace(scan, kind=Kind(LABELS, "--labels says so")) if job.labels else scan
+def told_of(facts: Facts) -> list[str]:
+    """The sentences of the facts about a result that whoever asked for it should hear."""
+    return [facts[name] for name in ("taken", "note") if name in facts] + facts.get("warnings", [])
+
+
+def _as_asked(request: Request, scan: Volume) -> Volume:
+    return replace(scan, kind=Kind(LABELS, "--labels says so")) if request.labels else scan
 
 
 def _agreeing(
@@ -180,10 +230,7 @@ def _agreeing(
     def slabs() -> Iterator[np.ndarray]:
         sigma = noise * voxel_field.normalisation.scale
         done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
-        facts["consistency"] = {
-            "residual_before": done.residual_before,
-            "residual_after": done.residual_after,
-        }
+        facts["consistency"] = done.describe(voxel_field.normalisation.scale)
         yield done.volume.data
 
     return slabs()

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from arssr.api import Model, require_disk, require_memory, stored_bytes
+from arssr.api import Model
 from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
+from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
@@ -25,6 +26,7 @@ from arssr.provenance import describe, write_sidecar
 from arssr.resolution import Resolution, measure_resolution
 from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.resuming import NO_REPORT
+from arssr.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 
 Finish = Callable[[], Facts]
@@ -67,8 +69,9 @@ def begin(
     progress("reading", 0.0)
     job.check()
     volume = scan.result() if scan else job.read()
-    where = where_of(job, volume)
-    result = result_of(model, job, volume, where, progress, where.resolution)
+    where = where_of(job.request, volume)
+    require_disk(job.destination, volume, where.grid)
+    result = result_of(model, job.request, volume, where, progress, where.resolution)
     grid = result.grid
     foretell(_known_before(volume, result))
     with ExitStack() as stack:
@@ -116,8 +119,9 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         with open_frames(job.source, job.series) as frames:
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
-    where = where_of(job, volume)
-    result = result_of(model, job, volume, where, silent, where.resolution)
+    where = where_of(job.request, volume)
+    require_disk(job.destination, volume, where.grid)
+    result = result_of(model, job.request, volume, where, silent, where.resolution)
     if result.voxel_field is None or job.transforms:
         way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
         raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
@@ -152,10 +156,8 @@ def _known_before(scan: Volume, result: Result) -> Facts:
 def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
     """Compute the result and give it to a writer; closing the stack is the rest of writing."""
     if job.destination.suffix.lower() == DICOM:
-        source = replace(scan, slices=None) if job.transforms else scan
-        whole = source.with_data(np.concatenate(list(result.slabs), axis=-1), result.grid)
         method = result.facts.get("method", "super-resolved")
-        stack.enter_context(_written_last(job, whole, method))
+        stack.enter_context(_written_last(job, result.whole(), method))
         return
     writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
     for slab in result.slabs:
@@ -180,40 +182,19 @@ def _put_frames(
 ) -> Result:
     """The frames one after the other into one file; `first` is what comes of the first, `scan`.
 
-    Returns what came of the first that is not constant, with what is kept of the others: warnings,
-    of which there may be more at the end of the file, which were constant, and residuals, of those
-    the largest of all frames.
+    Returns what came of the first that is not constant, with what is kept of the others.
     """
-    count, residuals, constant = len(frames), list[dict[str, float]](), list[str]()
-    warnings: dict[str, None] = {}  # in order, each once
+    told: list[Facts] = []
     writer = stack.enter_context(
-        open_writer(job.destination, scan, first.grid, job.overwrite, count)
+        open_writer(job.destination, scan, first.grid, job.overwrite, len(frames))
     )
-    for number in range(count):
-        progress(f"frame {number + 1} of {count}", number / count)
-        made = first
-        if number:
-            known = first.measured.resolution if first.measured else None
-            made = result_of(model, job, frames.frame(number), where, silent, known)
-        if "constant" in made.facts:
-            constant.append(f"{number + 1} (every voxel is {made.facts['constant']:g})")
-            if job.strict:
-                raise ArSSRError(f"{job.source}: frame {constant[0]} of {count} is constant")
-        elif "constant" in first.facts:
-            first = made
+    for made in each_result(model, job.request, frames, where, first, progress):
         for slab in made.slabs:
             writer.put(slab)
-        warnings |= dict.fromkeys(made.facts.get("warnings", []))
-        if "consistency" in made.facts:
-            residuals.append(made.facts["consistency"])
-    if constant:
-        warnings[f"of {count} frames, constant ones stay so: {', '.join(constant)}"] = None
-    if warnings:
-        first.facts["warnings"] = list(warnings)
-    if residuals:
-        first.facts["consistency"] = {
-            name: max(each[name] for each in residuals) for name in residuals[0]
-        }
+        told.append(made.facts)
+        if "constant" in first.facts:
+            first = made
+    first.facts.update(facts_of_all(told))
     return first
 
 

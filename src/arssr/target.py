@@ -2,23 +2,22 @@
 nobody said, thick slices alone as fine as their plane.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
 from arssr.errors import ArSSRError
 from arssr.formats.kind import INTENSITIES
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.resolution import Resolution, band_grid, measure_resolution
 from arssr.transform import Transform, probes
-from arssr.volume import Volume, grid_of
+from arssr.volume import Image, Volume, grid_of
 
-Image = str | PathLike[str] | SpatialImage | Volume
 Three = float | Sequence[float]
 
 _NOWHERE_ELSE = Transform(())

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -21,17 +21,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, stem
-from arssr.formats import nifti
+from arssr.formats import itk, nifti
 from arssr.formats.kind import NOT_SAID, Kind, kind_of
-from arssr.formats.opened import Opened
+from arssr.formats.opened import Opened, damage_in_words
 from arssr.formats.registry import check_output, open_image, open_writer
 from arssr.formats.samples import stored_type
 from arssr.formats.slices import Slices, slices_beside
 from arssr.formats.spatial import open_spatial
 from arssr.grid import Grid
 
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
 __all__ = [
     "Frames",
+    "Image",
     "Volume",
     "check_output",
     "doubtful_grid_of",
@@ -44,6 +48,12 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _UNNAMED = "The image"
+Image: TypeAlias = (
+    "str | os.PathLike[str] | SpatialImage | Volume | sitk.Image | tuple[ArrayLike, ArrayLike]"
+)
+"""What stands for an image: a file, a nibabel or SimpleITK image, a Volume, or an array (I, J, K)
+and its affine (4, 4), voxel index → RAS+ mm. Axes are (i, j, k). SimpleITK has its own, (k, j, i)
+and LPS, which is seen to. With `frames` an image may have a fourth axis."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,18 +141,20 @@ class Volume:
         return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 
     @classmethod
-    def coerce(cls, image: str | os.PathLike[str] | SpatialImage | Volume) -> Volume:
-        """A Volume from whatever stands for one: a path, a nibabel image or a Volume."""
+    def coerce(cls, image: Image) -> Volume:
+        """A Volume from whatever stands for one, see `Image`.
+
+        Raises ArSSRError as `read` and `from_nibabel` do, and for what stands for none.
+        """
         if isinstance(image, Volume):
             return image
         if isinstance(image, SpatialImage):
             return cls.from_nibabel(image)
         if isinstance(image, str | os.PathLike):
             return cls.read(image)
-        raise ArSSRError(
-            f"An image is a path, a nibabel image or a Volume, not {type(image).__name__} "
-            "(an array becomes one with Volume(data, Grid(data.shape, affine)))."
-        )
+        opened = _open_in_memory(image)
+        _require_one_frame(opened, _UNNAMED)
+        return _from_opened(opened, 0, None)
 
     def with_data(self, data: ArrayLike, grid: Grid) -> Volume:
         """Other samples of the same image: storage, units and name as here. How results arise.
@@ -152,6 +164,14 @@ class Volume:
         """
         slices = None if self.slices is None else self.slices.on(self.grid, grid)
         return replace(self, data=np.asarray(data, dtype=np.float32), grid=grid, slices=slices)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """`data`, for numpy: `np.asarray(volume)`."""
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def to_sitk(self) -> sitk.Image:
+        """A float32 image of SimpleITK, with axes (i, j, k) and a place in LPS as it has them."""
+        return itk.as_image(np.ascontiguousarray(self.data.T), self.grid)
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares this volume's data."""
@@ -172,7 +192,7 @@ class Volume:
 class Frames:
     """Several images of one grid, as a 4D file holds them; each is read when it is asked for."""
 
-    def __init__(self, path: Path, opened: Opened) -> None:
+    def __init__(self, path: Path | None, opened: Opened) -> None:
         self.path, self._opened = path, opened
 
     def __len__(self) -> int:
@@ -197,7 +217,8 @@ class Frames:
         Compressed files are fastest in order: a step back starts again at their beginning.
         """
         if not 0 <= number < len(self):
-            raise ArSSRError(f"{self.path}: there is no frame {number}, only 0 to {len(self) - 1}.")
+            label = self.path or _UNNAMED
+            raise ArSSRError(f"{label}: there is no frame {number}, only 0 to {len(self) - 1}.")
         return _from_opened(self._opened, number, self.path)
 
     def close(self) -> None:
@@ -211,16 +232,18 @@ class Frames:
         self.close()
 
 
-def open_frames(path: str | os.PathLike[str], series: str | None = None) -> Frames:
+def open_frames(image: Image, series: str | None = None) -> Frames:
     """The frames of a 3D (one frame) or 4D image, to be read one by one; close it when done.
 
-    series: which one of DICOM, see `Volume.read`. Raises ArSSRError as `Volume.read` does.
+    series: which one of DICOM, see `Volume.read`. Raises ArSSRError as `Volume.coerce` does.
     """
-    path = Path(path)
-    return Frames(path, open_image(path, series))
+    if isinstance(image, str | os.PathLike):
+        return Frames(Path(image), open_image(Path(image), series))
+    path = image.path if isinstance(image, Volume) else None
+    return Frames(path, _open_in_memory(image))
 
 
-def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Grid:
+def grid_of(image: Grid | Image) -> Grid:
     """The grid of whatever stands for an image, or itself; no sample is read.
 
     So an image of any kind of samples has one: of several frames, with NaN, complex, in colour.
@@ -233,15 +256,50 @@ def grid_of(image: Grid | str | os.PathLike[str] | SpatialImage | Volume) -> Gri
         for doubt in doubts:
             _log.warning(doubt)
         return grid
-    if isinstance(image, SpatialImage):
-        return _open_nibabel(image).grid
-    return Volume.coerce(image).grid
+    return image.grid if isinstance(image, Volume) else _open_in_memory(image).grid
 
 
 def doubtful_grid_of(path: Path) -> tuple[Grid, list[str]]:
     """The grid of a file as `grid_of` has it, and its warnings, for whoever passes them on."""
     with open_image(path) as opened:
         return opened.grid, [f"{path}: {warning}" for warning in opened.warnings]
+
+
+def _open_in_memory(image: Image) -> Opened:
+    """Whatever stands for an image and is no file."""
+    if isinstance(image, SpatialImage):
+        return _open_nibabel(image)
+    if itk.is_itk(image):
+        return itk.open_in_memory(image, _UNNAMED)
+    if isinstance(image, Volume):
+        return Opened(
+            image.grid,
+            lambda _frame: image.data,
+            storage=image.storage,
+            slope=image.slope,
+            inter=image.inter,
+            header=image.header,
+            slices=image.slices,
+            kind=image.kind,
+            warnings=list(image.warnings),
+        )
+    if isinstance(image, tuple) and len(image) == 2:
+        return _open_array(*image)
+    raise ArSSRError(
+        "An image is a path, a nibabel or SimpleITK image, a Volume, or an array with its affine, "
+        f"(array, affine), not {type(image).__name__}."
+    )
+
+
+def _open_array(data: ArrayLike, affine: ArrayLike) -> Opened:
+    """Samples (i, j, k), or (i, j, k, frames), and voxel index → RAS+ mm."""
+    with damage_in_words(f"{_UNNAMED}: is no array with an affine"):
+        samples, to_ras = np.asarray(data), np.asarray(affine, np.float64)
+        if to_ras.shape != (4, 4):
+            raise ArSSRError(f"{_UNNAMED}: an affine is a 4×4 matrix, not of {to_ras.shape}.")
+    if samples.dtype.kind == "b":
+        samples = samples.astype(np.uint8)
+    return open_spatial(samples, to_ras, None, _UNNAMED)
 
 
 def _open_nibabel(image: SpatialImage) -> Opened:
@@ -284,5 +342,5 @@ def _require_one_frame(opened: Opened, label: str) -> None:
         size = "×".join(str(n) for n in (*opened.grid.shape, opened.frames))
         raise ArSSRError(
             f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
-            f"--frames` (arssr.volume.open_frames), or {opened.one_frame}."
+            f"--frames` (in Python frames=True), or {opened.one_frame}."
         )

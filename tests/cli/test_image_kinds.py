@@ -13,7 +13,7 @@ from tests.cli.conftest import Arssr
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
-from arssr import api
+from arssr import room
 from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
@@ -243,7 +243,7 @@ def test_all_frames_must_fit_on_the_disk(
 ) -> None:
     """Refused before the first is computed."""
     scan = write_frames(tmp_path / "s.nii", [smooth((6, 5, 4), seed) for seed in range(3)])
-    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000))
     words = ("--scale", 2, "--frames", "-m", tiny, "-o", tmp_path / "o.nii")
     assert "takes 11.5 KB of disk" in arssr("upsample", scan, *words).complaint
     assert not (tmp_path / "o.nii").exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
-from arssr import api
+from arssr import api, room
 from arssr.cli import console
 from arssr.engine.encode import encode_box
 from arssr.field import VoxelField
@@ -290,7 +290,7 @@ def test_a_report_that_does_not_fit_is_left_out_in_words(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(api, "available_bytes", lambda: 5000)
+    monkeypatch.setattr(room, "available_bytes", lambda: 5000)
     words = ("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny, "--report")
     assert arssr(*words).code == 0
     assert files(out) == {"a.nii", "a.json"} and "a.html: no report" in caplog.text
@@ -515,7 +515,7 @@ def test_a_memory_that_is_too_small_is_refused_before_any_work(
 def test_a_result_beyond_the_disk_is_refused_with_its_size(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.shutil, "disk_usage", lambda _: SimpleNamespace(free=3000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=3000))
     result = arssr("upsample", scan, "-o", out / "a.nii", "--scale", 2, "-m", tiny)
     assert "10×12×8 voxels takes 3.84 KB of disk and 3 KB are free" in result.complaint
 

@@ -313,7 +313,8 @@ def test_on_a_phone_three_images_stand_in_a_row(
     assert len(tops) == 1
     assert page.locator(".keys").count() and not page.is_visible(".keys")
     page.check('input[name="layout"][value="flip"]', force=True)
-    assert page.is_visible("#flip") and not page.is_visible("#flip kbd")
+    page.wait_for_selector("#flip", state="visible")
+    assert not page.is_visible("#flip kbd")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 

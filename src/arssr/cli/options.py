@@ -114,7 +114,8 @@ Consistent = Annotated[
     bool,
     typer.Option(
         "--consistent",
-        help="Degraded again, the result shall give the scan back, as it is stored.",
+        help="Measured again along the axes that it refines, the result shall give the scan "
+        "back, as it is stored, up to its noise.",
         rich_help_panel=RESULT,
     ),
 ]

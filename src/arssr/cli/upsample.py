@@ -120,6 +120,15 @@ def upsample(
     consistent: Consistent = False,
     strict: Strict = False,
     as_stored: AsStored = False,
+    no_clamp: Annotated[
+        bool,
+        typer.Option(
+            "--no-clamp",
+            help="Leave values below the scan's lowest, as edges ring; else those of a scan "
+            "without negative voxels are raised to it.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -205,6 +214,7 @@ def upsample(
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            clamp=not no_clamp,
         )
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
@@ -352,7 +362,6 @@ def _tell(
     stderr.print(line, markup=False, soft_wrap=True)
     tell_making(job.source, facts, foretold=foretold, several=several)
     if "consistency" in facts:
-        before, after = facts["consistency"].values()
-        stderr.print(f"residual against the scan: {before:.2e}, now {after:.2e}", markup=False)
+        stderr.print(facts["consistency"]["in_words"], markup=False, soft_wrap=True)
     if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)

@@ -92,8 +92,8 @@ def super_resolve(
     The paper's networks see the intensities as they are and answer in them, as the reference
     does; ours are normalised, and told what kind of scan it is.
     """
-    from arssr.api import require_memory
     from arssr.intensity import Normalisation
+    from arssr.room import require_memory
 
     grid = volume.grid.with_shape([int(n * scale) for n in volume.grid.shape])
     require_memory(grid)

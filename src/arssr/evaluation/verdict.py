@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from nibabel.orientations import io_orientation
 
-from arssr.consistency import Acquisition
+from arssr.consistency import Acquisition, in_percent
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
 from arssr.evaluation.pictures import PLANES
@@ -191,7 +191,7 @@ def _of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, An
         return [*said, "The weights were not told how noisy it is."]
     if noise == 0:
         return [*said, f"Noise: none {'found' if is_estimate else '(as was said)'}."]
-    share = _percent(noise / _span(scan))
+    share = in_percent(noise / _span(scan))
     return [*said, f"Noise: standard deviation {noise:.3g}, {share} of the range ({how})."]
 
 
@@ -209,14 +209,14 @@ def _agreement(
     span, size = _span(measured), _residual(acquisition, measured, result)
     beside = ""
     if cubic is not None:
-        beside = (
-            f" (cubic interpolation by {_percent(_residual(acquisition, measured, cubic) / span)})"
-        )
+        interpolated = _residual(acquisition, measured, cubic) / span
+        beside = f" (cubic interpolation by {in_percent(interpolated)})"
     said = [
-        f"Measured again as the scan was, the result differs from it by {_percent(size / span)} "
+        f"Measured again as the scan was, the result differs from it by {in_percent(size / span)} "
         f"of its range of intensities{beside}."
     ]
     if noise:
+        noise *= acquisition.noise_left
         within = "within its noise" if size <= noise else f"{size / noise:.2g} times its noise"
         said.append(f"That is {within}.")
     if "consistency" in facts:
@@ -224,12 +224,13 @@ def _agreement(
     return said
 
 
-def _residual(acquisition: Acquisition, measured: Volume, image: Volume) -> float:
-    """Root mean square over the voxels that are not of the scan's lowest value: not masked."""
+def _residual(acquisition: Acquisition, scan: Volume, image: Volume) -> float:
+    """Root mean square over the voxels that are not of the lowest measured value: not masked."""
     with torch.inference_mode():
-        again = acquisition.measure(torch.from_numpy(np.ascontiguousarray(image.data))).numpy()
-    residual = (measured.data - again)[measured.data > measured.data.min()]
-    return math.sqrt(float(np.mean(np.square(residual, dtype=np.float64)))) if residual.size else 0
+        measured = acquisition.measured(torch.from_numpy(np.ascontiguousarray(scan.data)))
+        again = acquisition.measure(torch.from_numpy(np.ascontiguousarray(image.data)))
+        residual = (measured - again)[measured > measured.min()].double()
+    return float(residual.norm()) / math.sqrt(max(residual.numel(), 1))
 
 
 def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
@@ -271,18 +272,6 @@ def _span(scan: Volume) -> float:
         return Normalisation.fit(scan.data).scale
     except ArSSRError:  # constant
         return 1.0
-
-
-def _percent(share: float) -> str:
-    """A share as a person reads it.
-
-    >>> _percent(0.0312), _percent(1.004), _percent(3e-7)
-    ('3.1 %', '100 %', 'less than 0.01 %')
-    """
-    percent = 100 * share
-    if percent < 0.01:
-        return "less than 0.01 %"
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def _sentences(*fragments: str | None) -> list[str]:

@@ -1,14 +1,16 @@
-"""SimpleITK reads NRRD (https://teem.sourceforge.net/nrrd/format.html) and writes it and MetaImage.
+"""Images of SimpleITK, which reads NRRD (https://teem.sourceforge.net/nrrd/format.html) and writes
+it and MetaImage.
 
 Its arrays are (k, j, i), so that the transpose is (i, j, k).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +96,56 @@ def open_image(path: Path) -> Opened:
     )
 
 
+def is_itk(image: object) -> TypeGuard[sitk.Image]:
+    """Whether it is an image of SimpleITK, which is not imported for that."""
+    loaded = sys.modules.get("SimpleITK")
+    return loaded is not None and isinstance(image, loaded.Image)
+
+
+def open_in_memory(image: sitk.Image, label: str) -> Opened:
+    """An image of SimpleITK, 3D or 4D; raises ArSSRError, beginning with the label.
+
+    Its arrays are (k, j, i) in LPS, ours (i, j, k) in RAS.
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    size = image.GetSize()
+    require_3d(size, label)
+    shape = (size[0], size[1], size[2])
+    frames = size[3] if len(size) > 3 else 1
+    try:
+        grid = Grid(shape, lps_to_ras(_affine_lps(image)))
+    except ArSSRError as error:
+        raise ArSSRError(f"{label}: {error}") from error
+    dtype = _numpy_types().get(image.GetPixelID())
+
+    def read(frame: int) -> NDArray[np.float32]:
+        require_one_channel(image.GetNumberOfComponentsPerPixel(), label)
+        require_one_value(size, label)
+        if dtype is None:
+            raise ArSSRError(f"{label}: the samples are no real numbers; give the magnitude image.")
+        samples = sitk.GetArrayViewFromImage(image).T.reshape(*shape, -1)
+        parts = ((k, samples[..., k, frame]) for k in slabs(shape))
+        return gather(parts, shape, frame_in_words(label, frame, frames))
+
+    return Opened(grid, read, frames, storage=dtype)
+
+
+def as_image(samples_kji: NDArray[Any], grid: Grid, repetition_s: float = 1.0) -> sitk.Image:
+    """An image of SimpleITK of samples (k, j, i), or (frames, k, j, i), on a grid."""
+    import SimpleITK as sitk  # noqa: N813
+
+    image = sitk.GetImageFromArray(samples_kji, isVector=False)
+    affine, spacing = ras_to_lps(grid.affine), grid.spacing_mm
+    n = image.GetDimension()
+    direction = np.eye(n)
+    direction[:3, :3] = affine[:3, :3] / spacing
+    image.SetDirection(direction.ravel().tolist())
+    image.SetSpacing([*spacing.tolist(), repetition_s][:n])
+    image.SetOrigin([*affine[:3, 3].tolist(), 0.0][:n])
+    return image
+
+
 def read_vectors(path: Path) -> NDArray[np.float32]:
     """The vectors (I, J, K, components) of a .nrrd or .nhdr file, in LPS.
 
@@ -113,7 +165,7 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     return np.moveaxis(vectors, -1, 0).T if image.GetNumberOfComponentsPerPixel() > 1 else vectors
 
 
-def _affine_lps(reader: sitk.ImageFileReader) -> NDArray[np.float64]:
+def _affine_lps(reader: sitk.ImageFileReader | sitk.Image) -> NDArray[np.float64]:
     """Of the first three axes; in a 4D image the last one is time."""
     n = reader.GetDimension()
     affine = np.eye(4)
@@ -164,14 +216,7 @@ class _Collected:
     def finish(self) -> None:
         import SimpleITK as sitk  # noqa: N813
 
-        image = sitk.GetImageFromArray(self._samples, isVector=False)
-        affine, spacing = ras_to_lps(self._grid.affine), self._grid.spacing_mm
-        n = image.GetDimension()
-        direction = np.eye(n)
-        direction[:3, :3] = affine[:3, :3] / spacing
-        image.SetDirection(direction.ravel().tolist())
-        image.SetSpacing([*spacing.tolist(), self._repetition_s][:n])
-        image.SetOrigin([*affine[:3, 3].tolist(), 0.0][:n])
+        image = as_image(self._samples, self._grid, self._repetition_s)
         writer = sitk.ImageFileWriter()
         writer.SetImageIO(self._image_io)
         writer.UseCompressionOn()

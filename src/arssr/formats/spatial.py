@@ -101,6 +101,8 @@ def open_spatial(
 def _require_intensities(dtype: np.dtype[Any], label: str) -> None:
     if dtype.kind == "c":
         raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead.")
+    if dtype.kind in "OSUMm":
+        raise ArSSRError(f"{label}: the samples are no numbers ({dtype}).")
     if dtype.kind not in "iuf":
         raise ArSSRError(
             f"{label}: the samples are colours (RGB), not intensities; give one channel."

@@ -14,6 +14,19 @@ from arssr.networks.encoders import ENCODERS
 from arssr.weights.files import load_reference, load_weights
 
 
+class Card(dict[str, Any]):
+    """What is known about weights: a dictionary, of which `repr` tells no more than fits on a line.
+
+    >>> Card(name="light", licence="CC BY 4.0", recipe={"steps": 100000}, data=["many"])
+    Card(light, CC BY 4.0; with recipe, data)
+    """
+
+    def __repr__(self) -> str:
+        said = ", ".join(str(self[key]) for key in ("name", "licence") if key in self)
+        others = ", ".join(key for key in self if key not in ("name", "licence"))
+        return f"Card({'; with '.join(each for each in (said, others) if each)})"
+
+
 @dataclass(frozen=True)
 class Weights:
     """A network, what is known about it, and the file it came from."""
@@ -22,6 +35,12 @@ class Weights:
     network: ImplicitVoxelNetwork
     card: dict[str, Any]
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "card", Card(self.card))
+
+    def __repr__(self) -> str:
+        return f"Weights({self.name}, {self.path})"
 
     @cached_property
     def sha256(self) -> str:

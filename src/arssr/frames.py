@@ -1,0 +1,67 @@
+"""What becomes of the frames of a 4D image, one after the other, and what is told of them all."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.request import Request
+from arssr.result import Facts, Result, Where, result_of
+from arssr.volume import Frames
+
+if TYPE_CHECKING:
+    from arssr.api import Model
+
+
+def each_result(
+    model: "Model | None",
+    request: Request,
+    frames: Frames,
+    where: Where,
+    first: Result,
+    progress: ReportProgress,
+) -> Iterator[Result]:
+    """What comes of each frame; `first` is what comes of the first.
+
+    Raises ArSSRError for a constant frame where the request is strict.
+    """
+    count = len(frames)
+    known = where.resolution
+    for number in range(count):
+        progress(f"frame {number + 1} of {count}", number / count)
+        made = first
+        if number:
+            made = result_of(model, request, frames.frame(number), where, silent, known)
+        if made.measured and known is None:
+            known = made.measured.resolution  # of one scanner and one protocol: of all of them
+        if request.strict and "constant" in made.facts:
+            label = frames.path or "the image"
+            which = _constant_in_words(number, made.facts)
+            raise ArSSRError(f"{label}: frame {which} of {count} is constant")
+        yield made
+
+
+def facts_of_all(facts: Sequence[Facts]) -> Facts:
+    """What is kept of the facts of all frames: warnings, of which there may be more at the end of
+    the file, which frames were constant, the lowest value that any was clamped at, if all were,
+    and of the residuals those of the frame where they were largest.
+    """
+    kept: dict[str, Any] = {}
+    warnings = dict.fromkeys(each for f in facts for each in f.get("warnings", []))
+    constant = [_constant_in_words(n, f) for n, f in enumerate(facts) if "constant" in f]
+    if constant:
+        told = f"of {len(facts)} frames, constant ones stay so: {', '.join(constant)}"
+        warnings[told] = None
+    if warnings:
+        kept["warnings"] = list(warnings)
+    floors = [f["clamped_at"] for f in facts if "clamped_at" in f]
+    if floors:
+        kept["clamped_at"] = None if None in floors else min(floors)
+    residuals = [f["consistency"] for f in facts if "consistency" in f]
+    if residuals:
+        kept["consistency"] = max(residuals, key=lambda each: each.get("residual_before", 0.0))
+    return kept
+
+
+def _constant_in_words(number: int, facts: Facts) -> str:
+    return f"{number + 1} (every voxel is {facts['constant']:g})"

@@ -1,0 +1,79 @@
+"""What is asked for of a scan, by the command line, data sets, clusters and Python alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from arssr.ensemble import flips
+from arssr.errors import ArSSRError
+from arssr.scan import require_acquisition, require_noise
+from arssr.target import Target
+from arssr.transform import Transform
+
+Transforms = str | PathLike[str] | Sequence[str | PathLike[str]] | Transform
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for of one scan, wherever it comes from and its result goes.
+
+    target: where the result shall lie.
+    transforms: a registration that leads from the space of `target.like` to the scan: files, of
+        which the last is applied first, or a `Transform`.
+    acquisition, noise, ensemble, memory, skip_air: see `Model.field`.
+    frames: the scan is one of several; one in which nothing varies stays as it is.
+    labels: the scan is a label map, whatever its file says; no network is needed.
+    consistent: make the result agree with what was measured (`arssr.consistency`).
+    strict: what would be a warning is an error: a file that contradicts itself, and leaving what
+        the weights were trained for.
+    as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
+    clamp: raise what a result has below the lowest value of its scan to that value, where no voxel
+        of the scan is negative: edges ring. A result that is consistent or of the paper's flavour
+        is left as it is.
+
+    Raises ArSSRError for what does not go together and for values that nothing can be done with.
+    """
+
+    target: Target
+    transforms: tuple[Path, ...] | Transform = ()
+    acquisition: str | Sequence[str] = "auto"
+    noise: float | str | None = "auto"
+    ensemble: int = 1
+    memory: float | None = None
+    skip_air: bool = True
+    frames: bool = False
+    labels: bool = False
+    consistent: bool = False
+    strict: bool = False
+    as_stored: bool = False
+    clamp: bool = True
+
+    def __post_init__(self) -> None:
+        flips(self.ensemble)
+        require_acquisition(self.acquisition)
+        require_noise(self.noise)
+        if self.is_transformed and self.target.like is None:
+            raise ArSSRError(
+                "a transform leads to another image's space; name that one with --like (like=…)"
+            )
+        if self.consistent and (self.labels or self.is_transformed):
+            raise ArSSRError(
+                "--consistent (consistent=True) compares with the scan where it lies; it goes "
+                "neither with labels nor with a transform"
+            )
+        if self.labels and self.ensemble > 1:
+            raise ArSSRError("an ensemble flips what a network gets; labels need none")
+
+    @property
+    def is_transformed(self) -> bool:
+        """Whether the result lies in another space than the scan."""
+        return self.transforms != ()
+
+
+def as_transforms(given: Transforms) -> tuple[Path, ...] | Transform:
+    """Transforms as `Request` has them: of one file or several, or one in memory."""
+    if isinstance(given, Transform):
+        return given
+    files = [given] if isinstance(given, str | PathLike) else given
+    return tuple(Path(file) for file in files)

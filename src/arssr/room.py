@@ -1,0 +1,51 @@
+"""Whether there is room for a result, in memory and on the disk."""
+
+import math
+import shutil
+from pathlib import Path
+
+from arssr.engine.memory import available_bytes
+from arssr.errors import ArSSRError
+from arssr.files import bytes_in_words
+from arssr.grid import Grid
+from arssr.volume import Volume
+
+_BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
+
+
+def require_memory(grid: Grid, copies: int = 1) -> None:
+    """Refuse a result that cannot be held (so many times), with its size."""
+    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
+    free = available_bytes()
+    if size > free:
+        raise ArSSRError(
+            f"a result of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
+            f"and {bytes_in_words(free)} are free; ask for a coarser grid"
+        )
+
+
+def stored_bytes(volume: Volume, grid: Grid, frames: int = 1) -> float:
+    """What a result takes on disk, stored as `volume` is and not compressed."""
+    stored = volume.storage
+    return frames * _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+
+
+def require_disk(path: Path, volume: Volume, grid: Grid, frames: int = 1) -> None:
+    """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
+    size = stored_bytes(volume, grid, frames)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ArSSRError(
+            f"a result of {_shape_in_words(grid)} voxels takes {bytes_in_words(size)} of disk and "
+            f"{bytes_in_words(free)} are free in {folder}; ask for a coarser grid or name another "
+            "folder"
+        )
+
+
+def _voxels(grid: Grid) -> float:
+    return math.prod(map(float, grid.shape))
+
+
+def _shape_in_words(grid: Grid) -> str:
+    return "×".join(f"{n:.6g}" for n in grid.shape)
