@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from arssr.engine import blocks
 from arssr.engine.budget import decoder_flops
-from arssr.engine.encode import encode_box
+from arssr.engine.decoding import on_gpu
+from arssr.engine.encoding.encode import encode_box
+from arssr.engine.layout import _PUSHED_VOXELS
 from arssr.engine.machine import measure
-from arssr.engine.plan import _PUSHED_VOXELS
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.encoders import ENCODERS
 from arssr.networks.model import CONDITION_CHANNELS
@@ -57,9 +57,9 @@ def main() -> None:
     for encoder in ENCODERS:
         flops, operators = push(encoder)
         print(f"{encoder:10} {flops / 1e12:14.2f} {operators:19}")
-    network, lattice = blocks.trial(torch.device("cpu"), torch.float32, 4, 64)
+    network, lattice = on_gpu.trial(torch.device("cpu"), torch.float32, 4, 64)
     with torch.no_grad(), Operators() as operators:
-        blocks.decode_plainly(network, lattice)
+        on_gpu.decode_plainly(network, lattice)
     print(f"operators to interpolate and decode a block: {operators.count}")
     for width in (64, 128, 256):
         network = ImplicitVoxelNetwork(ModelConfig("residual", "light", width, 4, width))
@@ -74,8 +74,8 @@ def main() -> None:
     for dtype in (torch.float16, torch.bfloat16):
         for width in (32, 64, 128):
             with torch.inference_mode():
-                network, lattice = blocks.trial(device, dtype, 4, width)
-                plain, fused = blocks.trial_seconds(network, lattice)
+                network, lattice = on_gpu.trial(device, dtype, 4, width)
+                plain, fused = on_gpu.trial_seconds(network, lattice)
             print(
                 f"{dtype}, width {width}: plain {plain * 1e3:.3f} ms, kernel {fused * 1e3:.3f} ms"
             )

@@ -20,7 +20,7 @@ from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
 import arssr
 from arssr import api, room
 from arssr.api import Model, load_model
-from arssr.engine.encode import encode_box
+from arssr.engine.encoding.encode import encode_box
 from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import VoxelField
 from arssr.formats.slices import Slices

@@ -14,7 +14,7 @@ from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr import api, room
 from arssr.cli import console
-from arssr.engine.encode import encode_box
+from arssr.engine.encoding.encode import encode_box
 from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import Grid

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_fused import network_of
+from tests.engine.decoding.test_triton_kernel import network_of
 from tests.phantoms import smooth, volume
 
-from arssr.engine.blocks import decode_blocks, decode_plainly, trial
-from arssr.engine.plan import Box
+from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly, trial
+from arssr.engine.layout import Box
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
@@ -50,7 +50,7 @@ def test_a_gpu_answers_as_the_cpu_does(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("width", [16, 32, 64, 128])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_the_kernel_agrees_with_the_plain_way(dtype: torch.dtype, width: int) -> None:
-    from arssr.engine.fused import decode_fused
+    from arssr.engine.decoding.triton_kernel import decode_fused
 
     network, lattice = trial(DEVICE, dtype, 4, width)
     with torch.inference_mode():

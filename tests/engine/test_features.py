@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_stream import at_once
+from tests.engine.encoding.test_stream import at_once
 from tests.engine.thin import condition_for, lively_network
 
+from arssr.engine.encoding.stream import LONGER
 from arssr.engine.features import FeatureMap
-from arssr.engine.plan import Layout
-from arssr.engine.stream import LONGER
+from arssr.engine.layout import Layout
 
 # In double precision, so that what differs is the layout and not the rounding.
 NETWORKS = {flavour: lively_network("light", flavour).double() for flavour in ("paper", "residual")}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from arssr.engine.budget import Plan
-from arssr.engine.encode import encode_box
+from arssr.engine.encoding.encode import encode_box
 from arssr.engine.machine import Speed, Work, convolution_work, product_work
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError

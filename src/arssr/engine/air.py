@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from arssr.engine.plan import Box, grown
+from arssr.engine.layout import Box, grown
 
 _FLAT = 0.01  # normalised intensity
 _SIZE = 5  # voxels: two to each side

@@ -10,10 +10,10 @@ import psutil
 import torch
 from torch import nn
 
-from arssr.engine.decode import nearest_voxel
+from arssr.engine.decoding.on_cpu import nearest_voxel
+from arssr.engine.layout import Box, Layout, MemoryShortageError, Shape, plan_features
 from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
-from arssr.engine.plan import Box, Layout, MemoryShortageError, Shape, plan_features
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.grid import AxisPositions, Grid

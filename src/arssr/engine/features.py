@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arssr.engine.encode import encode_box
-from arssr.engine.plan import Box, Layout
+from arssr.engine.encoding.encode import encode_box
+from arssr.engine.layout import Box, Layout
 from arssr.networks import ImplicitVoxelNetwork
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 import torch
 
-from arssr.engine.convolution import convolve
+from arssr.engine.encoding.convolution import convolve
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 

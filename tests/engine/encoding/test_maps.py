@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arssr.engine.maps import Queue, Workspace
+from arssr.engine.encoding.maps import Queue, Workspace
 
 
 @given(

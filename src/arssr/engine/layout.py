@@ -1,6 +1,6 @@
 """Which features of a volume are computed, in which pieces, and what that takes.
 
-Features are computed by streams (`arssr.engine.stream`): plane by plane along one axis, and
+Features are computed by streams (`encoding.stream`): plane by plane along one axis, and
 nothing twice. Where the planes of a whole volume are too large for the memory they are cut into
 columns. A column's features need a halo of the image, the encoder's radius wide, around it; every
 layer computes the part of it that the layers after it read. At the faces of the volume the halo
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from arssr.engine.stream import LONGER, Axes, Room, stream
+from arssr.engine.encoding.stream import LONGER, Axes, Room, stream
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.networks import ImplicitVoxelNetwork

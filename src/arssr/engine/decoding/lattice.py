@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from arssr.engine.decode import Features, Taps, nearest_voxel, place_tables
-from arssr.engine.plan import Box
+from arssr.engine.decoding.on_cpu import Features, Taps, nearest_voxel, place_tables
+from arssr.engine.layout import Box
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 
@@ -69,7 +69,7 @@ def lattice_on(
     cell: np.ndarray,
     active: np.ndarray,
 ) -> Lattice:
-    """What is at the voxel coordinates `positions`; see `arssr.engine.decode.decode_lattice`."""
+    """What is at the voxel coordinates `positions`; see `on_cpu.decode_lattice`."""
     device = next(network.parameters()).device
     tables = place_tables(network, positions, cell, active.shape)
     window, axes = [], []

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.thin import lively_network
 
-from arssr.engine import decode
-from arssr.engine.decode import Taps, decode_lattice, decode_points, nearest_voxel
-from arssr.engine.plan import Box
+from arssr.engine.decoding import on_cpu
+from arssr.engine.decoding.on_cpu import Taps, decode_lattice, decode_points, nearest_voxel
+from arssr.engine.layout import Box
 from arssr.interpolation import axis_matrix
 from arssr.networks import ImplicitVoxelNetwork
 
@@ -76,10 +76,10 @@ def test_lattice_points_and_network_agree(
     block: tuple[int, int, int],
 ) -> None:
     network, features = NETWORKS[flavour], features_of(shape)
-    with patch.object(decode, "_BLOCK", block):
+    with patch.object(on_cpu, "_BLOCK", block):
         lattice = on_lattice(network, features, positions, cell)
     points = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1).reshape(-1, 3)
-    with patch.object(decode, "_POINTS", 37):
+    with patch.object(on_cpu, "_POINTS", 37):
         values = decode_points(network, features, points, cell)
     with torch.inference_mode():
         [truth] = network.decode(
@@ -177,8 +177,8 @@ def test_the_nearest_voxel() -> None:
 
 def test_boxes_cover_a_lattice_once() -> None:
     times = np.zeros((33, 65, 5), int)
-    for box in decode._boxes([33, 65, 5]):
+    for box in on_cpu._boxes([33, 65, 5]):
         times[box] += 1
-        assert all(s.stop - s.start <= b for s, b in zip(box, decode._BLOCK, strict=True))
+        assert all(s.stop - s.start <= b for s, b in zip(box, on_cpu._BLOCK, strict=True))
     assert (times == 1).all()
-    assert len(list(itertools.islice(decode._boxes([1, 1, 1]), 9))) == 1
+    assert len(list(itertools.islice(on_cpu._boxes([1, 1, 1]), 9))) == 1

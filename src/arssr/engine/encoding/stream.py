@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from arssr.engine.maps import Map, Workspace
-from arssr.engine.stages import Chain, Fused, Layer, Layers, Lost, Residual, Stage, Waiting
+from arssr.engine.encoding.maps import Map, Workspace
+from arssr.engine.encoding.stages import Chain, Fused, Layer, Layers, Lost, Residual, Stage, Waiting
 from arssr.networks.encoders import (
     RDN,
     Encoder,

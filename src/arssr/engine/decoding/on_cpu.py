@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from arssr.engine.air import bounding_box
-from arssr.engine.plan import Box
+from arssr.engine.layout import Box
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.decoder import ResidualDecoder

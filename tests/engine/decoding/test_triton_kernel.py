@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import nn
 
-from arssr.engine.blocks import decode_plainly
-from arssr.engine.lattice import Lattice, lattice_on
+from arssr.engine.decoding.lattice import Lattice, lattice_on
+from arssr.engine.decoding.on_gpu import decode_plainly
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.workers import worker_pool
 
@@ -47,7 +47,7 @@ def network_of(width: int, depth: int) -> ImplicitVoxelNetwork:
 
 
 def interpreted(decoder: nn.Module, lattice: Lattice) -> torch.Tensor:
-    from arssr.engine.fused import decode_fused
+    from arssr.engine.decoding.triton_kernel import decode_fused
 
     return decode_fused(decoder, lattice)  # type: ignore[arg-type]
 
@@ -129,15 +129,15 @@ def test_the_kernel_compiles_to_tensor_cores_and_registers(
     """Once for images of all sizes: what the interpreter cannot tell, and no GPU is needed for."""
     from triton.backends.compiler import GPUTarget
 
-    from arssr.engine import fused
+    from arssr.engine.decoding import triton_kernel
 
     driver = Mock()
     driver.get_current_device.return_value = capability  # kernels are kept by device
     driver.get_current_target.return_value = GPUTarget("cuda", capability, 32)
     monkeypatch.setattr(triton.runtime.driver, "_active", driver)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel = Compiling(fused._kernel)
-    monkeypatch.setattr(fused, "_kernel", kernel)
+    kernel = Compiling(triton_kernel._kernel)
+    monkeypatch.setattr(triton_kernel, "_kernel", kernel)
     network = network_of(width, depth).to(dtype)
     for shape in ((4, 4, 16), (3, 1, 1), (5, 6, 7)):
         features = torch.randn(*shape, width, dtype=dtype)

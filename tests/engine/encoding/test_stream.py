@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.thin import KINDS, condition_for, lively_network, thin_encoders
 
-from arssr.engine.encode import encode_box
-from arssr.engine.plan import Box
+from arssr.engine.encoding.encode import encode_box
+from arssr.engine.layout import Box
 from arssr.networks import ImplicitVoxelNetwork
 
 # a long axis, so that halos end inside the volume; and two short ones

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.test_decode import (
+from tests.engine.decoding.test_on_cpu import (
     NETWORKS,
     Positions,
     cells,
@@ -22,10 +22,10 @@ from tests.engine.test_decode import (
 )
 from torch import nn
 
-from arssr.engine import blocks
-from arssr.engine.blocks import decode_blocks, decode_plainly
-from arssr.engine.decode import decode_lattice, nearest_voxel
-from arssr.engine.lattice import Lattice, cut, wanted_box
+from arssr.engine.decoding import on_gpu
+from arssr.engine.decoding.lattice import Lattice, cut, wanted_box
+from arssr.engine.decoding.on_cpu import decode_lattice, nearest_voxel
+from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_blocks_and_planes_agree(
     active = np.random.default_rng(0).random(shape) >= holes
     given = network, features, positions, cell, active
     expected = put_together(decode_lattice(*given), positions)
-    with patch.object(blocks, "_VOXELS", voxels):
+    with patch.object(on_gpu, "_VOXELS", voxels):
         found = put_together(decode_blocks(*given), positions)
     np.testing.assert_allclose(found, expected, atol=3e-5)
     np.testing.assert_array_equal(found == 0, expected == 0)
@@ -105,17 +105,17 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     """A GPU that there is not, on which decoding takes so many seconds and the kernel so many."""
     seconds = {"plain": 2.0, "fused": 1.0}
 
-    small = partial(blocks.trial, CPU)
-    monkeypatch.setattr(blocks, "_TRIAL", 4)
-    monkeypatch.setattr(blocks, "trial", lambda _, *network: small(*network))
-    monkeypatch.setattr(blocks, "trial_seconds", lambda *_: (seconds["plain"], seconds["fused"]))
-    monkeypatch.setattr(blocks, "find_spec", lambda _: object())
-    monkeypatch.setattr(blocks.torch.random, "fork_rng", lambda _: nullcontext())
-    monkeypatch.setattr(blocks.torch.cuda, "get_device_capability", lambda _: (8, 0))
-    monkeypatch.setattr(blocks, "_attempt", lambda decoder, lattice: by_heart(decoder, lattice))
-    blocks.fused_is_faster.cache_clear()
+    small = partial(on_gpu.trial, CPU)
+    monkeypatch.setattr(on_gpu, "_TRIAL", 4)
+    monkeypatch.setattr(on_gpu, "trial", lambda _, *network: small(*network))
+    monkeypatch.setattr(on_gpu, "trial_seconds", lambda *_: (seconds["plain"], seconds["fused"]))
+    monkeypatch.setattr(on_gpu, "find_spec", lambda _: object())
+    monkeypatch.setattr(on_gpu.torch.random, "fork_rng", lambda _: nullcontext())
+    monkeypatch.setattr(on_gpu.torch.cuda, "get_device_capability", lambda _: (8, 0))
+    monkeypatch.setattr(on_gpu, "_attempt", lambda decoder, lattice: by_heart(decoder, lattice))
+    on_gpu.fused_is_faster.cache_clear()
     yield seconds
-    blocks.fused_is_faster.cache_clear()
+    on_gpu.fused_is_faster.cache_clear()
 
 
 def by_heart(decoder: nn.Module, lattice: Lattice) -> torch.Tensor:
@@ -126,14 +126,14 @@ def by_heart(decoder: nn.Module, lattice: Lattice) -> torch.Tensor:
 
 
 def asked(dtype: torch.dtype = torch.bfloat16, width: int = 16) -> bool:
-    return blocks.fused_is_faster(torch.device("cuda"), dtype, 4, width)
+    return on_gpu.fused_is_faster(torch.device("cuda"), dtype, 4, width)
 
 
 def test_the_kernel_is_used_where_it_is_faster(trial: dict[str, float]) -> None:
     assert asked()
     trial["fused"] = 3
     assert asked()  # tried once
-    blocks.fused_is_faster.cache_clear()
+    on_gpu.fused_is_faster.cache_clear()
     assert not asked()
 
 
@@ -141,12 +141,12 @@ def test_the_kernel_is_tried_only_where_it_could_win(
     trial: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not asked(torch.float32) and not asked(width=256) and not asked(width=24)
-    assert not blocks.fused_is_faster(CPU, torch.bfloat16, 4, 16)
+    assert not on_gpu.fused_is_faster(CPU, torch.bfloat16, 4, 16)
     with monkeypatch.context() as without:
-        without.setattr(blocks, "find_spec", lambda _: None)
+        without.setattr(on_gpu, "find_spec", lambda _: None)
         assert not asked()
-    blocks.fused_is_faster.cache_clear()
-    monkeypatch.setattr(blocks.torch.cuda, "get_device_capability", lambda _: (7, 5))
+    on_gpu.fused_is_faster.cache_clear()
+    monkeypatch.setattr(on_gpu.torch.cuda, "get_device_capability", lambda _: (7, 5))
     assert not asked()
 
 
@@ -154,8 +154,8 @@ def test_a_kernel_that_answers_wrongly_is_not_used(
     trial: dict[str, float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for wrong in (1.2, np.nan):
-        blocks.fused_is_faster.cache_clear()
-        monkeypatch.setattr(blocks, "_attempt", lambda d, at, w=wrong: w * by_heart(d, at))
+        on_gpu.fused_is_faster.cache_clear()
+        monkeypatch.setattr(on_gpu, "_attempt", lambda d, at, w=wrong: w * by_heart(d, at))
         assert not asked() and "which is off by" in caplog.text
         caplog.clear()
 
@@ -178,8 +178,8 @@ def test_a_kernel_that_fails_is_done_without(
         return decode_plainly(network, lattice)
 
     fake = SimpleNamespace(decode_fused=decode_fused)
-    monkeypatch.setitem(sys.modules, "arssr.engine.fused", fake)  # type: ignore[arg-type]
-    monkeypatch.setattr(blocks, "fused_is_faster", lambda *_: True)
+    monkeypatch.setitem(sys.modules, "arssr.engine.decoding.triton_kernel", fake)  # type: ignore[arg-type]
+    monkeypatch.setattr(on_gpu, "fused_is_faster", lambda *_: True)
     np.testing.assert_array_equal(put_together(decode_blocks(*given), (i, j, k)), expected)
     assert len(asked_for) == 1 and ("shared memory" in caplog.text) == failing
 
@@ -189,6 +189,6 @@ def test_lack_of_memory_is_no_failure_of_the_kernel(monkeypatch: pytest.MonkeyPa
         raise torch.OutOfMemoryError
 
     fake = SimpleNamespace(decode_fused=decode_fused)
-    monkeypatch.setitem(sys.modules, "arssr.engine.fused", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "arssr.engine.decoding.triton_kernel", fake)  # type: ignore[arg-type]
     with pytest.raises(torch.OutOfMemoryError):
-        blocks._attempt(None, None)  # type: ignore[arg-type]
+        on_gpu._attempt(None, None)  # type: ignore[arg-type]

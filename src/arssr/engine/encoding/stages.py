@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arssr.engine.convolution import sum_of_convolutions, sum_of_products
-from arssr.engine.maps import Map, Queue
+from arssr.engine.encoding.convolution import sum_of_convolutions, sum_of_products
+from arssr.engine.encoding.maps import Map, Queue
 
 # Voxels that a map lacks: of planes, rows and columns, before it and after it.
 Lost = tuple[tuple[int, int, int], tuple[int, int, int]]

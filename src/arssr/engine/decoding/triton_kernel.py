@@ -6,7 +6,7 @@ stays in registers from its features to its correction.
 
 Triton is optional (PyTorch's CUDA builds bring it): import this module only where it may be absent
 and where the residual flavour is decoded. Whether the kernel is used is for
-`arssr.engine.blocks` to measure.
+`arssr.engine.decoding.on_gpu` to measure.
 """
 
 import math
@@ -16,11 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from arssr.engine.lattice import Lattice
+from arssr.engine.decoding.lattice import Lattice
 from arssr.networks.decoder import ResidualDecoder
 
 # Output voxels of one program, along the axes: neighbours, that read the same features. As many as
-# eight warps keep in registers (nothing spills: tests/engine/test_fused.py).
+# eight warps keep in registers (nothing spills: tests/engine/decoding/test_triton_kernel.py).
 _TILE, _WIDE_TILE, _WARPS = (4, 4, 8), (4, 4, 4), 8
 _SQRT_HALF = tl.constexpr(0.5**0.5)
 

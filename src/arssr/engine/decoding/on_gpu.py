@@ -2,7 +2,7 @@
 
 Planes that stay in a CPU's cache would be thousands of launches too small to be worth one. Here
 all that a lattice needs is sent once, and a block of about a million outputs is interpolated and
-decoded at a time; or everything at once in one kernel (`arssr.engine.fused`), where that is
+decoded at a time; or everything at once in one kernel (`triton_kernel.py`), where that is
 measured to be faster.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arssr.engine.decode import Features
-from arssr.engine.lattice import Axis, Lattice, Positions, cut, lattice_on, wanted_box
+from arssr.engine.decoding.lattice import Axis, Lattice, Positions, cut, lattice_on, wanted_box
+from arssr.engine.decoding.on_cpu import Features
+from arssr.engine.layout import Box
 from arssr.engine.memory import available_bytes
-from arssr.engine.plan import Box
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.decoder import ResidualDecoder
 
@@ -45,7 +45,7 @@ def decode_blocks(
     active: np.ndarray,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[tuple[Box, Tensor]]:
-    """What `arssr.engine.decode.decode_lattice` yields, in larger boxes.
+    """What `arssr.engine.decoding.on_cpu.decode_lattice` yields, in larger boxes.
 
     On a GPU values need not be there yet when they are yielded.
     """
@@ -128,7 +128,7 @@ def _decode_fused(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor | N
 def _attempt(decoder: ResidualDecoder, lattice: Lattice) -> Tensor | None:
     """By the kernel; None and a warning where it fails."""
     try:
-        from arssr.engine.fused import decode_fused
+        from arssr.engine.decoding.triton_kernel import decode_fused
 
         return decode_fused(decoder, lattice)
     except torch.OutOfMemoryError:

@@ -1,0 +1,1 @@
+"""Values at places between the voxels, from features."""

@@ -1,0 +1,1 @@
+"""Features of an image, plane by plane."""
