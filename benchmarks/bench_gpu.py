@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from arssr.engine.budget import decoder_flops
 from arssr.engine.decoding import on_gpu
 from arssr.engine.encoding.encode import encode_box
 from arssr.engine.layout import _PUSHED_VOXELS
 from arssr.engine.machine import measure
+from arssr.engine.plan import decoder_flops
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.encoders import ENCODERS
 from arssr.networks.model import CONDITION_CHANNELS

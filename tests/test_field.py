@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from tests.engine.thin import lively_network, thin_encoders
 from tests.phantoms import rotated, smooth, tiny_network, volume
 
-from arssr.engine.budget import Plan, make_plan
 from arssr.engine.decoding.on_cpu import decode_lattice
+from arssr.engine.plan import Plan, make_plan
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.grid import Grid

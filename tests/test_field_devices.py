@@ -18,7 +18,7 @@ from tests.phantoms import rotated, smooth, volume
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from arssr import field as module
-from arssr.engine.budget import Plan, make_plan
+from arssr.engine.plan import Plan, make_plan
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation

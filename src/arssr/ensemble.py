@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
-from arssr.engine.budget import FEWER_PLANES, Plan, budget_of
+from arssr.engine.plan import FEWER_PLANES, Plan, budget_of
 from arssr.errors import ArSSRError
 from arssr.field import Read, ReportProgress, VoxelField, silent
 from arssr.grid import Grid

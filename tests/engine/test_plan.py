@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.engine.thin import lively_network
 from tests.phantoms import tiny_config
 
-from arssr.engine.budget import Plan, budget_of, make_plan, reading_of
 from arssr.engine.layout import Layout, grown, parts, plan_features
+from arssr.engine.plan import Plan, budget_of, make_plan, reading_of
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from arssr.engine.budget import Plan
 from arssr.engine.encoding.encode import encode_box
 from arssr.engine.machine import Speed, Work, convolution_work, product_work
 from arssr.engine.memory import available_bytes
+from arssr.engine.plan import Plan
 from arssr.errors import ArSSRError
 from arssr.evaluation.meter import Meter
 from arssr.field import VoxelField

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from arssr.benchmark.contenders import EngineRun, Run, alone, engine, interpolation, loop, plain
-from arssr.engine.budget import decoder_flops
 from arssr.engine.machine import Speed, cpu_model, measure
+from arssr.engine.plan import decoder_flops
 from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
