@@ -17,11 +17,13 @@ from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.air import active_voxels, read_for
+from arssr.engine.boxes import Shape
 from arssr.engine.clock import Stopwatch
-from arssr.engine.decoding.on_cpu import decode_lattice, decode_points, nearest_voxel
+from arssr.engine.decoding.on_cpu import decode_lattice
 from arssr.engine.decoding.on_gpu import decode_blocks
+from arssr.engine.decoding.points import decode_points
+from arssr.engine.decoding.taps import nearest_voxel
 from arssr.engine.features import FeatureMap
-from arssr.engine.layout import Shape
 from arssr.engine.machine import fast_bf16
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device, to_host

@@ -9,8 +9,8 @@ import torch
 from tests.engine.decoding.test_triton_kernel import network_of
 from tests.phantoms import smooth, volume
 
+from arssr.engine.boxes import Box
 from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly, trial
-from arssr.engine.layout import Box
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork

@@ -10,8 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.encoding.test_stream import at_once
-from tests.engine.thin import condition_for, lively_network
+from tests.engine.thin import at_once, condition_for, lively_network
 
 from arssr.engine.encoding.stream import LONGER
 from arssr.engine.features import FeatureMap

@@ -41,3 +41,17 @@ def lively_network(encoder: str, flavour: str = "residual", seed: int = 0) -> Im
 def condition_for(network: ImplicitVoxelNetwork) -> torch.Tensor | None:
     """What the residual flavour wants to be told, at random."""
     return torch.rand(CONDITION_CHANNELS) if network.is_residual else None
+
+
+def at_once(
+    network: ImplicitVoxelNetwork, image: torch.Tensor, condition: torch.Tensor | None
+) -> torch.Tensor:
+    """Features (I, J, K, F) as the network itself computes them."""
+    like = next(network.parameters())
+    given = None if condition is None else condition[None].to(like)
+    return network.encode(image[None, None].to(like), given)[0].permute(1, 2, 3, 0)
+
+
+def box(*ends: tuple[int, int]) -> tuple[slice, slice, slice]:
+    i, j, k = (slice(*pair) for pair in ends)
+    return i, j, k

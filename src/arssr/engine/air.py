@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from arssr.engine.layout import Box, grown
+from arssr.engine.boxes import Box, bounding_box, grown
 
 _FLAT = 0.01  # normalised intensity
 _SIZE = 5  # voxels: two to each side
@@ -20,15 +20,6 @@ def active_voxels(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     highest = ndimage.maximum_filter(image, size=_SIZE, mode="nearest")
     lowest = ndimage.minimum_filter(image, size=_SIZE, mode="nearest")
     return highest - lowest > _FLAT
-
-
-def bounding_box(active: NDArray[np.bool_]) -> Box:
-    """The least box with all active voxels; of nothing active, a single voxel."""
-    if not active.any():
-        return slice(0, 1), slice(0, 1), slice(0, 1)
-    found = [np.flatnonzero(active.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    i, j, k = (slice(int(f[0]), int(f[-1]) + 1) for f in found)
-    return i, j, k
 
 
 def read_for(active: NDArray[np.bool_]) -> Box:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arssr.engine.boxes import Box
 from arssr.engine.encoding.encode import encode_box
-from arssr.engine.layout import Box, Layout
+from arssr.engine.layout import Layout
 from arssr.networks import ImplicitVoxelNetwork
 
 

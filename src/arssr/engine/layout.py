@@ -16,13 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from arssr.engine.boxes import Box, Shape, grown, parts
 from arssr.engine.encoding.stream import LONGER, Axes, Room, stream
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.networks import ImplicitVoxelNetwork
-
-Box = tuple[slice, slice, slice]
-Shape = tuple[int, int, int]
 
 # Voxels pushed through the layers at a time: from 40 000 on oneDNN's convolutions are at their
 # best, and a GPU is full.
@@ -200,22 +198,6 @@ class _Costs:
     def activations(self, planes: int) -> float:
         """Channels alive at the worst moment while so many planes are pushed, per voxel."""
         return self._carried + self._working * (planes + LONGER)
-
-
-def parts(whole: slice, count: int) -> list[slice]:
-    """A range cut into nearly equal parts.
-
-    >>> parts(slice(2, 9), 2)
-    [slice(2, 5, None), slice(5, 9, None)]
-    """
-    n = whole.stop - whole.start
-    bounds = [whole.start + n * part // count for part in range(count + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
-
-
-def grown(part: slice, by: int, n: int) -> slice:
-    """A range with `by` more on both sides, within 0 to n."""
-    return slice(max(part.start - by, 0), min(part.stop + by, n))
 
 
 def _part_counts(n: int) -> list[int]:

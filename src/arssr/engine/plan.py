@@ -10,8 +10,9 @@ import psutil
 import torch
 from torch import nn
 
-from arssr.engine.decoding.on_cpu import nearest_voxel
-from arssr.engine.layout import Box, Layout, MemoryShortageError, Shape, plan_features
+from arssr.engine.boxes import Box, Shape
+from arssr.engine.decoding.taps import nearest_voxel
+from arssr.engine.layout import Layout, MemoryShortageError, plan_features
 from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError

@@ -8,40 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.lattices import (
+    NETWORKS,
+    Features,
+    Positions,
+    cells,
+    features_of,
+    lattices,
+    shapes,
+)
 from tests.engine.thin import lively_network
 
 from arssr.engine.decoding import on_cpu
-from arssr.engine.decoding.on_cpu import Taps, decode_lattice, decode_points, nearest_voxel
-from arssr.engine.layout import Box
-from arssr.interpolation import axis_matrix
+from arssr.engine.decoding import points as points_at
+from arssr.engine.decoding.on_cpu import decode_lattice
+from arssr.engine.decoding.points import decode_points
 from arssr.networks import ImplicitVoxelNetwork
-
-NETWORKS = {flavour: lively_network("light", flavour) for flavour in ("paper", "residual")}
-Positions = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-shapes = st.tuples(*[st.integers(1, 6)] * 3)
-# inside, on the edges of the field of view, at voxel centres, and up to two voxels outside
-anywhere = st.one_of(st.floats(-2.5, 8), st.sampled_from([-0.5, 0.0, 1.0, 0.5, 5.5]))
-along_an_axis = st.lists(anywhere, min_size=1, max_size=7).map(np.array)
-lattices = st.tuples(*[along_an_axis] * 3)
-cells = st.tuples(*[st.floats(0.1, 1)] * 3).map(np.array)
-
-
-class Features:
-    """A feature map that is there, as a tensor (I, J, K, 8)."""
-
-    def __init__(self, values: torch.Tensor) -> None:
-        self.values, self.shape = values, values.shape
-
-    def __getitem__(self, box: Box) -> torch.Tensor:
-        return self.values[box]
-
-    def rows(self, index_ijk: np.ndarray) -> torch.Tensor:
-        return self.values[tuple(torch.from_numpy(index_ijk.T))]
-
-
-def features_of(shape: tuple[int, int, int], seed: int = 0) -> Features:
-    return Features(torch.randn(*shape, 8, generator=torch.Generator().manual_seed(seed)))
 
 
 def on_lattice(
@@ -79,7 +61,7 @@ def test_lattice_points_and_network_agree(
     with patch.object(on_cpu, "_BLOCK", block):
         lattice = on_lattice(network, features, positions, cell)
     points = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1).reshape(-1, 3)
-    with patch.object(on_cpu, "_POINTS", 37):
+    with patch.object(points_at, "_POINTS", 37):
         values = decode_points(network, features, points, cell)
     with torch.inference_mode():
         [truth] = network.decode(
@@ -150,29 +132,6 @@ def test_progress_grows_to_one_even_over_air() -> None:
 def test_no_points_no_values(flavour: str) -> None:
     values = decode_points(NETWORKS[flavour], features_of((2, 2, 2)), np.empty((0, 3)), np.ones(3))
     assert values.shape == (0,) and values.dtype == np.float32
-
-
-@given(n=st.integers(1, 6), positions=along_an_axis)
-def test_taps_are_linear_interpolation(n: int, positions: np.ndarray) -> None:
-    for zeros_outside, matrix in (
-        (False, axis_matrix("linear", n, positions)),
-        (True, np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))),
-    ):
-        taps = Taps.at(positions, n, zeros_outside)
-        samples = torch.randn(n, 2, 1, 3, dtype=torch.float64)
-        expected = torch.tensordot(torch.from_numpy(matrix), samples, dims=1)
-        np.testing.assert_allclose(taps.matrix(n), matrix, atol=1e-12)
-        planes = torch.cat([planes for _, planes in taps.planes(samples, 3, further=2)])
-        assert planes.shape[2] == 3
-        torch.testing.assert_close(planes[:, :, :1], expected)
-        window, inner = taps.window()
-        touched = inner.matrix(window.stop - window.start)
-        np.testing.assert_allclose(touched, matrix[:, window], atol=1e-12)
-
-
-def test_the_nearest_voxel() -> None:
-    positions = np.array([-3, -0.6, -0.5, 0.49, 0.5, 2.4, 2.6, 9])
-    assert nearest_voxel(positions, 3).tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
 
 
 def test_boxes_cover_a_lattice_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.decoding.test_on_cpu import (
+from tests.engine.lattices import (
     NETWORKS,
     Positions,
     cells,
@@ -24,8 +24,9 @@ from torch import nn
 
 from arssr.engine.decoding import on_gpu
 from arssr.engine.decoding.lattice import Lattice, cut, wanted_box
-from arssr.engine.decoding.on_cpu import decode_lattice, nearest_voxel
+from arssr.engine.decoding.on_cpu import decode_lattice
 from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly
+from arssr.engine.decoding.taps import nearest_voxel
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
 CPU = torch.device("cpu")

@@ -7,25 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.thin import KINDS, condition_for, lively_network, thin_encoders
+from tests.engine.thin import KINDS, at_once, condition_for, lively_network, thin_encoders
 
+from arssr.engine.boxes import Box
 from arssr.engine.encoding.encode import encode_box
-from arssr.engine.layout import Box
 from arssr.networks import ImplicitVoxelNetwork
 
 # a long axis, so that halos end inside the volume; and two short ones
 lengths = st.tuples(st.integers(30, 120), st.integers(1, 4), st.integers(1, 4))
 shapes = st.tuples(lengths, st.permutations(range(3))).map(lambda t: tuple(t[0][a] for a in t[1]))
 axes_orders = st.sampled_from(list(itertools.permutations(range(3))))
-
-
-def at_once(
-    network: ImplicitVoxelNetwork, image: torch.Tensor, condition: torch.Tensor | None
-) -> torch.Tensor:
-    """Features (I, J, K, F) as the network itself computes them."""
-    like = next(network.parameters())
-    given = None if condition is None else condition[None].to(like)
-    return network.encode(image[None, None].to(like), given)[0].permute(1, 2, 3, 0)
 
 
 def in_planes(

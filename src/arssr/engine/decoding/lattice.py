@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from arssr.engine.decoding.on_cpu import Features, Taps, nearest_voxel, place_tables
-from arssr.engine.layout import Box
+from arssr.engine.boxes import Box
+from arssr.engine.decoding.taps import Features, Taps, nearest_voxel, place_tables
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 

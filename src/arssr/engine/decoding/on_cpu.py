@@ -1,106 +1,24 @@
-"""Reading a feature map: on lattices, where the work separates by axis, and at single points."""
+"""Decoding on a CPU: a lattice, block by block, a few planes at a time while they are in cache."""
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import reduce
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from arssr.engine.air import bounding_box
-from arssr.engine.layout import Box
+from arssr.engine.boxes import Box, bounding_box
+from arssr.engine.decoding.taps import Features, Taps, nearest_voxel, place_tables
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.decoder import ResidualDecoder
 
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
 _PLANES = 8  # of a block, decoded together: they stay in cache
-_POINTS = 16_384
 # Sizes come in steps: pieces of every size would leave holes in the heap, and for each size oneDNN
 # makes, and keeps, code of its own.
 _STEP = 16  # rows and columns of a block
 _ROWS, _MANY_ROWS = 512, 2048  # decoded together: multiples of these
-
-
-class Features(Protocol):
-    """A feature map (I, J, K, F) that is read box by box, or voxel by voxel."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """I, J, K first."""
-
-    def __getitem__(self, box: Box) -> Tensor:
-        """A box of it (…, F)."""
-
-    def rows(self, index_ijk: np.ndarray) -> Tensor:
-        """The features (P, F) of voxels (P, 3)."""
-
-
-@dataclass(frozen=True)
-class Taps:
-    """Linear interpolation along one axis: two input voxels and their weights per position."""
-
-    first: np.ndarray
-    second: np.ndarray
-    weight_first: np.ndarray
-    weight_second: np.ndarray
-
-    @classmethod
-    def at(cls, positions: np.ndarray, n_in: int, zeros_outside: bool) -> "Taps":
-        """Taps at voxel coordinates; outside, the border voxel is repeated or zeros follow."""
-        if not zeros_outside:
-            positions = np.clip(positions, 0, n_in - 1)
-        first = np.floor(positions).astype(np.int64)
-        fraction = positions - first
-        return cls(
-            first.clip(0, n_in - 1),
-            (first + 1).clip(0, n_in - 1),
-            np.where((first >= 0) & (first < n_in), 1 - fraction, 0.0),
-            np.where((first + 1 >= 0) & (first + 1 < n_in), fraction, 0.0),
-        )
-
-    def part(self, chosen: slice) -> "Taps":
-        """The taps of some of the positions."""
-        return Taps(*(values[chosen] for values in self._arrays()))
-
-    def window(self) -> tuple[slice, "Taps"]:
-        """The input voxels that are touched, and the taps counted from the first of them."""
-        low, high = int(self.first.min()), int(self.second.max()) + 1
-        return slice(low, high), Taps(self.first - low, self.second - low, *self._arrays()[2:])
-
-    def matrix(self, n: int) -> np.ndarray:
-        """(positions, n): what interpolates n voxels, at most two of them for each position."""
-        matrix = np.zeros((len(self.first), n))
-        row = np.arange(len(self.first))
-        matrix[row, self.first] = self.weight_first
-        matrix[row, self.second] += self.weight_second
-        return matrix
-
-    def planes(
-        self, features: Tensor, most: int, further: int = 0
-    ) -> Iterator[tuple[slice, Tensor]]:
-        """Features (I, J, K, F) interpolated along the first axis, so many planes at a time.
-
-        further: rows (…, F) that follow the K of each, left for the caller to write.
-        """
-        _, n_j, n_k, width = features.shape
-        inside = np.isclose(self.weight_first + self.weight_second, 1)
-        taps = list(zip(*(values.tolist() for values in (*self._arrays(), inside)), strict=True))
-        for start in range(0, len(taps), most):
-            group = taps[start : start + most]
-            planes = features.new_empty((len(group), n_j, n_k + further, width))
-            for plane, (first, second, a, b, whole) in zip(planes[:, :, :n_k], group, strict=True):
-                if whole:
-                    torch.lerp(features[first], features[second], b, out=plane)
-                else:
-                    torch.add(features[first] * a, features[second], alpha=b, out=plane)
-            yield slice(start, start + len(group)), planes
-
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.first, self.second, self.weight_first, self.weight_second
 
 
 @torch.inference_mode()
@@ -204,39 +122,12 @@ def _padded(index: np.ndarray) -> np.ndarray:
     return np.pad(index, (0, -len(index) % step), mode="edge")
 
 
-def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
-    """Indices of the voxels that positions lie in, or are closest to."""
-    return np.floor(positions + 0.5).astype(np.int64).clip(0, n_in - 1)
-
-
 def _boxes(shape: list[int]) -> Iterator[Box]:
     axes = (
         [slice(start, min(start + size, n)) for start in range(0, n, size)]
         for n, size in zip(shape, _BLOCK, strict=True)
     )
     yield from itertools.product(*axes)
-
-
-def place_tables(
-    network: ImplicitVoxelNetwork,
-    positions: tuple[np.ndarray, np.ndarray, np.ndarray],
-    cell: np.ndarray,
-    shape: tuple[int, ...],
-) -> list[Tensor]:
-    """Per axis, what the positions contribute to the decoder's first layer.
-
-    Residual flavour: (n_out, width) embedded, the first axis with bias and cell. Paper: (n_out,)
-    the global coordinates in [-1, 1].
-    """
-    decoder, like = network.decoder, next(network.parameters())
-    along = [to_device(p, like.device) for p in positions]
-    if not isinstance(decoder, ResidualDecoder):
-        return [((p + 0.5) * (2 / n) - 1).to(like) for p, n in zip(along, shape, strict=True)]
-    cells = to_device(cell, like.device)
-    return [
-        decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)
-        for axis, p in enumerate(along)
-    ]
 
 
 def _decode_planes(network: ImplicitVoxelNetwork, planes: Tensor, wanted: np.ndarray) -> Tensor:
@@ -251,37 +142,3 @@ def _decode_planes(network: ImplicitVoxelNetwork, planes: Tensor, wanted: np.nda
         chosen = torch.from_numpy(_padded(index)).to(planes.device)
         values[chosen] = decode(planes.flatten(0, 2).index_select(0, chosen)).float().view(-1)
     return values.view(wanted.shape)
-
-
-@torch.inference_mode()
-def decode_points(
-    network: ImplicitVoxelNetwork, features: Features, positions: np.ndarray, cell: np.ndarray
-) -> np.ndarray:
-    """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P,) float32."""
-    shape = features.shape[:3]
-    parts = []
-    for start in range(0, len(positions), _POINTS):
-        chunk = positions[start : start + _POINTS]
-        read = _gather(features, chunk, zeros_outside=not network.is_residual)
-        at = torch.from_numpy(chunk).to(read.device)
-        if isinstance(network.decoder, ResidualDecoder):
-            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))
-            values = network.decoder(read, place.to(read))
-        else:
-            normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
-            values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
-        parts.append(values.float().cpu().numpy())
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
-
-
-def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:
-    """Trilinear features (P, F)."""
-    taps = [Taps.at(positions[:, a], features.shape[a], zeros_outside) for a in range(3)]
-
-    def share(corner: tuple[int, ...]) -> Tensor:
-        index = np.stack([t._arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
-        weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
-        rows = features.rows(index)
-        return rows * torch.from_numpy(weight).to(rows)[:, None]
-
-    return reduce(Tensor.add_, map(share, itertools.product((0, 1), repeat=3)))

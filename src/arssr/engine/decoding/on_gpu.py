@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arssr.engine.boxes import Box
 from arssr.engine.decoding.lattice import Axis, Lattice, Positions, cut, lattice_on, wanted_box
-from arssr.engine.decoding.on_cpu import Features
-from arssr.engine.layout import Box
+from arssr.engine.decoding.taps import Features
 from arssr.engine.memory import available_bytes
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.decoder import ResidualDecoder

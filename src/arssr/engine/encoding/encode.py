@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from arssr.engine.boxes import Box, grown
 from arssr.engine.encoding.stream import Axes, Room, stream
-from arssr.engine.layout import Box, grown
 from arssr.networks import SEEN, ImplicitVoxelNetwork
 
 

@@ -1,0 +1,48 @@
+"""Reading a feature map at single points, in any order."""
+
+import itertools
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arssr.engine.decoding.taps import Features, Taps
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks.decoder import ResidualDecoder
+
+_POINTS = 16_384  # decoded together
+
+
+@torch.inference_mode()
+def decode_points(
+    network: ImplicitVoxelNetwork, features: Features, positions: np.ndarray, cell: np.ndarray
+) -> np.ndarray:
+    """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P,) float32."""
+    shape = features.shape[:3]
+    parts = []
+    for start in range(0, len(positions), _POINTS):
+        chunk = positions[start : start + _POINTS]
+        read = _gather(features, chunk, zeros_outside=not network.is_residual)
+        at = torch.from_numpy(chunk).to(read.device)
+        if isinstance(network.decoder, ResidualDecoder):
+            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))
+            values = network.decoder(read, place.to(read))
+        else:
+            normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
+            values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
+        parts.append(values.float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:
+    """Trilinear features (P, F)."""
+    taps = [Taps.at(positions[:, a], features.shape[a], zeros_outside) for a in range(3)]
+
+    def share(corner: tuple[int, ...]) -> Tensor:
+        index = np.stack([t._arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
+        weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
+        rows = features.rows(index)
+        return rows * torch.from_numpy(weight).to(rows)[:, None]
+
+    return reduce(Tensor.add_, map(share, itertools.product((0, 1), repeat=3)))
