@@ -43,7 +43,7 @@ class GlobalCoordinates(ImplicitVoxelNetwork):
         half = positions.new_tensor(features.shape[2:]) / 2
         place = self.decoder.place
 
-        def embed(at: Tensor, cell: Tensor) -> Tensor:
+        def embed(at: Tensor, cell: Tensor, _shape: object) -> Tensor:
             x = (at + 0.5) / half - 1
             parts = torch.cat([x, x * 0, cell.expand_as(x)], dim=-1)
             return torch.nn.functional.linear(parts, place.weight, place.bias)
@@ -66,7 +66,7 @@ class NoPlace(ImplicitVoxelNetwork):
     def decode(self, features: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
         """As the parent's, with sine and cosine of 0."""
         embed = type(self.decoder).embed_place
-        self.decoder.embed_place = lambda at, cell: embed(self.decoder, at * 0, cell)
+        self.decoder.embed_place = lambda at, *told: embed(self.decoder, at * 0, *told)
         return super().decode(features, positions, cell)
 
 
@@ -76,6 +76,10 @@ class AbsoluteHead(ImplicitVoxelNetwork):
     def decode(self, features: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
         """The intensity, not a correction."""
         return torch.relu(super().decode(features, positions, cell) + 0.3)
+
+    def intensities(self, values: Tensor, cubic: Tensor) -> Tensor:
+        """The values themselves."""
+        return values[..., 0]
 
 
 @dataclass(frozen=True)
@@ -122,21 +126,6 @@ VARIANTS = {
 }
 
 
-class AsCorrection(torch.nn.Module):
-    """An absolute network seen through the eyes of `Validation`, which adds the interpolation."""
-
-    is_residual = True
-
-    def __init__(self, network: ImplicitVoxelNetwork, validation: Validation) -> None:
-        super().__init__()
-        self.network = network
-        self.bases = {id(data.image): data.base for *_, data in validation.groups}
-
-    def forward(self, image: Tensor, *rest: Tensor) -> Tensor:
-        """The network's answer minus the interpolation."""
-        return self.network(image, *rest) - self.bases[id(image)]
-
-
 def run(variant: Variant, items: list[Item], validation: Validation, seconds: float) -> dict:
     """Train for `seconds` of processor time; steps taken and the validation's numbers."""
     config = variant.config()
@@ -147,7 +136,6 @@ def run(variant: Variant, items: list[Item], validation: Validation, seconds: fl
     optimiser = make_optimiser(config, network)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     bf16 = chosen_precision(config.precision, torch.device("cpu")) == "bf16"
-    absolute = isinstance(network, AbsoluteHead)
     started, step, spent = time.process_time(), 0, 0.0
     while (spent := time.process_time() - started) < seconds:
         data = batch(images, config.sampling, config.seed, step)
@@ -158,7 +146,7 @@ def run(variant: Variant, items: list[Item], validation: Validation, seconds: fl
         image = data.image.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output = network(image, data.condition, data.positions, data.cell)
-        values = output.float() if absolute else data.base + output.float()
+        values = network.intensities(output.float(), data.base)
         loss = batch_loss(config.loss, values, data)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
@@ -170,7 +158,7 @@ def run(variant: Variant, items: list[Item], validation: Validation, seconds: fl
     return {
         "steps": step,
         "parameters": network.parameter_count,
-        **validation(AsCorrection(judged, validation) if absolute else judged),
+        **validation(judged),
     }
 
 

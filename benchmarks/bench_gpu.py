@@ -6,17 +6,16 @@ python benchmarks/bench_gpu.py: without a GPU only counts, which are the same ev
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from arssr.engine.decoding import on_gpu
+from arssr.engine.encoding.costs import PUSHED_VOXELS
 from arssr.engine.encoding.encode import encode_box
-from arssr.engine.layout import _PUSHED_VOXELS
+from arssr.engine.encoding.footprint import footprint
 from arssr.engine.machine import measure
 from arssr.engine.plan import decoder_flops
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.encoders import ENCODERS
-from arssr.networks.model import CONDITION_CHANNELS
 
 # operators that compute nothing
 _VIEWS = {"alias", "as_strided", "chunk", "detach", "empty", "empty_like", "empty_strided"}
@@ -41,9 +40,8 @@ def push(encoder: str) -> tuple[float, int]:
     """Floating-point operations and operators of one push of planes through an encoder."""
     with torch.device("meta"):  # nothing is computed there, and in a GPU's way
         network = ImplicitVoxelNetwork(ModelConfig("residual", encoder, 64, 4, 64)).eval()
-        image, condition = torch.rand(_SHAPE), torch.zeros(CONDITION_CHANNELS)
-    convs = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
-    flops = sum(2.0 * m.weight.numel() for m in convs) * _PUSHED_VOXELS["cuda"]
+        image, condition = torch.rand(_SHAPE), torch.zeros(network.config.condition_channels)
+    flops = footprint(network).flops * PUSHED_VOXELS["cuda"]
     core = tuple(slice(0, n) for n in _SHAPE)
     portions = encode_box(network, image, condition, core, (0, 1, 2), _PLANES)  # type: ignore[arg-type]
     next(portions)  # fills the layers

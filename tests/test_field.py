@@ -20,7 +20,7 @@ from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.networks import SEEN, ImplicitVoxelNetwork, condition_vector
+from arssr.networks import SEEN, ImplicitVoxelNetwork
 from arssr.volume import Volume
 
 NETWORKS = {flavour: lively_network("light", flavour) for flavour in ("paper", "residual")}
@@ -62,16 +62,16 @@ def as_the_network_says(
 ) -> np.ndarray:
     """Values at voxel coordinates (P, 3), straight from `network.forward` and scipy."""
     normalised = UNITS.apply(image.data)
-    condition = torch.tensor(condition_vector(ACQUISITION, NOISE))[None]
+    condition = network.condition(ACQUISITION, NOISE)
     with torch.inference_mode():
         [values] = network(
             torch.from_numpy(normalised)[None, None],
-            condition if network.is_residual else None,
+            None if condition is None else condition[None],
             torch.from_numpy(index_ijk).float()[None],
             torch.from_numpy(np.minimum(cell, 1)).float()[None],
         )
-    values = values.numpy()
-    if network.is_residual:
+    values = values[:, 0].numpy()
+    if network.corrects:
         values += ndimage.map_coordinates(normalised, index_ijk.T, order=3, mode="nearest")
     values = UNITS.invert(values)
     far = (index_ijk < -1.5) | (index_ijk > np.array(image.grid.shape) + 0.5)

@@ -58,7 +58,7 @@ def taught(
     config = TrainConfig(
         network.config, SAMPLING, steps=2, warmup_steps=0, lr=1e-3, ema=0.5, precision="float32"
     )
-    if network.is_residual:  # corrections of the size of what there is to correct
+    if network.corrects:  # corrections of the size of what there is to correct
         for parameter in network.decoder.last.parameters():  # type: ignore[union-attr]
             parameter.mul_(0.02)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -70,9 +70,8 @@ def taught(
     assert any(not torch.equal(value, before[name]) for name, value in kept.state_dict().items())
     data = simulate([item()], SAMPLING, [SAMPLE], [np.random.default_rng(0)])
     with torch.no_grad():
-        condition = data.condition if kept.is_residual else None
-        values = kept(data.image, condition, data.positions, data.cell)
-    return kept, data, (values + data.base if kept.is_residual else values)[0].numpy()
+        values = kept(data.image, data.condition, data.positions, data.cell)
+    return kept, data, kept.intensities(values, data.base)[0].numpy()
 
 
 def served(path: Path, data: Batch, config: ModelConfig) -> np.ndarray:

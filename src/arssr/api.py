@@ -16,7 +16,7 @@ from arssr.field import ReportProgress, VoxelField, silent
 from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.networks import ACQUISITIONS, ModelConfig
+from arssr.networks import ModelConfig
 from arssr.request import Request, Transforms, as_transforms
 from arssr.result import Facts, result_of, told_of, where_of
 from arssr.room import require_memory
@@ -62,7 +62,7 @@ class Model:
         self.weights = weights
         on = _device(device)
         set_threads()
-        dtype = _dtype(precision, on, weights.network.is_residual)
+        dtype = _dtype(precision, on, weights.network.corrects)
         self.network = weights.network.to(device=on, dtype=dtype)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -124,10 +124,14 @@ class Model:
         label = str(volume.path) if volume.path else "The image"
         volume.kind.require_intensities(label)
         # what of the paper's flavour was trained here knows the intensities of files
-        if normalisation is None and not self.network.is_residual and "recipe" in self.card:
+        if normalisation is None and not self.config.normalises and "recipe" in self.card:
             normalisation = Normalisation.identity()
         norm = normalisation or Normalisation.fit(volume.data, label)
-        if towards is not None and isinstance(acquisition, str) and acquisition in ACQUISITIONS:
+        if (
+            towards is not None
+            and isinstance(acquisition, str)
+            and acquisition in self.config.acquisitions
+        ):
             acquisition = refined_axes(acquisition, volume.grid, towards)
         told = acquisition_ijk(acquisition, volume.grid, volume.slices, self.card)
         level = noise_level(noise, volume, norm, told)

@@ -13,7 +13,6 @@ from torch import Tensor
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.interpolation import REACH, SplineCoefficients, spline_at
-from arssr.networks.decoder import ResidualDecoder
 
 
 class DifferentiableField:
@@ -29,7 +28,7 @@ class DifferentiableField:
 
     def __init__(self, field: VoxelField, cell: float | Tensor = 0.5) -> None:
         decoder = field.network.decoder
-        if not isinstance(decoder, ResidualDecoder):
+        if not decoder.corrects:
             raise ArSSRError("only the field of a residual network can be differentiated")
         self.field, self._decoder = field, decoder
         features = field.features()
@@ -52,9 +51,9 @@ class DifferentiableField:
         index = index + self._to_index[:3, 3]
         field, shape = self.field, torch.tensor(self.field.grid.shape, device=index.device)
         nearest = (index.detach() + 0.5).floor().long().clamp(min=0).minimum(shape - 1)
-        place = self._decoder.embed_place(index, self._cell.clamp(max=1))
+        place = self._decoder.embed_place(index, self._cell.clamp(max=1), field.grid.shape)
         read = self._trilinear(index, shape)
-        correction = self._decoder(read, place.to(read)).to(index)
+        correction = self._decoder(read, place.to(read))[:, 0].to(index)
         values = spline_at(self._spline, index[None])[0]
         values = values + correction * self._active[tuple(nearest.T)]
         values = values * field.normalisation.scale + field.normalisation.offset

@@ -37,7 +37,7 @@ from arssr.interpolation import (
     axis_matrix,
     without_traces,
 )
-from arssr.networks import ImplicitVoxelNetwork, condition_vector
+from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
@@ -60,10 +60,10 @@ def silent(_what: str, _share: float) -> None:
 class VoxelField:
     """What `network` makes of `volume`, as a function of place. Intensities are the volume's.
 
-    acquisition_ijk: per axis kspace, slice, spline or unknown (residual flavour only).
+    acquisition_ijk: per axis kspace, slice, spline or unknown, as far as the network is told.
     noise: its standard deviation in normalised intensity, or None for unknown.
     memory: bytes that the whole process may take; by default a share of what is free.
-    skip_air: leave air (`arssr.engine.air`) to the interpolation; residual flavour only.
+    skip_air: leave air (`arssr.engine.air`) to the interpolation that the network corrects.
 
     Nothing is computed before the first reading. Features are then kept if they fit; else they
     are computed in a window that moves with the reading. They and arithmetic are in the network's
@@ -93,10 +93,8 @@ class VoxelField:
         image = without_traces(normalisation.apply(volume.data))
         self._image = torch.from_numpy(np.ascontiguousarray(image))
         self._sent = self._image  # where the network is
-        self._condition: torch.Tensor | None = None
-        if network.is_residual:
-            self._condition = torch.tensor(condition_vector(acquisition_ijk, noise))
-        if network.is_residual and skip_air:
+        self._condition = network.condition(acquisition_ijk, noise)
+        if network.corrects and skip_air:
             self._active = active_voxels(self._image.numpy())
         else:
             self._active = np.ones(self._image.shape, bool)
@@ -325,14 +323,14 @@ class VoxelField:
             parts = [slice(None)] * 3
             parts[last] = planes
             i, j, k = (p[part] for p, part in zip(along, parts, strict=True))
-            if self.network.is_residual:
+            if self.network.corrects:
                 chosen = [to_device(m[p], device) for m, p in zip(matrices, parts, strict=True)]
                 values = apply_axis_matrices(self._image_there(), chosen)
             else:
                 values = torch.zeros((len(i), len(j), len(k)), device=device)
             self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
             for box, block in decode(self.network, features, (i, j, k), cell, self._active, report):
-                values[box] += block
+                values[box] += block[..., 0]
             arrived = to_host(values)
 
             def finish() -> np.ndarray:
@@ -402,8 +400,8 @@ class VoxelField:
         wanted = self._active[tuple(voxels)]
         values = np.zeros(len(index), np.float32)
         small = np.minimum(cell, _LARGEST_CELL)
-        values[wanted] = decode_points(self.network, features, index[wanted], small)
-        if self.network.is_residual:
+        values[wanted] = decode_points(self.network, features, index[wanted], small)[:, 0]
+        if self.network.corrects:
             if self._spline is None:
                 self._spline = SplineCoefficients(self._image.numpy())
             values += self._spline.at(index)

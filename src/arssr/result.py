@@ -137,7 +137,7 @@ def result_of(
         progress=progress,
     )
     range_seen = voxel_field.normalisation
-    if model.network.is_residual and (few := range_set_by_few(model.card, seen.data, range_seen)):
+    if model.config.normalises and (few := range_set_by_few(model.card, seen.data, range_seen)):
         if request.strict:
             raise ArSSRError(f"{label}: {few}")
         facts["warnings"] = [*warnings, few]
@@ -156,14 +156,14 @@ def _measured(
     model: "Model | None", request: Request, scan: Volume, resolution: Resolution | None
 ) -> Measured | None:
     """What was really measured, where that is what a network is to start from."""
-    if model is None or request.as_stored or request.consistent or not model.network.is_residual:
+    if model is None or request.as_stored or request.consistent or not model.network.corrects:
         return None
     return as_measured(scan, resolution)
 
 
 def _floor(model: "Model | None", request: Request, scan: Volume) -> float | None:
     """Below which no result of a scan of intensities shall go, where there is such a value."""
-    is_of_paper = model is not None and not model.network.is_residual
+    is_of_paper = model is not None and not model.network.corrects
     lowest = float(scan.data.min())
     return (
         lowest if request.clamp and not (request.consistent or is_of_paper or lowest < 0) else None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.thin import box, lively_network
 from tests.phantoms import tiny_config
+from torch import nn
 
 from arssr.engine.layout import Layout, plan_features
 from arssr.errors import ArSSRError
@@ -46,7 +47,7 @@ def test_every_voxel_once_within_the_budget(
 def test_work_is_what_each_layer_computes_of_its_halo() -> None:
     """Two voxels in the middle of a line: layer n of 18 computes 2 + 2 (17 - n) of them."""
     layout = plan_features(LIGHT, (200, 1, 1), box((99, 101), (0, 1), (0, 1)), 1e12)
-    weights = [m.weight.numel() for m in LIGHT.encoder.modules() if hasattr(m, "stride")]
+    weights = [m.weight.numel() for m in LIGHT.encoder.modules() if isinstance(m, nn.Conv3d)]
     expected = sum(2 * w * (2 + 2 * (17 - n)) for n, w in enumerate(weights))
     assert len(weights) == 18 and layout.flops == expected
     everything = plan_features(LIGHT, (200, 1, 1), box((0, 200), (0, 1), (0, 1)), 1e12)

@@ -2,23 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from unittest.mock import patch
 
 import torch
 from tests.phantoms import tiny_network
 from torch import nn
 
-from arssr.networks import ImplicitVoxelNetwork, encoders
-from arssr.networks.encoders import ENCODERS
-from arssr.networks.model import CONDITION_CHANNELS
+from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks.encoders import ENCODERS, RDN, ResCNN, SRResNet
 
 KINDS = [(encoder, flavour) for encoder in ENCODERS for flavour in ("paper", "residual")]
 
 
 @contextmanager
 def thin_encoders() -> Iterator[None]:
-    """Encoders of 4 channels instead of 64, where they are made and where they run."""
-    with patch.object(encoders, "WIDTH", 4):
+    """Encoders of 4 channels instead of 64."""
+    wide = {"rdn": RDN, "rescnn": ResCNN, "srresnet": SRResNet}
+    with patch.dict(ENCODERS, {name: partial(make, width=4) for name, make in wide.items()}):
         yield
 
 
@@ -40,7 +41,7 @@ def lively_network(encoder: str, flavour: str = "residual", seed: int = 0) -> Im
 
 def condition_for(network: ImplicitVoxelNetwork) -> torch.Tensor | None:
     """What the residual flavour wants to be told, at random."""
-    return torch.rand(CONDITION_CHANNELS) if network.is_residual else None
+    return None if network.modulation is None else torch.rand(network.config.condition_channels)
 
 
 def at_once(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
-from arssr.networks.model import CONDITION_CHANNELS
 from arssr.training.growth import grow
 
 SMALL = ModelConfig("residual", "light", feature_dim=24, decoder_depth=4, decoder_width=24)
@@ -30,7 +29,7 @@ def questions() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images whose faces are near, told different things, read up to the faces."""
     draw = torch.Generator().manual_seed(2)
     image = torch.rand(2, 1, 7, 5, 6, generator=draw)
-    condition = torch.rand(2, CONDITION_CHANNELS, generator=draw)
+    condition = torch.rand(2, SMALL.condition_channels, generator=draw)
     positions = torch.rand(2, 60, 3, generator=draw) * torch.tensor([7.0, 5.0, 6.0]) - 0.5
     return image, condition, positions, torch.rand(2, 3, generator=draw)
 

@@ -18,7 +18,7 @@ from arssr.evaluation.meter import Meter
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
 from arssr.interpolation import Kind, resample
-from arssr.networks import ImplicitVoxelNetwork, condition_vector
+from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
 from arssr.workers import worker_pool
 
@@ -142,25 +142,34 @@ def interpolation(scan: Volume, scale: float, kind: Kind) -> Run:
     return Run(meter.seconds, 0.0, meter.peak_mib * 2**20)
 
 
-def plain(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> Run:
+def plain(network: ImplicitVoxelNetwork, scan: Volume, scale: float, numbers: float) -> Run:
     """What an ordinary program does: float32, the encoder once over the whole scan, then every
     output voxel through trilinear reading and the decoder, plane by plane.
+
+    numbers: of the encoder, alive for each voxel (`arssr.engine.encoding.footprint`).
     """
     shape = scan.grid.scaled(scale).shape
-    return _ordinary(network, scan, scale, range(shape[0]), once=True)
+    return _ordinary(network, scan, scale, range(shape[0]), numbers, once=True)
 
 
-def loop(network: ImplicitVoxelNetwork, scan: Volume, scale: float, planes: int) -> Run:
+def loop(
+    network: ImplicitVoxelNetwork, scan: Volume, scale: float, numbers: float, planes: int
+) -> Run:
     """What the reference program does: the encoder again for each output plane; here for so many
     of them, in the middle.
     """
     first = (scan.grid.scaled(scale).shape[0] - planes) // 2
-    return _ordinary(network, scan, scale, range(first, first + planes), once=False)
+    return _ordinary(network, scan, scale, range(first, first + planes), numbers, once=False)
 
 
 @torch.inference_mode()
 def _ordinary(
-    network: ImplicitVoxelNetwork, scan: Volume, scale: float, planes: range, once: bool
+    network: ImplicitVoxelNetwork,
+    scan: Volume,
+    scale: float,
+    planes: range,
+    numbers: float,
+    once: bool,
 ) -> Run:
     network = network.float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     grid = scan.grid.scaled(scale)
@@ -175,29 +184,28 @@ def _ordinary(
         normalised = Normalisation.fit(scan.data, "the scan").apply(scan.data)
         image = torch.from_numpy(np.ascontiguousarray(normalised))
         result = torch.zeros(grid.shape)
-        if network.is_residual and once:
+        if network.corrects and once:
             result += torch.from_numpy(resample(scan.with_data(normalised, scan.grid), grid).data)
         features: torch.Tensor | None = None
         for plane in planes:
             if features is None or not once:
                 features = None  # let go of before there are new ones
                 before = time.perf_counter()
-                features, streamed = _encode_at_once(network, image)
+                features, streamed = _encode_at_once(network, image, numbers)
                 encode_seconds += time.perf_counter() - before
             i, j, k = torch.meshgrid(along[0][plane : plane + 1], *along[1:], indexing="ij")
             positions = torch.stack([i, j, k], dim=-1).view(1, -1, 3)
             values = network.decode(features, positions, cell)
-            result[plane] += values.view(grid.shape[1:])
+            result[plane] += values[..., 0].view(grid.shape[1:])
     return Run(meter.seconds, encode_seconds, meter.peak_mib * 2**20, streamed)
 
 
 def _encode_at_once(
-    network: ImplicitVoxelNetwork, image: torch.Tensor
+    network: ImplicitVoxelNetwork, image: torch.Tensor, numbers: float
 ) -> tuple[torch.Tensor, bool]:
     """Features (1, F, I, J, K), and whether they had to be computed as a stream."""
-    condition = torch.tensor(condition_vector(*_CONTEXT)) if network.is_residual else None
-    channels = network.encoder.peak_channels + 2 * network.config.feature_dim
-    if 4.0 * channels * image.numel() < _FITS * available_bytes():
+    condition = network.condition(*_CONTEXT)
+    if 4.0 * (numbers + 2 * network.config.feature_dim) * image.numel() < _FITS * available_bytes():
         told = None if condition is None else condition[None]
         return network.encode(image[None, None], told), False
     i, j, k = image.shape

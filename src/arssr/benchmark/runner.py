@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from arssr.benchmark.contenders import EngineRun, Run, alone, engine, interpolation, loop, plain
+from arssr.engine.encoding.footprint import footprint
 from arssr.engine.machine import Speed, cpu_model, measure
 from arssr.engine.plan import decoder_flops
 from arssr.interpolation import resample
@@ -189,8 +190,8 @@ def _others(
         run = alone(interpolation, scan, scale, kind, threads=threads)
         runs.append(Other(name, run.seconds, run.peak_bytes, 1.0))
     grid = scan.grid.scaled(scale)
-    convs = [m for m in network.encoder.modules() if isinstance(m, torch.nn.Conv3d)]
-    encode = sum(2.0 * m.weight.numel() for m in convs) * _voxels(scan.grid.shape)
+    taken = footprint(network)
+    encode = taken.flops * _voxels(scan.grid.shape)
     decode = decoder_flops(network) * _voxels(grid.shape)
     encode, decode = (
         encode / (_ORDINARY * speed.convolution),
@@ -198,11 +199,11 @@ def _others(
     )
     report(f"{scale:g}x: float32, encoded once")
     small = _smaller(scan, seconds / (encode + decode))
-    run = alone(plain, network, small, scale, threads=threads)
+    run = alone(plain, network, small, scale, taken.numbers, threads=threads)
     runs.append(_extrapolated("float32, encoded once", run, scan, small, scale, once=True))
     report(f"{scale:g}x: reference loop")
     small = _smaller(scan, seconds / (_LOOP_PLANES * encode))
-    run = alone(loop, network, small, scale, _LOOP_PLANES, threads=threads)
+    run = alone(loop, network, small, scale, taken.numbers, _LOOP_PLANES, threads=threads)
     name = "reference loop, encoded for each plane"
     runs.append(_extrapolated(name, run, scan, small, scale, once=False))
     return runs

@@ -97,7 +97,7 @@ def super_resolve(
 
     grid = volume.grid.with_shape([int(n * scale) for n in volume.grid.shape])
     require_memory(grid)
-    if model.network.is_residual:
+    if model.network.corrects:
         field = model.field(volume, progress=progress)
     else:
         identity = Normalisation.identity()

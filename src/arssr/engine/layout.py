@@ -1,11 +1,12 @@
 """Which features of a volume are computed, in which pieces, and what that takes.
 
-Features are computed by streams (`encoding.stream`): plane by plane along one axis, and
-nothing twice. Where the planes of a whole volume are too large for the memory they are cut into
-columns. A column's features need a halo of the image, the encoder's radius wide, around it; every
-layer computes the part of it that the layers after it read. At the faces of the volume the halo
-ends, as the image does, and the zero padding there is the true one. What halos cost is computed
-twice, so a layout is a choice of cuts: the least work that the memory allows.
+Features are computed by streams (`encoding/stream.py`): plane by plane along one axis, and nothing
+twice. Where the planes of a whole volume are too large for the memory they are cut into columns. A
+column's features need a halo of the image, the encoder's radius wide, around it; every layer
+computes the part of it that the layers after it read. At the faces of the volume the halo ends, as
+the image does, and the zero padding there is the true one. What halos cost is computed twice, so a
+layout is a choice of cuts: the least work that the memory allows. An encoder that cannot stream
+(`encoding/pieces.py`) has halos along the planes as well.
 """
 
 import itertools
@@ -14,18 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import nn
 
-from arssr.engine.boxes import Box, Shape, grown, parts
-from arssr.engine.encoding.stream import LONGER, Axes, Room, stream
+from arssr.engine.boxes import Box, Shape, parts
+from arssr.engine.encoding.costs import costs_of
+from arssr.engine.encoding.stream import LONGER, Axes
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.networks import ImplicitVoxelNetwork
 
-# Voxels pushed through the layers at a time: from 40 000 on oneDNN's convolutions are at their
-# best, and a GPU is full.
-_PUSHED_VOXELS = {"cpu": 2**16, "cuda": 2**21}
-_FEWEST_PLANES = 8  # pushed at a time, if there are as many: what is copied besides is then little
 _MOST_PARTS = 24
 # Whole features can be read again for nothing; worth this much more work.
 _WHOLE_IS_WORTH = 1.05
@@ -101,11 +98,9 @@ def plan_features(
     plane, and whether backwards; with None they have to be kept. needed: planes read together.
     Raises MemoryShortageError where nothing fits.
     """
-    parameter = next(network.parameters())
-    itemsize, width = parameter.element_size(), network.config.feature_dim
+    itemsize, width = next(network.parameters()).element_size(), network.config.feature_dim
     sizes = [s.stop - s.start for s in core]
-    costs = _Costs(network, shape, core)
-    pushed = _PUSHED_VOXELS["cpu" if parameter.device.type == "cpu" else "cuda"]
+    costs = costs_of(network, shape, core)
 
     def layouts(along: int, backwards: bool, whole: bool) -> Iterator[Layout]:
         plan = Layout(shape, core, along, backwards, (1, 1), 1, whole, 1, 0, 0, 0)
@@ -119,10 +114,7 @@ def plan_features(
             layout = replace(plan, columns=(a, b), passes=p)
             if not whole and p == 1 and not layout.streams_on:
                 continue
-            area = costs.area(counts, rows) * costs.area(counts, columns)
-            flops = costs.flops(counts)
-            best = max(_FEWEST_PLANES, math.ceil(pushed / area))
-            for planes in sorted({min(n, sizes[along]) for n in (best, 4, 2, 1)}, reverse=True):
+            for planes, numbers, flops in costs.options(along, counts):
                 if whole:
                     held = sizes[along]
                 elif layout.streams_on:
@@ -133,7 +125,7 @@ def plan_features(
                     layout,
                     planes=planes,
                     features=float(held) * sizes[rows] * sizes[columns] * width * itemsize,
-                    activations=costs.activations(planes) * area * itemsize,
+                    activations=numbers * itemsize,
                     flops=flops,
                 )
 
@@ -155,49 +147,6 @@ def plan_features(
             least,
         )
     return min(fitting, key=lambda o: (o.flops / (_WHOLE_IS_WORTH if o.whole else 1), -o.planes))
-
-
-class _Costs:
-    """Work and memory of an encoder's layers over parts of a core."""
-
-    def __init__(self, network: ImplicitVoxelNetwork, shape: Shape, core: Box) -> None:
-        convs = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
-        self.flops_per_voxel = np.array([2.0 * m.weight.numel() for m in convs])
-        halos = network.encoder.radius - np.cumsum([m.padding[0] for m in convs])
-        # [axis][parts]: voxels that each convolution computes along it, summed over parts
-        self._along: list[dict[int, np.ndarray]] = [{}, {}, {}]
-        self._halos, self._shape, self._core = halos, shape, core
-        self._middle = network.encoder.radius // 2
-        stage = stream(network.encoder, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
-        self._carried = stage.carried
-        self._working = stage.working + network.config.feature_dim  # those given last
-
-    def flops(self, counts: list[int]) -> float:
-        """Of the core cut into so many parts along each axis."""
-        for axis, count in enumerate(counts):
-            if count not in self._along[axis]:
-                self._along[axis][count] = sum(
-                    (
-                        np.minimum(part.stop + self._halos, self._shape[axis])
-                        - np.maximum(part.start - self._halos, 0)
-                        for part in parts(self._core[axis], count)
-                    ),
-                    np.zeros(1),
-                )
-        i, j, k = (self._along[axis][count] for axis, count in enumerate(counts))
-        return float((self.flops_per_voxel * i * j * k).sum())
-
-    def area(self, counts: list[int], axis: int) -> int:
-        """Voxels of the widest part with its halo, as the middle layer has it."""
-        middle = (
-            grown(part, self._middle, self._shape[axis])
-            for part in parts(self._core[axis], counts[axis])
-        )
-        return max(s.stop - s.start for s in middle)
-
-    def activations(self, planes: int) -> float:
-        """Channels alive at the worst moment while so many planes are pushed, per voxel."""
-        return self._carried + self._working * (planes + LONGER)
 
 
 def _part_counts(n: int) -> list[int]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from torch import nn
 
 from arssr.engine.boxes import Box, Shape
 from arssr.engine.decoding.taps import nearest_voxel
@@ -211,7 +210,7 @@ def make_plan(
     flops = reading.voxels * decoder_flops(network)
     values = 0.0  # a GPU touches them faster than it multiplies
     if device.type == "cpu":
-        values = reading.voxels * sum(m.in_features for m in _layers(network))
+        values = reading.voxels * sum(m.in_features for m in network.decoder.layers())
     return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
 
 
@@ -252,11 +251,5 @@ def _growth() -> float:
 
 
 def decoder_flops(network: ImplicitVoxelNetwork) -> float:
-    """Per output voxel; the first layer's share of position comes from tables."""
-    return sum(2.0 * m.weight.numel() for m in _layers(network))
-
-
-def _layers(network: ImplicitVoxelNetwork) -> list[nn.Linear]:
-    """Of the decoder, those that are computed for every output voxel."""
-    found = network.decoder.named_modules()
-    return [m for name, m in found if isinstance(m, nn.Linear) and name != "place"]
+    """Per output voxel; what positions contribute comes from tables."""
+    return sum(2.0 * layer.weight.numel() for layer in network.decoder.layers())

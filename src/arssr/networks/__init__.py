@@ -1,23 +1,23 @@
-"""The networks of the paper and nothing else: no files, no devices, no progress bars."""
+"""The networks, the paper's and ours, and nothing else: no files, no progress bars."""
 
 from arssr.networks.model import (
     ACQUISITIONS,
-    CONDITION_CHANNELS,
     NATIVE,
     SEEN,
     UNKNOWN,
     ImplicitVoxelNetwork,
     ModelConfig,
+    condition_channels,
     condition_vector,
 )
 
 __all__ = [
     "ACQUISITIONS",
-    "CONDITION_CHANNELS",
     "NATIVE",
     "SEEN",
     "UNKNOWN",
     "ImplicitVoxelNetwork",
     "ModelConfig",
+    "condition_channels",
     "condition_vector",
 ]

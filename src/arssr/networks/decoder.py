@@ -1,6 +1,8 @@
-"""Decoders: multilayer perceptrons that turn a feature and a position into an intensity."""
+"""Decoders: multilayer perceptrons that turn a feature and a position into values."""
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -9,13 +11,90 @@ from torch import Tensor, nn
 
 from arssr.onednn import linear_in_one_go, onednn_computes
 
+Tables = tuple[Tensor, Tensor, Tensor]  # what the positions along i, j and k contribute
 
-class PaperDecoder(nn.Module):
+
+class Decoder(nn.Module, ABC):
+    """Base of both; `forward` maps features (…, F) and embedded places to values (…, channels).
+
+    corrects: whether the first channel corrects cubic interpolation; otherwise it is the intensity.
+    zeros_outside: what features are beyond the outermost voxel centres: zeros, or the border's.
+    channels: values at a place; what the others mean is for the decoder to say.
+
+    Positions are voxel coordinates; a cell (3,) is the size of an output voxel in input voxels, a
+    shape (3,) that of the input.
+    """
+
+    corrects: bool
+    zeros_outside: bool
+    channels = 1
+    # voxels behind those of a row of features, that `enter_planes` wants room for
+    spare_voxels = 0
+
+    @abstractmethod
+    def embed_place(self, positions: Tensor, cell: Tensor, shape: Sequence[int]) -> Tensor:
+        """What positions (…, 3) contribute to the input, (…, P) in their dtype."""
+
+    @abstractmethod
+    def embed_axis(self, axis: int, positions: Tensor, cell: Tensor, n: int) -> Tensor:
+        """One axis' share of `embed_place` at positions (n_out,) in an input of `n` voxels."""
+
+    @abstractmethod
+    def join(self, shares: Tables) -> Tensor:
+        """The places (I, J, K, P) of a lattice, of the shares of its axes."""
+
+    @abstractmethod
+    def enter(self, features: Tensor, place: Tensor) -> Tensor:
+        """What `read` takes, of features (…, F) and places (…, P)."""
+
+    @abstractmethod
+    def read(self, entered: Tensor) -> Tensor:
+        """The values (…, channels)."""
+
+    def forward(self, features: Tensor, place: Tensor) -> Tensor:
+        return self.read(self.enter(features, place))
+
+    def layers(self) -> list[nn.Linear]:
+        """The layers that `read` computes."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+
+    def gelu_chain(self) -> list[nn.Linear] | None:
+        """The layers, if `enter` is a sum and `read` nothing but GELU and a layer in turn.
+
+        That is what one kernel can compute on a GPU. None for any other decoder.
+        """
+        return None
+
+    def plane_tables(
+        self, positions: Sequence[Tensor], cell: Tensor, shape: Sequence[int]
+    ) -> Tables:
+        """What `enter_planes` takes of the positions along the three axes of a lattice."""
+        axes = zip(range(3), positions, shape, strict=True)
+        i, j, k = (self.embed_axis(axis, p, cell, n) for axis, p, n in axes)
+        return i, j, k
+
+    def enter_planes(self, planes: Tensor, down: Tensor, across: Tensor, tables: Tables) -> Tensor:
+        """What `read` takes (n, J, K, …), on n planes of a lattice.
+
+        planes (n, j, k + spare_voxels, F): features that are interpolated along the first axis.
+        down (J, j), across (K, k): what interpolates along the others.
+        """
+        return self.enter(torch.matmul(across, _interpolated(down, planes)), self.join(tables))
+
+
+def _interpolated(down: Tensor, planes: Tensor) -> Tensor:
+    """Planes (n, j, …) interpolated along j by a matrix (J, j)."""
+    return torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
+
+
+class PaperDecoder(Decoder):
     """The published decoder (Wu et al. 2022, section III-C): an intensity from [feature, x, y, z].
 
     Two stages of `depth / 2` linear layers, ReLU after every one, the last included; the second
-    reads the input plus the first's output. forward: (…, feature_dim + 3) to (…, 1).
+    reads the input plus the first's output. x, y and z run from -1 to 1 over the field of view.
     """
+
+    corrects, zeros_outside = False, True
 
     def __init__(self, in_dim: int, depth: int, width: int) -> None:
         super().__init__()
@@ -23,8 +102,21 @@ class PaperDecoder(nn.Module):
         self.stage_one = _relu_chain([in_dim, *hidden, in_dim])
         self.stage_two = _relu_chain([in_dim, *hidden, 1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.stage_two(x + self.stage_one(x))
+    def embed_place(self, positions: Tensor, cell: Tensor, shape: Sequence[int]) -> Tensor:
+        return (positions + 0.5) * (2 / positions.new_tensor(shape)) - 1
+
+    def embed_axis(self, axis: int, positions: Tensor, cell: Tensor, n: int) -> Tensor:
+        return (positions + 0.5) * (2 / n) - 1
+
+    def join(self, shares: Tables) -> Tensor:
+        i, j, k = shares
+        return torch.stack(torch.broadcast_tensors(i[:, None, None], j[:, None], k), dim=-1)
+
+    def enter(self, features: Tensor, place: Tensor) -> Tensor:
+        return torch.cat([features, place.to(features)], dim=-1)
+
+    def read(self, entered: Tensor) -> Tensor:
+        return self.stage_two(entered + self.stage_one(entered))
 
     def coordinates(self) -> list[Tensor]:
         """What belongs to x, y and z among the parameters: views (3, …) of them.
@@ -51,7 +143,7 @@ def _computed(layer: nn.Linear, x: Tensor, activation: Literal["gelu", "none"]) 
     return nn.functional.gelu(layer(x)) if activation == "gelu" else layer(x)
 
 
-class ResidualDecoder(nn.Module):
+class ResidualDecoder(Decoder):
     """A signed correction to the interpolated image from [feature, place in the voxel, cell].
 
     The encoder's last convolution already is the decoder's first layer on the feature (both are
@@ -61,53 +153,80 @@ class ResidualDecoder(nn.Module):
     starts small: training begins at plain interpolation, with gradients alive.
     """
 
+    corrects, zeros_outside = True, False
+    spare_voxels = 3
+
     def __init__(self, depth: int, width: int) -> None:
         super().__init__()
         self.place = nn.Linear(9, width)
         self.hidden = nn.ModuleList([nn.Linear(width, width) for _ in range(depth - 2)])
-        self.last = nn.Linear(width, 1)
+        self.last = nn.Linear(width, self.channels)
         if not self.last.weight.is_meta:  # else torch imports its compiler, for more than a second
             nn.init.normal_(self.last.weight, std=1e-2)
             nn.init.zeros_(self.last.bias)
 
-    def forward(self, feature: Tensor, place: Tensor) -> Tensor:
-        """(…, width) feature and (…, width) embedded place to (…,) correction."""
-        return self.read(feature + place)
-
-    def read(self, first: Tensor) -> Tensor:
-        """(…, width) sum of feature and embedded place to (…,) correction."""
-        x = nn.functional.gelu(first)
-        for layer in self.hidden:
-            x = _computed(layer, x, "gelu")  # type: ignore[arg-type]
-        return _computed(self.last, x, "none").squeeze(-1)
-
-    def embed_place(self, positions: Tensor, cell: Tensor) -> Tensor:
-        """Voxel coordinates (…, 3) and output voxel size in input voxels (3, or as the former).
-
-        Returns (…, width) in the dtype of the positions.
-        """
+    def embed_place(self, positions: Tensor, cell: Tensor, shape: Sequence[int]) -> Tensor:
         phase = 2 * math.pi * positions
         place = torch.cat([phase.sin(), phase.cos(), cell.expand_as(phase)], dim=-1)
         weight, bias = self.place.weight.to(place), self.place.bias.to(place)
         return nn.functional.linear(place, weight, bias)
 
-    def embed_axis(self, axis: int, positions: Tensor, cell: Tensor | None) -> Tensor:
-        """One axis' share (n, width) of `embed_place` at voxel coordinates (n,).
-
-        The shares of the three axes add up to the whole, if one of them is given the cell (3,).
-        """
-        share = self.waves(positions) @ self.wave_weights(axis).to(positions)
-        if cell is None:
+    def embed_axis(self, axis: int, positions: Tensor, cell: Tensor, n: int) -> Tensor:
+        """(n_out, width). The shares add up; the first axis' has the cell's and the bias."""
+        share = self._waves(positions) @ self._wave_weights(axis).to(positions)
+        if axis:
             return share
         weight, bias = self.place.weight.to(positions), self.place.bias.to(positions)
         return share + bias + weight[:, 6:] @ cell.to(positions)
 
-    def waves(self, positions: Tensor) -> Tensor:
+    def join(self, shares: Tables) -> Tensor:
+        i, j, k = shares
+        return (i[:, None] + j)[:, :, None] + k
+
+    def enter(self, features: Tensor, place: Tensor) -> Tensor:
+        return features + place
+
+    def read(self, entered: Tensor) -> Tensor:
+        x = nn.functional.gelu(entered)
+        for layer in self.hidden:
+            x = _computed(layer, x, "gelu")  # type: ignore[arg-type]
+        return _computed(self.last, x, "none")
+
+    def layers(self) -> list[nn.Linear]:
+        return [*self.hidden, self.last]
+
+    def gelu_chain(self) -> list[nn.Linear]:
+        return self.layers()
+
+    def plane_tables(
+        self, positions: Sequence[Tensor], cell: Tensor, shape: Sequence[int]
+    ) -> Tables:
+        """Rows and columns as they are; along k (K, 3) the weights of three spare voxels."""
+        i, j, k = positions
+        rows, columns = self.embed_axis(0, i, cell, shape[0]), self.embed_axis(1, j, cell, shape[1])
+        return rows, columns, nn.functional.pad(self._waves(k), (0, 1), value=1)
+
+    def enter_planes(self, planes: Tensor, down: Tensor, across: Tensor, tables: Tables) -> Tensor:
+        """As the parent's, but the product that interpolates along k adds the place in passing.
+
+        Along k the place is two waves times vectors, along i and j a sum that is the same for all
+        k. So it is three voxels more in each row, that positions along k read with weights of
+        their own.
+        """
+        rows, columns, weights = tables
+        n_k = across.shape[1]
+        # the third is still empty: it differs from row to row
+        planes[:, :, n_k:] = nn.functional.pad(self._wave_weights(2), (0, 0, 0, 1))
+        planes = _interpolated(down, planes)
+        planes[:, :, -1] = rows[:, None] + columns
+        return torch.matmul(torch.cat([across, weights], dim=1), planes)
+
+    def _waves(self, positions: Tensor) -> Tensor:
         """Sine and cosine (n, 2) of the phase in the voxel, at voxel coordinates (n,)."""
         phase = 2 * math.pi * positions
         return torch.stack([phase.sin(), phase.cos()], dim=-1)
 
-    def wave_weights(self, axis: int) -> Tensor:
+    def _wave_weights(self, axis: int) -> Tensor:
         """(2, width): what the waves along an axis are multiplied by."""
         # a slice: a list of columns would be sent to a GPU, and waited for
         return self.place.weight[:, axis : axis + 4 : 3].T

@@ -6,13 +6,23 @@ uses them (Wu et al. 2022, arXiv 2110.14476, section III-B): 3x3x3 convolutions,
 checkpoints, so that those load by name.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTH = 64
+from arssr.networks.parts import (
+    Chain,
+    DenseBlock,
+    Fusion,
+    Layer,
+    Part,
+    Residual,
+    layers_in,
+    radius,
+)
 
 
 def conv3(in_channels: int, out_channels: int) -> nn.Conv3d:
@@ -20,63 +30,83 @@ def conv3(in_channels: int, out_channels: int) -> nn.Conv3d:
     return nn.Conv3d(in_channels, out_channels, kernel_size=3, padding=1)
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Base of all; `forward` maps (N, in_channels, I, J, K) to (N, feature_dim, I, J, K).
 
-    `peak_channels`: channels of all the maps that are alive at the worst moment of `forward`.
+    An encoder needs `forward` and `radius`, and an entry in `ENCODERS`: it is then run on one piece
+    of an image after the other. One that is made of `parts` runs faster: derive it from
+    `StreamedEncoder`.
     """
 
-    peak_channels: int
+    # Features move with the image where it moves by this many voxels or a multiple of them: 1 for
+    # convolutions, 2 ** levels for a U-shape. Pieces begin at multiples of it.
+    stride = 1
     # what a calm start multiplies the last weights of each residual branch by
     branch_gain = 0.0
 
     @property
+    @abstractmethod
     def radius(self) -> int:
-        """How many voxels away an input voxel can still change a feature.
+        """How many voxels away an input voxel can still change a feature; too many do no harm."""
 
-        Every encoder here is one chain of convolutions with shortcuts, so the paddings add up.
-        """
-        return sum(int(m.padding[0]) for m in self.modules() if isinstance(m, nn.Conv3d))
+    def parts(self) -> Part | None:
+        """What `forward` computes, as parts that can be computed as a stream; None for others."""
+        return None
 
     def branch_ends(self) -> list[nn.Conv3d]:
         """The last convolution of each residual branch (made small for a calm start)."""
-        raise TypeError(f"{type(self).__name__} names no residual branches")
+        return []
+
+
+class StreamedEncoder(Encoder):
+    """An encoder that says in `parts` what its `forward` computes."""
+
+    @abstractmethod
+    def parts(self) -> Part:
+        """What `forward` computes."""
+
+    @property
+    def radius(self) -> int:
+        return radius(self.parts())
 
 
 class _DenseLayer(nn.Module):
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, growth: int) -> None:
         super().__init__()
-        self.conv = conv3(in_channels, WIDTH)
+        self.conv = conv3(in_channels, growth)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, F.relu(self.conv(x))], dim=1)
 
 
 class ResidualDenseBlock(nn.Module):
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*[_DenseLayer(WIDTH * (n + 1)) for n in range(layers)])
-        self.lff = nn.Conv3d(WIDTH * (layers + 1), WIDTH, kernel_size=1)
+        self.layers = nn.Sequential(*[_DenseLayer(width * (n + 1), width) for n in range(layers)])
+        self.lff = nn.Conv3d(width * (layers + 1), width, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.lff(self.layers(x))
 
+    def parts(self) -> DenseBlock:
+        dense = (Layer(layer.conv, relu=True) for layer in self.layers)  # type: ignore[arg-type]
+        return DenseBlock((*dense, Layer(self.lff)))
 
-class RDN(Encoder):
+
+class RDN(StreamedEncoder):
     """Residual dense network: 8 blocks of 3 dense layers."""
 
-    peak_channels = 12 * WIDTH  # last dense layer: 3 in, 2 new, 4 joined; block, fused, shallow
-
     def __init__(
-        self, in_channels: int, feature_dim: int, blocks: int = 8, layers: int = 3
+        self, in_channels: int, feature_dim: int, blocks: int = 8, layers: int = 3, width: int = 64
     ) -> None:
         super().__init__()
-        self.sfe1 = conv3(in_channels, WIDTH)
-        self.sfe2 = conv3(WIDTH, WIDTH)
-        self.rdbs = nn.Sequential(*[ResidualDenseBlock(layers) for _ in range(blocks)])
-        fusion = nn.Conv3d(WIDTH * blocks, WIDTH, kernel_size=1)
-        self.gff = nn.Sequential(fusion, conv3(WIDTH, WIDTH))
-        self.output = conv3(WIDTH, feature_dim)
+        self.width = width
+        self.sfe1 = conv3(in_channels, width)
+        self.sfe2 = conv3(width, width)
+        self.rdbs = nn.Sequential(*[ResidualDenseBlock(layers, width) for _ in range(blocks)])
+        fusion = nn.Conv3d(width * blocks, width, kernel_size=1)
+        self.gff = nn.Sequential(fusion, conv3(width, width))
+        self.output = conv3(width, feature_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         shallow = self.sfe1(x)
@@ -84,29 +114,35 @@ class RDN(Encoder):
         fusion, smooth = self.gff
         # 1x1x1 fusion of all block outputs, summed block by block: never 512 channels at once
         fused = fusion.bias.view(1, -1, 1, 1, 1)  # type: ignore[operator]
-        for block, weight in zip(self.rdbs, fusion.weight.split(WIDTH, dim=1), strict=True):  # type: ignore[operator]
+        for block, weight in zip(self.rdbs, fusion.weight.split(self.width, dim=1), strict=True):  # type: ignore[operator]
             x = block(x)
             fused = fused + F.conv3d(x, weight)
         return self.output(smooth(fused) + shallow)
+
+    def parts(self) -> Chain:
+        fusion, smooth = self.gff
+        blocks = tuple(block.parts() for block in self.rdbs)  # type: ignore[operator]
+        fused = Fusion(blocks, fusion)  # type: ignore[arg-type]
+        trunk = Chain((layers_in(self.sfe2), fused, layers_in(smooth)))
+        return Chain((layers_in(self.sfe1), Residual(trunk, self.width), layers_in(self.output)))
 
     def branch_ends(self) -> list[nn.Conv3d]:
         return [block.lff for block in self.rdbs if isinstance(block, ResidualDenseBlock)]
 
 
-class ResCNN(Encoder):
+class ResCNN(StreamedEncoder):
     """Three blocks of six convolutions with shortcuts; the image is added to every feature."""
 
     branch_gain = 0.1  # not 0: the ReLU that follows would never let the weights leave it
-    peak_channels = 6 * WIDTH
 
-    def __init__(self, in_channels: int, feature_dim: int) -> None:
+    def __init__(self, in_channels: int, feature_dim: int, width: int = 64) -> None:
         super().__init__()
-        self.conv_start = nn.Sequential(conv3(in_channels, WIDTH), nn.ReLU())
+        self.conv_start = nn.Sequential(conv3(in_channels, width), nn.ReLU())
         self.block1, self.block2, self.block3 = (
-            nn.Sequential(*[m for _ in range(6) for m in (conv3(WIDTH, WIDTH), nn.ReLU())])
+            nn.Sequential(*[m for _ in range(6) for m in (conv3(width, width), nn.ReLU())])
             for _ in range(3)
         )
-        self.conv_end = nn.Sequential(conv3(WIDTH, feature_dim))
+        self.conv_end = nn.Sequential(conv3(width, feature_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         image = x[:, :1]  # further channels describe the acquisition
@@ -114,6 +150,11 @@ class ResCNN(Encoder):
         for block in (self.block1, self.block2, self.block3):
             x = x + block(x)
         return self.conv_end(x) + image
+
+    def parts(self) -> Residual:
+        blocks = (layers_in(b, shortcut=True) for b in (self.block1, self.block2, self.block3))
+        chain = Chain((layers_in(self.conv_start), *blocks, layers_in(self.conv_end)))
+        return Residual(chain, width=1)
 
     def branch_ends(self) -> list[nn.Conv3d]:
         return [block[-2] for block in (self.block1, self.block2, self.block3)]  # type: ignore[misc]
@@ -130,7 +171,7 @@ class ResidualBlock(nn.Module):
         return x + self.m(x)
 
 
-class ResidualChain(Encoder):
+class ResidualChain(StreamedEncoder):
     """A convolution, residual blocks, further convolutions: SRResNet's trunk."""
 
     def __init__(self, in_channels: int, width: int, blocks: int, tail: list[nn.Conv3d]) -> None:
@@ -144,6 +185,11 @@ class ResidualChain(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x)
 
+    def parts(self) -> Chain:
+        return Chain(
+            tuple(layers_in(m, shortcut=isinstance(m, ResidualBlock)) for m in self.features)
+        )
+
     def branch_ends(self) -> list[nn.Conv3d]:
         blocks = [m for m in self.features if isinstance(m, ResidualBlock)]
         return [block.m[1][0] for block in blocks]  # type: ignore[index]
@@ -152,16 +198,12 @@ class ResidualChain(Encoder):
 class SRResNet(ResidualChain):
     """18 residual blocks, then two convolutions."""
 
-    peak_channels = 6 * WIDTH
-
-    def __init__(self, in_channels: int, feature_dim: int) -> None:
-        super().__init__(in_channels, WIDTH, 18, [conv3(WIDTH, WIDTH), conv3(WIDTH, feature_dim)])
+    def __init__(self, in_channels: int, feature_dim: int, width: int = 64) -> None:
+        super().__init__(in_channels, width, 18, [conv3(width, width), conv3(width, feature_dim)])
 
 
 class Light(ResidualChain):
     """About a twelfth of RDN's work, for machines without a GPU: 8 residual blocks, 32 channels."""
-
-    peak_channels = 6 * 32
 
     def __init__(self, in_channels: int, feature_dim: int) -> None:
         super().__init__(in_channels, 32, 8, [conv3(32, feature_dim)])

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arssr.errors import ArSSRError
-from arssr.networks.decoder import PaperDecoder, ResidualDecoder
+from arssr.networks.decoder import Decoder, PaperDecoder, ResidualDecoder
 from arssr.networks.encoders import ENCODERS, Encoder
 
-ACQUISITIONS = ("kspace", "slice", "spline")
+ACQUISITIONS = ("kspace", "slice", "spline")  # of networks that name no others
 UNKNOWN = "unknown"
 NATIVE = "kspace"  # along an axis that keeps its samples: what a scanner measures
 _NOISE_UNIT = 0.05  # the noise level at which its channel reads 1
-CONDITION_CHANNELS = 3 * len(ACQUISITIONS) + 2
 # A blurred scan wants sharpening, a noisy one smoothing: over the mix these cancel, and a network
 # that cannot yet tell them apart learns nothing. So the condition gates features strongly from
 # the first step on (0.2: no gain over cubic after 300 steps; 0.6: 0.8 dB; 1.5: 1.0 dB).
@@ -45,6 +44,7 @@ class ModelConfig:
 
     `decoder_depth` counts linear layers and is even for the paper's decoder. In the residual
     flavour the decoder reads `feature_dim` features directly, so its width is the feature_dim.
+    `acquisitions` are those that the residual flavour can be told, in the order of its channels.
     """
 
     flavour: Literal["paper", "residual"] = "residual"
@@ -52,6 +52,7 @@ class ModelConfig:
     feature_dim: int = 128
     decoder_depth: int = 8
     decoder_width: int = 256
+    acquisitions: tuple[str, ...] = ACQUISITIONS
 
     def __post_init__(self) -> None:
         if self.flavour not in ("paper", "residual"):
@@ -67,32 +68,63 @@ class ModelConfig:
             raise ArSSRError(f"decoder_depth must be at least 2, not {self.decoder_depth}")
         if self.flavour == "residual" and self.decoder_width != self.feature_dim:
             raise ArSSRError("decoder_width and feature_dim must agree in the residual flavour")
+        if not all(isinstance(name, str) for name in self.acquisitions):
+            raise ArSSRError(f"acquisitions are names, not {list(self.acquisitions)}")
+        if len(set(self.acquisitions) - {UNKNOWN}) != len(self.acquisitions):
+            raise ArSSRError(f"acquisitions are different names and none is {UNKNOWN}")
+
+    @property
+    def normalises(self) -> bool:
+        """Whether the network sees normalised intensities; otherwise those that files have."""
+        return self.flavour == "residual"
+
+    @property
+    def in_channels(self) -> int:
+        """Of the encoder: the image, and what is told beside it."""
+        return 1 if self.flavour == "paper" else 1 + self.condition_channels
+
+    @property
+    def condition_channels(self) -> int:
+        """Numbers that tell what a scan is, see `condition_vector`."""
+        return condition_channels(self.acquisitions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
-        return asdict(self)
+        return asdict(self) | {"acquisitions": list(self.acquisitions)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
-        """The inverse of `to_dict`; unknown or missing names raise ArSSRError."""
+        """The inverse of `to_dict`; unknown or missing names raise ArSSRError.
+
+        Older files name no acquisitions: theirs are `ACQUISITIONS`.
+        """
         try:
-            return cls(**values)
+            return cls(
+                **{**values, "acquisitions": tuple(values.get("acquisitions", ACQUISITIONS))}
+            )
         except TypeError as error:
             raise ArSSRError(f"not a model configuration: {error}") from None
 
 
-def condition_vector(acquisition_ijk: Sequence[str], noise: float | None) -> list[float]:
+def condition_vector(
+    acquisition_ijk: Sequence[str], noise: float | None, known: Sequence[str] = ACQUISITIONS
+) -> list[float]:
     """What the scan is, as the constant channels that the encoder reads beside the image.
 
-    acquisition_ijk: per axis one of `ACQUISITIONS` or "unknown".
+    acquisition_ijk: per axis one of `known` (`ModelConfig.acquisitions`) or "unknown".
     noise: standard deviation in normalised intensity; None for unknown.
     """
     for name in acquisition_ijk:
-        if name not in (*ACQUISITIONS, UNKNOWN):
-            known = ", ".join((*ACQUISITIONS, UNKNOWN))
-            raise ArSSRError(f"unknown acquisition {name!r}; known are {known}")
-    one_hot = [float(name == known) for name in acquisition_ijk for known in ACQUISITIONS]
+        if name not in (*known, UNKNOWN):
+            names = ", ".join((*known, UNKNOWN))
+            raise ArSSRError(f"unknown acquisition {name!r}; known are {names}")
+    one_hot = [float(name == each) for name in acquisition_ijk for each in known]
     return one_hot + ([0.0, 0.0] if noise is None else [noise / _NOISE_UNIT, 1.0])
+
+
+def condition_channels(known: Sequence[str] = ACQUISITIONS) -> int:
+    """Numbers in a `condition_vector`."""
+    return 3 * len(known) + 2
 
 
 class ImplicitVoxelNetwork(nn.Module):
@@ -102,22 +134,24 @@ class ImplicitVoxelNetwork(nn.Module):
         super().__init__()
         self.config = config
         paper = config.flavour == "paper"
-        in_channels = 1 if paper else 1 + CONDITION_CHANNELS
-        self.encoder: Encoder = ENCODERS[config.encoder](in_channels, config.feature_dim)
-        self.decoder: PaperDecoder | ResidualDecoder
+        self.encoder: Encoder = ENCODERS[config.encoder](config.in_channels, config.feature_dim)
+        self.decoder: Decoder
+        self.modulation: nn.Linear | None = None  # what turns the condition into gains and shifts
         if paper:
             in_dim = config.feature_dim + 3
             self.decoder = PaperDecoder(in_dim, config.decoder_depth, config.decoder_width)
         else:
             self.decoder = ResidualDecoder(config.decoder_depth, config.decoder_width)
-            self.modulation = nn.Linear(CONDITION_CHANNELS, 2 * config.feature_dim)
+            self.modulation = nn.Linear(config.condition_channels, 2 * config.feature_dim)
             if not self.modulation.weight.is_meta:  # where nothing can be drawn
+                nn.init.normal_(self.modulation.weight, std=_GATING)
                 self._begin()
 
     def _begin(self) -> None:
-        """Draw where training begins: gates open, filters on edges, branches small."""
-        nn.init.normal_(self.modulation.weight, std=_GATING)
-        _see_edges(next(m for m in self.encoder.modules() if isinstance(m, nn.Conv3d)))
+        """Draw where training begins: filters on edges, branches small."""
+        first = next((m for m in self.encoder.modules() if isinstance(m, nn.Conv3d)), None)
+        if first is not None and first.groups == 1 and max(first.kernel_size) > 1:
+            _see_edges(first)
         for conv in self.encoder.branch_ends():
             conv.weight.data.mul_(self.encoder.branch_gain)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -128,13 +162,22 @@ class ImplicitVoxelNetwork(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
-    def is_residual(self) -> bool:
+    def corrects(self) -> bool:
         """Whether the output is a correction to cubic interpolation."""
-        return self.config.flavour == "residual"
+        return self.decoder.corrects
+
+    def condition(self, acquisition_ijk: Sequence[str], noise: float | None) -> Tensor | None:
+        """A scan's `condition_vector`; None where the network is told nothing."""
+        if self.modulation is None:
+            return None
+        return torch.tensor(condition_vector(acquisition_ijk, noise, self.config.acquisitions))
 
     def encode(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, 1, I, J, K) image and (N, CONDITION_CHANNELS) to (N, feature_dim, I, J, K)."""
-        if condition is None:
+        """(N, 1, I, J, K) image and (N, condition_channels) to (N, feature_dim, I, J, K).
+
+        The paper's flavour is told nothing, whatever the condition.
+        """
+        if self.modulation is None or condition is None:
             return self.encoder(image)
         channels = condition.to(image.dtype)[:, :, None, None, None]
         seen = image.clamp(*SEEN)
@@ -146,17 +189,21 @@ class ImplicitVoxelNetwork(nn.Module):
         )
 
     def decode(self, features: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
-        """Read a feature map (N, F, I, J, K) at voxel coordinates (N, P, 3): values (N, P).
+        """Read a feature map (N, F, I, J, K) at voxel coordinates (N, P, 3): (N, P, channels).
 
-        cell (N, 3): size of an output voxel in input voxels. In the residual flavour the values
-        are corrections. The engine computes the same on lattices, faster.
+        cell (N, 3): size of an output voxel in input voxels. The engine computes the same on
+        lattices, faster.
         """
-        shape = positions.new_tensor(features.shape[2:])
-        normalised = (positions + 0.5) * (2 / shape) - 1
-        read = sample_trilinear(features, normalised, "border" if self.is_residual else "zeros")
-        if isinstance(self.decoder, ResidualDecoder):
-            return self.decoder(read, self.decoder.embed_place(positions, cell[:, None]))
-        return self.decoder(torch.cat([read, normalised.to(read.dtype)], dim=-1)).squeeze(-1)
+        decoder, shape = self.decoder, features.shape[2:]
+        normalised = (positions + 0.5) * (2 / positions.new_tensor(shape)) - 1
+        read = sample_trilinear(
+            features, normalised, "zeros" if decoder.zeros_outside else "border"
+        )
+        return decoder(read, decoder.embed_place(positions, cell[:, None], shape))
+
+    def intensities(self, values: Tensor, cubic: Tensor) -> Tensor:
+        """Normalised intensities (…), of what `decode` gives (…, channels) and interpolation."""
+        return cubic + values[..., 0] if self.corrects else values[..., 0]
 
     def forward(
         self, image: Tensor, condition: Tensor | None, positions: Tensor, cell: Tensor

@@ -214,7 +214,7 @@ def adapt(
     paper's flavour.
     """
     scan.kind.require_intensities(scan.path or "the scan")
-    if not weights.network.is_residual:
+    if not weights.network.corrects:
         raise ArSSRError(f"{weights.name}: only weights of the residual flavour can be adapted")
     lesson = Lesson.of(scan, weights.network.to(fabric.device), scale)
     config = TrainConfig(

@@ -157,6 +157,7 @@ class TrainConfig:
         """Plain values, for a file."""
         plain = asdict(self)
         sampling = plain["sampling"].items()
+        plain["model"] = self.model.to_dict()
         plain["sampling"] = {n: list(v) if isinstance(v, tuple) else v for n, v in sampling}
         return plain
 

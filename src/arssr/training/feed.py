@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from arssr.errors import ArSSRError
+from arssr.networks import ACQUISITIONS
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.images import Images
@@ -46,10 +47,11 @@ class Share:
     seed: int
     rank: int = 0
     ranks: int = 1
+    known: tuple[str, ...] = ACQUISITIONS  # that the network can be told of
 
     def batch(self, images: Images, step: int) -> Batch:
         """Its share of batch number `step`."""
-        return batch(images, self.sampling, self.seed, step, self.rank, self.ranks)
+        return batch(images, self.sampling, self.seed, step, self.rank, self.ranks, self.known)
 
     @property
     def samples(self) -> slice:
@@ -60,7 +62,7 @@ class Share:
         """First number and shape of each part of such a batch in a row, and the row's length."""
         count = len(range(self.sampling.batch)[self.samples])
         places, end, apart = {}, 0, ALIGNED // 4
-        for name, shape in Batch.shapes(self.sampling, count).items():
+        for name, shape in Batch.shapes(self.sampling, count, self.known).items():
             places[name] = end, shape
             end += -(-math.prod(shape) // apart) * apart
         return places, end
@@ -218,7 +220,9 @@ def _work(pipe: Connection, shelf: Shelf, own: Share) -> None:
                 del known[number]
             try:
                 items = [known[number] for number in task.images]
-                drawn = share(items, own.sampling, own.seed, task.step, own.rank, own.ranks)
+                drawn = share(
+                    items, own.sampling, own.seed, task.step, own.rank, own.ranks, own.known
+                )
                 into = own.view(rows[task.row])
                 for part in fields(Batch):
                     getattr(into, part.name).copy_(getattr(drawn, part.name))

@@ -17,7 +17,7 @@ from torch import nn
 
 from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
-from arssr.networks.encoders import RDN, WIDTH, Encoder, Light, SRResNet
+from arssr.networks.encoders import RDN, Encoder, Light, SRResNet
 
 
 @torch.no_grad()
@@ -32,8 +32,8 @@ def grow(small: ImplicitVoxelNetwork, config: ModelConfig) -> ImplicitVoxelNetwo
         return large
     growing = _GROWING.get(type(large.encoder))
     fits = (
-        small.is_residual
-        and large.is_residual
+        small.corrects
+        and large.corrects
         and isinstance(small.encoder, Light)
         and config.decoder_depth == small.config.decoder_depth
         and config.decoder_width >= small.config.decoder_width
@@ -53,11 +53,14 @@ def _grow_decoder(small: ImplicitVoxelNetwork, large: ImplicitVoxelNetwork) -> N
     for source, target in zip(_linears(small.decoder), _linears(large.decoder), strict=True):
         _put(source, target)
     width, wide = small.config.feature_dim, large.config.feature_dim
+    (weight, bias), (own_weight, own_bias) = (
+        network.get_submodule("modulation").parameters() for network in (small, large)
+    )
     for part in (0, 1):  # gains, then shifts
         rows = slice(part * wide, part * wide + width)
         kept = slice(part * width, (part + 1) * width)
-        large.modulation.weight[rows] = small.modulation.weight[kept]
-        large.modulation.bias[rows] = small.modulation.bias[kept]
+        own_weight[rows] = weight[kept]
+        own_bias[rows] = bias[kept]
 
 
 def _to_srresnet(light: Encoder, large: Encoder) -> None:
@@ -79,7 +82,7 @@ def _to_rdn(light: Encoder, large: Encoder) -> None:
     """
     first, *blocks, tail = _convolutions(light)
     shallow, second, *dense, fusion, smooth, last = _convolutions(large)
-    n = tail.in_channels
+    n, width = tail.in_channels, shallow.out_channels
     chain, out = range(n), range(n, 2 * n)
     _put(first, shallow)
     _pass_on(shallow, [], out)
@@ -88,14 +91,14 @@ def _to_rdn(light: Encoder, large: Encoder) -> None:
         blocks[::2], blocks[1::2], dense[::4], dense[1::4], dense[3::4], strict=True
     ):
         _put(inner, one)
-        _put(outer, two, at=WIDTH)
+        _put(outer, two, at=width)
         for values in two.parameters():
             values[n : 2 * n] = -values[:n]
-        positive = range(2 * WIDTH, 2 * WIDTH + n)  # of the fusion's inputs, and …
+        positive = range(2 * width, 2 * width + n)  # of the fusion's inputs, and …
         negative = slice(positive.stop, positive.stop + n)
         _pass_on(fuse, positive, chain)
         fuse.weight[:n, negative] = -fuse.weight[:n, positive.start : positive.stop]
-    end = len(blocks) // 2 * WIDTH - WIDTH  # the last block's output
+    end = len(blocks) // 2 * width - width  # the last block's output
     _pass_on(fusion, [end + channel for channel in chain], out)
     _pass_on(smooth, out, out)
     _put(tail, last, at=out.start)

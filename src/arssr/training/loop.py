@@ -171,18 +171,17 @@ class Trainer:
             save_checkpoint(self.folder, self.state())
 
     def _batches(self, steps: range) -> Generator[Batch, None, None]:
-        own = Share(
-            self.config.sampling, self.config.seed, self.fabric.global_rank, self.fabric.world_size
-        )
+        config, fabric = self.config, self.fabric
+        place = fabric.global_rank, fabric.world_size
+        own = Share(config.sampling, config.seed, *place, config.model.acquisitions)
         return batches(self.images, own, steps, self.fabric.device, self.workers)
 
     def _advance(self, data: Batch) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.lr_at(self.step, len(self.images.order.slots))
         image = data.image.contiguous(memory_format=torch.channels_last_3d)
-        condition = data.condition if self.network.is_residual else None
-        output = self.module(image, condition, data.positions, data.cell).float()
-        values = data.base + output if self.network.is_residual else output
+        output = self.module(image, data.condition, data.positions, data.cell).float()
+        values = self.network.intensities(output, data.base)
         loss = batch_loss(self.config.loss, values, data)
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(
@@ -225,7 +224,7 @@ class Trainer:
 
     def _trivial_loss(self, data: Batch) -> Tensor:
         """The loss of what the network answers before it has learnt anything."""
-        trivial = data.base if self.network.is_residual else torch.zeros_like(data.truth)
+        trivial = data.base if self.network.corrects else torch.zeros_like(data.truth)
         nearly_right = batch_loss(self.config.loss, data.truth + _EASY, data)
         return torch.maximum(batch_loss(self.config.loss, trivial, data), nearly_right)
 

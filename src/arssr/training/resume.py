@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from arssr.errors import ArSSRError
+from arssr.networks import ModelConfig
 from arssr.training.config import TrainConfig
 from arssr.training.images import slots_of
 
@@ -25,7 +26,8 @@ def require_same_run(state: Mapping[str, Any], config: TrainConfig, names: Seque
     from the step that was reached, which a warning says. Raises ArSSRError, naming what differs,
     for any other setting, other images, and fewer steps than were taken.
     """
-    if told := config.differences_from(state["config"]):
+    model = ModelConfig.from_dict(state["config"]["model"])  # an older one may say less
+    if told := config.differences_from(state["config"] | {"model": model.to_dict()}):
         raise ArSSRError(f"the run to resume has another configuration: {'; '.join(told)}")
     if state["items"] != list(names):
         raise ArSSRError(

@@ -64,7 +64,7 @@ def training_images(
     if not images:
         raise ArSSRError("no images to train on")
     names, paths = list(images), list(images.values())
-    patch, normalise = config.sampling.patch, config.model.flavour == "residual"
+    patch, normalise = config.sampling.patch, config.model.normalises
     slots, batch = slots_of(names, config.weights), config.sampling.batch
     budget = config.resident_gb * 1e9
     shelves = Shelves(budget)

@@ -126,7 +126,7 @@ def train(
         prepare_workers()
     kept = state.get("kept", {}) if state else {}
     data = find_data(taught, named(val_paths), config, skip_unusable, kept, listener.on_checking)
-    normalise = config.model.flavour == "residual"
+    normalise = config.model.normalises
     images = training_images(
         {image.name: image.path for image in data.train},
         config,
@@ -142,7 +142,7 @@ def train(
             normalise,
             device=fabric.device,
         )
-        validation = Validation(val_items, config.sampling)
+        validation = Validation(val_items, config.sampling, config.model.acquisitions)
     torch.manual_seed(config.seed)
     network = (
         ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)

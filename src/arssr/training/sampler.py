@@ -20,7 +20,13 @@ from torch import Tensor
 
 from arssr.degradation import Degradation, low_resolution_positions
 from arssr.interpolation import cubic_at
-from arssr.networks import CONDITION_CHANNELS, NATIVE, UNKNOWN, condition_vector
+from arssr.networks import (
+    ACQUISITIONS,
+    NATIVE,
+    UNKNOWN,
+    condition_channels,
+    condition_vector,
+)
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.draw import Contrast, Draw, Turn, draw
@@ -43,12 +49,14 @@ class Batch:
     truth: Tensor  # (N, P)
 
     @staticmethod
-    def shapes(config: SamplingConfig, count: int) -> dict[str, tuple[int, ...]]:
+    def shapes(
+        config: SamplingConfig, count: int, known: Sequence[str]
+    ) -> dict[str, tuple[int, ...]]:
         """Of each part of a batch of `count` samples."""
         n, points = config.patch, config.points
         return {
             "image": (count, 1, n, n, n),
-            "condition": (count, CONDITION_CHANNELS),
+            "condition": (count, condition_channels(known)),
             "positions": (count, points, 3),
             "cell": (count, 3),
             "base": (count, points),
@@ -102,8 +110,12 @@ def simulate(
     config: SamplingConfig,
     draws: Sequence[Draw],
     rngs: Sequence[np.random.Generator],
+    known: Sequence[str] = ACQUISITIONS,
 ) -> Batch:
-    """A sample of each item, of the kind drawn for it, where its generator says."""
+    """A sample of each item, of the kind drawn for it, where its generator says.
+
+    known: acquisitions that the network can be told of.
+    """
     device, n = items[0].image.device, config.patch
     views = [_View.draw(*each) for each in zip(items, repeat(config), draws, rngs, strict=False)]
     dice = [torch.Generator(device).manual_seed(int(rng.integers(2**62))) for rng in rngs]
@@ -132,7 +144,7 @@ def simulate(
     truth *= _shading_at((at - low) / (high - low - 1).clamp_min(1) * 2 - 1, draws)
     return Batch(
         image=torch.stack([_turned(i, w.turn) for i, w in zip(image, draws, strict=True)])[:, None],
-        condition=_to(device, [_condition(*kind) for kind in kinds]),
+        condition=_to(device, [_condition(*kind, known) for kind in kinds]),
         positions=_turned_positions(positions, n, draws),
         cell=_to(device, [1 / v.scale[list(w.turn.order)] for _, w, v in kinds]),
         base=cubic_at(image, positions),
@@ -141,20 +153,32 @@ def simulate(
 
 
 def batch(
-    images: Images, config: SamplingConfig, seed: int, step: int, rank: int = 0, ranks: int = 1
+    images: Images,
+    config: SamplingConfig,
+    seed: int,
+    step: int,
+    rank: int = 0,
+    ranks: int = 1,
+    known: Sequence[str] = ACQUISITIONS,
 ) -> Batch:
     """Batch number `step` of a run; of several processes each draws its own share of it."""
-    return share(images.for_step(step)[rank::ranks], config, seed, step, rank, ranks)
+    return share(images.for_step(step)[rank::ranks], config, seed, step, rank, ranks, known)
 
 
 def share(
-    items: Sequence[Item], config: SamplingConfig, seed: int, step: int, rank: int, ranks: int
+    items: Sequence[Item],
+    config: SamplingConfig,
+    seed: int,
+    step: int,
+    rank: int,
+    ranks: int,
+    known: Sequence[str] = ACQUISITIONS,
 ) -> Batch:
     """A process's share of batch number `step`: a sample of each of these images."""
     indices = range(rank, config.batch, ranks)
     rngs = [np.random.default_rng([seed, 1, step, index]) for index in indices]
     draws = [draw(config, rng, item.thick_axes) for item, rng in zip(items, rngs, strict=True)]
-    return simulate(items, config, draws, rngs)
+    return simulate(items, config, draws, rngs, known)
 
 
 def _to(device: torch.device, numbers: Any) -> Tensor:
@@ -302,9 +326,9 @@ def _turned_positions(positions: Tensor, n: int, draws: Sequence[Draw]) -> Tenso
     return torch.where(flipped[:, None], n - 1 - positions, positions)
 
 
-def _condition(item: Item, what: Draw, view: _View) -> list[float]:
+def _condition(item: Item, what: Draw, view: _View, known: Sequence[str]) -> list[float]:
     """What the network is told about the turned sample."""
     name = what.degradation.name
     told = [UNKNOWN if not what.told_acquisition else name if k > 1 else NATIVE for k in view.scale]
     noise = float(np.hypot(what.noise, item.noise)) if what.told_noise else None
-    return condition_vector([told[axis] for axis in what.turn.order], noise)
+    return condition_vector([told[axis] for axis in what.turn.order], noise, known)

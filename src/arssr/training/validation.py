@@ -13,7 +13,7 @@ from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks import ACQUISITIONS, ImplicitVoxelNetwork
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
 from arssr.training.draw import Draw
@@ -46,7 +46,9 @@ class Validation:
     items do.
     """
 
-    def __init__(self, items: Sequence[Item], sampling: SamplingConfig) -> None:
+    def __init__(
+        self, items: Sequence[Item], sampling: SamplingConfig, known: Sequence[str] = ACQUISITIONS
+    ) -> None:
         self.ideal = list(sampling.acquisitions)
         known = {named_degradation(name).name for name in self.ideal}
         scanners = [n for n in SCANNERS if named_degradation(n).name in known]
@@ -59,7 +61,7 @@ class Validation:
                     fixed = replace(sampling, patch=patch, margin=margin, points=20_000)
                     what = Draw(named_degradation(acquisition), np.full(3, scale))
                     where = np.random.default_rng([number, int(scale), 0])
-                    patches = simulate([item], fixed, [what], [where])
+                    patches = simulate([item], fixed, [what], [where], known)
                     self.groups.append((acquisition, f"{scale:g}x", patches))
 
     @torch.no_grad()
@@ -67,9 +69,8 @@ class Validation:
         gains: dict[tuple[str, str], list[float]] = {}
         psnrs: dict[tuple[str, str], list[float]] = {}
         for acquisition, scale, data in self.groups:
-            condition = data.condition if network.is_residual else None
-            output = network(data.image, condition, data.positions, data.cell)
-            values = data.base + output if network.is_residual else output
+            output = network(data.image, data.condition, data.positions, data.cell)
+            values = network.intensities(output, data.base)
             psnr = _psnr(values - data.truth)
             psnrs.setdefault((acquisition, scale), []).append(psnr)
             gains.setdefault((acquisition, scale), []).append(psnr - _psnr(data.base - data.truth))

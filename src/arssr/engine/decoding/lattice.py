@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from arssr.engine.boxes import Box
-from arssr.engine.decoding.taps import Features, Taps, nearest_voxel, place_tables
+from arssr.engine.decoding.taps import Features, Taps, nearest_voxel
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
 
@@ -20,8 +20,7 @@ class Axis:
 
     index (2, n) int32, weight (2, n) float32: the two input voxels that are read, and their
     weights. nearest (n,) int32: the input voxel that a position lies in, one of the two. place
-    (n, width): its share of the decoder's first layer; in the paper's flavour (n,) the global
-    coordinate. host: the index once more, where asking it takes no waiting.
+    (n, …): what the decoder embeds of it. host: the index once more, where asking takes no waiting.
     """
 
     host: np.ndarray
@@ -70,11 +69,12 @@ def lattice_on(
     active: np.ndarray,
 ) -> Lattice:
     """What is at the voxel coordinates `positions`; see `on_cpu.decode_lattice`."""
-    device = next(network.parameters()).device
-    tables = place_tables(network, positions, cell, active.shape)
+    decoder, like = network.decoder, next(network.parameters())
+    device, size = like.device, to_device(cell, like.device)
     window, axes = [], []
-    for p, n, table in zip(positions, active.shape, tables, strict=True):
-        touched, taps = Taps.at(p, n, zeros_outside=not network.is_residual).window()
+    for axis, (p, n) in enumerate(zip(positions, active.shape, strict=True)):
+        table = decoder.embed_axis(axis, to_device(p, device), size, n).to(like)
+        touched, taps = Taps.at(p, n, decoder.zeros_outside).window()
         host = np.stack([taps.first, taps.second]).astype(np.int32)
         weights = np.stack([taps.weight_first, taps.weight_second]).astype(np.float32)
         nearest_to = (nearest_voxel(p, n) - touched.start).astype(np.int32)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from arssr.engine.boxes import Box, bounding_box
-from arssr.engine.decoding.taps import Features, Taps, nearest_voxel, place_tables
+from arssr.engine.decoding.taps import Features, Taps, nearest_voxel
 from arssr.engine.transfer import to_device
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.networks.decoder import ResidualDecoder
+from arssr.networks.decoder import Decoder, Tables
 
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
 _PLANES = 8  # of a block, decoded together: they stay in cache
@@ -34,16 +34,13 @@ def decode_lattice(
 
     cell (3,): output voxel size in input voxels. active (I, J, K): input voxels whose outputs
     (those nearest to them) are wanted; the others are 0. Yields boxes of the output with anything
-    wanted and their float32 values. Interpolation is done one axis after the other.
+    wanted and their values (…, channels), float32. Interpolation is done one axis after the other.
     """
-    shape = active.shape
-    zeros_outside = not network.is_residual
-    taps = [Taps.at(p, n, zeros_outside) for p, n in zip(positions, shape, strict=True)]
+    decoder, shape, like = network.decoder, active.shape, next(network.parameters())
+    taps = [Taps.at(p, n, decoder.zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
-    tables = place_tables(network, positions, cell, shape)
-    further = None
-    if isinstance(network.decoder, ResidualDecoder):
-        tables[2], further = _as_further_voxels(network.decoder, positions[2])
+    at = [to_device(p, like.device) for p in positions]
+    tables = [t.to(like) for t in decoder.plane_tables(at, to_device(cell, like.device), shape)]
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -53,52 +50,25 @@ def decode_lattice(
         box, wanted = _cropped(box, wanted)
         windows = [t.part(s).window() for t, s in zip(taps, box, strict=True)]
         block = features[windows[0][0], windows[1][0], windows[2][0]]
-        place = [t[s] for t, s in zip(tables, box, strict=True)]
-        read = _read_planes(block, [inner for _, inner in windows], place, further)
-        values = [_decode_planes(network, planes, wanted[part]) for part, planes in read]
-        yield box, torch.cat(values)
+        i, j, k = (t[s] for t, s in zip(tables, box, strict=True))
+        entered = _enter_planes(decoder, block, [inner for _, inner in windows], (i, j, k))
+        yield box, torch.cat([_decoded(decoder, x, wanted[part]) for part, x in entered])
 
 
-def _as_further_voxels(decoder: ResidualDecoder, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-    """What the place adds to the decoder's first layer, as voxels that follow along k.
-
-    Along k it is two waves times vectors, along i and j a sum that is the same for all k. Returns
-    the weights (K, 3) with which positions along k read three voxels, and these (3, F), the last
-    one still empty: the product that interpolates along k then adds the place in passing.
-    """
-    vectors = decoder.wave_weights(2)
-    waves = decoder.waves(to_device(positions, vectors.device))
-    weights = nn.functional.pad(waves, (0, 1), value=1)
-    return weights.to(vectors), nn.functional.pad(vectors, (0, 0, 0, 1))
-
-
-def _read_planes(
-    features: Tensor, taps: list[Taps], place: list[Tensor], further: Tensor | None
+def _enter_planes(
+    decoder: Decoder, features: Tensor, taps: list[Taps], tables: Tables
 ) -> Iterator[tuple[slice, Tensor]]:
-    """What enters the decoder, a few planes (n, J, K, …) of a lattice at a time.
+    """What the decoder reads, a few planes (n, J, K, …) of a lattice at a time.
 
     Features (I, J, K, F) are interpolated one axis after the other: along the first the taps are
-    picked, along the others products are faster. place, further: per axis, as tables; where there
-    are further voxels they carry it, else its coordinates are joined to the features.
+    picked, along the others products are faster.
     """
     along_i, along_j, along_k = taps
-    rows, columns, layers = place
-    n_k = features.shape[2]
+    rows, columns, layers = tables
     down = torch.from_numpy(along_j.matrix(features.shape[1])).to(features)
-    across = torch.from_numpy(along_k.matrix(n_k)).to(features)
-    if further is not None:
-        across = torch.cat([across, layers], dim=1)
-    for part, planes in along_i.planes(features, _PLANES, across.shape[1] - n_k):
-        if further is not None:
-            planes[:, :, n_k:] = further
-        planes = torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
-        if further is not None:
-            planes[:, :, -1] = rows[part, None] + columns
-        planes = torch.matmul(across, planes)
-        if further is None:
-            at = torch.broadcast_tensors(rows[part, None, None], columns[:, None], layers)
-            planes = torch.cat([planes, torch.stack(at, dim=-1)], dim=-1)
-        yield part, planes
+    across = torch.from_numpy(along_k.matrix(features.shape[2])).to(features)
+    for part, planes in along_i.planes(features, _PLANES, decoder.spare_voxels):
+        yield part, decoder.enter_planes(planes, down, across, (rows[part], columns, layers))
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -130,15 +100,13 @@ def _boxes(shape: list[int]) -> Iterator[Box]:
     yield from itertools.product(*axes)
 
 
-def _decode_planes(network: ImplicitVoxelNetwork, planes: Tensor, wanted: np.ndarray) -> Tensor:
-    """Values (I, J, K) of what enters the decoder (I, J, K, …) where they are wanted, else 0."""
-    decoder = network.decoder
-    decode = decoder.read if isinstance(decoder, ResidualDecoder) else decoder
+def _decoded(decoder: Decoder, planes: Tensor, wanted: np.ndarray) -> Tensor:
+    """Values (I, J, K, channels) of what enters the decoder (I, J, K, …), 0 where not wanted."""
     if wanted.all():
-        return decode(planes).float().view(wanted.shape)
-    values = torch.zeros(wanted.size, device=planes.device)
+        return decoder.read(planes).float()
+    values = torch.zeros((wanted.size, decoder.channels), device=planes.device)
     index = np.flatnonzero(wanted)
     if len(index):
         chosen = torch.from_numpy(_padded(index)).to(planes.device)
-        values[chosen] = decode(planes.flatten(0, 2).index_select(0, chosen)).float().view(-1)
-    return values.view(wanted.shape)
+        values[chosen] = decoder.read(planes.flatten(0, 2).index_select(0, chosen)).float()
+    return values.view(*wanted.shape, -1)

@@ -13,14 +13,13 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arssr.engine.boxes import Box
 from arssr.engine.decoding.lattice import Axis, Lattice, Positions, cut, lattice_on, wanted_box
 from arssr.engine.decoding.taps import Features
 from arssr.engine.memory import available_bytes
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
-from arssr.networks.decoder import ResidualDecoder
 
 _VOXELS, _FEWEST_VOXELS = 2**20, 2**14  # decoded together: at best, and where memory is short
 # Of a block of features: interpolated, with their place, activated, through a layer; and the two
@@ -90,22 +89,16 @@ def _most_voxels(features: Tensor) -> int:
 
 
 def decode_plainly(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor:
-    """Values float32 on a lattice, step by step; 0 where nothing is wanted."""
+    """Values (…, channels) float32 on a lattice, step by step; 0 where nothing is wanted."""
     i, j, k = lattice.axes
     block = lattice.features
     for axis, along in ((2, k), (1, j), (0, i)):
         block = _interpolated(block, axis, along)
-    if network.is_residual:
-        place = (i.place[:, None] + j.place)[:, :, None] + k.place
-        values = network.decoder(block, place)
-    else:
-        at = torch.broadcast_tensors(i.place[:, None, None], j.place[:, None], k.place)
-        read = torch.cat([block, torch.stack(at, dim=-1)], dim=-1)
-        values = network.decoder(read).squeeze(-1)
+    values = network.decoder(block, network.decoder.join((i.place, j.place, k.place)))
     active = lattice.active
     for axis, along in enumerate(lattice.axes):
         active = active.index_select(axis, along.nearest)
-    return values.float().masked_fill_(~active, 0)
+    return values.float().masked_fill_(~active[..., None], 0)
 
 
 def _interpolated(features: Tensor, axis: int, along: Axis) -> Tensor:
@@ -117,20 +110,27 @@ def _interpolated(features: Tensor, axis: int, along: Axis) -> Tensor:
 
 def _decode_fused(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor | None:
     """By the kernel, if it is worth it and does not fail."""
-    decoder, weight = network.decoder, next(network.parameters())
-    if isinstance(decoder, ResidualDecoder) and fused_is_faster(
-        weight.device, weight.dtype, len(decoder.hidden) + 2, lattice.features.shape[3]
-    ):
-        return _attempt(decoder, lattice)
-    return None
+    chain, weight = _chain(network), next(network.parameters())
+    if not chain:
+        return None
+    depth, width = len(chain) + 1, lattice.features.shape[3]
+    if not fused_is_faster(weight.device, weight.dtype, depth, width):
+        return None
+    return _attempt(chain, lattice)
 
 
-def _attempt(decoder: ResidualDecoder, lattice: Lattice) -> Tensor | None:
+def _chain(network: ImplicitVoxelNetwork) -> list[nn.Linear]:
+    """The decoder's layers, if they are such as the kernel computes; else none."""
+    chain = network.decoder.gelu_chain() or []
+    return chain if network.decoder.channels == 1 else []
+
+
+def _attempt(chain: list[nn.Linear], lattice: Lattice) -> Tensor | None:
     """By the kernel; None and a warning where it fails."""
     try:
         from arssr.engine.decoding.triton_kernel import decode_fused
 
-        return decode_fused(decoder, lattice)
+        return decode_fused(chain, lattice)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever Triton, its compilers and the driver may raise
@@ -147,8 +147,7 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width:
         return False
     with torch.inference_mode(), torch.random.fork_rng([device]):
         network, lattice = trial(device, dtype, depth, width)
-        decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
-        fused, plain = _attempt(decoder, lattice), decode_plainly(network, lattice)
+        fused, plain = _attempt(_chain(network), lattice), decode_plainly(network, lattice)
         if fused is None:
             return False
         off = float((fused - plain).abs().max() / plain.abs().max())
@@ -161,10 +160,9 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width:
 
 def trial_seconds(network: ImplicitVoxelNetwork, lattice: Lattice) -> tuple[float, float]:
     """What decoding takes on a GPU: step by step, and by the kernel."""
-    decoder: ResidualDecoder = network.decoder  # type: ignore[assignment]
-    device = lattice.features.device
+    chain, device = _chain(network), lattice.features.device
     plain = _seconds(lambda: decode_plainly(network, lattice), device)
-    return plain, _seconds(lambda: _attempt(decoder, lattice), device)
+    return plain, _seconds(lambda: _attempt(chain, lattice), device)
 
 
 def trial(

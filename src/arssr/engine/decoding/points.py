@@ -9,7 +9,6 @@ from torch import Tensor
 
 from arssr.engine.decoding.taps import Features, Taps
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.networks.decoder import ResidualDecoder
 
 _POINTS = 16_384  # decoded together
 
@@ -18,21 +17,16 @@ _POINTS = 16_384  # decoded together
 def decode_points(
     network: ImplicitVoxelNetwork, features: Features, positions: np.ndarray, cell: np.ndarray
 ) -> np.ndarray:
-    """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P,) float32."""
-    shape = features.shape[:3]
-    parts = []
+    """Decode features (I, J, K, F) at voxel coordinates (P, 3): (P, channels) float32."""
+    decoder, shape = network.decoder, features.shape[:3]
+    parts = [np.empty((0, decoder.channels), np.float32)]
     for start in range(0, len(positions), _POINTS):
         chunk = positions[start : start + _POINTS]
-        read = _gather(features, chunk, zeros_outside=not network.is_residual)
+        read = _gather(features, chunk, decoder.zeros_outside)
         at = torch.from_numpy(chunk).to(read.device)
-        if isinstance(network.decoder, ResidualDecoder):
-            place = network.decoder.embed_place(at, torch.from_numpy(cell).to(at))
-            values = network.decoder(read, place.to(read))
-        else:
-            normalised = (at + 0.5) * (2 / at.new_tensor(shape)) - 1
-            values = network.decoder(torch.cat([read, normalised.to(read)], -1)).squeeze(-1)
-        parts.append(values.float().cpu().numpy())
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        place = decoder.embed_place(at, torch.from_numpy(cell).to(at), shape)
+        parts.append(decoder(read, place.to(read)).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor
 
 from arssr.engine.boxes import Box
-from arssr.engine.transfer import to_device
-from arssr.networks import ImplicitVoxelNetwork
-from arssr.networks.decoder import ResidualDecoder
 
 
 class Features(Protocol):
@@ -95,25 +92,3 @@ class Taps:
 def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
     """Indices of the voxels that positions lie in, or are closest to."""
     return np.floor(positions + 0.5).astype(np.int64).clip(0, n_in - 1)
-
-
-def place_tables(
-    network: ImplicitVoxelNetwork,
-    positions: tuple[np.ndarray, np.ndarray, np.ndarray],
-    cell: np.ndarray,
-    shape: tuple[int, ...],
-) -> list[Tensor]:
-    """Per axis, what the positions contribute to the decoder's first layer.
-
-    Residual flavour: (n_out, width) embedded, the first axis with bias and cell. Paper: (n_out,)
-    the global coordinates in [-1, 1].
-    """
-    decoder, like = network.decoder, next(network.parameters())
-    along = [to_device(p, like.device) for p in positions]
-    if not isinstance(decoder, ResidualDecoder):
-        return [((p + 0.5) * (2 / n) - 1).to(like) for p, n in zip(along, shape, strict=True)]
-    cells = to_device(cell, like.device)
-    return [
-        decoder.embed_axis(axis, p, cells if axis == 0 else None).to(like)
-        for axis, p in enumerate(along)
-    ]

@@ -4,20 +4,20 @@ Without it every step of the decoder writes `width` numbers per output voxel and
 and a GPU that multiplies far faster than it reads is left waiting. Here a tile of output voxels
 stays in registers from its features to its correction.
 
-Triton is optional (PyTorch's CUDA builds bring it): import this module only where it may be absent
-and where the residual flavour is decoded. Whether the kernel is used is for
+Triton is optional (PyTorch's CUDA builds bring it): import this module only where it may be absent.
+Whether the kernel is used is for
 `arssr.engine.decoding.on_gpu` to measure.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
+from torch import Tensor, nn
 
 from arssr.engine.decoding.lattice import Lattice
-from arssr.networks.decoder import ResidualDecoder
 
 # Output voxels of one program, along the axes: neighbours, that read the same features. As many as
 # eight warps keep in registers (nothing spills: tests/engine/decoding/test_triton_kernel.py).
@@ -115,15 +115,16 @@ def tile_of(width: int) -> tuple[int, int, int]:
     return _WIDE_TILE if width > 64 else _TILE
 
 
-def decode_fused(decoder: ResidualDecoder, lattice: Lattice) -> Tensor:
-    """Corrections float32 on the whole lattice; 0 where nothing is wanted.
+def decode_fused(chain: Sequence[nn.Linear], lattice: Lattice) -> Tensor:
+    """Values (…, 1) float32 on the whole lattice; 0 where nothing is wanted.
 
-    As `ResidualDecoder` on interpolated features, but for rounding: sums are float32 throughout.
+    chain: the decoder's layers, see `Decoder.gelu_chain`. As the decoder itself computes, but for
+    rounding: sums are float32 throughout.
     """
-    width, hidden = len(decoder.place.weight), list(decoder.hidden)
-    like = decoder.last.weight
-    weight = torch.stack([h.weight.mT for h in hidden]) if hidden else like  # type: ignore[misc]
-    bias = torch.stack([h.bias for h in hidden]) if hidden else like  # type: ignore[misc]
+    *hidden, last = chain
+    width, like = last.in_features, last.weight
+    weight = torch.stack([h.weight.mT for h in hidden]) if hidden else like
+    bias = torch.stack([h.bias for h in hidden]) if hidden else like
     features, active, axes = lattice.features, lattice.active, lattice.axes
     if features.stride(3) != 1:
         features = features.contiguous()
@@ -142,7 +143,7 @@ def decode_fused(decoder: ResidualDecoder, lattice: Lattice) -> Tensor:
             weight.contiguous(),
             bias,
             like,
-            decoder.last.bias,
+            last.bias,
             *lattice.shape,
             *features.stride()[:3],
             *active.stride()[:2],
@@ -151,4 +152,4 @@ def decode_fused(decoder: ResidualDecoder, lattice: Lattice) -> Tensor:
             *tile,
             num_warps=_WARPS,
         )
-    return out
+    return out[..., None]

@@ -1,13 +1,15 @@
-"""Features of a box of a volume, plane by plane."""
+"""Features of a box of a volume, some planes at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from arssr.engine.boxes import Box, grown
+from arssr.engine.encoding.pieces import in_pieces
 from arssr.engine.encoding.stream import Axes, Room, stream
 from arssr.networks import SEEN, ImplicitVoxelNetwork
+from arssr.networks.parts import Part, radius
 
 
 @torch.inference_mode()
@@ -22,35 +24,58 @@ def encode_box(
 ) -> Iterator[Tensor]:
     """Features (n, rows, columns, F) of the voxels in `core`, the next planes at each turn.
 
-    image (I, J, K): the whole volume. condition (C,): constant channels, or None. Of both a GPU
-    is better given copies of its own, or it waits for every portion.
+    image (I, J, K): the whole volume. condition (C,): constant channels, or None. A GPU is better
+    given copies of its own of both, or it waits for every portion.
     axes: those of the image that are planes, rows and columns. planes: as many enter at a time.
     backwards: from the last plane to the first.
     In the network's dtype, on its device; as if the whole image had been encoded, to rounding.
     """
-    parameter, radius = next(network.parameters()), network.encoder.radius
+    encoder, parameter = network.encoder, next(network.parameters())
+    told, modulation = condition, network.modulation
+    if told is not None and modulation is not None:
+        told = told.to(parameter)
+        gain, shift = modulation(told).chunk(2)  # as `network.encode` does
+
+    def enter(voxels: Tensor) -> Tensor:
+        """What the encoder reads (…, in_channels) of voxels (…)."""
+        x = voxels[..., None].to(parameter)
+        if told is None:
+            return x
+        return torch.cat([x.clamp(*SEEN), told.expand(*x.shape[:3], -1)], dim=-1)
+
+    part, given = encoder.parts(), (image, enter, core, axes, planes, backwards)
+    portions = in_pieces(encoder, *given) if part is None else _streamed(part, *given)
+    for features in portions:
+        if told is not None:
+            torch.addcmul(shift, features, 1 + gain, out=features)
+        yield features
+
+
+def _streamed(
+    part: Part,
+    image: Tensor,
+    enter: Callable[[Tensor], Tensor],
+    core: Box,
+    axes: Axes,
+    planes: int,
+    backwards: bool,
+) -> Iterator[Tensor]:
+    """As `in_pieces`, but plane by plane and nothing twice: of an encoder that is made of parts."""
     room = Room(
         _three(core[a].start for a in axes), _three(image.shape[a] - core[a].stop for a in axes)
     )
     if backwards:
         room = Room((room.after[0], *room.before[1:]), (room.before[0], *room.after[1:]))
-    stage = stream(network.encoder, axes, room, planes, backwards)
-    seen = tuple(grown(core[a], radius, image.shape[a]) for a in axes)
+    stage = stream(part, axes, room, planes, backwards)
+    seen = tuple(grown(core[a], radius(part), image.shape[a]) for a in axes)
     given = image.permute(axes)[seen]
     given = given.flip(0) if backwards else given
-    if condition is not None:
-        condition = condition.to(parameter)
-        gain, shift = network.modulation(condition).chunk(2)  # as `network.encode` does
     start, done = 0, False
     while not done:
-        x = given[start : start + planes, ..., None].to(parameter)
+        x = enter(given[start : start + planes])
         start += planes
-        if condition is not None:
-            x = torch.cat([x.clamp(*SEEN), condition.expand(*x.shape[:3], -1)], dim=-1)
         features, done = stage.push(x, last=start >= len(given))
         if len(features):
-            if condition is not None:
-                torch.addcmul(shift, features, 1 + gain, out=features)
             yield features
 
 

@@ -70,33 +70,33 @@ class Workspace:
         self._most = most
         self._flat: dict[str, Tensor] = {}
 
-    def take(self, place: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """A tensor of planes, over what was in this place before."""
+    def take(self, slot: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """A tensor of planes, over what was in this slot before."""
         size = math.prod(shape)
-        if place not in self._flat or self._flat[place].numel() < size:
-            self._flat.pop(place, None)
+        if slot not in self._flat or self._flat[slot].numel() < size:
+            self._flat.pop(slot, None)
             planes = max(shape[0], self._most)
-            self._flat[place] = like.new_empty(planes * math.prod(shape[1:]))
-        return self._flat[place][:size].view(*shape)
+            self._flat[slot] = like.new_empty(planes * math.prod(shape[1:]))
+        return self._flat[slot][:size].view(*shape)
 
 
 class Map:
     """The planes of a map that came last, behind those that are still to be read.
 
-    Maps in the same place of the workspace are in use one after the other. begin: number of the
+    Maps in the same slot of the workspace are in use one after the other. begin: number of the
     first plane. zeros: whether the volume begins and ends with the map: zeros lie beyond.
     """
 
     def __init__(
         self,
         workspace: Workspace,
-        place: str,
+        slot: str,
         channels: int,
         begin: int,
         zeros: tuple[bool, bool],
     ) -> None:
         self.channels, self.ended = channels, False
-        self._workspace, self._place = workspace, place
+        self._workspace, self._slot = workspace, slot
         self._zero_before, self._zero_after = zeros
         self._start, self._stop = begin - self._zero_before, begin
         self._kept = Queue(0)
@@ -111,7 +111,7 @@ class Map:
         behind, self.ended = self._stop - self._start, ended
         self._stop += size[0]
         shape = (self.ready(1) + 1 - self._start, *size[1:], self.channels)
-        self._planes = self._workspace.take(self._place, shape, like)
+        self._planes = self._workspace.take(self._slot, shape, like)
         kept = self._kept.take(len(self._kept))
         self._planes[:behind] = kept[0] if kept else 0
         self._planes[behind + size[0] :] = 0

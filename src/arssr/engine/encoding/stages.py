@@ -217,7 +217,7 @@ class Residual:
         return y, last
 
 
-class Fused:
+class Fusion:
     """Stages in a chain, whose outputs are summed, each through its own 1×1×1 convolution.
 
     Never the outputs of all stages side by side: a sum waits for the next stage's share. sums: one

@@ -14,18 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
+from arssr.engine.encoding import stages
 from arssr.engine.encoding.maps import Map, Workspace
-from arssr.engine.encoding.stages import Chain, Fused, Layer, Layers, Lost, Residual, Stage, Waiting
-from arssr.networks.encoders import (
-    RDN,
-    Encoder,
-    ResCNN,
-    ResidualBlock,
-    ResidualChain,
-    ResidualDenseBlock,
-)
+from arssr.engine.encoding.stages import Lost, Stage, Waiting
+from arssr.networks import parts
+from arssr.networks.parts import Part
 
 Axes = tuple[int, int, int]
 
@@ -55,96 +49,74 @@ class _Builder:
 
     def __init__(self, axes: Axes, backwards: bool, room: Room, halo: int, planes: int) -> None:
         self.axes, self.backwards, self.room, self.halo = axes, backwards, room, halo
-        self.most, self.stages = planes + LONGER, 0
+        self.most, self.made = planes + LONGER, 0
         self.workspace = Workspace(self.most + LONGER)  # and what is kept
 
-    def layer(self, conv: nn.Conv3d, relu: bool, parts: Sequence[int]) -> Layer:
+    def stage(self, part: Part) -> Stage:
+        """The stage that computes a part."""
+        since = self.halo
+        match part:
+            case parts.Layers(layers, shortcut):
+                made = [self.layer(layer, [layer.conv.in_channels]) for layer in layers]
+                return self.layers(made, since, dense=False, shortcut=shortcut)
+            case parts.DenseBlock(layers):
+                made, inputs = [], [layers[0].conv.in_channels]
+                for layer in layers:
+                    made.append(self.layer(layer, inputs))
+                    inputs.append(layer.conv.out_channels)
+                return self.layers(made, since, dense=True, shortcut=True)
+            case parts.Chain(inner):
+                return stages.Chain([self.stage(each) for each in inner])
+            case parts.Residual(branch, width):
+                stage = self.stage(branch)
+                return stages.Residual(stage, self.waiting(since), width)
+            case parts.Fusion(inner, conv):
+                fused, sums = [], []
+                for each in inner:
+                    before = self.halo
+                    fused.append(self.stage(each))
+                    sums.append(self.waiting(before))
+                return stages.Fusion(fused, conv, sums[1:])
+
+    def layer(self, layer: parts.Layer, inputs: Sequence[int]) -> stages.Layer:
         """A convolution of maps with so many channels each."""
+        conv = layer.conv
         weight = conv.weight.permute(0, 1, *(2 + a for a in self.axes))
         weight = weight.flip(2) if self.backwards else weight
-        cut = weight.split(list(parts), dim=1)
+        cut = weight.split(list(inputs), dim=1)
         weights = [w.contiguous(memory_format=torch.channels_last_3d) for w in cut]
         reach = conv.kernel_size[0] // 2
         before, after = self.room.lost(self.halo, self.halo - reach)
         self.halo -= reach
-        return Layer(weights, conv.bias, relu, (before[0], after[0]))  # type: ignore[arg-type]
+        return stages.Layer(weights, conv.bias, layer.relu, (before[0], after[0]))  # type: ignore[arg-type]
 
-    def stage(
-        self, layers: list[Layer], since: int, dense: bool = False, shortcut: bool = False
-    ) -> Stage:
+    def layers(
+        self, layers: list[stages.Layer], since: int, dense: bool, shortcut: bool
+    ) -> stages.Layers:
         """Layers, the first of which reads what had the halo `since`."""
         begins = itertools.accumulate((layer.lost[0] for layer in layers), initial=0)
         maps = []
         for number, (layer, begin) in enumerate(zip(layers, begins, strict=False)):
             # an inlet is written while the stage before still needs its own
-            place = str(number) if number else f"inlet {self.stages % 2}"
+            slot = str(number) if number else f"inlet {self.made % 2}"
             channels = layer.weights[-1].shape[1]
-            maps.append(Map(self.workspace, place, channels, begin, layer.zeros))
-        self.stages += 1
+            maps.append(Map(self.workspace, slot, channels, begin, layer.zeros))
+        self.made += 1
         crop = self.room.lost(since, self.halo)
-        return Layers(layers, crop, self.most, maps, dense, shortcut)
-
-    def chain(self, module: nn.Module, shortcut: bool = False) -> Stage:
-        """The convolutions in a module, each with the ReLU that may follow it."""
-        since = self.halo
-        found = [m for m in module.modules() if isinstance(m, nn.Conv3d | nn.ReLU)]
-        layers = [
-            self.layer(m, isinstance(after, nn.ReLU), [m.in_channels])
-            for m, after in zip(found, [*found[1:], None], strict=True)
-            if isinstance(m, nn.Conv3d)
-        ]
-        return self.stage(layers, since, shortcut=shortcut)
-
-    def dense_block(self, block: ResidualDenseBlock) -> Stage:
-        """Layers that each read all before them, fused, and the shortcut past them."""
-        since, layers, parts = self.halo, [], [block.lff.out_channels]
-        for dense in block.layers:
-            conv: nn.Conv3d = dense.conv  # type: ignore[assignment]
-            layers.append(self.layer(conv, True, parts))
-            parts.append(conv.out_channels)
-        layers.append(self.layer(block.lff, False, parts))
-        return self.stage(layers, since, dense=True, shortcut=True)
+        return stages.Layers(layers, crop, self.most, maps, dense, shortcut)
 
     def waiting(self, since: int) -> Waiting:
         """For what had the halo `since` and is needed now."""
         return Waiting(since - self.halo, self.room.lost(since, self.halo))
 
-    def rdn(self, encoder: RDN) -> Stage:
-        """First convolution, the trunk with the shortcut past it, last convolution."""
-        first, since = self.chain(encoder.sfe1), self.halo
-        second = self.chain(encoder.sfe2)
-        blocks, sums = [], []
-        for block in encoder.rdbs:
-            before = self.halo
-            blocks.append(self.dense_block(block))  # type: ignore[arg-type]
-            sums.append(self.waiting(before))
-        fusion, smooth = encoder.gff
-        fused = Fused(blocks, fusion, sums[1:])  # type: ignore[arg-type]
-        trunk = Chain([second, fused, self.chain(smooth)])
-        around = Residual(trunk, self.waiting(since), encoder.sfe1.out_channels)
-        return Chain([first, around, self.chain(encoder.output)])
 
-
-def stream(encoder: Encoder, axes: Axes, room: Room, planes: int, backwards: bool = False) -> Stage:
-    """The encoder as a stage, for maps whose planes, rows and columns are its axes `axes`.
+def stream(part: Part, axes: Axes, room: Room, planes: int, backwards: bool = False) -> Stage:
+    """An encoder's parts as a stage, for maps whose planes, rows and columns are its axes `axes`.
 
     planes: as many are pushed at a time. backwards: from the last to the first (`room` likewise).
 
-    Input: the core and `encoder.radius` more voxels on each side, or as many as there is room for,
-    (planes, rows, columns, in_channels). Output: the core, (…, feature_dim). Pushed in whatever
-    portions, the same as `encoder.forward` over the whole volume to rounding.
+    Input: the core and the encoder's radius more voxels on each side, or as many as there is room
+    for, (planes, rows, columns, in_channels). Output: the core, (…, feature_dim). Pushed in
+    whatever portions, the same as the encoder's `forward` over the whole volume to rounding.
     """
-    build = _Builder(axes, backwards, room, encoder.radius, planes)
-    if isinstance(encoder, RDN):
-        return build.rdn(encoder)
-    if isinstance(encoder, ResCNN):
-        since, stages = build.halo, [build.chain(encoder.conv_start)]
-        for block in (encoder.block1, encoder.block2, encoder.block3):
-            stages.append(build.chain(block, shortcut=True))
-        stages.append(build.chain(encoder.conv_end))
-        return Residual(Chain(stages), build.waiting(since), width=1)
-    if isinstance(encoder, ResidualChain):
-        return Chain(
-            build.chain(part, shortcut=isinstance(part, ResidualBlock)) for part in encoder.features
-        )
-    raise TypeError(f"no stream for a {type(encoder).__name__}")
+    return _Builder(axes, backwards, room, parts.radius(part), planes).stage(part)
