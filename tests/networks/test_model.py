@@ -54,7 +54,7 @@ def lively(network: ImplicitVoxelNetwork) -> ImplicitVoxelNetwork:
 
 
 def test_a_configuration_comes_back_from_plain_values() -> None:
-    config = ModelConfig("paper", "srresnet", 32, 6, 64)
+    config = ModelConfig("paper", "srresnet", 32, 6, 64, ("kspace", "spiral"))
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
 
@@ -68,6 +68,10 @@ def test_a_configuration_comes_back_from_plain_values() -> None:
         ({"decoder_depth": 7, "flavour": "paper"}, "even"),
         ({"decoder_depth": 1}, "at least 2"),
         ({"decoder_width": 64}, "must agree"),
+        ({"acquisitions": ["slice", "slice"]}, "different names"),
+        ({"acquisitions": ["slice", "unknown"]}, "none is unknown"),
+        ({"acquisitions": [3]}, "are names"),
+        ({"acquisitions": 3}, "not a model configuration"),
         ({"colour": "red"}, "not a model configuration.*colour"),
         ({"feature_dim": "many"}, "not a model configuration"),
     ],
@@ -102,6 +106,26 @@ def test_the_condition_changes_the_answer() -> None:
     at = points((5, 4, 6))
     told, otherwise = (network(image(5, 4, 6), c, at, CELL) for c in (TOLD, other))
     assert not torch.allclose(told, otherwise, rtol=1e-3)
+
+
+def test_a_network_can_be_told_of_other_acquisitions() -> None:
+    """A fourth one has channels of its own, after those of the others."""
+    config = replace(tiny_config(), acquisitions=(*ACQUISITIONS, "spiral"))
+    network = ImplicitVoxelNetwork(config)
+    told = network.condition(("spiral", "slice", UNKNOWN), None)
+    assert told is not None and len(told) == config.condition_channels == 14
+    assert told.nonzero().flatten().tolist() == [3, 5]
+    network(image(4, 4, 4), told[None], points((4, 4, 4)), CELL)
+    with pytest.raises(ArSSRError, match="unknown acquisition 'spiral'"):
+        tiny_network().condition(("spiral",) * 3, None)
+    assert tiny_network(flavour="paper").condition(("spiral",) * 3, None) is None
+
+
+def test_the_papers_network_is_told_nothing() -> None:
+    network = tiny_network(flavour="paper")
+    asked = image(4, 4, 4), points((4, 4, 4)), CELL
+    told = network(asked[0], TOLD, *asked[1:])
+    assert torch.equal(told, network(asked[0], None, *asked[1:]))
 
 
 # --- reading features ----------------------------------------------------------------------------

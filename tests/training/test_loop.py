@@ -81,6 +81,30 @@ def test_a_network_learns(fabric: Fabric, tmp_path: Path, monkeypatch: pytest.Mo
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_network_is_taught_the_acquisitions_that_it_knows(fabric: Fabric, tmp_path: Path) -> None:
+    """In its own order, with channels for one that is not drawn here."""
+    known = ("spiral", "spline", "slice", "kspace")
+    config = replace(CONFIG, steps=2, model=replace(CONFIG.model, acquisitions=known))
+    trainer(config, fabric, tmp_path).run()
+    usual = batch(at_hand(), SAMPLING, 20, 0).condition
+    found = batch(at_hand(), SAMPLING, 20, 0, known=known).condition
+    per_axis = found[:, :-2].view(-1, 3, 4).flip(2)
+    assert torch.equal(per_axis[..., :3], usual[:, :-2].view(-1, 3, 3))
+    assert not per_axis[..., 3].any() and torch.equal(found[:, -2:], usual[:, -2:])
+    assert usual[:, :-2].any()
+
+
+def test_a_run_from_before_networks_named_their_acquisitions_goes_on(
+    fabric: Fabric, tmp_path: Path
+) -> None:
+    state = trainer(CONFIG, fabric, tmp_path).state()
+    del state["config"]["model"]["acquisitions"]
+    trainer(CONFIG, fabric, tmp_path).restore(state)
+    other = replace(CONFIG, model=replace(CONFIG.model, acquisitions=("slice",)))
+    with pytest.raises(ArSSRError, match=r"model\.acquisitions is"):
+        trainer(other, fabric, tmp_path).restore(state)
+
+
 def test_a_run_is_described_by_its_configuration_alone(fabric: Fabric, tmp_path: Path) -> None:
     states = []
     for name in ("a", "b"):

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.phantoms import tiny_network
+from tests.phantoms import tiny_config, tiny_network
 
 from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
@@ -85,6 +86,19 @@ def test_half_precision_is_for_the_disk_only(tmp_path: Path) -> None:
     for name, value in loaded.state_dict().items():
         assert value.dtype == torch.float32
         assert torch.equal(value, network.state_dict()[name].float())
+
+
+def test_acquisitions_travel_with_the_weights(tmp_path: Path) -> None:
+    config = replace(tiny_config(), acquisitions=("slice", "spiral"))
+    save_weights(tmp_path / "w.safetensors", ImplicitVoxelNetwork(config), {})
+    assert load_weights(tmp_path / "w.safetensors")[0].config == config
+
+
+def test_a_file_that_names_no_acquisitions_means_the_three_that_there_were(tmp_path: Path) -> None:
+    config = tiny_config().to_dict()
+    del config["acquisitions"]
+    loaded, _ = load_weights(written(tmp_path, arssr=header(config)))
+    assert loaded.config.acquisitions == ("kspace", "slice", "spline")
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -22,8 +22,11 @@ from tests.engine.thin import lively_network
 from arssr.engine.decoding import on_cpu
 from arssr.engine.decoding import points as points_at
 from arssr.engine.decoding.on_cpu import decode_lattice
+from arssr.engine.decoding.on_gpu import decode_blocks
 from arssr.engine.decoding.points import decode_points
+from arssr.engine.decoding.taps import nearest_voxel
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks.decoder import Decoder, ResidualDecoder
 
 
 def on_lattice(
@@ -71,6 +74,55 @@ def test_lattice_points_and_network_agree(
         )
     np.testing.assert_allclose(values, truth, atol=3e-5)
     np.testing.assert_allclose(lattice.ravel(), truth[:, 0], atol=3e-5)
+
+
+class TwoValues(ResidualDecoder):
+    """A second value at every place."""
+
+    channels = 2
+
+
+class Plain(TwoValues):
+    """Without a faster way in, neither on a CPU nor on a GPU."""
+
+    spare_voxels = 0
+    plane_tables = Decoder.plane_tables
+    enter_planes = Decoder.enter_planes
+    gelu_chain = Decoder.gelu_chain  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [TwoValues, Plain])
+@settings(max_examples=20)
+@given(shape=shapes, positions=lattices, cell=cells, holes=st.floats(0, 0.9))
+def test_several_values_at_a_place_are_read_everywhere(
+    kind: type[Decoder],
+    shape: tuple[int, int, int],
+    positions: Positions,
+    cell: np.ndarray,
+    holes: float,
+) -> None:
+    torch.manual_seed(0)
+    network, features = lively_network("light"), features_of(shape)
+    network.decoder = kind(4, 8)  # type: ignore[call-arg]
+    for parameter in network.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    points = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1)
+    with torch.inference_mode():
+        [truth] = network.decode(
+            features.values.permute(3, 0, 1, 2)[None],
+            torch.from_numpy(points.reshape(1, -1, 3)).float(),
+            torch.from_numpy(cell).float()[None],
+        )
+    found = decode_points(network, features, points.reshape(-1, 3), cell)
+    np.testing.assert_allclose(found, truth, atol=3e-5)
+    active = np.random.default_rng(0).random(shape) >= holes
+    wanted = active[np.ix_(*map(nearest_voxel, positions, shape))]
+    expected = truth.view(*points.shape[:3], 2) * torch.from_numpy(wanted)[..., None]
+    for decode in (decode_lattice, decode_blocks):
+        values = torch.zeros(expected.shape)
+        for box, block in decode(network, features, positions, cell, active):
+            values[box] = block
+        np.testing.assert_allclose(values, expected, atol=3e-5)
 
 
 @pytest.mark.parametrize("flavour", NETWORKS)
