@@ -12,6 +12,7 @@ from tests.own_encoder import UShaped
 from tests.phantoms import tiny_config
 from torch import Tensor, nn
 
+from arssr.engine.encoding.costs import costs_of
 from arssr.engine.encoding.encode import encode_box
 from arssr.engine.encoding.footprint import footprint
 from arssr.engine.layout import plan_features
@@ -124,6 +125,25 @@ def test_the_footprint_is_counted(encoder: str) -> None:
     if encoder == "u":
         full, half = 27 * (8 * told + 20 * 8), 27 * 8 * 12 / 8
         assert taken.flops == 2 * (full + half)
+
+
+@pytest.mark.parametrize("encoder", ["u", "depthwise"])
+def test_what_pieces_cost_is_what_is_computed(encoder: str) -> None:
+    network, shape = NETWORKS[encoder, "residual"], (29, 12, 9)
+    core = slice(3, 26), slice(0, 12), slice(2, 8)
+    image, condition, taken = torch.rand(shape), condition_for(network), footprint(network)
+    costs, seen = costs_of(network, shape, core), list[int]()
+    watch = network.encoder.register_forward_pre_hook(lambda _, x: seen.append(x[0][0, 0].numel()))
+    with watch:
+        counted = []
+        for planes, numbers, flops in costs.options(0, [1, 1, 1]):
+            seen.clear()
+            list(encode_box(network, image, condition, core, (0, 1, 2), planes))
+            assert numbers == (taken.numbers + 8) * max(seen)
+            assert flops == taken.flops * sum(seen)
+            counted.append((planes, numbers, flops))
+    assert [planes for planes, _, _ in counted] == [23, 12, 6, 3, 2, 1]
+    assert sorted(counted, key=lambda option: option[2]) == counted  # the least work first
 
 
 @pytest.mark.parametrize("reads", [None, (0, False), (2, True)])
