@@ -30,7 +30,8 @@ def test_a_new_encoder_is_trained_and_serves_scans_in_any_memory(
     scan = volume(smooth((45, 39, 34), sigma=1)).write(tmp_path / "heads" / "scan.nii")
     recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
     recipe.write_text(yaml.safe_dump(RECIPE))
-    words = ("train", scan.parent, "--val", scan, "--config", recipe, "--device", "cpu", "-o", run)
+    other = volume(smooth((24, 24, 24), seed=1, sigma=1)).write(tmp_path / "val" / "other.nii")
+    words = ("train", scan.parent, "--val", other, "--config", recipe, "--device", "cpu", "-o", run)
     assert (trained := arssr(*words)).code == 0, trained.err
     [weights] = sorted(run.glob("weights*.safetensors"))
     # of a process that grows no more between a plan and what becomes of it

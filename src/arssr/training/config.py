@@ -183,7 +183,8 @@ class TrainConfig:
         try:
             model = ModelConfig.from_dict(section)
         except ArSSRError as error:
-            whole = isinstance(section, Mapping) and len(section) == len(fields(ModelConfig))
+            asked = {f.name for f in fields(ModelConfig)} - {"acquisitions"}
+            whole = isinstance(section, Mapping) and asked <= set(section)
             hint = "" if whole else "; `extends: light` takes what is not said from that preset"
             raise ArSSRError(f"{error}{hint}") from None
         sampling = _checked(values.pop("sampling", None) or {}, SamplingConfig, "sampling")

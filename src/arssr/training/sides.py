@@ -49,7 +49,7 @@ def find_data(
     require = partial(
         require_truth,
         smallest=config.sampling.patch,
-        normalise=config.model.flavour == "residual",
+        normalise=config.model.normalises,
     )
     total = len(train) + len(val)
     done = count(1)

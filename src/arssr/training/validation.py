@@ -50,8 +50,8 @@ class Validation:
         self, items: Sequence[Item], sampling: SamplingConfig, known: Sequence[str] = ACQUISITIONS
     ) -> None:
         self.ideal = list(sampling.acquisitions)
-        known = {named_degradation(name).name for name in self.ideal}
-        scanners = [n for n in SCANNERS if named_degradation(n).name in known]
+        kinds = {named_degradation(name).name for name in self.ideal}
+        scanners = [n for n in SCANNERS if named_degradation(n).name in kinds]
         self.groups: list[tuple[str, str, Batch]] = []
         for number, item in enumerate(items[:: -(-len(items) // _MOST_ITEMS)]):
             for acquisition in [*self.ideal, *scanners]:
