@@ -13,6 +13,7 @@ from arssr.benchmark import runner
 from arssr.benchmark.contenders import EngineRun, Run, alone, engine, interpolation, loop, plain
 from arssr.benchmark.runner import AtScale, Benchmark, Other, run_benchmark
 from arssr.benchmark.tables import tables, to_markdown
+from arssr.engine.encoding.footprint import footprint
 from arssr.engine.machine import Speed
 from arssr.errors import ArSSRError
 
@@ -41,9 +42,10 @@ def a_benchmark(seconds: float = 10.0) -> Benchmark:
 def test_every_way_runs(encoder: str, flavour: str) -> None:
     with thin_encoders():
         network = lively_network(encoder, flavour)
-        for run in (engine(network, SCAN, 1.5), plain(network, SCAN, 1.5)):
+        alive = footprint(network).numbers
+        for run in (engine(network, SCAN, 1.5), plain(network, SCAN, 1.5, alive)):
             assert 0 < run.encode_seconds < run.seconds and run.peak_bytes > 1e6
-        several = loop(network, SCAN, 1.5, 2)
+        several = loop(network, SCAN, 1.5, alive, 2)
         assert 0 < several.encode_seconds < several.seconds
     assert interpolation(SCAN, 1.5, "linear").encode_seconds == 0
 
@@ -72,10 +74,10 @@ def test_where_memory_is_short_the_plain_way_encodes_as_a_stream(
 
     network, image = lively_network("light"), torch.rand(9, 8, 7)
     with torch.inference_mode():
-        expected, streamed = contenders._encode_at_once(network, image)
+        expected, streamed = contenders._encode_at_once(network, image, 100.0)
         assert not streamed
         monkeypatch.setattr(contenders, "available_bytes", lambda: 1000)
-        found, streamed = contenders._encode_at_once(network, image)
+        found, streamed = contenders._encode_at_once(network, image, 100.0)
     assert streamed
     torch.testing.assert_close(found, expected, rtol=0, atol=4e-6 * float(expected.abs().max()))
 

@@ -116,6 +116,7 @@ def test_recipe_is_the_papers_but_for_the_flags() -> None:
         "feature_dim": 8,
         "decoder_depth": 6,
         "decoder_width": 16,
+        "acquisitions": ["kspace", "slice", "spline"],  # of which it is told none
     }
 
 
