@@ -76,3 +76,11 @@ def test_auto_says_what_it_knows(filled: Volume) -> None:
     tiny = volume(smooth((6, 6, 6)))
     assert told(tiny, 2) == ("kspace",) * 3
     assert as_measured(sharp).acquisition("spline", sharp.grid.scaled(2), {}) == "spline"
+
+
+def test_python_knows_the_words_of_a_clinic_for_acquisitions() -> None:
+    image = (np.random.default_rng(0).random((9, 8, 7)) + 1, np.eye(4))
+    model = model_of(tiny_network())
+    assert model.field(image, acquisition="2D").acquisition_ijk == ("slice",) * 3
+    mixed = model.field(image, acquisition=("3d", "2d", "spline"))
+    assert mixed.acquisition_ijk == ("kspace", "slice", "spline")

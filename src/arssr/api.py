@@ -20,7 +20,7 @@ from arssr.networks import ModelConfig
 from arssr.request import Request, Transforms, as_transforms
 from arssr.result import Facts, result_of, told_of, where_of
 from arssr.room import require_memory
-from arssr.scan import acquisition_ijk, noise_level, refined_axes
+from arssr.scan import acquisition_ijk, as_acquisition, noise_level, refined_axes
 from arssr.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
 from arssr.weights.registry import Weights, load
@@ -109,10 +109,10 @@ class Model:
     ) -> VoxelField:
         """The image as a field: encoded once, when it is first read, and read anywhere.
 
-        acquisition: auto, kspace, slice, spline or unknown, for all axes or one for each. auto
-            takes an axis clearly thicker than the others for the slice direction; of slices that
-            do not touch it tells what `limits.told_of_slices` says. (`upsample` is more careful,
-            see `scan.Measured.acquisition`.)
+        acquisition: auto, kspace (or 3D), slice (or 2D), spline or unknown, for all axes or one
+            for each. auto takes an axis clearly thicker than the others for the slice direction;
+            of slices that do not touch it tells what `limits.told_of_slices` says. (`upsample` is
+            more careful, see `scan.Measured.acquisition`.)
         towards: a grid it will be read on; a name then holds for the axes that this refines.
         noise: standard deviation in units of the image, auto (estimated) or None (unknown).
         normalisation: of the intensities that the network sees; by default its training's.
@@ -120,6 +120,7 @@ class Model:
         memory, skip_air: see `VoxelField`.
         """
         members = flips(ensemble)
+        acquisition = as_acquisition(acquisition)
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "The image"
         volume.kind.require_intensities(label)
@@ -186,13 +187,13 @@ class Model:
         (`scan.as_measured`) is taken back to those first, unless `as_stored`.
 
         The rest is as in `Request`, and as in `field`. What the command line warns of is an
-        `ArSSRWarning`. Raises ArSSRError for bad input, for phase, for what does not go together,
-        and for results that do not fit.
+        `ArSSRWarning`, and so are its notes, which `strict` lets pass. Raises ArSSRError for bad
+        input, for phase, for what does not go together, and for results that do not fit.
         """
         request = Request(
             Target(scale, spacing, shape, like, isotropic),
             transforms=as_transforms(transform),
-            acquisition=acquisition,
+            acquisition=as_acquisition(acquisition),
             noise=noise,
             ensemble=ensemble,
             memory=memory,

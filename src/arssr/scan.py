@@ -18,6 +18,8 @@ from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
 
+# What clinicians call an acquisition, and what the network does.
+_CLINICAL = {"2d": "slice", "3d": "kspace"}
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
@@ -135,6 +137,17 @@ def require_noise(noise: float | str | None) -> None:
         raise ArSSRError(f"noise is a number, auto or unknown, not {noise!r}") from None
     if not (np.isfinite(sigma) and sigma >= 0):
         raise ArSSRError(f"noise must be at least 0 and finite, not {noise}")
+
+
+def as_acquisition(given: str | Sequence[str]) -> str | tuple[str, ...]:
+    """The names that the network knows, of what may be a clinician's.
+
+    >>> as_acquisition("2D"), as_acquisition(("3D", "3D", "spline"))
+    ('slice', ('kspace', 'kspace', 'spline'))
+    """
+    if isinstance(given, str):
+        return _CLINICAL.get(given.lower(), given)
+    return tuple(_CLINICAL.get(name.lower(), name) for name in given)
 
 
 def require_acquisition(acquisition: str | Sequence[str]) -> None:

@@ -170,6 +170,7 @@ def test_isotropic_scans_without_a_target_are_counted(
     words = ("bids", dataset, tmp_path / "out", "participant", "--no-report", "-m", tiny)
     for result in (arssr(*words), arssr(*words, "--dry-run")):
         assert "0 failed, 3 passed over" in result.err
+        assert "error" not in result.err and result.err.count("; name a target") == 3
         assert "passed over: 3 images, isotropic already, and no target was named" in result.err
 
 

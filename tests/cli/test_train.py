@@ -58,7 +58,7 @@ def test_from_images_to_weights_that_upsample(
     assert "the run ends at step 5 now, instead of 4" in caplog.text
     logged = (out / "train.log").read_text()
     assert "from step 0 of 4, light on 2 images, 1 for validation" in logged
-    assert "at step 4 of 5" in logged and "stopped at step 5 of 5" in logged
+    assert "at step 4 of 5" in logged and "finished at step 5 of 5" in logged
 
 
 def test_a_run_that_is_stopped_goes_on_without_its_options(

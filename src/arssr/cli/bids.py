@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr, tell_making
+from arssr.cli.console import (
+    complain,
+    print_json,
+    progress_bar,
+    stderr,
+    tell_making,
+    tell_passed_over,
+)
 from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
@@ -188,7 +195,7 @@ def _tell(done: "Done") -> None:
     if done.error:
         complain(done.error)
     elif done.passed_over:
-        stderr.print(f"passed over: {done.passed_over}", markup=False, soft_wrap=True)
+        tell_passed_over(done.passed_over)
     elif done.facts is not None:
         line = f"{done.destination}  {done.facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
@@ -214,11 +221,11 @@ def _estimate(
             _tell(found)
         else:
             jobs.append(found[1])
-    results = estimates(network.load(), jobs) if jobs else []
+    results = estimates(network.load(), jobs, pass_over=True) if jobs else []
     if as_json:
         print_json([*results, *map(_as_json, known)])
-    to_do = sum("error" not in result for result in results)
-    needs_target = sum("needs_target" in result for result in results)
+    to_do = sum("disk_bytes" in result for result in results)
+    needs_target = sum("passed_over" in result for result in results)
     failed = len(jobs) - to_do - needs_target
     stderr.print(f"{to_do} of {len(scans)} to do, {_counts(known, failed, needs_target)}")
     _tell_passed_over(known, others, needs_target)
@@ -257,7 +264,7 @@ def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: in
     for count, why in kinds:
         if count:
             images = "image" if count == 1 else "images"
-            stderr.print(f"passed over: {count} {images}, {why}", markup=False, soft_wrap=True)
+            tell_passed_over(f"{count} {images}, {why}")
 
 
 def _as_json(done: "Done") -> dict[str, Any]:

@@ -83,6 +83,11 @@ def complain(sentence: str) -> None:
     stderr.print(text, level=logging.ERROR, soft_wrap=True)
 
 
+def tell_passed_over(what: str) -> None:
+    """A line about what nothing is made of, which is no failure."""
+    stderr.print(f"passed over: {what}", markup=False, soft_wrap=True)
+
+
 def warn(sentences: Iterable[str], name: str = "") -> None:
     """Sentences about what may be wrong, after a name where there are several scans."""
     for sentence in sentences:

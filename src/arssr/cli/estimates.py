@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from arssr.cli.console import complain, size_in_words, stderr, tell_making
+from arssr.cli.console import complain, size_in_words, stderr, tell_making, tell_passed_over
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from arssr.volume import Volume
 
 
-def estimates(model: "Model", jobs: "list[Job]") -> list[dict[str, Any]]:
-    """What each job would take, told of as it is known; nothing is computed or written."""
+def estimates(
+    model: "Model", jobs: "list[Job]", *, pass_over: bool = False
+) -> list[dict[str, Any]]:
+    """What each job would take, told of as it is known; nothing is computed or written.
+
+    pass_over: a scan that wants a target is passed over, not an error.
+    """
     from arssr.pipeline import reading_ahead
 
     results: list[dict[str, Any]] = []
@@ -21,10 +26,15 @@ def estimates(model: "Model", jobs: "list[Job]") -> list[dict[str, Any]]:
         try:
             results.append(_estimate(model, job, scan))
         except Exception as error:
-            results.append(job.failed(error))
-            complain(job.in_words(error))
+            failed = job.failed(error)
+            if pass_over and failed.pop("needs_target", False):
+                failed["passed_over"] = failed.pop("error")
+                tell_passed_over(failed["passed_over"])
+            else:
+                complain(failed["error"])
+            results.append(failed)
     if len(jobs) > 1:
-        _tell_sum([result for result in results if "error" not in result])
+        _tell_sum([result for result in results if "disk_bytes" in result])
     return results
 
 

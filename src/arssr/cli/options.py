@@ -17,9 +17,6 @@ SCAN = "What the scan is"
 RESULT = "What is made of it"
 NETWORK = "The network"
 
-# What clinicians call an acquisition, and what the network does.
-_CLINICAL = {"2d": "slice", "3d": "kspace"}
-
 Scale = Annotated[
     str | None,
     typer.Option(
@@ -43,7 +40,11 @@ ModelName = Annotated[
 
 def _acquisition(word: str) -> str:
     """The name that the network knows, of what may be a clinician's."""
-    return _CLINICAL.get(word.lower(), word)
+    if word == "auto":
+        return word
+    from arssr.scan import as_acquisition
+
+    return str(as_acquisition(word))
 
 
 Acquisition = Annotated[

@@ -87,7 +87,12 @@ def prepare(
             patches = sum(len(source["crops"]) for source in sources if source["split"] == side)
             what = f"{patches} patches" if patches else "whole"
             stderr.print(
-                f"{out / folder}: {volumes[side]} volumes of {people} subjects, {what}",
+                f"{out / folder}: {_count(volumes[side], 'volume')} of "
+                f"{_count(people, 'subject')}, {what}",
                 soft_wrap=True,
                 markup=False,
             )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -15,6 +15,7 @@ from arssr.cli.console import (
     size_in_words,
     stderr,
     tell_making,
+    tell_passed_over,
 )
 from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_or_word
@@ -219,7 +220,7 @@ def upsample(
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
     for reason in found.passed_over.values():
-        stderr.print(f"passed over: {reason}", markup=False, soft_wrap=True)
+        tell_passed_over(reason)
     work = [replace(pattern, source=source, destination=result) for source, result in found.pairs]
     loaded, network = None, None
     if where == Local() and not labels:

@@ -215,7 +215,8 @@ def train(
             )
         trainer.run()
         if diary:
-            diary.note("stopped at step %d of %d", trainer.step, trainer.total)
+            ended = "stopped" if trainer.step < trainer.total else "finished"
+            diary.note("%s at step %d of %d", ended, trainer.step, trainer.total)
     return trainer
 
 
