@@ -81,7 +81,7 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
         return None
     before, after = source.spacing_mm, source.spacing_mm * step
     axes = ", ".join(_AXES[axis] for axis in coarser)
-    sizes = dict.fromkeys(f"{before[axis]:.4g} mm become {after[axis]:.4g} mm" for axis in coarser)
+    sizes = dict.fromkeys(f"{before[axis]:.3g} mm become {after[axis]:.3g} mm" for axis in coarser)
     said = f"coarser than the scan along {axes} ({', '.join(sizes)})"
     if (abs(steps) > _TOLERANCE * step[:, None]).sum() > 3:  # turned: no spacing does
         return said
