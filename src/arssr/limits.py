@@ -43,6 +43,9 @@ def outside_valid_range(
     []
     >>> outside_valid_range(card, scan, scan.scaled((1, 1, 8)))
     ['a scale of 8 along k is outside what light was trained for, 1 to 6']
+    >>> outside_valid_range(card, scan, scan.scaled((2, 1, 5)))
+    ['a scale of 5 along k is outside what light was trained for, 1 to 4 (1 to 6 where no other \
+axis is refined)']
     """
     valid, name = card.get("valid", {}), card.get("name", "the model")
     steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
@@ -51,7 +54,7 @@ def outside_valid_range(
     limits = valid.get("scale_of_one_thick_axis" if len(refined) == 1 else "scale")
     sentences = [
         f"a scale of {scale[axis]:.3g} along {_AXES[axis]} is outside what {name} was trained "
-        f"for, {_range(limits)}"
+        f"for, {_range(limits)}{_if_alone(valid, scale[axis], len(refined))}"
         for axis in refined
         if _outside(scale[axis], limits)
     ]
@@ -64,6 +67,14 @@ def outside_valid_range(
         for mm in _different(spacing_mm.tolist())
         if _outside(mm, limits)
     ]
+
+
+def _if_alone(valid: Mapping[str, Any], scale: float, refined: int) -> str:
+    """Says where the scale would be inside, were its axis the only one that is refined."""
+    alone = valid.get("scale_of_one_thick_axis")
+    if refined == 1 or alone is None or _outside(scale, alone):
+        return ""
+    return f" ({_range(alone)} where no other axis is refined)"
 
 
 def coarser_axes(source: Grid, target: Grid) -> str | None:
@@ -81,7 +92,7 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
         return None
     before, after = source.spacing_mm, source.spacing_mm * step
     axes = ", ".join(_AXES[axis] for axis in coarser)
-    sizes = dict.fromkeys(f"{before[axis]:.4g} mm become {after[axis]:.4g} mm" for axis in coarser)
+    sizes = dict.fromkeys(f"{before[axis]:.3g} mm become {after[axis]:.3g} mm" for axis in coarser)
     said = f"coarser than the scan along {axes} ({', '.join(sizes)})"
     if (abs(steps) > _TOLERANCE * step[:, None]).sum() > 3:  # turned: no spacing does
         return said

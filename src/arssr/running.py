@@ -111,7 +111,8 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed;
     `report_seconds` are those of the report, roughly. Every frame is taken to be as much work as
     the first that is not constant. `exists` is what would have to be overwritten. Raises
-    ArSSRError where the job cannot be done otherwise, or is not one for a network.
+    ArSSRError where the job cannot be done otherwise, or has transforms. Where no network has a
+    part (`method`) memory and seconds are left out, as both are those of the network.
     """
     replace(job, overwrite=True).check()
     volume, count = scan.result() if scan else job.read(), 1
@@ -122,25 +123,29 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     where = where_of(job.request, volume)
     require_disk(job.destination, volume, where.grid)
     result = result_of(model, job.request, volume, where, silent, where.resolution)
-    if result.voxel_field is None or job.transforms:
-        way = f" (here: {result.facts['method']})" if "method" in result.facts else ""
-        raise ArSSRError(f"{job.source}: only what a network does on a grid can be estimated{way}")
-    plan = result.voxel_field.plan(result.grid)
-    seconds = count * plan.seconds(speeds(model.device)[model.precision])
+    if job.transforms:
+        raise ArSSRError(f"{job.source}: what a transform takes cannot be estimated")
     known = _known_before(volume, result)
     if job.report:
         million = np.prod(result.grid.shape) / 1e6
         known["report_seconds"] = round(_REPORT_SECONDS_BESIDES + _REPORT_SECONDS * million, 1)
-    return {
+    facts = {
         "scan": str(job.source),
         "result": str(job.destination),
         "exists": [str(path) for path in job.existing()],
         "output": result.grid.describe(),
         "warnings": [],
         **known,
+        "disk_bytes": round(stored_bytes(volume, result.grid, count)),
+    }
+    if result.voxel_field is None:
+        return facts
+    plan = result.voxel_field.plan(result.grid)
+    seconds = count * plan.seconds(speeds(model.device)[model.precision])
+    return {
+        **facts,
         "precision": model.precision,
         "air_skipped": round(result.voxel_field.air, 4),
-        "disk_bytes": round(stored_bytes(volume, result.grid, count)),
         "seconds": float(f"{seconds:.3g}"),
         **plan.describe(),
     }
@@ -148,7 +153,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
 
 def _known_before(scan: Volume, result: Result) -> Facts:
     """What should be told of a result before it is computed."""
-    names = ("target", "note", "warnings", "cut_to_band")
+    names = ("target", "method", "note", "warnings", "cut_to_band")
     known = {name: result.facts[name] for name in names if name in result.facts}
     return {"input": scan.grid.describe(), **known}
 

@@ -63,8 +63,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if len(self._given()) > 1:
-            names = [f.name for f in fields(self)]
-            raise ArSSRError(f"name one target: {', '.join(names[:-1])} or {names[-1]}")
+            raise ArSSRError(f"name one target alone, not {' and '.join(self._given())}")
 
     @property
     def is_open(self) -> bool:

@@ -160,13 +160,30 @@ def test_a_dry_run_adds_up_and_tells_of_files_that_exist(
     facts = json.loads(call.out)
     assert [len(each["exists"]) for each in facts] == [2, 2]
     assert call.err.count("exists already: ") == 2 and "flair_SR.json; --overwrite" in call.err
-    assert call.err.count("warning: a scale of 9 along k") == 2
+    for name in ("flair.nii.gz", "other.nii.gz"):  # the name says which scan is meant
+        assert f"warning: {name}: a scale of 9 along k" in call.err
     assert call.err.count(" for the report") == 3
     *_, last = call.err.splitlines()
     assert last.startswith("together: 2 scans  ")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
     again = arssr(*words, "--dry-run", "--overwrite", "--json")
     assert [each["exists"] for each in json.loads(again.out)] == [[], []]
+
+
+def test_a_dry_run_names_a_scan_that_would_be_copied(
+    arssr: Arssr, tiny: Path, thick: Path, tmp_path: Path
+) -> None:
+    volume(smooth((8, 8, 8), sigma=1)).write(thick.parent / "cube.nii.gz")
+    words = ("upsample", thick.parent, "-o", tmp_path / "out", "-m", tiny, "--isotropic")
+    call = arssr(*words, "--dry-run", "--json")
+    assert call.code == 0, call.err
+    assert "cube.nii.gz: copied: no network had a part in it" in call.err
+    copied, refined = json.loads(call.out)
+    assert copied["method"] == "copied" and "memory_bytes" not in copied
+    assert call.err.splitlines()[-1].startswith("together: 2 scans  ") and "seconds" in refined
+    single = ("upsample", thick.parent / "cube.nii.gz", "-o", tmp_path / "cube_SR.nii.gz")
+    alone = arssr(*single, "-m", tiny, "--isotropic", "--dry-run")
+    assert alone.code == 0 and " of disk" in alone.err and " of memory" not in alone.err
 
 
 def test_a_dry_run_tells_of_the_cut(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def estimates(
     results: list[dict[str, Any]] = []
     for job, scan in reading_ahead(jobs):
         try:
-            results.append(_estimate(model, job, scan))
+            results.append(_estimate(model, job, scan, several=len(jobs) > 1))
         except Exception as error:
             failed = job.failed(error)
             if pass_over and failed.pop("needs_target", False):
@@ -38,19 +38,14 @@ def estimates(
     return results
 
 
-def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, Any]:
+def _estimate(model: "Model", job: "Job", scan: "Future[Volume]", several: bool) -> dict[str, Any]:
     """A line about what one job would take."""
-    from arssr.files import bytes_in_words
     from arssr.running import estimate
 
     facts = estimate(model, job, scan)
-    memory, disk = facts["memory_bytes"]["peak"], facts["disk_bytes"]
-    line = (
-        f"{job.destination}  {size_in_words(facts)}  {bytes_in_words(memory)} of memory  "
-        f"up to {bytes_in_words(disk)} of disk  about {_seconds_in_words(facts)}"
-    )
-    stderr.print(line, markup=False, soft_wrap=True)
-    tell_making(job.source, facts)
+    parts = [str(job.destination), size_in_words(facts), *_needs(facts)]
+    stderr.print("  ".join(parts), markup=False, soft_wrap=True)
+    tell_making(job.source, facts, several=several)
     if facts["exists"]:
         there = ", ".join(facts["exists"])
         line = f"exists already: {there}; --overwrite replaces it"
@@ -60,27 +55,32 @@ def _estimate(model: "Model", job: "Job", scan: "Future[Volume]") -> dict[str, A
 
 def _tell_sum(done: list[dict[str, Any]]) -> None:
     """A line about what they would take together; of the memory, the most that one would."""
-    from arssr.files import bytes_in_words
-
     if not done:
         return
-    disk = sum(facts["disk_bytes"] for facts in done)
-    memory = max(facts["memory_bytes"]["peak"] for facts in done)
-    together = {
+    together: dict[str, Any] = {
         name: sum(facts[name] for facts in done if name in facts)
-        for name in ("seconds", "report_seconds")
+        for name in ("disk_bytes", "seconds", "report_seconds")
     }
-    line = (
-        f"together: {len(done)} scans  {bytes_in_words(memory)} of memory at most  "
-        f"up to {bytes_in_words(disk)} of disk  about {_seconds_in_words(together)}"
-    )
+    peaks = [facts["memory_bytes"]["peak"] for facts in done if "memory_bytes" in facts]
+    if peaks:
+        together["memory_bytes"] = {"peak": max(peaks)}
+    count = f"{len(done)} scan{'s' if len(done) > 1 else ''}"
+    line = "  ".join([f"together: {count}", *_needs(together, at_most=" at most")])
     stderr.print(line, markup=False, soft_wrap=True)
 
 
-def _seconds_in_words(facts: dict[str, Any]) -> str:
+def _needs(facts: dict[str, Any], at_most: str = "") -> list[str]:
+    """Memory, disk and time in words; memory and time are a network's, where one has a part."""
+    from arssr.files import bytes_in_words
+
+    disk = f"up to {bytes_in_words(facts['disk_bytes'])} of disk"
     report = facts.get("report_seconds")
-    besides = f" and {seconds_in_words(report)} for the report" if report else ""
-    return seconds_in_words(facts["seconds"]) + besides
+    besides = [f"{seconds_in_words(report)} for the report"] if report else []
+    if "memory_bytes" not in facts:
+        return [disk, *(f"about {spent}" for spent in besides)]
+    memory = f"{bytes_in_words(facts['memory_bytes']['peak'])} of memory{at_most}"
+    spent = " and ".join([seconds_in_words(facts["seconds"]), *besides])
+    return [memory, disk, f"about {spent}"]
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -173,8 +173,8 @@ def target_of(**given: Any) -> "Target":
     if not named:
         return Target()
     if len(named) > 1:
-        *others, last = (f"--{name}" for name in given)
-        raise typer.BadParameter(f"name one target: {', '.join(others)} or {last}")
+        names = " and ".join(f"--{name}" for name in named)
+        raise typer.BadParameter(f"name one target alone, not {names}")
     [(name, value)] = named.items()
     if name in ("scale", "spacing"):
         value = three_or_one(numbers(f"--{name}", value))
