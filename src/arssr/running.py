@@ -139,7 +139,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         "disk_bytes": round(stored_bytes(volume, result.grid, count)),
     }
     if result.voxel_field is None:
-        return facts
+        return facts | {name: result.facts[name] for name in ("method",) if name in result.facts}
     plan = result.voxel_field.plan(result.grid)
     seconds = count * plan.seconds(speeds(model.device)[model.precision])
     return {
@@ -153,7 +153,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
 
 def _known_before(scan: Volume, result: Result) -> Facts:
     """What should be told of a result before it is computed."""
-    names = ("target", "method", "note", "warnings", "cut_to_band")
+    names = ("target", "note", "warnings", "cut_to_band")
     known = {name: result.facts[name] for name in names if name in result.facts}
     return {"input": scan.grid.describe(), **known}
 

@@ -103,10 +103,10 @@ def test_a_bug_of_ours_leaves_its_traceback_in_the_log(
 def test_ctrl_c_says_a_word(tmp_path: Path) -> None:
     """In a process of its own: it is typer that catches the signal."""
     script = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, time\n"
         "from arssr.cli import main, models\n"
         "import arssr.weights.registry as registry\n"
-        "registry.shipped = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "registry.shipped = lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(60)\n"
         "sys.argv = ['arssr', 'models']\n"
         "main.main()\n"
     )
