@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,9 @@ def to_unit_range(images: Path, out: Path) -> Path:
         target = out / f"{stem(path)}.nii"
         if not target.exists():
             scan = Volume.read(path)
-            scan.with_data(scan.data / np.percentile(scan.data, _PERCENTILE), scan.grid).write(
-                target
-            )
+            data = scan.data / np.percentile(scan.data, _PERCENTILE)
+            # the integers that the file has would be 0 and 1
+            replace(scan, data=data, storage=np.dtype(np.float32)).write(target)
     return out
 
 
@@ -69,7 +70,7 @@ def judge(weights: Path, val: Path) -> dict[str, float]:
     network, card = load_weights(weights)
     items = load_items(find_images([val]), _SIDE, network.config.normalises)
     found = Validation(items, SamplingConfig())(network.eval())
-    return {"steps": card["training"]["steps"], **found}
+    return {"steps": card["steps"], **found}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -238,6 +239,23 @@ def test_integers_are_rounded_and_clipped(tmp_path: Path) -> None:
         limits = np.iinfo(storage)
         expected = [max(limits.min, -1e9), -1 if limits.min else 0, 0, 3, min(limits.max, 1e9)]
         np.testing.assert_array_equal(stored, expected)
+
+
+def test_a_range_of_few_integers_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """0 to 1 in the type of the file that the samples came from is black and white."""
+    ramp = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    grid = Grid((2, 3, 4), np.eye(4))
+    shares = Volume(ramp, grid, storage=np.dtype(np.uint8))
+    shares.write(tmp_path / "coarse.nii")
+    assert "values from 0 to 1 were rounded to the few that uint8 has there" in caplog.text
+    caplog.clear()
+    replace(shares, storage=np.dtype(np.float32)).write(tmp_path / "float.nii")
+    replace(shares, slope=1 / 255).write(tmp_path / "scaled.nii")
+    Volume(np.rint(ramp * 3), grid, storage=np.dtype(np.uint8)).write(tmp_path / "labels.nii")
+    Volume(ramp * 100, grid, storage=np.dtype(np.uint8)).write(tmp_path / "percent.nii")
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("storage", ["i8", "u8"])

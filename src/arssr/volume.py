@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_FEWEST_STEPS = 20  # of integers, from the lowest sample to the highest: errors of 1.4 % of them
+_ROUNDING = 0.01  # of an integer, which samples are off by that were integers
 
 _UNNAMED = "The image"
 Image: TypeAlias = (
@@ -180,13 +182,35 @@ class Volume:
     def write(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write to exactly this file, whole or not at all; returns the path.
 
-        The suffix is the format. Integer types are rounded and clipped to their range. Missing
-        folders are made. Raises ArSSRError as `check_output` does, for NaN or infinite samples,
-        and where the disk is full or refuses.
+        The suffix is the format. Integer types are rounded and clipped to their range, with a
+        warning where that leaves few steps (0 to 1 becomes black and white); as
+        `dataclasses.replace(volume, storage=np.dtype("float32"))` it keeps all. Missing folders
+        are made. Raises ArSSRError as `check_output` does, for NaN or infinite samples, and where
+        the disk is full or refuses.
         """
         with open_writer(path, self, self.grid, overwrite) as writer:
             writer.put(self.data)
+        if _is_coarse(self):
+            _log.warning(
+                "%s: values from %.4g to %.4g were rounded to the few that %s has there; a volume "
+                "with storage=float32 keeps them",
+                path,
+                self.data.min(),
+                self.data.max(),
+                self.storage,
+            )
         return Path(path)
+
+
+def _is_coarse(volume: Volume) -> bool:
+    """Whether the integers that it is stored as are too few for samples that lie between them."""
+    if volume.storage is None or volume.storage.kind not in "iu":
+        return False
+    span = float(np.ptp(volume.data)) / abs(volume.slope)
+    if not 0 < span < _FEWEST_STEPS:
+        return False
+    stored = (volume.data.astype(float) - volume.inter) / volume.slope
+    return bool(np.abs(stored - np.rint(stored)).max() > _ROUNDING)
 
 
 class Frames:
