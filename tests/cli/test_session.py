@@ -104,6 +104,7 @@ def test_ctrl_c_says_a_word(tmp_path: Path) -> None:
     """In a process of its own: it is typer that catches the signal."""
     script = (
         "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs ignore it
         "from arssr.cli import main, models\n"
         "import arssr.weights.registry as registry\n"
         "registry.shipped = lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(60)\n"
