@@ -138,8 +138,10 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
         **known,
         "disk_bytes": round(stored_bytes(volume, result.grid, count)),
     }
+    if "method" in result.facts:
+        facts["method"] = result.facts["method"]
     if result.voxel_field is None:
-        return facts | {name: result.facts[name] for name in ("method",) if name in result.facts}
+        return facts
     plan = result.voxel_field.plan(result.grid)
     seconds = count * plan.seconds(speeds(model.device)[model.precision])
     return {
