@@ -22,8 +22,8 @@ from arssr.degradation import degrade, named_degradation
 from arssr.files import find_images
 from arssr.grid import Grid
 from arssr.interpolation import Kind, resample
-from arssr.registration import load_transform
-from arssr.transform import Transform, resample_through
+from arssr.transforms.registration import load_transform
+from arssr.transforms.transform import Transform, resample_through
 from arssr.volume import Volume
 
 CASES = {

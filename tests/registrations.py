@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 from tests.phantoms import rotated, smooth
 
 from arssr.grid import Grid
-from arssr.transform import Displacement
+from arssr.transforms.transform import Displacement
 
 MOVING = rotated(Grid((12, 13, 11), np.diag([-1.0, 1.1, 1.3, 1])), (10, 5, -20))
 REFERENCE = rotated(Grid((10, 9, 12), np.diag([1.2, 1, 0.9, 1])), (0, -15, 8))

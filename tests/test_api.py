@@ -31,7 +31,7 @@ from arssr.networks import ImplicitVoxelNetwork
 from arssr.room import require_disk, require_memory
 from arssr.running import run
 from arssr.target import Target
-from arssr.transform import Affine, Transform
+from arssr.transforms.transform import Affine, Transform
 from arssr.volume import Volume
 from arssr.weights.files import save_reference, save_weights
 from arssr.weights.registry import Weights, load

@@ -32,7 +32,7 @@ from arssr.ensemble import EnsembleField, Flip, flips
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.transform import Affine, Transform, resample_through
+from arssr.transforms.transform import Affine, Transform, resample_through
 from arssr.volume import Volume
 
 __all__ = ["little_memory"]  # a fixture

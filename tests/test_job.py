@@ -188,7 +188,8 @@ def test_reference_and_transforms_are_read_once_whatever_the_number_of_frames(
     np.savetxt(tmp_path / "identity.mat", np.eye(4))
     opened: list[str] = []
     _spy(monkeypatch, "arssr.volume.open_image", lambda path, *_: opened.append(Path(path).name))
-    _spy(monkeypatch, "arssr.registration._flirt", lambda path, *_: opened.append(path.name))
+    flirt = "arssr.transforms.registration._flirt"
+    _spy(monkeypatch, flirt, lambda path, *_: opened.append(path.name))
     for transforms in ((), (tmp_path / "identity.mat",)):
         opened.clear()
         out = tmp_path / f"out{len(transforms)}.nii"

@@ -16,7 +16,7 @@ from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.labels import upsample_labels
-from arssr.transform import Affine, Displacement, Transform, steps_through
+from arssr.transforms.transform import Affine, Displacement, Transform, steps_through
 from arssr.volume import Volume
 
 maps = arrays(

@@ -14,7 +14,7 @@ from arssr.formats.kind import LABELS, PHASE, PROBABILITIES, Kind
 from arssr.grid import Grid
 from arssr.labels import upsample_probabilities
 from arssr.plain import COPIED, RESAMPLED, reordered, without_network
-from arssr.transform import Transform
+from arssr.transforms.transform import Transform
 from arssr.volume import Volume
 
 SCAN = volume(

@@ -17,7 +17,7 @@ from arssr.formats.kind import PROBABILITIES, Kind
 from arssr.job import Job
 from arssr.running import run
 from arssr.target import Target
-from arssr.transform import Affine, Transform
+from arssr.transforms.transform import Affine, Transform
 from arssr.volume import Volume
 from arssr.weights.registry import Weights
 

@@ -16,7 +16,7 @@ from arssr.antialias import averaged, parts_ijk, parts_of
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import REACH, resample
-from arssr.transform import Transform, steps_through
+from arssr.transforms.transform import Transform, steps_through
 from arssr.volume import Volume
 
 _BACKGROUND = 0

@@ -12,7 +12,7 @@ from arssr.formats.kind import LABELS, PROBABILITIES
 from arssr.grid import SAME_STEP, Grid
 from arssr.interpolation import resample
 from arssr.labels import upsample_labels, upsample_probabilities
-from arssr.transform import Transform
+from arssr.transforms.transform import Transform
 from arssr.volume import Volume
 
 COPIED = "copied"

@@ -9,7 +9,7 @@ from arssr.ensemble import flips
 from arssr.errors import ArSSRError
 from arssr.scan import require_acquisition, require_noise
 from arssr.target import Target
-from arssr.transform import Transform
+from arssr.transforms.transform import Transform
 
 Transforms = str | PathLike[str] | Sequence[str | PathLike[str]] | Transform
 

@@ -16,13 +16,13 @@ from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
 from arssr.limits import coarser_axes, outside_valid_range, range_set_by_few
 from arssr.plain import COPIED, RESAMPLED, without_network
-from arssr.registration import load_transform
 from arssr.request import Request
 from arssr.resolution import Resolution
 from arssr.room import require_memory
 from arssr.scan import Measured, as_measured
 from arssr.target import Target, require_overlap
-from arssr.transform import Transform, slabs_through
+from arssr.transforms.registration import load_transform
+from arssr.transforms.transform import Transform, slabs_through
 from arssr.volume import Volume, doubtful_grid_of, grid_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from arssr.errors import ArSSRError
 from arssr.formats.kind import INTENSITIES
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.resolution import Resolution, band_grid, measure_resolution
-from arssr.transform import Transform, probes
+from arssr.transforms.transform import Transform, probes
 from arssr.volume import Image, Volume, grid_of
 
 Three = float | Sequence[float]

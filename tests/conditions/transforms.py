@@ -12,7 +12,7 @@ from tests.test_registration import WRITERS, XFM, lta
 from tests.test_warp import GRID, INSIDE, MARKS, five_d, nifti, places_of
 
 from arssr.errors import ArSSRError
-from arssr.registration import load_transform
+from arssr.transforms.registration import load_transform
 
 _LINEAR = {
     "ITK, ANTs": ("itk.txt", "itk.mat", "sitk.tfm", "sitk.h5", "sitk.mat"),

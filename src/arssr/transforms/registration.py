@@ -2,7 +2,7 @@
 
 ITK's own formats are read by SimpleITK, which knows all of its linear transforms (nitransforms
 knows the affine one only); FSL's and FreeSurfer's by nitransforms; images of vectors by
-`arssr.warp`. docs/transforms.md has the list, and what no file says.
+`arssr.transforms.warp`. docs/transforms.md has the list, and what no file says.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from arssr.files import is_image
 from arssr.formats.lps import lps_to_ras, lps_transform_to_ras
 from arssr.formats.opened import reason
 from arssr.grid import Grid
-from arssr.transform import Affine, Step, Transform
-from arssr.warp import Meaning, displacement, read_warp
+from arssr.transforms.transform import Affine, Step, Transform
+from arssr.transforms.warp import Meaning, displacement, read_warp
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def load_transform(
     Several are composed as antsApplyTransforms does: a point takes the *last* one first. Formats
     are told apart by name and content: ITK/ANTs (.mat, .txt, .tfm, .h5, composites included), FSL
     (flirt, a .mat of 4 x 4 numbers, which means something only with both grids), FreeSurfer (.lta,
-    whose source is the moving scan), and images of vectors (see `arssr.warp`).
+    whose source is the moving scan), and images of vectors (see `arssr.transforms.warp`).
     Raises ArSSRError for a file that is none of these or damaged, and for B-spline transforms.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths

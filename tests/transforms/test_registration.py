@@ -25,7 +25,7 @@ from tests.registrations import (
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.registration import load_transform
+from arssr.transforms.registration import load_transform
 
 
 def image_on(grid: Grid) -> nib.Nifti1Image:

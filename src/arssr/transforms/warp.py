@@ -27,7 +27,7 @@ from arssr.formats.lps import TURNED
 from arssr.formats.opened import damage_in_words
 from arssr.formats.streams import TRAILER, open_reading
 from arssr.grid import Grid
-from arssr.transform import Displacement, probes
+from arssr.transforms.transform import Displacement, probes
 from arssr.volume import grid_of
 
 Floats = NDArray[np.float64]

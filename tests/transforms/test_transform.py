@@ -16,7 +16,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.labels import upsample_labels
-from arssr.transform import (
+from arssr.transforms.transform import (
     Affine,
     Displacement,
     Transform,
@@ -137,7 +137,7 @@ def test_slabs_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     field, told = field_on(MOVING), list[float]()
     transform = nowhere(MOVING, (0.5, 0.25, 0))
     whole = resample_through(field, transform, MOVING, samples=1).data
-    monkeypatch.setattr("arssr.transform._SLAB_POINTS", 400)
+    monkeypatch.setattr("arssr.transforms.transform._SLAB_POINTS", 400)
     slabs = [*slabs_through(field, transform, MOVING, 1, lambda _what, share: told.append(share))]
     assert len(slabs) > 3 and told[-1] == 1
     np.testing.assert_allclose(np.concatenate(slabs, axis=-1), whole, atol=1e-5)

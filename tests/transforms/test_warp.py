@@ -22,8 +22,8 @@ from tests.registrations import (
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.transform import Transform
-from arssr.warp import read_warp
+from arssr.transforms.transform import Transform
+from arssr.transforms.warp import read_warp
 
 GRID = rotated(Grid((15, 16, 17), np.diag([-3.0, 2.5, 3.5, 1])), (12, -8, 20))
 INSIDE = GRID.to_world(np.random.default_rng(3).uniform(0, 14, (40, 3)))

@@ -2,7 +2,7 @@
 
 Registration programs describe where a point of the reference lies in the moving scan (the pull
 direction). Composed with the field of the scan that is a super-resolved image on the reference's
-grid, and nothing in between is ever resampled. `arssr.registration` reads their files.
+grid, and nothing in between is ever resampled. `arssr.transforms.registration` reads their files.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Registrations: points mapped from one image to another, and the files that describe them."""
