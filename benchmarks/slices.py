@@ -3,7 +3,7 @@
     python benchmarks/slices.py ../shared/data/val/*.nii.gz [--weights light --snr 20]
 
 The middle of each volume becomes slices 4 voxels apart, Gaussian or a trapezoid; the mean over the
-volumes, and the worst of them. `arssr.limits.told_of_slices` rests on it.
+volumes, and the worst of them. `arssr.weights.limits.told_of_slices` rests on it.
 """
 
 import argparse

@@ -15,9 +15,9 @@ from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.grid import Grid
-from arssr.limits import told_of_slices
 from arssr.volume import Volume
 from arssr.weights.licence import NOT_STATED
+from arssr.weights.limits import told_of_slices
 
 
 def describe(

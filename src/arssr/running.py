@@ -21,13 +21,13 @@ from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
-from arssr.limits import trained_on
 from arssr.provenance import describe, write_sidecar
 from arssr.resolution import Resolution, measure_resolution
 from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.resuming import NO_REPORT
 from arssr.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
+from arssr.weights.limits import trained_on
 
 Finish = Callable[[], Facts]
 Foretell = Callable[[Facts], None]

@@ -12,11 +12,11 @@ from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
 from arssr.intensity import Normalisation
-from arssr.limits import told_of_slices
 from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
 from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
+from arssr.weights.limits import told_of_slices
 
 # What clinicians call an acquisition, and what the network does.
 _CLINICAL = {"2d": "slice", "3d": "kspace"}

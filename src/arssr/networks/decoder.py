@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from arssr.onednn import linear_in_one_go, onednn_computes
+from arssr.networks.onednn import linear_in_one_go, onednn_computes
 
 Tables = tuple[Tensor, Tensor, Tensor]  # what the positions along i, j and k contribute
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from arssr.onednn import add_convolution, onednn_computes
+from arssr.networks.onednn import add_convolution, onednn_computes
 
 # Rows and columns keep their number, planes do not: a stream brings those before and after.
 _PADDING = (0, 1, 1)

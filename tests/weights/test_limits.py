@@ -10,7 +10,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.identity import samples_sha256
 from arssr.intensity import Normalisation
-from arssr.limits import (
+from arssr.weights.limits import (
     coarser_axes,
     outside_valid_range,
     range_set_by_few,
