@@ -28,10 +28,10 @@ from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.job import Job
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.room import require_disk, require_memory
 from arssr.running import run
-from arssr.target import Target
 from arssr.transforms.transform import Affine, Transform
+from arssr.upsampling.room import require_disk, require_memory
+from arssr.upsampling.target import Target
 from arssr.volume import Volume
 from arssr.weights.files import save_reference, save_weights
 from arssr.weights.registry import Weights, load

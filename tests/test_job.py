@@ -22,9 +22,9 @@ from arssr.field import VoxelField
 from arssr.files import sha256, sidecar
 from arssr.job import Job
 from arssr.pipeline import run_each
-from arssr.result import Facts
 from arssr.running import Finish, begin, run
-from arssr.target import Target
+from arssr.upsampling.result import Facts
+from arssr.upsampling.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import Weights
 

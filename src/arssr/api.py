@@ -13,15 +13,15 @@ from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
 from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import ReportProgress, VoxelField, silent
-from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ModelConfig
-from arssr.request import Request, Transforms, as_transforms
-from arssr.result import Facts, result_of, told_of, where_of
-from arssr.room import require_memory
 from arssr.scan import acquisition_ijk, as_acquisition, noise_level, refined_axes
-from arssr.target import Target, Three
+from arssr.upsampling.frames import each_result, facts_of_all
+from arssr.upsampling.request import Request, Transforms, as_transforms
+from arssr.upsampling.result import Facts, result_of, told_of, where_of
+from arssr.upsampling.room import require_memory
+from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
 from arssr.weights.registry import Weights, load
 

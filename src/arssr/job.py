@@ -8,8 +8,8 @@ from arssr.errors import ArSSRError, in_one_line
 from arssr.files import is_dicom, sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
-from arssr.request import Request
-from arssr.target import NoTargetError, Target
+from arssr.upsampling.request import Request
+from arssr.upsampling.target import NoTargetError, Target
 from arssr.volume import Volume, open_frames, read_quietly
 
 DICOM = ".dicom"  # a destination of this name is a folder with a derived series

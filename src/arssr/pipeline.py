@@ -8,8 +8,8 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from arssr.job import Job
-from arssr.result import Facts
 from arssr.running import Finish
+from arssr.upsampling.result import Facts
 from arssr.volume import Volume
 
 T = TypeVar("T")

@@ -17,15 +17,15 @@ from arssr.field import ReportProgress, silent
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
-from arssr.frames import each_result, facts_of_all
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.job import DICOM, Job
 from arssr.provenance import describe, write_sidecar
 from arssr.resolution import Resolution, measure_resolution
-from arssr.result import Facts, Result, Where, result_of, where_of
 from arssr.resuming import NO_REPORT
-from arssr.room import require_disk, require_memory, stored_bytes
+from arssr.upsampling.frames import each_result, facts_of_all
+from arssr.upsampling.result import Facts, Result, Where, result_of, where_of
+from arssr.upsampling.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 

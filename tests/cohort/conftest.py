@@ -12,7 +12,7 @@ from arssr.cohort.derivatives import Derivatives
 from arssr.cohort.engine import Network
 from arssr.files import sha256
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 from arssr.weights.files import save_weights
 
 AddScan = Callable[..., Path]

@@ -19,7 +19,7 @@ from arssr.files import sidecar
 from arssr.formats.bids import read_json
 from arssr.formats.slices import Slices
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 from arssr.volume import Volume
 
 from .conftest import AddScan

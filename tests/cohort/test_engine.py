@@ -12,7 +12,7 @@ from arssr.cohort.local import Local
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 from arssr.weights.files import save_weights
 
 Jobs = Callable[[str], list[Job]]

@@ -12,7 +12,7 @@ from arssr.cohort.index import write_index
 from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.files import sidecar
-from arssr.target import Target
+from arssr.upsampling.target import Target
 
 from .conftest import AddScan
 

@@ -10,7 +10,7 @@ import pytest
 from arssr.cohort.engine import Network, run_jobs
 from arssr.cohort.local import Local
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 
 from .conftest import hashes
 

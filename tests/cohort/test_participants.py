@@ -12,7 +12,7 @@ from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
-from arssr.target import Target
+from arssr.upsampling.target import Target
 from arssr.volume import Volume
 
 from .conftest import AddScan

@@ -19,7 +19,7 @@ from arssr.api import load_model
 from arssr.evaluation.meter import Meter
 from arssr.job import Job
 from arssr.running import estimate, run
-from arssr.target import Target
+from arssr.upsampling.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")
 job = Job(Path(source), Path(out), Target(scale=float(scale)), memory=float(memory) or None)

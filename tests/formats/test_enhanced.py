@@ -19,7 +19,7 @@ from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 from arssr.volume import Volume, open_frames
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"

@@ -9,7 +9,7 @@ from arssr.cli.session import PANEL
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
-    from arssr.target import Target
+    from arssr.upsampling.target import Target
 
 # The groups of options in the help.
 TARGET = "Where the result shall lie (at most one; else thick slices alone)"
@@ -167,7 +167,7 @@ def target_of(**given: Any) -> "Target":
 
     A usage error where there is more than one, and for what are no numbers.
     """
-    from arssr.target import Target
+    from arssr.upsampling.target import Target
 
     named = {name: value for name, value in given.items() if value is not None}
     if not named:

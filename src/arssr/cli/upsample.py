@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from arssr.api import Model
     from arssr.cohort.engine import Network, Place
     from arssr.job import Job
-    from arssr.result import Facts
     from arssr.running import Finish
+    from arssr.upsampling.result import Facts
     from arssr.volume import Volume
 
 

@@ -19,9 +19,9 @@ from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.job import Job
-from arssr.plain import COPIED, RESAMPLED
 from arssr.provenance import write_sidecar
 from arssr.resuming import is_done
+from arssr.upsampling.plain import COPIED, RESAMPLED
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
 LOGS = "logs"  # a file for every scan that failed

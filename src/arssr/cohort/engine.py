@@ -16,10 +16,10 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.job import Job
-from arssr.result import Facts
 from arssr.running import Finish, begin
-from arssr.target import NoTargetError, Target
 from arssr.temporary import sweep, sweep_left
+from arssr.upsampling.result import Facts
+from arssr.upsampling.target import NoTargetError, Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 

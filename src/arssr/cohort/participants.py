@@ -14,7 +14,7 @@ from arssr.files import sidecar
 from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
 from arssr.job import Job
-from arssr.target import Target
+from arssr.upsampling.target import Target
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def super_resolve(
     does; ours are normalised, and told what kind of scan it is.
     """
     from arssr.intensity import Normalisation
-    from arssr.room import require_memory
+    from arssr.upsampling.room import require_memory
 
     grid = volume.grid.with_shape([int(n * scale) for n in volume.grid.shape])
     require_memory(grid)

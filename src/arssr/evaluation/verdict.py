@@ -22,8 +22,8 @@ from arssr.evaluation.pictures import PLANES
 from arssr.formats.bids import BIDSName
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
-from arssr.plain import COPIED, RESAMPLED
 from arssr.resolution import Resolution, cut_to_band
+from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.volume import Volume
 from arssr.weights.limits import outside_valid_range
 

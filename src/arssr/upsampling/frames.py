@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
-from arssr.request import Request
-from arssr.result import Facts, Result, Where, result_of
+from arssr.upsampling.request import Request
+from arssr.upsampling.result import Facts, Result, Where, result_of
 from arssr.volume import Frames
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from arssr.files import sidecar
 from arssr.formats.kind import PROBABILITIES, Kind
 from arssr.job import Job
 from arssr.running import run
-from arssr.target import Target
 from arssr.transforms.transform import Affine, Transform
+from arssr.upsampling.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import Weights
 

@@ -10,8 +10,8 @@ from tests.phantoms import rotated, smooth, volume
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.target import NoTargetError, Target, require_overlap
 from arssr.transforms.transform import Displacement, Transform
+from arssr.upsampling.target import NoTargetError, Target, require_overlap
 
 SCAN = Grid((10, 12, 5), np.diag([-1.0, 1.0, 3.0, 1.0]))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from arssr.ensemble import flips
 from arssr.errors import ArSSRError
 from arssr.scan import require_acquisition, require_noise
-from arssr.target import Target
 from arssr.transforms.transform import Transform
+from arssr.upsampling.target import Target
 
 Transforms = str | PathLike[str] | Sequence[str | PathLike[str]] | Transform
 

@@ -13,8 +13,8 @@ from arssr.errors import ArSSRError
 from arssr.formats.kind import LABELS, PHASE, PROBABILITIES, Kind
 from arssr.grid import Grid
 from arssr.labels import upsample_probabilities
-from arssr.plain import COPIED, RESAMPLED, reordered, without_network
 from arssr.transforms.transform import Transform
+from arssr.upsampling.plain import COPIED, RESAMPLED, reordered, without_network
 from arssr.volume import Volume
 
 SCAN = volume(

@@ -14,14 +14,14 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.grid import Grid
-from arssr.plain import COPIED, RESAMPLED, without_network
-from arssr.request import Request
 from arssr.resolution import Resolution
-from arssr.room import require_memory
 from arssr.scan import Measured, as_measured
-from arssr.target import Target, require_overlap
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
+from arssr.upsampling.plain import COPIED, RESAMPLED, without_network
+from arssr.upsampling.request import Request
+from arssr.upsampling.room import require_memory
+from arssr.upsampling.target import Target, require_overlap
 from arssr.volume import Volume, doubtful_grid_of, grid_of
 from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
 
