@@ -26,9 +26,9 @@ from arssr.field import VoxelField
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.job import Job
+from arssr.jobs.job import Job
+from arssr.jobs.running import run
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.running import run
 from arssr.transforms.transform import Affine, Transform
 from arssr.upsampling.room import require_disk, require_memory
 from arssr.upsampling.target import Target

@@ -4,8 +4,8 @@ import pytest
 import typer
 
 from arssr.cli.place import place
-from arssr.cohort.cluster import Dask, Slurm
-from arssr.cohort.local import Local
+from arssr.jobs.cluster import Dask, Slurm
+from arssr.jobs.local import Local
 
 
 def test_each_place() -> None:

@@ -9,9 +9,9 @@ from tests.phantoms import smooth, tiny_network, volume
 
 from arssr.cohort.dataset import Dataset
 from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.engine import Network
 from arssr.files import sha256
-from arssr.job import Job
+from arssr.jobs.batch import Network
+from arssr.jobs.job import Job
 from arssr.upsampling.target import Target
 from arssr.weights.files import save_weights
 

@@ -10,15 +10,15 @@ import pytest
 
 from arssr.cohort.dataset import Dataset, Scan
 from arssr.cohort.derivatives import PROVENANCE, Derivatives
-from arssr.cohort.engine import Network
 from arssr.cohort.index import write_index
-from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sidecar
 from arssr.formats.bids import read_json
 from arssr.formats.slices import Slices
-from arssr.job import Job
+from arssr.jobs.batch import Network
+from arssr.jobs.job import Job
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
 

@@ -7,11 +7,11 @@ from urllib.parse import unquote
 import nibabel as nib
 
 from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.engine import Network
 from arssr.cohort.index import write_index
-from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.files import sidecar
+from arssr.jobs.batch import Network
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 
 from .conftest import AddScan

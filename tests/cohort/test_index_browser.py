@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.engine import Network
 from arssr.cohort.index import write_index
-from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
+from arssr.jobs.batch import Network
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 
 from .conftest import AddScan

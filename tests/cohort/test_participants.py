@@ -7,11 +7,11 @@ import pytest
 
 from arssr.cohort.dataset import Scan
 from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.engine import Network
-from arssr.cohort.local import Local
 from arssr.cohort.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
+from arssr.jobs.batch import Network
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
 

@@ -17,8 +17,8 @@ import torch
 torch.set_num_threads(1)
 from arssr.api import load_model
 from arssr.evaluation.meter import Meter
-from arssr.job import Job
-from arssr.running import estimate, run
+from arssr.jobs.job import Job
+from arssr.jobs.running import estimate, run
 from arssr.upsampling.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")

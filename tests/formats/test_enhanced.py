@@ -18,7 +18,7 @@ from arssr.errors import ArSSRError
 from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
-from arssr.job import Job
+from arssr.jobs.job import Job
 from arssr.upsampling.target import Target
 from arssr.volume import Volume, open_frames
 

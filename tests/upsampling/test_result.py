@@ -14,8 +14,8 @@ from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import sidecar
 from arssr.formats.kind import PROBABILITIES, Kind
-from arssr.job import Job
-from arssr.running import run
+from arssr.jobs.job import Job
+from arssr.jobs.running import run
 from arssr.transforms.transform import Affine, Transform
 from arssr.upsampling.target import Target
 from arssr.volume import Volume

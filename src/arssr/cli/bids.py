@@ -43,9 +43,9 @@ from arssr.cli.session import LogFile, Quiet, Threads
 if TYPE_CHECKING:
     from arssr.cohort.dataset import Scan
     from arssr.cohort.derivatives import Derivatives
-    from arssr.cohort.engine import Network
     from arssr.cohort.participants import Done, Request
-    from arssr.job import Job
+    from arssr.jobs.batch import Network
+    from arssr.jobs.job import Job
 
 # Options that take a list, as every BIDS App does; click itself knows one value at a time.
 _LISTS = (
@@ -120,9 +120,9 @@ def bids(
     derivatives = Derivatives(output_dir, Dataset(bids_dir))
     done: list[Done] = []
     if level == "participant":
-        from arssr.cohort.engine import Network
-        from arssr.cohort.local import Local
         from arssr.cohort.participants import Request, super_resolve
+        from arssr.jobs.batch import Network
+        from arssr.jobs.local import Local
 
         request = Request(
             target_of(scale=scale, spacing=spacing, isotropic=isotropic or None),

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from arssr.api import Model
-    from arssr.job import Job
+    from arssr.jobs.job import Job
     from arssr.volume import Volume
 
 
@@ -19,7 +19,7 @@ def estimates(
 
     pass_over: a scan that wants a target is passed over, not an error.
     """
-    from arssr.pipeline import reading_ahead
+    from arssr.jobs.pipeline import reading_ahead
 
     results: list[dict[str, Any]] = []
     for job, scan in reading_ahead(jobs):
@@ -40,7 +40,7 @@ def estimates(
 
 def _estimate(model: "Model", job: "Job", scan: "Future[Volume]", several: bool) -> dict[str, Any]:
     """A line about what one job would take."""
-    from arssr.running import estimate
+    from arssr.jobs.running import estimate
 
     facts = estimate(model, job, scan)
     parts = [str(job.destination), size_in_words(facts), *_needs(facts)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from arssr.cohort.engine import Place
+    from arssr.jobs.batch import Place
 
 _PANEL = "Many scans at a time"
 
@@ -49,8 +49,8 @@ SlurmOptions = Annotated[
 
 def place(jobs: int, dask: str | None, slurm: bool, slurm_options: list[str] | None) -> "Place":
     """The place that the options name; a usage error where they contradict each other."""
-    from arssr.cohort.cluster import Dask, Slurm
-    from arssr.cohort.local import Local
+    from arssr.jobs.cluster import Dask, Slurm
+    from arssr.jobs.local import Local
 
     if dask is not None and slurm:
         raise typer.BadParameter("name one place: --dask or --slurm")

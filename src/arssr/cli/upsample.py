@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from arssr.api import Model
-    from arssr.cohort.engine import Network, Place
-    from arssr.job import Job
-    from arssr.running import Finish
+    from arssr.jobs.batch import Network, Place
+    from arssr.jobs.job import Job
+    from arssr.jobs.running import Finish
     from arssr.upsampling.result import Facts
     from arssr.volume import Volume
 
@@ -179,7 +179,7 @@ def upsample(
 
     Each result has a JSON sidecar that says how it was made.
     """
-    from arssr.places import places
+    from arssr.jobs.places import places
 
     target = target_of(
         scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic or None
@@ -190,8 +190,8 @@ def upsample(
     if overwrite and skip_existing:
         raise typer.BadParameter("name one of --overwrite and --skip-existing")
     found = places(images, out, series)
-    from arssr.cohort.local import Local
-    from arssr.job import Job
+    from arssr.jobs.job import Job
+    from arssr.jobs.local import Local
 
     where = place(jobs, dask, slurm, slurm_options)
     if dry_run and where != Local():
@@ -228,7 +228,7 @@ def upsample(
 
         loaded = load_model(model, device, precision)
     elif not labels:
-        from arssr.cohort.engine import Network
+        from arssr.jobs.batch import Network
 
         network = Network.find(model, device, precision)
     known: list[dict[str, Any]] = []
@@ -254,7 +254,7 @@ def upsample(
 
 def _left(jobs: "list[Job]", weights: str | None) -> "tuple[list[Job], list[dict[str, Any]]]":
     """The jobs that are not done yet, and what there is to say of the others; see `resuming`."""
-    from arssr.resuming import what_is_left
+    from arssr.jobs.resuming import what_is_left
 
     left, known = [], []
     for job in jobs:
@@ -284,8 +284,8 @@ def _sum(results: list[dict[str, Any]]) -> None:
 
 def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
-    from arssr.pipeline import run_each
-    from arssr.running import begin
+    from arssr.jobs.pipeline import run_each
+    from arssr.jobs.running import begin
     from arssr.temporary import sweep_left
 
     sweep_left(job.destination.parent for job in jobs)
@@ -330,7 +330,7 @@ def _elsewhere(
     network: "Network | None", jobs: "list[Job]", where: "Place"
 ) -> list[dict[str, Any]]:
     """What became of each job, in the order of the jobs; told of as it is known."""
-    from arssr.cohort.engine import run_jobs
+    from arssr.jobs.batch import run_jobs
 
     results: dict[Path, dict[str, Any]] = {}
     with progress_bar(counted=True) as bar:

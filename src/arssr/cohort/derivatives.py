@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 from arssr.cohort.dataset import Dataset, Scan, relative
-from arssr.cohort.engine import Facts, Network
 from arssr.errors import ArSSRError
 from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
-from arssr.job import Job
-from arssr.provenance import write_sidecar
-from arssr.resuming import is_done
+from arssr.jobs.batch import Facts, Network
+from arssr.jobs.job import Job
+from arssr.jobs.provenance import write_sidecar
+from arssr.jobs.resuming import is_done
 from arssr.upsampling.plain import COPIED, RESAMPLED
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from arssr.cohort.dataset import Scan
 from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.engine import Facts, Network, Place, run_jobs
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
-from arssr.job import Job
+from arssr.jobs.batch import Facts, Network, Place, run_jobs
+from arssr.jobs.job import Job
 from arssr.upsampling.target import Target
 
 

@@ -17,7 +17,7 @@ from arssr.files import (
     stem,
 )
 from arssr.formats.registry import open_image
-from arssr.job import DICOM
+from arssr.jobs.job import DICOM
 
 # Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
 # whose they are.

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from arssr.cohort.engine import Facts, Network, do
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.job import Job
+from arssr.jobs.batch import Facts, Network, do
+from arssr.jobs.job import Job
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster
@@ -33,7 +33,7 @@ class Dask:
     def compute(
         self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
-        """See `arssr.cohort.engine.Place`. Raises ArSSRError where no scheduler answers."""
+        """See `arssr.jobs.batch.Place`. Raises ArSSRError where no scheduler answers."""
         if jobs:
             with _client(self.address) as client:
                 yield from _compute(client, network, jobs)
@@ -74,7 +74,7 @@ class Slurm:
     def compute(
         self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
-        """See `arssr.cohort.engine.Place`."""
+        """See `arssr.jobs.batch.Place`."""
         if jobs:
             with self.cluster() as cluster, _client(cluster) as client:
                 workers = min(self.workers, len(jobs))

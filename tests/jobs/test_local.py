@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from arssr.cohort.engine import Network, run_jobs
-from arssr.cohort.local import Local
-from arssr.job import Job
+from arssr.jobs.batch import Network, run_jobs
+from arssr.jobs.job import Job
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 
 from .conftest import hashes

@@ -20,9 +20,9 @@ from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256, sidecar
-from arssr.job import Job
-from arssr.pipeline import run_each
-from arssr.running import Finish, begin, run
+from arssr.jobs.job import Job
+from arssr.jobs.pipeline import run_each
+from arssr.jobs.running import Finish, begin, run
 from arssr.upsampling.result import Facts
 from arssr.upsampling.target import Target
 from arssr.volume import Volume

@@ -15,8 +15,8 @@ from arssr.api import Model, load_model
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
-from arssr.job import Job
-from arssr.running import Finish, begin
+from arssr.jobs.job import Job
+from arssr.jobs.running import Finish, begin
 from arssr.temporary import sweep, sweep_left
 from arssr.upsampling.result import Facts
 from arssr.upsampling.target import NoTargetError, Target
@@ -28,7 +28,7 @@ __all__ = ["Facts", "Network", "Outcome", "Place", "do", "run_jobs", "start"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: what `arssr.running.run` says of the result, or why there is none.
+    """What became of a job: what `arssr.jobs.running.run` says of the result, or why there is none.
 
     needs_target: the scan is isotropic, and no target was named.
     """
@@ -115,7 +115,7 @@ def start(
     scan: Future[Volume] | None = None,
     progress: ReportProgress = silent,
 ) -> Finish:
-    """One job by this process as far as it is computed; see `arssr.running.begin`."""
+    """One job by this process as far as it is computed; see `arssr.jobs.running.begin`."""
     return begin(_model(network) if network else None, job, progress, scan)
 
 

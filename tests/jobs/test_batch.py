@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.phantoms import tiny_network
 
-from arssr.cohort.engine import Facts, Network, run_jobs
-from arssr.cohort.local import Local
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.job import Job
+from arssr.jobs.batch import Facts, Network, run_jobs
+from arssr.jobs.job import Job
+from arssr.jobs.local import Local
 from arssr.upsampling.target import Target
 from arssr.weights.files import save_weights
 

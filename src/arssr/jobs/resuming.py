@@ -9,7 +9,7 @@ from typing import Any
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.formats.bids import read_json
-from arssr.job import Job
+from arssr.jobs.job import Job
 from arssr.temporary import under_way
 
 NO_REPORT = "no_report"  # in a sidecar: why there is none, though it was asked for

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
 
-from arssr.job import Job
-from arssr.running import Finish
+from arssr.jobs.job import Job
+from arssr.jobs.running import Finish
 from arssr.upsampling.result import Facts
 from arssr.volume import Volume
 

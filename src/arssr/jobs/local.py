@@ -7,11 +7,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 
-from arssr.cohort.engine import Facts, Network, do, start
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.job import Job
-from arssr.pipeline import run_each
+from arssr.jobs.batch import Facts, Network, do, start
+from arssr.jobs.job import Job
+from arssr.jobs.pipeline import run_each
 from arssr.workers import worker_pool
 
 Numbered = tuple[int, Facts | BaseException]
@@ -31,7 +31,7 @@ class Local:
     def compute(
         self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[Numbered]:
-        """See `arssr.cohort.engine.Place`."""
+        """See `arssr.jobs.batch.Place`."""
         if self.processes == 1:
             begin = partial(start, network, progress=progress)
             for number, (_, outcome) in enumerate(run_each(begin, jobs)):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from arssr.cohort.cluster import Dask, Slurm
-from arssr.cohort.engine import Network, run_jobs
-from arssr.cohort.local import Local
 from arssr.errors import ArSSRError
-from arssr.job import Job
+from arssr.jobs.batch import Network, run_jobs
+from arssr.jobs.cluster import Dask, Slurm
+from arssr.jobs.job import Job
+from arssr.jobs.local import Local
 
 from .conftest import hashes
 
@@ -102,7 +102,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
     jobs: Jobs, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("arssr.cohort.cluster._PATIENCE", "0.5s")
+    monkeypatch.setattr("arssr.jobs.cluster._PATIENCE", "0.5s")
     with pytest.raises(ArSSRError, match="no dask scheduler answers at tcp://127"):
         list(run_jobs(jobs("there")[:1], network, Dask("tcp://127.0.0.1:9")))
 

@@ -8,7 +8,7 @@ from tests.formats.series import write_series
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.places import places
+from arssr.jobs.places import places
 
 GRID = Grid((4, 5, 6), np.diag([1.0, 1, 2, 1]))
 STORED = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)

@@ -13,7 +13,7 @@ from arssr.api import load_model
 from arssr.errors import ArSSRError
 from arssr.files import sha256
 from arssr.formats.slices import Slices
-from arssr.provenance import describe, write_sidecar
+from arssr.jobs.provenance import describe, write_sidecar
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
 

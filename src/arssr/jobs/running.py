@@ -19,10 +19,10 @@ from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
 from arssr.grid import Grid
 from arssr.interpolation import resample
-from arssr.job import DICOM, Job
-from arssr.provenance import describe, write_sidecar
+from arssr.jobs.job import DICOM, Job
+from arssr.jobs.provenance import describe, write_sidecar
+from arssr.jobs.resuming import NO_REPORT
 from arssr.resolution import Resolution, measure_resolution
-from arssr.resuming import NO_REPORT
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Facts, Result, Where, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes

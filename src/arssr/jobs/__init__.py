@@ -1,0 +1,1 @@
+"""Jobs: scans in files, where their results go, and where the work is done."""
