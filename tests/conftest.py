@@ -4,10 +4,15 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from tests.phantoms import tiny_network
+
+from arssr.jobs.batch import Network
+from arssr.weights.files import save_weights
 
 torch.set_num_threads(1)
 settings.register_profile("arssr", deadline=None, derandomize=True)
@@ -30,3 +35,11 @@ def _full_disk(size: int) -> Iterator[None]:
 def full_disk() -> Callable[[int], AbstractContextManager[None]]:
     """A context in which no file can grow beyond so many bytes: writing fails as on a full disk."""
     return _full_disk
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    """Tiny random weights."""
+    path = tmp_path / "weights" / "tiny.safetensors"
+    save_weights(path, tiny_network(), {})
+    return Network.find(path, "cpu", "float32")

@@ -41,9 +41,9 @@ from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
-    from arssr.cohort.dataset import Scan
-    from arssr.cohort.derivatives import Derivatives
-    from arssr.cohort.participants import Done, Request
+    from arssr.bids.dataset import Scan
+    from arssr.bids.derivatives import Derivatives
+    from arssr.bids.participants import Done, Request
     from arssr.jobs.batch import Network
     from arssr.jobs.job import Job
 
@@ -113,14 +113,14 @@ def bids(
     The same command goes on where it stopped: what is done is left alone. What is passed over is
     counted, with the reason.
     """
-    from arssr.cohort.dataset import Dataset
-    from arssr.cohort.derivatives import Derivatives
-    from arssr.cohort.index import write_index
+    from arssr.bids.dataset import Dataset
+    from arssr.bids.derivatives import Derivatives
+    from arssr.bids.index import write_index
 
     derivatives = Derivatives(output_dir, Dataset(bids_dir))
     done: list[Done] = []
     if level == "participant":
-        from arssr.cohort.participants import Request, super_resolve
+        from arssr.bids.participants import Request, super_resolve
         from arssr.jobs.batch import Network
         from arssr.jobs.local import Local
 
@@ -211,7 +211,7 @@ def _estimate(
     as_json: bool,
 ) -> None:
     """What `bids` would do and what that would take; nothing is computed or written."""
-    from arssr.cohort.participants import Done, survey
+    from arssr.bids.participants import Done, survey
 
     known: list[Done] = []
     jobs: list[Job] = []

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from arssr.cohort.dataset import Dataset, Scan
-from arssr.cohort.derivatives import PROVENANCE, Derivatives
-from arssr.cohort.index import write_index
-from arssr.cohort.participants import Request, super_resolve
+from arssr.bids.dataset import Dataset, Scan
+from arssr.bids.derivatives import PROVENANCE, Derivatives
+from arssr.bids.index import write_index
+from arssr.bids.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sidecar
 from arssr.formats.bids import read_json

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from arssr.cohort.dataset import Scan
-from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.participants import Request, super_resolve
+from arssr.bids.dataset import Scan
+from arssr.bids.derivatives import Derivatives
+from arssr.bids.participants import Request, super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.jobs.batch import Network

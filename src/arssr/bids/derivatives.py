@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from arssr.cohort.dataset import Dataset, Scan, relative
+from arssr.bids.dataset import Dataset, Scan, relative
 from arssr.errors import ArSSRError
 from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json

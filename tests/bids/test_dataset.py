@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from arssr.cohort.dataset import Dataset
+from arssr.bids.dataset import Dataset
 from arssr.errors import ArSSRError
 
 from .conftest import AddScan

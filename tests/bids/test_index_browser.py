@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.index import write_index
-from arssr.cohort.participants import Request, super_resolve
+from arssr.bids.derivatives import Derivatives
+from arssr.bids.index import write_index
+from arssr.bids.participants import Request, super_resolve
 from arssr.jobs.batch import Network
 from arssr.jobs.local import Local
 from arssr.upsampling.target import Target

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from arssr.cohort.derivatives import Derivatives, Result
+from arssr.bids.derivatives import Derivatives, Result
 from arssr.files import replacing
 from arssr.formats.bids import BIDSName
 from arssr.grid import spacing_in_words
@@ -66,7 +66,7 @@ def write_index(derivatives: Derivatives) -> Path:
 
 
 def _write_page(path: Path, template: str, common: Mapping[str, Any], **values: Any) -> Path:
-    page = render(template, ("arssr.cohort", "arssr.evaluation"), **common, **values)
+    page = render(template, ("arssr.bids", "arssr.evaluation"), **common, **values)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from arssr.cohort.dataset import Scan
-from arssr.cohort.derivatives import Derivatives
+from arssr.bids.dataset import Scan
+from arssr.bids.derivatives import Derivatives
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import nibabel as nib
 
-from arssr.cohort.derivatives import Derivatives
-from arssr.cohort.index import write_index
-from arssr.cohort.participants import Request, super_resolve
+from arssr.bids.derivatives import Derivatives
+from arssr.bids.index import write_index
+from arssr.bids.participants import Request, super_resolve
 from arssr.files import sidecar
 from arssr.jobs.batch import Network
 from arssr.jobs.local import Local

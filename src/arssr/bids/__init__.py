@@ -1,0 +1,1 @@
+"""BIDS data sets: which scans lie in them, and the derivatives that come of them."""

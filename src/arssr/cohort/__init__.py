@@ -1,1 +1,0 @@
-"""Many scans: BIDS data sets, worker processes, clusters."""
