@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from arssr.api import load_model
-from arssr.evaluation.figure import planes_figure
 from arssr.interpolation import resample
+from arssr.viewing.stills import planes_figure
 from arssr.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,9 @@ from arssr.api import load_model
 from arssr.cli.console import complain, progress_bar, stderr
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
-from arssr.evaluation.figure import planes_figure
 from arssr.evaluation.metrics import Reference
 from arssr.interpolation import resample
+from arssr.viewing.stills import planes_figure
 from arssr.volume import Volume
 
 SCALES = (2.0, 3.2, 4.0)

@@ -12,7 +12,7 @@ from arssr.bids.derivatives import Derivatives, Result
 from arssr.files import replacing
 from arssr.formats.bids import BIDSName
 from arssr.grid import spacing_in_words
-from arssr.pages import render
+from arssr.viewing.pages import render
 
 INDEX = "index.html"
 
@@ -66,7 +66,7 @@ def write_index(derivatives: Derivatives) -> Path:
 
 
 def _write_page(path: Path, template: str, common: Mapping[str, Any], **values: Any) -> Path:
-    page = render(template, ("arssr.bids", "arssr.evaluation"), **common, **values)
+    page = render(template, ("arssr.bids", "arssr.viewing"), **common, **values)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path

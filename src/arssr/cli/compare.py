@@ -29,7 +29,7 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Compare images in one self-contained page: planes, details, differences, curves, metrics."""
-    from arssr.evaluation.report import check_report, write_report
+    from arssr.viewing.report import check_report, write_report
     from arssr.volume import Volume
 
     titles = _names(images, names)

@@ -1,1 +1,1 @@
-"""Evaluation: metrics, baselines, protocols, tables, figures and reports."""
+"""Evaluation: metrics, baselines, protocols, tables and model cards."""

@@ -217,8 +217,8 @@ def _write_report(
 
     A result without anything to show, such as an empty mask, is a result all the same.
     """
-    from arssr.evaluation.report import write_report
-    from arssr.evaluation.verdict import verdict_on
+    from arssr.viewing.report import write_report
+    from arssr.viewing.verdict import verdict_on
 
     try:
         require_memory(grid, copies=2)

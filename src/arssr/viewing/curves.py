@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from arssr.evaluation.pictures import Plane, every_nth, magnitude
 from arssr.grid import Grid
+from arssr.viewing.display import Plane, every_nth, magnitude
 
 Floats = NDArray[np.floating]
 

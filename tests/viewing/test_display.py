@@ -8,7 +8,9 @@ from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
 from tests.phantoms import rotated
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.pictures import (
+from arssr.grid import Grid
+from arssr.interpolation import resample
+from arssr.viewing.display import (
     PLANES,
     Plane,
     Window,
@@ -25,8 +27,6 @@ from arssr.evaluation.pictures import (
     picture,
     to_bytes,
 )
-from arssr.grid import Grid
-from arssr.interpolation import resample
 from arssr.volume import Volume
 
 AXES = list(permutations(range(3)))

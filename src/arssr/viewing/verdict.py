@@ -18,12 +18,12 @@ from nibabel.orientations import io_orientation
 from arssr.consistency import Acquisition, in_percent
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
-from arssr.evaluation.pictures import PLANES
 from arssr.formats.bids import BIDSName
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
 from arssr.resolution import Resolution, cut_to_band
 from arssr.upsampling.plain import COPIED, RESAMPLED
+from arssr.viewing.display import PLANES
 from arssr.volume import Volume
 from arssr.weights.limits import outside_valid_range
 

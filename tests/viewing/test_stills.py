@@ -6,10 +6,10 @@ from matplotlib.image import imread
 from tests.evaluation.heads import head, las_grid
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.figure import _along_the_slices, planes_figure
-from arssr.evaluation.pictures import canonical
 from arssr.grid import Grid
 from arssr.interpolation import resample
+from arssr.viewing.display import canonical
+from arssr.viewing.stills import _along_the_slices, planes_figure
 from arssr.volume import Volume
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.evaluation.heads import head, las_grid
 
-from arssr.evaluation.pictures import Window, canonical
-from arssr.evaluation.shown import doubts, show
+from arssr.viewing.display import Window, canonical
+from arssr.viewing.shown import doubts, show
 from arssr.volume import Volume
 
 DATA = Path(__file__).parents[3] / "shared/data"

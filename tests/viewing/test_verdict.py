@@ -9,10 +9,10 @@ import pytest
 from tests.phantoms import anatomy, rotated, volume, zero_filled
 
 from arssr.degradation import degrade, named_degradation
-from arssr.evaluation.verdict import Verdict, verdict_on
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 from arssr.resolution import measure_resolution
+from arssr.viewing.verdict import Verdict, verdict_on
 from arssr.volume import Volume
 
 CARD = {"valid": {"scale": [1, 4], "scale_of_one_thick_axis": [1, 6], "spacing_mm": [0.8, 2]}}

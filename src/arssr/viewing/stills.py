@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.pictures import (
+from arssr.files import replacing
+from arssr.grid import Grid
+from arssr.viewing.display import (
     PLANES,
     Detail,
     Plane,
@@ -26,8 +28,6 @@ from arssr.evaluation.pictures import (
     middle,
     picture,
 )
-from arssr.files import replacing
-from arssr.grid import Grid
 from arssr.volume import Volume
 
 if TYPE_CHECKING:

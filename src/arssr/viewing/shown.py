@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.pictures import OUTSIDE, Window, field_of_view, on_display, to_bytes
 from arssr.grid import Grid
+from arssr.viewing.display import OUTSIDE, Window, field_of_view, on_display, to_bytes
 from arssr.volume import Volume
 
 # The images of a page, in characters: opens on a phone, goes through a mail server. Noise does not

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
 
-from arssr.evaluation.pictures import canonical
-from arssr.evaluation.report import write_report
 from arssr.interpolation import resample
+from arssr.viewing.display import canonical
+from arssr.viewing.report import write_report
 from arssr.volume import Volume
 
 CHROMIUM = next(
@@ -321,7 +321,7 @@ def test_on_a_phone_three_images_stand_in_a_row(
 def test_a_page_of_some_slices_works_too(
     open_page: Open, tmp_path: Path, truth: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arssr.evaluation.shown._BUDGET", 15_000)
+    monkeypatch.setattr("arssr.viewing.shown._BUDGET", 15_000)
     soft = head(truth.grid, 0.5)
     page = open_page(write_report(tmp_path / "report.html", [("soft", soft)], truth))
     data = page.evaluate("JSON.parse(document.querySelector('#report-data').textContent)")

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from arssr.evaluation.charts import HEIGHT, WIDTH, line_chart
-from arssr.evaluation.curves import (
+from arssr.grid import Grid
+from arssr.viewing.charts import HEIGHT, WIDTH, line_chart
+from arssr.viewing.curves import (
     Curve,
     edge_line,
     histogram,
     profile,
     radial_power_spectrum,
 )
-from arssr.evaluation.pictures import PLANES
-from arssr.grid import Grid
+from arssr.viewing.display import PLANES
 
 
 def test_the_spectrum_of_a_wave_peaks_at_its_frequency() -> None:

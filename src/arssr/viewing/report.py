@@ -19,8 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.charts import Chart, line_chart
-from arssr.evaluation.curves import (
+from arssr.files import replacing
+from arssr.formats.kind import INTENSITIES
+from arssr.grid import Grid
+from arssr.resolution import FREQUENCIES, Resolution, measure_resolution
+from arssr.viewing.charts import Chart, line_chart
+from arssr.viewing.curves import (
     Curve,
     Line,
     edge_line,
@@ -28,7 +32,7 @@ from arssr.evaluation.curves import (
     profile,
     radial_power_spectrum,
 )
-from arssr.evaluation.pictures import (
+from arssr.viewing.display import (
     PLANES,
     Detail,
     Plane,
@@ -40,13 +44,9 @@ from arssr.evaluation.pictures import (
     find_detail,
     middle,
 )
-from arssr.evaluation.shown import Shown, doubts, pack, seen_by_all, show
-from arssr.evaluation.verdict import Verdict
-from arssr.files import replacing
-from arssr.formats.kind import INTENSITIES
-from arssr.grid import Grid
-from arssr.pages import render
-from arssr.resolution import FREQUENCIES, Resolution, measure_resolution
+from arssr.viewing.pages import render
+from arssr.viewing.shown import Shown, doubts, pack, seen_by_all, show
+from arssr.viewing.verdict import Verdict
 from arssr.volume import Volume
 
 _TRUTH = "truth"
@@ -115,7 +115,7 @@ def write_report(
     page["verdict"] = verdict
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
-    html = render("report.html.j2", ("arssr.evaluation",), **page)
+    html = render("report.html.j2", ("arssr.viewing",), **page)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path

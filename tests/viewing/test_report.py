@@ -14,11 +14,11 @@ from tests.evaluation.heads import head, las_grid
 from arssr.errors import ArSSRError
 from arssr.evaluation import shown
 from arssr.evaluation.metrics import score
-from arssr.evaluation.pictures import OUTSIDE, Window, canonical
-from arssr.evaluation.report import write_report
-from arssr.evaluation.verdict import Verdict
 from arssr.grid import Grid
 from arssr.interpolation import resample
+from arssr.viewing.display import OUTSIDE, Window, canonical
+from arssr.viewing.report import write_report
+from arssr.viewing.verdict import Verdict
 from arssr.volume import Volume
 
 
