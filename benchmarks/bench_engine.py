@@ -17,7 +17,7 @@ from arssr.api import Model, load_model
 from arssr.benchmark.contenders import alone, engine
 from arssr.benchmark.runner import run_benchmark
 from arssr.benchmark.tables import to_markdown
-from arssr.demo import mni152_head
+from arssr.evaluation.head import mni152_head
 from arssr.evaluation.metrics import Reference
 from arssr.evaluation.tables import markdown_table
 from arssr.interpolation import resample

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.api import Model, load_model
-from arssr.demo import mni152_head
+from arssr.evaluation.head import mni152_head
 from arssr.files import find_images
 from arssr.grid import Grid
 from arssr.volume import Volume

@@ -13,7 +13,7 @@ from tests.phantoms import smooth, tiny_network, tissue, volume
 
 from arssr.api import Model, load_model
 from arssr.degradation import degrade, named_degradation
-from arssr.demo import mni152_head
+from arssr.evaluation.head import mni152_head
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.volume import Volume

@@ -4,7 +4,6 @@ The head is the MNI152 T1 template at 1 mm that nilearn ships; no weights were t
 an average of many heads, without noise and symmetric: the easiest kind of image.
 """
 
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from arssr.api import load_model
 from arssr.cli.console import complain, progress_bar, stderr
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
+from arssr.evaluation.head import mni152_head
 from arssr.evaluation.metrics import Reference
 from arssr.interpolation import resample
 from arssr.viewing.stills import planes_figure
@@ -23,15 +23,6 @@ from arssr.volume import Volume
 SCALES = (2.0, 3.2, 4.0)
 ACQUISITION = "slice"
 PICTURED = 3.2
-_HEAD = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-
-
-def mni152_head() -> Volume:
-    """The MNI152 T1 template at 1 mm, skull-stripped, from the installed nilearn."""
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None or spec.origin is None:
-        raise ArSSRError("the demo takes its image from nilearn: pip install 'arssr[demo]'")
-    return Volume.read(Path(spec.origin).parent / _HEAD)
 
 
 def run(folder: Path, weights: str = "light") -> None:

@@ -6,6 +6,7 @@ import pytest
 from arssr.api import load_model
 from arssr.degradation import degrade, named_degradation
 from arssr.engine.air import active_voxels
+from arssr.evaluation.head import mni152_head
 from arssr.evaluation.metrics import Reference
 from arssr.interpolation import resample
 
@@ -41,9 +42,8 @@ def test_leaving_air_alone_changes_no_head_and_nothing_for_the_worse(
     """With the weights that ship. What the network does to air is a bias of its own (some 0.1 % of
     the range, more at the faces of the image): without it the result is nearer to the truth.
     """
-    demo = pytest.importorskip("arssr.demo")
     pytest.importorskip("nilearn", reason="the head comes from nilearn")
-    head = demo.mni152_head()
+    head = mni152_head()
     truth = resample(head, head.grid.with_shape([n // 2 for n in head.grid.shape]))
     scan = degrade(truth, scale, named_degradation(acquisition))
     model = load_model("light", "cpu", "float32")
@@ -61,9 +61,8 @@ def test_leaving_air_alone_changes_no_head_and_nothing_for_the_worse(
 @pytest.mark.slow
 def test_over_a_whole_head_even_the_air_stays_what_it_was() -> None:
     """What is left of 0.3 % at the faces of the image, where few voxels lie."""
-    demo = pytest.importorskip("arssr.demo")
     pytest.importorskip("nilearn", reason="the head comes from nilearn")
-    head = demo.mni152_head()
+    head = mni152_head()
     scan = degrade(head, 2.0, named_degradation("slice"))
     model = load_model("light", "cpu", "float32")
     skipped, computed = (

@@ -48,7 +48,7 @@ def bench(
     from arssr.api import load_model
     from arssr.benchmark.runner import run_benchmark
     from arssr.benchmark.tables import headline, tables, to_markdown
-    from arssr.demo import mni152_head
+    from arssr.evaluation.head import mni152_head
     from arssr.files import replacing
     from arssr.interpolation import resample
 
