@@ -16,11 +16,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from arssr.grid import Grid
+from arssr.grid import SAME_STEP, Grid
 
 _REACH = 2  # output voxels to each side of a centre that the filter takes in
-# A step that is longer than a voxel by less than this counts as one: headers round their spacing.
-_TOLERANCE = 1e-3
 
 
 def parts_ijk(grid: Grid, source: Grid) -> tuple[int, int, int]:
@@ -30,12 +28,12 @@ def parts_ijk(grid: Grid, source: Grid) -> tuple[int, int, int]:
     >>> parts_ijk(scan.with_spacing((0.5, 1, 2.5)), scan)
     (1, 1, 3)
     """
-    return parts_of(np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0))
+    return parts_of(grid.steps_in(source))
 
 
 def parts_of(step_ijk: np.ndarray) -> tuple[int, int, int]:
     """The same from the lengths (3,) of a grid's steps in source voxels."""
-    i, j, k = np.maximum(np.ceil(step_ijk - _TOLERANCE), 1).astype(int).tolist()
+    i, j, k = np.maximum(np.ceil(step_ijk - SAME_STEP), 1).astype(int).tolist()
     return i, j, k
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
-from arssr.interpolation import REACH, SplineCoefficients, spline_at
+from arssr.interpolation import SplineCoefficients, outside, spline_at
 
 
 class DifferentiableField:
@@ -57,8 +57,8 @@ class DifferentiableField:
         values = spline_at(self._spline, index[None])[0]
         values = values + correction * self._active[tuple(nearest.T)]
         values = values * field.normalisation.scale + field.normalisation.offset
-        beyond = (index < -0.5 - REACH) | (index > shape - 0.5 + REACH)
-        values = values.where(~beyond.any(dim=1), field.normalisation.offset)
+        in_air = outside(index, shape).any(dim=1)
+        values = values.where(~in_air, field.normalisation.offset)
         return values.to(points_ras_mm).reshape(points_ras_mm.shape[:-1])
 
     def gradient(self, points_ras_mm: Tensor) -> tuple[Tensor, Tensor]:

@@ -195,6 +195,28 @@ class Grid:
         """(4, 4) matrix that takes voxel coordinates here to those of the same place in `other`."""
         return np.linalg.solve(other.affine, self.affine).astype(np.float64, copy=False)
 
+    def steps_in(self, source: Grid) -> Floats:
+        """(3,) how far one step along each axis of this grid goes in `source`, in its voxels.
+
+        >>> scan = Grid((4, 4, 3), np.diag([1, 1, 5, 1]))
+        >>> turned = Grid((3, 4, 4), scan.affine[:, [2, 1, 0, 3]] @ np.diag([0.2, 1, 1, 1]))
+        >>> turned.steps_in(scan)  # along its own i, j, k; its i is the scan's k
+        array([0.2, 1. , 1. ])
+        >>> turned.cell_in(scan)  # along the scan's i, j, k
+        array([1. , 1. , 0.2])
+        """
+        steps: Floats = np.linalg.norm(self.index_map_to(source)[:3, :3], axis=0)
+        return steps
+
+    def cell_in(self, source: Grid) -> Floats:
+        """(3,) how long a voxel of this grid is along each axis of `source`, in its voxels.
+
+        Where axes are swapped this is another order than that of `steps_in`; where they are
+        oblique it is the root of the sum of squares of what the three steps go along that axis.
+        """
+        cell: Floats = np.linalg.norm(self.index_map_to(source)[:3, :3], axis=1)
+        return cell
+
     def axis_positions_in(self, source: Grid) -> AxisPositions | None:
         """Voxel coordinates of this grid in `source`, axis by axis; None where axes are oblique.
 
@@ -226,9 +248,15 @@ class Grid:
         """Whether both have the same shape and no voxel differs in place by more than this."""
         if self.shape != other.shape:
             return False
-        corners = np.indices((2, 2, 2)).reshape(3, -1).T * self.shape - 0.5
+        corners = corner_voxels([n + 1 for n in self.shape]) - 0.5
         shift = np.abs(_apply(self.index_map_to(other), corners) - corners)
         return bool(shift.max() <= tolerance_voxels)
+
+
+def corner_voxels(shape: Sequence[int]) -> NDArray[np.int64]:
+    """(8, 3) voxel indices of the corners of an image of this shape (i, j, k)."""
+    ends: NDArray[np.int64] = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape) - 1)
+    return ends
 
 
 def spacing_in_words(spacing_mm: Iterable[float]) -> str:

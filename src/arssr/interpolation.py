@@ -8,7 +8,7 @@ Positions are voxel coordinates of the input: 0 is the centre of the first voxel
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -20,6 +20,7 @@ from arssr.volume import Volume
 if TYPE_CHECKING:
     import torch
 
+Places = TypeVar("Places", np.ndarray, "torch.Tensor")
 Kind = Literal["nearest", "linear", "cubic"]
 REACH = 1.0  # voxels beyond the field of view at which an image's border value still stands
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -27,6 +28,14 @@ _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 _EDGE_PADDING = 12
 # Four such factors (a sample, and a weight for each axis) are no subnormal float32 yet.
 _NOTHING = 1e-9
+
+
+def outside(index: Places, n: Any) -> Places:
+    """Whether voxel coordinates, along axes of n voxels, lie where an image has no values any more.
+
+    Up to `REACH` voxels outside the field of view the border value holds; beyond lies air.
+    """
+    return (index < -0.5 - REACH) | (index > n - 0.5 + REACH)
 
 
 def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from arssr.antialias import averaged, parts_ijk, parts_of
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import REACH, resample
+from arssr.interpolation import REACH, outside, resample
 from arssr.transforms.transform import Transform, steps_through
 from arssr.volume import Volume
 
@@ -122,7 +122,7 @@ class _Straight:
         self.inside = np.ones(grid.shape, bool)
         for (a, b, c, start), n in zip(to_source[:3], source.shape, strict=True):
             at = a * i + (b * j + (c * k + start))
-            self.inside &= (at >= -0.5 - REACH) & (at <= n - 0.5 + REACH)
+            self.inside &= ~outside(at, n)
 
     def reached(self, box: Box) -> Box | None:
         """See `_Reading`."""
@@ -173,8 +173,7 @@ class _Warped:
         self._parts = parts
         self._at = positions(grid.scaled(parts))
         centres = self._at if parts == (1, 1, 1) else positions(grid)
-        end = np.array(source.shape) - 0.5
-        self.inside = np.maximum(-0.5 - centres, centres - end).max(axis=-1) <= REACH
+        self.inside = ~np.any(outside(centres, np.array(source.shape)), axis=-1)
         # Along each axis, between which positions (n, 3) the points of its voxels lie.
         self._spans = []
         for axis in range(3):

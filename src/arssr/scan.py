@@ -106,8 +106,8 @@ def acquisition_ijk(
 
 def refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...]:
     """The acquisition on the source axes that `target` samples more finely, NATIVE elsewhere."""
-    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
-    return tuple(acquisition if s < 1 - SAME_STEP else NATIVE for s in step)
+    cell = target.cell_in(source)
+    return tuple(acquisition if c < 1 - SAME_STEP else NATIVE for c in cell)
 
 
 def noise_level(

@@ -11,7 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid, spacing_in_words
+from arssr.grid import Grid, corner_voxels, spacing_in_words
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ _FIELD_OF_VIEW_MM = (0.5, 3000.0)
 
 def apart_mm(one: ArrayLike, other: ArrayLike, shape: Sequence[int]) -> float:
     """The largest distance between the places that two affines, in mm, give the same voxel."""
-    ends = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape[:3]) - 1)
+    ends = corner_voxels(shape[:3])
     shift = np.subtract(one, other, dtype=np.float64)
     return float(np.linalg.norm(ends @ shift[:3, :3].T + shift[:3, 3], axis=1).max())
 

@@ -53,7 +53,7 @@ def without_network(image: Volume, grid: Grid, transform: Transform | None = Non
 
 def refines(source: Grid, grid: Grid) -> bool:
     """Whether a grid asks a network for anything: it is finer somewhere, or coarser nowhere."""
-    step = np.linalg.norm(grid.index_map_to(source)[:3, :3], axis=0)
+    step = grid.steps_in(source)
     return bool((step < 1 - SAME_STEP).any() or (step <= 1 + SAME_STEP).all())
 
 

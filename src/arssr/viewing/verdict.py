@@ -119,12 +119,12 @@ def name_in_words(image: Volume) -> str:
 
 
 def _refined(source: Grid, target: Grid) -> list[_Refined]:
-    step = np.linalg.norm(target.index_map_to(source)[:3, :3], axis=1)
+    cell = target.cell_in(source)
     world = io_orientation(source.affine)[:, 0].astype(int)
     return [
-        _Refined(axis, int(world[axis]), 1 / float(s), float(source.spacing_mm[axis]))
-        for axis, s in enumerate(step)
-        if s < 1 - SAME_STEP
+        _Refined(axis, int(world[axis]), 1 / float(c), float(source.spacing_mm[axis]))
+        for axis, c in enumerate(cell)
+        if c < 1 - SAME_STEP
     ]
 
 

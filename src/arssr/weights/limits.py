@@ -48,8 +48,7 @@ def outside_valid_range(
 axis is refined)']
     """
     valid, name = card.get("valid", {}), card.get("name", "the model")
-    steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
-    scale = 1 / np.linalg.norm(steps, axis=1)
+    scale = 1 / target.cell_in(source)
     refined = np.flatnonzero(scale > 1 + _TOLERANCE)
     limits = valid.get("scale_of_one_thick_axis" if len(refined) == 1 else "scale")
     sentences = [
@@ -61,7 +60,7 @@ axis is refined)']
     if valid and slices is not None and slices.axis in refined:
         sentences += filter(None, [unseen_slices(card, slices)])
     limits = valid.get("spacing_mm")
-    spacing_mm = target.spacing_mm[np.linalg.norm(steps, axis=0) < 1 - _TOLERANCE]
+    spacing_mm = target.spacing_mm[target.steps_in(source) < 1 - _TOLERANCE]
     return sentences + [
         f"voxels of {mm:.3g} mm are outside what {name} was trained for, {_range(limits)} mm"
         for mm in _different(spacing_mm.tolist())
@@ -85,16 +84,15 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
     'coarser than the scan along i, j (0.5 mm become 1 mm); a spacing of 0.5×0.5×1 mm keeps them'
     >>> coarser_axes(scan, scan.isotropic())
     """
-    steps = target.index_map_to(source)[:3, :3]  # [source axis, target axis], in source voxels
-    step = np.linalg.norm(steps, axis=1)
-    coarser = np.flatnonzero(step > 1 + _TOLERANCE)
+    cell = target.cell_in(source)
+    coarser = np.flatnonzero(cell > 1 + _TOLERANCE)
     if not len(coarser):
         return None
-    before, after = source.spacing_mm, source.spacing_mm * step
+    before, after = source.spacing_mm, source.spacing_mm * cell
     axes = ", ".join(_AXES[axis] for axis in coarser)
     sizes = dict.fromkeys(f"{before[axis]:.3g} mm become {after[axis]:.3g} mm" for axis in coarser)
     said = f"coarser than the scan along {axes} ({', '.join(sizes)})"
-    if (abs(steps) > _TOLERANCE * step[:, None]).sum() > 3:  # turned: no spacing does
+    if target.axis_positions_in(source) is None:  # turned: no spacing does
         return said
     kept = spacing_in_words(np.minimum(before, after))
     return f"{said}; a spacing of {kept} keeps them"
