@@ -11,14 +11,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.thin import lively_network
 from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
 
 import arssr
-from arssr import api, room
+from arssr import api
 from arssr.api import Model, load_model
 from arssr.engine.encoding.encode import encode_box
 from arssr.errors import ArSSRError, ArSSRWarning
@@ -30,6 +29,7 @@ from arssr.jobs.job import Job
 from arssr.jobs.running import run
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.transforms.transform import Affine, Transform
+from arssr.upsampling import room
 from arssr.upsampling.room import require_disk, require_memory
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
@@ -379,39 +379,6 @@ def test_models_load_from_files_of_both_kinds(tmp_path: Path) -> None:
     assert reference.precision == "float32"  # the paper's numbers, whatever the processor
     result = arssr.upsample(volume(smooth((4, 4, 4))), theirs, scale=2)
     assert result.grid.shape == (8, 8, 8)
-
-
-def test_precision_is_bfloat16_only_where_it_is_fast_and_harmless(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(api, "fast_bf16", lambda _, fast=fast: fast)
-        cpu = torch.device("cpu")
-        assert api._dtype("auto", cpu, residual=True) == expected
-        assert api._dtype("auto", cpu, residual=False) == torch.float32
-        assert api._dtype("bf16", cpu, residual=True) == torch.bfloat16
-        for half in ("bf16", "fp16"):
-            with pytest.raises(ArSSRError, match=f"{half} is too coarse"):
-                api._dtype(half, cpu, residual=False)
-    with pytest.raises(ArSSRError, match="precision"):
-        api._dtype("float8", torch.device("cpu"), True)
-    with pytest.raises(ArSSRError, match="fp16 is not for this device"):
-        api._dtype("fp16", torch.device("cpu"), True)
-
-
-def test_a_gpu_from_before_bfloat16_takes_float16(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = torch.device("cuda")
-    monkeypatch.setattr(api, "fast_bf16", lambda _: False)
-    monkeypatch.setattr(api, "fast_fp16", lambda _: True)
-    assert api._dtype("auto", gpu, residual=True) == torch.float16
-    assert api._dtype("auto", gpu, residual=False) == torch.float32
-    assert api._dtype("fp16", gpu, residual=True) == torch.float16
-    with pytest.raises(ArSSRError, match="bf16 is not for this device"):
-        api._dtype("bf16", gpu, residual=True)
-    monkeypatch.setattr(api, "fast_fp16", lambda _: False)
-    assert api._dtype("auto", gpu, residual=True) == torch.float32
-    monkeypatch.setattr(api, "fast_bf16", lambda _: True)
-    assert api._dtype("auto", gpu, residual=True) == torch.bfloat16
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "", "cpu:oops"])

@@ -23,7 +23,7 @@ from tests.test_field import (
     random_image,
     seeds,
 )
-from tests.test_transform import MOVING, RIGID, nowhere
+from tests.transforms.test_transform import MOVING, RIGID, nowhere
 
 from arssr.differentiable import DifferentiableField
 from arssr.engine.features import FeatureMap

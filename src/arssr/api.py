@@ -9,9 +9,10 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
-from arssr.engine.machine import fast_bf16, fast_fp16, set_threads
+from arssr.engine.machine import set_threads
+from arssr.engine.precision import named_device, named_precision
 from arssr.ensemble import EnsembleField, flips
-from arssr.errors import ArSSRError, ArSSRWarning
+from arssr.errors import ArSSRWarning
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
@@ -24,8 +25,6 @@ from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
 from arssr.weights.registry import Weights, load
-
-_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 
 
 class Options(TypedDict, total=False):
@@ -60,9 +59,9 @@ class Model:
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         self.weights = weights
-        on = _device(device)
+        on = named_device(device)
         set_threads()
-        dtype = _dtype(precision, on, weights.network.corrects)
+        dtype = named_precision(precision, on, weights.network.corrects)
         self.network = weights.network.to(device=on, dtype=dtype)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -272,34 +271,3 @@ def _warn(volume: Volume, sentences: Sequence[str]) -> None:
         if sentence not in volume.warnings:
             message = f"{volume.path or 'the image'}: {sentence}"
             warnings.warn(message, ArSSRWarning, stacklevel=3)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise ArSSRError(f"no device {name!r} here; cpu always works") from None
-    return device
-
-
-def _dtype(precision: str, device: torch.device, residual: bool) -> torch.dtype:
-    if precision == "auto":
-        if residual and fast_bf16(device):
-            return torch.bfloat16
-        return torch.float16 if residual and fast_fp16(device) else torch.float32
-    if precision not in _PRECISIONS:
-        raise ArSSRError(f"precision is auto, bf16, fp16 or float32, not {precision!r}")
-    if precision != "float32" and not residual:
-        raise ArSSRError(
-            f"{precision} is too coarse for a network that is not residual; use float32"
-        )
-    missing = {
-        "bf16": device.type == "cuda" and not fast_bf16(device),
-        "fp16": not fast_fp16(device),
-    }
-    if missing.get(precision):
-        raise ArSSRError(f"{precision} is not for this device ({device}); use auto or float32")
-    return _PRECISIONS[precision]

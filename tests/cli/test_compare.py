@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.evaluation.heads import head, las_grid
+from tests.viewing.heads import head, las_grid
 from typer.testing import CliRunner
 
 from arssr.cli.compare import compare

@@ -13,11 +13,11 @@ from tests.cli.conftest import Arssr
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
-from arssr import room
 from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.grid import Grid
+from arssr.upsampling import room
 from arssr.volume import Volume
 from arssr.weights.registry import load
 

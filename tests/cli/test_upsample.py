@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
-from arssr import api, room
+from arssr import api
 from arssr.cli import console
 from arssr.engine.encoding.encode import encode_box
 from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import Grid
 from arssr.identity import samples_sha256
+from arssr.upsampling import room
 from arssr.volume import Volume
 from arssr.weights.files import save_reference, save_weights
 

@@ -8,8 +8,8 @@ from tests.conditions.table import Condition, Seen, Table
 from tests.conditions.trying import UNTOLD, upsample
 from tests.phantoms import smooth, volume
 from tests.registrations import MOVING, POINTS, REFERENCE, STRETCHED, moved, sitk_vectors
-from tests.test_registration import WRITERS, XFM, lta
-from tests.test_warp import GRID, INSIDE, MARKS, five_d, nifti, places_of
+from tests.transforms.test_registration import WRITERS, XFM, lta
+from tests.transforms.test_warp import GRID, INSIDE, MARKS, five_d, nifti, places_of
 
 from arssr.errors import ArSSRError
 from arssr.transforms.registration import load_transform

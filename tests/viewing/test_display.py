@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
 from tests.phantoms import rotated
+from tests.viewing.heads import SPOT_RAS_MM, head, las_grid
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid

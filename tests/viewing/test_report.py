@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.evaluation.heads import head, las_grid
+from tests.viewing.heads import head, las_grid
 
 from arssr.errors import ArSSRError
-from arssr.evaluation import shown
 from arssr.evaluation.metrics import score
 from arssr.grid import Grid
 from arssr.interpolation import resample
+from arssr.viewing import shown
 from arssr.viewing.display import OUTSIDE, Window, canonical
 from arssr.viewing.report import write_report
 from arssr.viewing.verdict import Verdict

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from tests.evaluation.heads import SPOT_RAS_MM, head, las_grid
+from tests.viewing.heads import SPOT_RAS_MM, head, las_grid
 
 from arssr.interpolation import resample
 from arssr.viewing.display import canonical

@@ -4,7 +4,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from tests.evaluation.heads import head, las_grid
+from tests.viewing.heads import head, las_grid
 
 from arssr.viewing.display import Window, canonical
 from arssr.viewing.shown import doubts, show

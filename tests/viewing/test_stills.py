@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from tests.evaluation.heads import head, las_grid
+from tests.viewing.heads import head, las_grid
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
