@@ -30,6 +30,7 @@ from arssr.jobs.running import run
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.transforms.transform import Affine, Transform
 from arssr.upsampling import room
+from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_disk, require_memory
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
@@ -446,7 +447,7 @@ def test_python_and_a_job_make_the_same(lively: Model, ask: dict[str, Any], tmp_
     how = {k: v for k, v in ask.items() if k not in ("scale", "spacing", "like", "transform")}
     if "transform" in files:
         how["transforms"] = (files["transform"],)
-    run(lively, Job(path, tmp_path / "out.nii", Target(**targets), **how))
+    run(lively, Job(path, tmp_path / "out.nii", Request(Target(**targets), **how)))
     np.testing.assert_array_equal(made.data, Volume.read(tmp_path / "out.nii").data)
 
 
@@ -507,7 +508,10 @@ def test_frames_come_back_one_by_one(lively: Model, tmp_path: Path) -> None:
     frames[..., 1] = 0.25
     image = nib.Nifti1Image(frames, THICK)
     nib.save(image, tmp_path / "bold.nii")
-    run(lively, Job(tmp_path / "bold.nii", tmp_path / "o.nii", Target(scale=2), frames=True))
+    run(
+        lively,
+        Job(tmp_path / "bold.nii", tmp_path / "o.nii", Request(Target(scale=2), frames=True)),
+    )
     expected = nib.load(tmp_path / "o.nii").get_fdata(dtype=np.float32)
     for bold in (tmp_path / "bold.nii", image, (frames, THICK)):
         with pytest.warns(ArSSRWarning, match="of 3 frames, constant ones stay so: 2 "):

@@ -4,14 +4,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from arssr.bids.dataset import Dataset, Scan
 from arssr.bids.derivatives import PROVENANCE, Derivatives
 from arssr.bids.index import write_index
-from arssr.bids.participants import Request, super_resolve
+from arssr.bids.participants import super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sidecar
 from arssr.formats.bids import read_json
@@ -19,6 +18,7 @@ from arssr.formats.slices import Slices
 from arssr.jobs.batch import Network
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
 
@@ -27,11 +27,11 @@ from .conftest import AddScan
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 
 
-def make(derivatives: Derivatives, network: Network, **request: Any) -> list[Scan]:
+def make(derivatives: Derivatives, network: Network, report: bool = False) -> list[Scan]:
     """All T1w images, at twice their resolution."""
     scans = derivatives.source.scans({"T1w"})
-    wanted = Request(Target(scale=2.0), **{"report": False, **request})
-    outcomes = list(super_resolve(derivatives, scans, wanted, network, Local()))
+    wanted = Request(Target(scale=2.0))
+    outcomes = list(super_resolve(derivatives, scans, wanted, network, Local(), report=report))
     assert not [each.error for each in outcomes if each.error]
     return scans
 
@@ -136,15 +136,15 @@ def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
     [scan] = make(derivatives, network)
     destination = derivatives.destination(scan)
-    job = Job(path, destination, Target(scale=2.0))
+    job = Job(path, destination, Request(Target(scale=2.0)))
 
     def is_done(job: Job = job, network: Network = network) -> bool:
         return derivatives.is_done(job, network)
 
     assert is_done()
-    assert not is_done(Job(path, destination, job.target, report=True))
+    assert not is_done(Job(path, destination, job.request, report=True))
     with pytest.raises(ArSSRError, match="before the options changed"):
-        is_done(Job(path, destination, Target(scale=3.0)))
+        is_done(Job(path, destination, Request(Target(scale=3.0))))
     with pytest.raises(ArSSRError, match="before the weights changed"):
         is_done(network=Network(network.weights, "another"))
     path.unlink()
@@ -164,7 +164,7 @@ def test_a_sidecar_of_before_the_end_does_not_count(
     destination = derivatives.destination(scan)
     made = read_json(sidecar(destination))[PROVENANCE]
     sidecar(destination).write_text(json.dumps(made))
-    job = Job(scan.path, destination, Target(scale=2.0))
+    job = Job(scan.path, destination, Request(Target(scale=2.0)))
     assert not derivatives.is_done(job, network)
 
 

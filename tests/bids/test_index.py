@@ -8,10 +8,11 @@ import nibabel as nib
 
 from arssr.bids.derivatives import Derivatives
 from arssr.bids.index import write_index
-from arssr.bids.participants import Request, super_resolve
+from arssr.bids.participants import super_resolve
 from arssr.files import sidecar
 from arssr.jobs.batch import Network
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
 from .conftest import AddScan

@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from arssr.bids.derivatives import Derivatives
 from arssr.bids.index import write_index
-from arssr.bids.participants import Request, super_resolve
+from arssr.bids.participants import super_resolve
 from arssr.jobs.batch import Network
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
 from .conftest import AddScan

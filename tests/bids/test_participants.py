@@ -7,23 +7,26 @@ import pytest
 
 from arssr.bids.dataset import Scan
 from arssr.bids.derivatives import Derivatives
-from arssr.bids.participants import Request, super_resolve
+from arssr.bids.participants import super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.jobs.batch import Network
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
 
 from .conftest import AddScan
 
 
-def work(derivatives: Derivatives, network: Network, **request: Any) -> dict[str, str]:
+def work(
+    derivatives: Derivatives, network: Network, acquisition: str = "auto", **how: bool
+) -> dict[str, str]:
     """Subject → made, left or the reason why it failed."""
-    wanted = Request(Target(scale=2.0), **{"report": False, **request})
+    wanted = Request(Target(scale=2.0), acquisition=acquisition)
     scans = derivatives.source.scans({"T1w"})
-    told = {}
-    for each in super_resolve(derivatives, scans, wanted, network, Local()):
+    told, how = {}, {"report": False, **how}
+    for each in super_resolve(derivatives, scans, wanted, network, Local(), **how):
         told[each.scan.subject] = each.error or ("made" if each.facts else "left")
     return told
 

@@ -19,10 +19,12 @@ from arssr.api import load_model
 from arssr.evaluation.meter import Meter
 from arssr.jobs.job import Job
 from arssr.jobs.running import estimate, run
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")
-job = Job(Path(source), Path(out), Target(scale=float(scale)), memory=float(memory) or None)
+request = Request(Target(scale=float(scale)), memory=float(memory) or None)
+job = Job(Path(source), Path(out), request)
 plan = estimate(model, job)
 with Meter() as meter:
     run(model, job)

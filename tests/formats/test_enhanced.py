@@ -19,6 +19,7 @@ from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
 from arssr.jobs.job import Job
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 from arssr.volume import Volume, open_frames
 
@@ -359,8 +360,8 @@ def test_only_images_of_mr_become_classic_ones(tmp_path: Path) -> None:
 def test_a_single_file_is_a_source_for_a_job(tmp_path: Path) -> None:
     path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID))
     target = Target(scale=(1, 1, 3))
-    Job(path, tmp_path / "out.dicom", target).check()
+    Job(path, tmp_path / "out.dicom", Request(target)).check()
     several = [*frames_of(STORED, GRID), *frames_of(STORED, GRID, echo_ms=7)]
     two = write_enhanced(tmp_path / "2.dcm", several)
-    job = Job(two, tmp_path / "out.nii", target, series="echo 2", frames=True)
+    job = Job(two, tmp_path / "out.nii", Request(target, frames=True), series="echo 2")
     assert job.read().grid.matches(GRID)

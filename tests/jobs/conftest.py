@@ -8,6 +8,7 @@ from tests.phantoms import smooth, volume
 
 from arssr.files import sha256
 from arssr.jobs.job import Job
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
 
@@ -20,7 +21,9 @@ def jobs(tmp_path: Path) -> Callable[[str], list[Job]]:
     ]
 
     def jobs(folder: str) -> list[Job]:
-        return [Job(scan, tmp_path / folder / scan.name, Target(scale=2.0)) for scan in scans]
+        return [
+            Job(scan, tmp_path / folder / scan.name, Request(Target(scale=2.0))) for scan in scans
+        ]
 
     return jobs
 

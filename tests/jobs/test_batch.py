@@ -12,6 +12,7 @@ from arssr.field import ReportProgress
 from arssr.jobs.batch import Facts, Network, run_jobs
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 from arssr.weights.files import save_weights
 
@@ -50,14 +51,16 @@ def test_workers_get_absolute_paths_and_the_caller_its_own(
     jobs: Jobs, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = Job(Path("scans/0.nii.gz"), Path("out/0.nii.gz"), Target(like=Path("scans/1.nii.gz")))
+    job = Job(
+        Path("scans/0.nii.gz"), Path("out/0.nii.gz"), Request(Target(like=Path("scans/1.nii.gz")))
+    )
     jobs("out")
     place = Backwards()
     [outcome] = run_jobs([job], network, place)
     [given] = place.given
     assert given.source == tmp_path / "scans" / "0.nii.gz"
     assert given.destination == tmp_path / "out" / "0.nii.gz"
-    assert given.target == Target(like=tmp_path / "scans" / "1.nii.gz")
+    assert given.request.target == Target(like=tmp_path / "scans" / "1.nii.gz")
     assert outcome.job is job and outcome.facts is not None
     assert outcome.facts["result"] == str(job.destination)
 

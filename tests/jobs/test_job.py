@@ -23,6 +23,7 @@ from arssr.files import sha256, sidecar
 from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
 from arssr.jobs.running import Finish, begin, run
+from arssr.upsampling.request import Request
 from arssr.upsampling.result import Facts
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
@@ -47,7 +48,7 @@ def jobs(tmp_path: Path) -> list[Job]:
         volume(smooth((6, 5, 4 + n), seed=n, sigma=1)).write(tmp_path / "scans" / name)
         for n, name in enumerate(names)
     ]
-    return [Job(scan, tmp_path / "out" / scan.name, Target(scale=2.0)) for scan in scans]
+    return [Job(scan, tmp_path / "out" / scan.name, Request(Target(scale=2.0))) for scan in scans]
 
 
 def test_each_result_is_what_it_would_be_alone_and_they_come_in_order(
@@ -121,7 +122,13 @@ def test_with_a_limit_of_memory_the_next_waits(jobs: list[Job]) -> None:
         events.append("computed")
         return partial(_finish, events)
 
-    assert len(list(run_each(start, [replace(job, memory=1e9) for job in jobs]))) == len(jobs)
+    assert len(
+        list(
+            run_each(
+                start, [replace(job, request=replace(job.request, memory=1e9)) for job in jobs]
+            )
+        )
+    ) == len(jobs)
     assert events == ["computed", "written"] * len(jobs)
 
 
@@ -194,8 +201,8 @@ def test_reference_and_transforms_are_read_once_whatever_the_number_of_frames(
         opened.clear()
         out = tmp_path / f"out{len(transforms)}.nii"
         target = Target(like=tmp_path / "reference.nii")
-        run(None, Job(tmp_path / "bold.nii", out, target, frames=True, labels=True,
-                      transforms=transforms))  # fmt: skip
+        request = Request(target, transforms=transforms, frames=True, labels=True)
+        run(None, Job(tmp_path / "bold.nii", out, request))
         assert opened.count("reference.nii") == 1
         assert opened.count("identity.mat") == len(transforms)
         np.testing.assert_array_equal(nib.load(out).dataobj, bold.dataobj)
@@ -231,9 +238,11 @@ def _spy(monkeypatch: pytest.MonkeyPatch, name: str, tell: Callable[..., object]
 def test_what_does_not_go_together_is_no_job(asked: dict[str, Any], reason: str) -> None:
     """For every caller, not only for the command line, and before anything is read."""
     with pytest.raises(ArSSRError, match=reason):
-        Job(Path("scan.nii"), Path("out.nii"), **{"target": Target(scale=2), **asked})
+        report = asked.pop("report", False)
+        request = Request(**{"target": Target(scale=2), **asked})
+        Job(Path("scan.nii"), Path("out.nii"), request, report=report)
 
 
 def test_a_misspelt_option_is_no_job() -> None:
     with pytest.raises(TypeError, match="aquisition"):
-        Job(Path("scan.nii"), Path("out.nii"), Target(scale=2), aquisition="slice")  # type: ignore[call-arg]
+        Request(Target(scale=2), aquisition="slice")  # type: ignore[call-arg]

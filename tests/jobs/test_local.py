@@ -10,6 +10,7 @@ import pytest
 from arssr.jobs.batch import Network, run_jobs
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
 from .conftest import hashes
@@ -28,7 +29,7 @@ def test_a_scan_that_kills_its_worker_fails_alone(
 ) -> None:
     expected, given = jobs("here"), jobs("beside")
     assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
-    given[2] = replace(given[2], target=Target(scale=Deadly(2)))
+    given[2] = replace(given[2], request=Request(Target(scale=Deadly(2))))
     outcomes = {o.job.source.name: o for o in run_jobs(given, network, Local(2))}
     assert len(outcomes) == 6
     failed = outcomes.pop("2.nii.gz")

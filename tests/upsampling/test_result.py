@@ -17,6 +17,7 @@ from arssr.formats.kind import PROBABILITIES, Kind
 from arssr.jobs.job import Job
 from arssr.jobs.running import run
 from arssr.transforms.transform import Affine, Transform
+from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 from arssr.volume import Volume
 from arssr.weights.registry import Weights
@@ -91,7 +92,7 @@ def test_jobs_clamp_what_they_store(stored: tuple[str, float, float], tmp_path: 
     lowest = Volume.read(path).data.min()
     for clamp in (True, False):
         out = tmp_path / f"{clamp}.nii"
-        run(model_of(), Job(path, out, Target(scale=2), clamp=clamp))
+        run(model_of(), Job(path, out, Request(Target(scale=2), clamp=clamp)))
         facts = json.loads(sidecar(out).read_text())
         found = Volume.read(out).data.min()
         assert facts["clamped_at"] == (lowest if clamp else None)
@@ -104,7 +105,7 @@ def test_slabs_are_clamped_as_they_come(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         VoxelField, "slabs", lambda *_: (np.full((24, 30, 4), v, np.float32) for v in (1, 99, 2))
     )
-    run(model_of(), Job(path, out, Target(scale=2)))
+    run(model_of(), Job(path, out, Request(Target(scale=2))))
     np.testing.assert_array_equal(np.unique(nib.load(out).get_fdata()), [40, 99])
 
 
@@ -114,7 +115,10 @@ def test_each_frame_is_clamped_at_its_own_lowest(
 ) -> None:
     frames = np.stack([blocks(low).data for low in lows], axis=-1)
     nib.save(nib.Nifti1Image(frames, THICK), tmp_path / "bold.nii")
-    run(model_of(), Job(tmp_path / "bold.nii", tmp_path / "o.nii", Target(scale=2), frames=True))
+    run(
+        model_of(),
+        Job(tmp_path / "bold.nii", tmp_path / "o.nii", Request(Target(scale=2), frames=True)),
+    )
     found = nib.load(tmp_path / "o.nii").get_fdata().min(axis=(0, 1, 2))
     assert found[0] == lows[0] and (found[1] == lows[1]) == (lows[1] > 0)
     assert json.loads((tmp_path / "o.json").read_text())["clamped_at"] == told

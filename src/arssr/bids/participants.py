@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from arssr.bids.dataset import Scan
@@ -14,23 +14,7 @@ from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
 from arssr.jobs.batch import Facts, Network, Place, run_jobs
 from arssr.jobs.job import Job
-from arssr.upsampling.target import Target
-
-
-@dataclass(frozen=True)
-class Request:
-    """What every scan is to become; see `Job`. overwrite: what is done, do again."""
-
-    target: Target
-    acquisition: str = "auto"
-    noise: float | str = "auto"
-    ensemble: int = 1
-    as_stored: bool = False
-    consistent: bool = False
-    strict: bool = False
-    memory: float | None = None
-    overwrite: bool = False
-    report: bool = True
+from arssr.upsampling.request import Request
 
 
 @dataclass(frozen=True)
@@ -49,17 +33,25 @@ class Done:
 
 
 def survey(
-    derivatives: Derivatives, scans: Iterable[Scan], request: Request, network: Network
+    derivatives: Derivatives,
+    scans: Iterable[Scan],
+    request: Request,
+    network: Network,
+    *,
+    report: bool = True,
+    overwrite: bool = False,
 ) -> Iterator[Done | tuple[Scan, Job]]:
     """What there is to do, a job for each scan, and what is known of the others; writes nothing.
 
-    Raises ArSSRError, at once, where two scans would have the same result.
+    overwrite: what is done, do again. Raises ArSSRError, at once, where two scans would have the
+    same result.
     """
-    yield from _surveyed(derivatives, _jobs(derivatives, scans, request), request, network)
+    jobs = _jobs(derivatives, scans, request, report)
+    yield from _surveyed(derivatives, jobs, network, overwrite)
 
 
 def _surveyed(
-    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], request: Request, network: Network
+    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], network: Network, overwrite: bool
 ) -> Iterator[Done | tuple[Scan, Job]]:
     for scan, job in jobs:
         try:
@@ -68,7 +60,7 @@ def _surveyed(
             yield Done(scan, job.destination, passed_over=str(error))
             continue
         try:
-            is_done = _is_done(derivatives, scan, job, network, request.overwrite)
+            is_done = _is_done(derivatives, scan, job, network, overwrite)
         except ArSSRError as error:
             yield Done(scan, job.destination, error=str(error))
         else:
@@ -82,16 +74,20 @@ def super_resolve(
     network: Network,
     where: Place,
     progress: ReportProgress = silent,
+    *,
+    report: bool = True,
+    overwrite: bool = False,
 ) -> Iterator[Done]:
     """Make what is missing; tells of every scan, in the order in which it is dealt with.
 
-    A failure is that scan's own, and remembered in the folder of results. Raises ArSSRError, at
-    once, where two scans would have the same result and where nothing can be written.
+    report: a page for each result. overwrite: what is done, do again. A failure is that scan's
+    own, and remembered in the folder of results. Raises ArSSRError, at once, where two scans would
+    have the same result and where nothing can be written.
     """
-    jobs = _jobs(derivatives, scans, request)
+    jobs = _jobs(derivatives, scans, request, report)
     derivatives.describe()
     todo: dict[Path, tuple[Scan, Job]] = {}
-    for found in _surveyed(derivatives, jobs, request, network):
+    for found in _surveyed(derivatives, jobs, network, overwrite):
         if isinstance(found, Done):
             yield _noted(derivatives, found)
         else:
@@ -119,20 +115,17 @@ def _noted(derivatives: Derivatives, done: Done) -> Done:
 
 
 def _jobs(
-    derivatives: Derivatives, scans: Iterable[Scan], request: Request
+    derivatives: Derivatives, scans: Iterable[Scan], request: Request, report: bool
 ) -> list[tuple[Scan, Job]]:
-    jobs = [(scan, _job(derivatives, scan, request)) for scan in scans]
+    """What is there and not done was cut off, or is to be done again: all may be overwritten."""
+    jobs = [
+        (scan, Job(scan.path, derivatives.destination(scan), request, None, True, report))
+        for scan in scans
+    ]
     names = Counter(sidecar(job.destination) for _, job in jobs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise ArSSRError(f"two scans would both become {twice[0].stem}; name one suffix at a time")
     return jobs
-
-
-def _job(derivatives: Derivatives, scan: Scan, request: Request) -> Job:
-    """overwrite: what is there and not done was cut off, or is to be done again."""
-    destination = derivatives.destination(scan)
-    asked = {field.name: getattr(request, field.name) for field in fields(request)}
-    return Job(scan.path, destination, **asked | {"overwrite": True})
 
 
 def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, again: bool) -> bool:

@@ -1,7 +1,7 @@
 """`arssr bids`: a BIDS App; a data set of scans in, a data set of sharper scans out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,9 +43,10 @@ from arssr.cli.session import LogFile, Quiet, Threads
 if TYPE_CHECKING:
     from arssr.bids.dataset import Scan
     from arssr.bids.derivatives import Derivatives
-    from arssr.bids.participants import Done, Request
+    from arssr.bids.participants import Done
     from arssr.jobs.batch import Network
     from arssr.jobs.job import Job
+    from arssr.upsampling.request import Request
 
 # Options that take a list, as every BIDS App does; click itself knows one value at a time.
 _LISTS = (
@@ -120,22 +121,22 @@ def bids(
     derivatives = Derivatives(output_dir, Dataset(bids_dir))
     done: list[Done] = []
     if level == "participant":
-        from arssr.bids.participants import Request, super_resolve
+        from arssr.bids.participants import super_resolve
         from arssr.jobs.batch import Network
         from arssr.jobs.local import Local
+        from arssr.upsampling.request import Request
 
         request = Request(
             target_of(scale=scale, spacing=spacing, isotropic=isotropic or None),
-            acquisition,
-            number_or_word("--noise", noise, ("auto", "unknown")),
-            ensemble,
-            as_stored,
-            consistent,
-            strict,
-            bytes_of(memory),
-            overwrite,
-            report,
+            acquisition=acquisition,
+            noise=number_or_word("--noise", noise, ("auto", "unknown")),
+            ensemble=ensemble,
+            memory=bytes_of(memory),
+            consistent=consistent,
+            strict=strict,
+            as_stored=as_stored,
         )
+        how = {"report": report, "overwrite": overwrite}
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():
             raise typer.BadParameter(DRY_ELSEWHERE)
@@ -148,7 +149,7 @@ def bids(
         others = derivatives.source.others(*chosen)
         network = Network.find(model, device, precision)
         if dry_run:
-            _estimate(derivatives, scans, request, network, others, as_json)
+            _estimate(derivatives, scans, request, network, others, as_json, how)
             return
         with progress_bar(counted=True) as bar:
             task = bar.add_task("scans", total=len(scans))
@@ -156,7 +157,9 @@ def bids(
             def on_progress(what: str, share: float) -> None:
                 bar.update(task, description=f"{what} {share:.0%}")
 
-            for each in super_resolve(derivatives, scans, request, network, where, on_progress):
+            for each in super_resolve(
+                derivatives, scans, request, network, where, on_progress, **how
+            ):
                 done.append(each)
                 bar.update(task, completed=len(done))
                 _tell(each)
@@ -209,13 +212,14 @@ def _estimate(
     network: "Network",
     others: Counter[str],
     as_json: bool,
+    how: Mapping[str, bool],
 ) -> None:
     """What `bids` would do and what that would take; nothing is computed or written."""
     from arssr.bids.participants import Done, survey
 
     known: list[Done] = []
     jobs: list[Job] = []
-    for found in survey(derivatives, scans, request, network):
+    for found in survey(derivatives, scans, request, network, **how):
         if isinstance(found, Done):
             known.append(found)
             _tell(found)

@@ -192,24 +192,20 @@ def upsample(
     found = places(images, out, series)
     from arssr.jobs.job import Job
     from arssr.jobs.local import Local
+    from arssr.upsampling.request import Request
 
     where = place(jobs, dask, slurm, slurm_options)
     if dry_run and where != Local():
         raise typer.BadParameter(DRY_ELSEWHERE)
     try:
-        pattern = Job(
-            source=Path(),
-            destination=Path(),
-            target=target,
+        request = Request(
+            target,
+            transforms=tuple(transform or ()),
             acquisition=acquisition,
             noise=level,
             ensemble=ensemble,
-            overwrite=overwrite,
-            report=report,
             memory=bytes_of(memory),
             skip_air=not no_skip,
-            transforms=tuple(transform or ()),
-            series=series,
             frames=frames,
             labels=labels,
             consistent=consistent,
@@ -217,6 +213,7 @@ def upsample(
             as_stored=as_stored,
             clamp=not no_clamp,
         )
+        pattern = Job(Path(), Path(), request, series, overwrite, report)
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
     for reason in found.passed_over.values():

@@ -18,6 +18,7 @@ from arssr.files import sidecar
 from arssr.jobs.job import Job
 from arssr.jobs.running import Finish, begin
 from arssr.temporary import sweep, sweep_left
+from arssr.transforms.transform import Transform
 from arssr.upsampling.result import Facts
 from arssr.upsampling.target import NoTargetError, Target
 from arssr.volume import Volume
@@ -135,13 +136,16 @@ def _portable(job: Job) -> Job:
     """The job for a process with another working folder, which may be the second to try it: what
     a killed worker had written is replaced.
     """
-    like = job.target.like
-    target = Target(like=like.absolute()) if isinstance(like, Path) else job.target
+    request = job.request
+    if isinstance(like := request.target.like, Path):
+        request = replace(request, target=Target(like=like.absolute()))
+    if not isinstance(request.transforms, Transform):
+        files = tuple(path.absolute() for path in request.transforms)
+        request = replace(request, transforms=files)
     return replace(
         job,
         source=job.source.absolute(),
         destination=job.destination.absolute(),
-        target=target,
-        transforms=tuple(path.absolute() for path in job.transforms),
+        request=request,
         overwrite=True,
     )

@@ -1,6 +1,6 @@
 """What to do with one scan: what the command line, data sets, clusters and Python ask for."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from arssr.files import is_dicom, sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
 from arssr.upsampling.request import Request
-from arssr.upsampling.target import NoTargetError, Target
+from arssr.upsampling.target import NoTargetError
 from arssr.volume import Volume, open_frames, read_quietly
 
 DICOM = ".dicom"  # a destination of this name is a folder with a derived series
@@ -19,64 +19,34 @@ DICOM = ".dicom"  # a destination of this name is a folder with a derived series
 class Job:
     """What to do with one scan; plain values, so that it travels between machines.
 
-    report: write a page beside the result that shows input, cubic interpolation and result.
+    request: what is asked for of the scan; an image for `target.like` is named by its path, and
+        transforms are files.
     series: which one of several DICOM images.
-    frames: the scan is 4D, and all its frames are meant.
+    report: write a page beside the result that shows input, cubic interpolation and result.
 
-    The rest is as in `Request`; here an image for `target.like` is named by its path, and
-    transforms are files. Raises ArSSRError as it does.
+    Raises ArSSRError for what does not go together.
     """
 
     source: Path
     destination: Path
-    target: Target
-    acquisition: str | tuple[str, ...] = "auto"
-    noise: float | str | None = "auto"
-    ensemble: int = 1
+    request: Request
+    series: str | None = None
     overwrite: bool = False
     report: bool = False
-    memory: float | None = None
-    skip_air: bool = True
-    transforms: tuple[Path, ...] = ()
-    series: str | None = None
-    frames: bool = False
-    labels: bool = False
-    consistent: bool = False
-    strict: bool = False
-    as_stored: bool = False
-    clamp: bool = True
 
     def __post_init__(self) -> None:
-        _ = self.request  # which has rules of its own
-        if self.frames and self.report:
+        if self.request.frames and self.report:
             raise ArSSRError("--report shows one 3D image; leave it out with --frames")
-        if self.report and self.transforms:
+        if self.report and self.request.is_transformed:
             raise ArSSRError(
                 "--report shows the scan and the result in one place, and a transform leads to "
                 "another; leave it out, and see `arssr compare` for images that were registered"
             )
 
     @property
-    def request(self) -> Request:
-        """What is asked for of the scan itself."""
-        return Request(**{each.name: getattr(self, each.name) for each in fields(Request)})
-
-    @property
     def asked(self) -> dict[str, Any]:
         """What was asked for beyond the defaults, as plain values: for a sidecar."""
-        asked = {**self.target.asked(), "acquisition": self.acquisition, "noise": self.noise}
-        if self.ensemble > 1:
-            asked["ensemble"] = self.ensemble
-        if self.transforms:
-            asked["transform"] = [str(path) for path in self.transforms]
-        if self.series is not None:
-            asked["series"] = self.series
-        if not self.skip_air:
-            asked["skip_air"] = False
-        if not self.clamp:
-            asked["clamp"] = False
-        switches = ("frames", "labels", "consistent", "as_stored")
-        return asked | {name: True for name in switches if getattr(self, name)}
+        return self.request.asked() | ({} if self.series is None else {"series": self.series})
 
     @property
     def page(self) -> Path:
@@ -87,7 +57,7 @@ class Job:
         """Refuse, before the work, what could not be written. Raises ArSSRError."""
         if self.destination.suffix.lower() == DICOM:
             check_series_output(self.destination, self.overwrite)
-            if self.frames:
+            if self.request.frames:
                 raise ArSSRError(f"{self.destination}: a DICOM series is one 3D image; name a file")
             archived = self.source.suffix.lower() == ".zip"
             if self.source.is_file() and not (archived or is_dicom(self.source)):
@@ -127,7 +97,7 @@ class Job:
 
     def read(self) -> Volume:
         """The scan; of a 4D one the first frame. Raises ArSSRError as `Volume.read` does."""
-        if not self.frames:
+        if not self.request.frames:
             return read_quietly(self.source, self.series)
         with open_frames(self.source, self.series) as frames:
             return frames.frame(0)

@@ -36,7 +36,7 @@ def run_each(
     with ThreadPoolExecutor(1, "finish") as thread:
         before: tuple[Job, Future[Facts | Exception]] | None = None
         for job, scan in reading_ahead(jobs):
-            if job.memory and before:
+            if job.request.memory and before:
                 wait([before[1]])  # its report may take as much again
             ending = thread.submit(end, job, _caught(partial(start, job, scan)))
             if before:

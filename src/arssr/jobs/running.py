@@ -75,7 +75,7 @@ def begin(
     grid = result.grid
     foretell(_known_before(volume, result))
     with ExitStack() as stack:
-        if job.frames:
+        if job.request.frames:
             frames = stack.enter_context(open_frames(job.source, job.series))
             require_disk(job.destination, volume, grid, len(frames))
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
@@ -116,14 +116,14 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     """
     replace(job, overwrite=True).check()
     volume, count = scan.result() if scan else job.read(), 1
-    if job.frames:
+    if job.request.frames:
         with open_frames(job.source, job.series) as frames:
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
     where = where_of(job.request, volume)
     require_disk(job.destination, volume, where.grid)
     result = result_of(model, job.request, volume, where, silent, where.resolution)
-    if job.transforms:
+    if job.request.is_transformed:
         raise ArSSRError(f"{job.source}: what a transform takes cannot be estimated")
     known = _known_before(volume, result)
     if job.report:
@@ -222,7 +222,7 @@ def _write_report(
 
     try:
         require_memory(grid, copies=2)
-        if job.labels:
+        if job.request.labels:
             scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
         is_drawn = scan.kind.what == LABELS
         if scan.kind.what == INTENSITIES:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from arssr.ensemble import flips
 from arssr.errors import ArSSRError
@@ -69,6 +70,23 @@ class Request:
     def is_transformed(self) -> bool:
         """Whether the result lies in another space than the scan."""
         return self.transforms != ()
+
+    def asked(self) -> dict[str, Any]:
+        """What was asked for beyond the defaults, as plain values.
+
+        >>> Request(Target(scale=2), clamp=False).asked()
+        {'scale': 2, 'acquisition': 'auto', 'noise': 'auto', 'clamp': False}
+        """
+        asked = {**self.target.asked(), "acquisition": self.acquisition, "noise": self.noise}
+        if self.ensemble > 1:
+            asked["ensemble"] = self.ensemble
+        if self.is_transformed and not isinstance(self.transforms, Transform):
+            asked["transform"] = [str(path) for path in self.transforms]
+        for name in ("skip_air", "clamp"):
+            if not getattr(self, name):
+                asked[name] = False
+        switches = ("frames", "labels", "consistent", "as_stored")
+        return asked | {name: True for name in switches if getattr(self, name)}
 
 
 def as_transforms(given: Transforms) -> tuple[Path, ...] | Transform:
