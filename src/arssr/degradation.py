@@ -158,6 +158,15 @@ def named_degradation(name: str) -> Degradation:
         raise ArSSRError(f"unknown degradation {name!r}; known are {known}") from None
 
 
+def acquisition_names() -> tuple[str, ...]:
+    """What a network can be told of all these: it need not know profile, gap or apodisation.
+
+    >>> acquisition_names()
+    ('kspace', 'slice', 'spline')
+    """
+    return tuple(dict.fromkeys(degradation.name for degradation in _NAMED.values()))
+
+
 def add_rician_noise(data: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
     """Magnitude of `data` with complex Gaussian noise of standard deviation `sigma` in each part.
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from arssr.degradation import acquisition_names
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
 from arssr.intensity import Normalisation
-from arssr.networks import ACQUISITIONS, NATIVE, UNKNOWN
+from arssr.networks import NATIVE, UNKNOWN
 from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
 from arssr.volume import Volume
@@ -20,6 +21,7 @@ from arssr.weights.limits import told_of_slices
 
 # What clinicians call an acquisition, and what the network does.
 _CLINICAL = {"2d": "slice", "3d": "kspace"}
+_IN_WORDS = {name: word.upper() for word, name in _CLINICAL.items()}
 # Scans of isotropic and of twice as long voxels are made in every way: told `unknown` they are 0.1
 # to 0.4 dB behind the right name, told a wrong one 0.4 to 1.0 (benchmarks/resolution.py, `told`).
 _SURELY_SLICES = 2.5
@@ -157,7 +159,8 @@ def require_acquisition(acquisition: str | Sequence[str]) -> None:
     names = [acquisition] if isinstance(acquisition, str) else acquisition
     if not isinstance(acquisition, str) and len(names) != 3:
         raise ArSSRError(f"an acquisition is one name or three, not {len(names)}")
-    known = (*ACQUISITIONS, UNKNOWN)
+    known = (*acquisition_names(), UNKNOWN)
+    words = [f"{_IN_WORDS[name]} ({name})" if name in _IN_WORDS else name for name in known]
     for name in names:
         if name not in known:
-            raise ArSSRError(f"unknown acquisition {name!r}; known are auto, {', '.join(known)}")
+            raise ArSSRError(f"unknown acquisition {name!r}; known are auto, {', '.join(words)}")

@@ -96,7 +96,7 @@ def test_a_condition_names_the_acquisition_of_each_axis_and_the_noise() -> None:
 
 
 def test_an_acquisition_nobody_trained_is_refused() -> None:
-    with pytest.raises(ArSSRError, match="unknown acquisition 'spiral'"):
+    with pytest.raises(ArSSRError, match="kspace, slice, spline and unknown, not 'spiral'"):
         condition_vector(("slice", "spiral", "slice"), None)
 
 
@@ -116,7 +116,7 @@ def test_a_network_can_be_told_of_other_acquisitions() -> None:
     assert told is not None and len(told) == config.condition_channels == 14
     assert told.nonzero().flatten().tolist() == [3, 5]
     network(image(4, 4, 4), told[None], points((4, 4, 4)), CELL)
-    with pytest.raises(ArSSRError, match="unknown acquisition 'spiral'"):
+    with pytest.raises(ArSSRError, match="kspace, slice, spline and unknown, not 'spiral'"):
         tiny_network().condition(("spiral",) * 3, None)
     assert tiny_network(flavour="paper").condition(("spiral",) * 3, None) is None
 

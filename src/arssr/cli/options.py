@@ -39,23 +39,28 @@ ModelName = Annotated[
 
 
 def _acquisition(word: str) -> str:
-    """The name that the network knows, of what may be a clinician's."""
-    if word == "auto":
+    """The name that networks know, of what may be a clinician's."""
+    if (word := word.lower()) == "auto":
         return word
-    from arssr.scan import as_acquisition
+    from arssr.scan import as_acquisition, require_acquisition
 
-    return str(as_acquisition(word))
+    name = str(as_acquisition(word))
+    try:
+        require_acquisition(name)
+    except ArSSRError as error:
+        raise typer.BadParameter(str(error)) from None
+    return name
 
 
 Acquisition = Annotated[
-    Literal["auto", "2D", "3D", "kspace", "slice", "spline", "unknown"],
+    str,
     typer.Option(
+        metavar="NAME",
         callback=_acquisition,
-        case_sensitive=False,
-        help="How the scan was made. 2D: multi-slice, averaged over the thickness (slice); 3D: "
-        "encoded along all axes (kspace); spline: samples of something finer, as of thin slices "
-        "with wide gaps. auto: 2D along an axis clearly thicker than the others, else 3D; slices "
-        "with gaps as the weights have seen them.",
+        help="How the scan was made: auto, 2D, 3D, spline or unknown. 2D: multi-slice, averaged "
+        "over the thickness (slice); 3D: encoded along all axes (kspace); spline: samples of "
+        "something finer, as of thin slices with wide gaps. auto: 2D along an axis clearly thicker "
+        "than the others, else 3D; slices with gaps as the weights have seen them.",
         rich_help_panel=SCAN,
     ),
 ]

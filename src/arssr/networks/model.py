@@ -116,8 +116,9 @@ def condition_vector(
     """
     for name in acquisition_ijk:
         if name not in (*known, UNKNOWN):
-            names = ", ".join((*known, UNKNOWN))
-            raise ArSSRError(f"unknown acquisition {name!r}; known are {names}")
+            raise ArSSRError(
+                f"these weights can be told {', '.join(known)} and {UNKNOWN}, not {name!r}"
+            )
     one_hot = [float(name == each) for name in acquisition_ijk for each in known]
     return one_hot + ([0.0, 0.0] if noise is None else [noise / _NOISE_UNIT, 1.0])
 
