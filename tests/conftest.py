@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 from tests.phantoms import tiny_network
 
-from arssr.jobs.batch import Network
+from arssr.jobs.batch import ModelRef
 from arssr.weights.files import save_weights
 
 torch.set_num_threads(1)
@@ -38,8 +38,8 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def network(tmp_path: Path) -> Network:
+def network(tmp_path: Path) -> ModelRef:
     """Tiny random weights."""
     path = tmp_path / "weights" / "tiny.safetensors"
     save_weights(path, tiny_network(), {})
-    return Network.find(path, "cpu", "float32")
+    return ModelRef.find(path, "cpu", "float32")

@@ -29,7 +29,7 @@ from arssr.evaluation.card_page import to_markdown
 from arssr.evaluation.cards import card_results
 from arssr.evaluation.methods import Baseline, weights_method
 from arssr.evaluation.metrics import score
-from arssr.evaluation.protocol import Protocol
+from arssr.evaluation.protocol import BenchmarkProtocol
 from arssr.evaluation.rows import Row
 from arssr.evaluation.runner import evaluate
 from arssr.files import find_images, replacing
@@ -109,7 +109,7 @@ def measure(
     weights: Path, protocol: str, volumes: Path, folder: Path, blind: bool = False
 ) -> list[Row]:
     """Rows of one protocol for these weights and the baselines that a card quotes."""
-    benchmark = Protocol.read(protocol)
+    benchmark = BenchmarkProtocol.read(protocol)
     methods = [*map(Baseline, benchmark.baselines), weights_method(str(weights), blind=blind)]
     with progress_bar(counted=True) as bar:
         task = bar.add_task(f"{protocol}{', blind' * blind}", total=None)

@@ -15,7 +15,7 @@ from arssr.errors import ArSSRError
 from arssr.files import sidecar
 from arssr.formats.bids import read_json
 from arssr.formats.slices import Slices
-from arssr.jobs.batch import Network
+from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
@@ -27,7 +27,7 @@ from .conftest import AddScan
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 
 
-def make(derivatives: Derivatives, network: Network, report: bool = False) -> list[Scan]:
+def make(derivatives: Derivatives, network: ModelRef, report: bool = False) -> list[Scan]:
     """All T1w images, at twice their resolution."""
     scans = derivatives.source.scans({"T1w"})
     wanted = Request(Target(scale=2.0))
@@ -56,7 +56,7 @@ def test_what_a_result_is_called(
 
 
 def test_a_sidecar_keeps_what_holds_and_says_what_is_new(
-    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+    derivatives: Derivatives, network: ModelRef, root: Path, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     (root / "T1w.json").write_text('{"EchoTime": 0.003, "SliceThickness": 5, "Sources": ["x"]}')
@@ -75,7 +75,7 @@ def test_a_sidecar_keeps_what_holds_and_says_what_is_new(
 
 
 def test_slices_with_gaps_are_told_of_and_a_result_does_not_claim_them(
-    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+    derivatives: Derivatives, network: ModelRef, root: Path, add: AddScan
 ) -> None:
     """The network knows of no gaps, and thickness and distance are inherited."""
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
@@ -91,7 +91,7 @@ def test_slices_with_gaps_are_told_of_and_a_result_does_not_claim_them(
 
 
 def test_what_is_only_resampled_is_not_called_super_resolved(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     scans = derivatives.source.scans({"T1w"})
@@ -104,7 +104,7 @@ def test_what_is_only_resampled_is_not_called_super_resolved(
 
 
 def test_a_stripped_skull_stays_stripped(
-    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+    derivatives: Derivatives, network: ModelRef, root: Path, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     (root / "T1w.json").write_text('{"SkullStripped": true}')
@@ -113,7 +113,7 @@ def test_a_stripped_skull_stays_stripped(
 
 
 def test_of_a_derived_image_nothing_is_made_up(
-    root: Path, network: Network, tmp_path: Path, add: AddScan
+    root: Path, network: ModelRef, tmp_path: Path, add: AddScan
 ) -> None:
     description = {"Name": "x", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
     (root / "dataset_description.json").write_text(json.dumps(description))
@@ -131,14 +131,14 @@ def test_links_lead_from_the_results_to_the_scans(derivatives: Derivatives, root
 
 
 def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
     [scan] = make(derivatives, network)
     destination = derivatives.destination(scan)
     job = Job(path, destination, Request(Target(scale=2.0)))
 
-    def is_done(job: Job = job, network: Network = network) -> bool:
+    def is_done(job: Job = job, network: ModelRef = network) -> bool:
         return derivatives.is_done(job, network)
 
     assert is_done()
@@ -146,7 +146,7 @@ def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
     with pytest.raises(ArSSRError, match="before the options changed"):
         is_done(Job(path, destination, Request(Target(scale=3.0))))
     with pytest.raises(ArSSRError, match="before the weights changed"):
-        is_done(network=Network(network.weights, "another"))
+        is_done(network=ModelRef(network.weights, "another"))
     path.unlink()
     add("sub-01/anat/sub-01_T1w.nii.gz", seed=1)
     with pytest.raises(ArSSRError, match="before the scan changed"):
@@ -156,7 +156,7 @@ def test_done_is_what_has_image_sidecar_and_page_of_the_same_making(
 
 
 def test_a_sidecar_of_before_the_end_does_not_count(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     """A process killed between the job and its BIDS sidecar leaves that of the job."""
     add("sub-01/anat/sub-01_T1w.nii.gz")
@@ -189,7 +189,7 @@ def validate(folder: Path) -> list[str]:
 
 
 def test_the_bids_validator_finds_no_fault(
-    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+    derivatives: Derivatives, network: ModelRef, root: Path, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     add("sub-02/ses-a/anat/sub-02_ses-a_acq-hi_run-1_T1w.nii.gz")

@@ -10,7 +10,7 @@ from arssr.bids.derivatives import Derivatives
 from arssr.bids.index import write_index
 from arssr.bids.participants import super_resolve
 from arssr.files import sidecar
-from arssr.jobs.batch import Network
+from arssr.jobs.batch import ModelRef
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
@@ -19,7 +19,7 @@ from .conftest import AddScan
 
 
 def test_every_scan_its_grids_and_its_links(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     add("sub-02/ses-a/anat/sub-02_ses-a_run-1_T1w.nii.gz").write_bytes(b"no image")
@@ -43,7 +43,7 @@ def test_every_scan_its_grids_and_its_links(
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
 
 
-def test_a_page_a_subject(derivatives: Derivatives, network: Network, add: AddScan) -> None:
+def test_a_page_a_subject(derivatives: Derivatives, network: ModelRef, add: AddScan) -> None:
     add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     add("sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz")
     add("sub-01/ses-c/anat/sub-01_ses-c_T1w.nii.gz").write_bytes(b"no image")
@@ -69,7 +69,7 @@ def test_a_page_a_subject(derivatives: Derivatives, network: Network, add: AddSc
 
 
 def test_what_is_doubtful_about_a_scan_is_told(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
     image = nib.load(path)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 from arssr.bids.derivatives import Derivatives
 from arssr.bids.index import write_index
 from arssr.bids.participants import super_resolve
-from arssr.jobs.batch import Network
+from arssr.jobs.batch import ModelRef
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 
 def test_pages_open_without_a_complaint(
-    derivatives: Derivatives, network: Network, add: AddScan, browser: Browser
+    derivatives: Derivatives, network: ModelRef, add: AddScan, browser: Browser
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     add("sub-02/anat/sub-02_T1w.nii.gz").write_bytes(b"no image")

@@ -10,7 +10,7 @@ from arssr.bids.derivatives import Derivatives
 from arssr.bids.participants import super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
-from arssr.jobs.batch import Network
+from arssr.jobs.batch import ModelRef
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
@@ -20,7 +20,7 @@ from .conftest import AddScan
 
 
 def work(
-    derivatives: Derivatives, network: Network, acquisition: str = "auto", **how: bool
+    derivatives: Derivatives, network: ModelRef, acquisition: str = "auto", **how: bool
 ) -> dict[str, str]:
     """Subject → made, left or the reason why it failed."""
     wanted = Request(Target(scale=2.0), acquisition=acquisition)
@@ -32,7 +32,7 @@ def work(
 
 
 def test_results_are_those_of_the_model(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     path = add("sub-01/anat/sub-01_T1w.nii.gz")
     assert work(derivatives, network) == {"01": "made"}
@@ -42,7 +42,7 @@ def test_results_are_those_of_the_model(
 
 
 def test_what_is_done_is_left_alone_until_it_is_to_be_overwritten(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     assert work(derivatives, network) == {"01": "made"}
@@ -54,7 +54,7 @@ def test_what_is_done_is_left_alone_until_it_is_to_be_overwritten(
 
 
 def test_what_was_cut_off_is_made_again(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     work(derivatives, network)
@@ -69,7 +69,7 @@ def test_what_was_cut_off_is_made_again(
 
 
 def test_failures_are_each_their_own_and_forgotten_once_mended(
-    derivatives: Derivatives, network: Network, root: Path, add: AddScan
+    derivatives: Derivatives, network: ModelRef, root: Path, add: AddScan
 ) -> None:
     for subject in ("01", "02", "03", "04"):
         add(f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
@@ -97,7 +97,7 @@ def test_failures_are_each_their_own_and_forgotten_once_mended(
 
 
 def test_changed_options_are_refused_and_the_result_stays(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_T1w.nii.gz")
     work(derivatives, network)
@@ -111,7 +111,7 @@ def test_changed_options_are_refused_and_the_result_stays(
 
 def test_a_sidecar_that_cannot_be_written_is_that_scans_failure(
     derivatives: Derivatives,
-    network: Network,
+    network: ModelRef,
     add: AddScan,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -131,7 +131,7 @@ def test_a_sidecar_that_cannot_be_written_is_that_scans_failure(
 
 
 def test_two_scans_of_one_result_are_refused_before_any_work(
-    derivatives: Derivatives, network: Network, add: AddScan
+    derivatives: Derivatives, network: ModelRef, add: AddScan
 ) -> None:
     add("sub-01/anat/sub-01_res-1_T1w.nii.gz")
     add("sub-01/anat/sub-01_res-2_T1w.nii.gz")

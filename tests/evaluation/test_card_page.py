@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from arssr.evaluation.card_page import comparison, to_markdown
-from arssr.evaluation.protocol import Protocol
+from arssr.evaluation.protocol import BenchmarkProtocol
 from arssr.weights.licence import FREE, images_behind, licence_of_weights
 from arssr.weights.registry import load, shipped
 
@@ -73,7 +73,7 @@ def test_shipped_weights_are_never_below_cubic_on_ideal_scans(name: str) -> None
 def test_the_default_weights_are_never_below_cubic_on_what_scanners_make() -> None:
     settings = load("light").card["results"]["scanners"]["gain"]["settings"]
     assert {s["degradation"] for s in settings} == {
-        s.degradation for s in Protocol.read("scanners").settings
+        s.degradation for s in BenchmarkProtocol.read("scanners").settings
     }
     assert [s for s in settings if s["worst"] <= 0 or s["losses"]] == []
 

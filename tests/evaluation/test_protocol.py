@@ -5,11 +5,11 @@ import pytest
 from tests.phantoms import smooth, volume
 
 from arssr.errors import ArSSRError
-from arssr.evaluation.protocol import Protocol, Setting, combine, parse_scale, parse_snr
+from arssr.evaluation.protocol import BenchmarkProtocol, Setting, combine, parse_scale, parse_snr
 
 
 def test_the_paper_is_asked_what_the_paper_asked() -> None:
-    paper = Protocol.read("paper")
+    paper = BenchmarkProtocol.read("paper")
     assert [str(s) for s in paper.settings] == [
         f"spline {k}" for k in ("2", "2.5", "3", "3.5", "4")
     ]
@@ -17,16 +17,16 @@ def test_the_paper_is_asked_what_the_paper_asked() -> None:
 
 
 def test_the_scanner_protocols() -> None:
-    slices = Protocol.read("scanner2d").settings
+    slices = BenchmarkProtocol.read("scanner2d").settings
     assert [s.scale for s in slices] == [f"1x1x{k}" for k in range(2, 7)]
     assert {s.degradation for s in slices} == {"slice"}
-    volumes = Protocol.read("scanner3d").settings
+    volumes = BenchmarkProtocol.read("scanner3d").settings
     assert {s.degradation for s in volumes} == {"kspace"}
     assert {s.snr for s in volumes} == {None, 40, 20}
 
 
 def test_the_card_quotes_all_degradations_without_noise() -> None:
-    card = Protocol.read("card")
+    card = BenchmarkProtocol.read("card")
     expected = {f"{d} {k}" for d in ("kspace", "slice", "spline") for k in (2, 2.5, 3, 3.2, 4)}
     assert {str(s) for s in card.settings} == expected | {"slice 1x1x4"}
     assert {"trilinear", "cubic"} <= set(card.baselines)
@@ -39,7 +39,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         "  - {degradations: [slice], scales: [1x1x2.5, 2], snr: [none, 20]}\n"
         "  - {degradations: [slice], scales: [2]}\n"
     )
-    mine = Protocol.read(str(path))
+    mine = BenchmarkProtocol.read(str(path))
     assert (mine.name, mine.about, mine.baselines) == ("mine", "Mine.", ("cubic",))
     assert [str(s) for s in mine.settings] == [  # the second test repeats the first
         "slice 1x1x2.5",
@@ -66,12 +66,12 @@ def test_what_is_no_protocol_is_refused_in_words(tmp_path: Path, text: str, mess
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(ArSSRError, match=message):
-        Protocol.read(str(path))
+        BenchmarkProtocol.read(str(path))
 
 
 def test_an_unknown_protocol_is_told_the_known_ones() -> None:
     with pytest.raises(ArSSRError, match="brief, card, noisy, paper, scanner2d, scanner3d"):
-        Protocol.read("papers")
+        BenchmarkProtocol.read("papers")
 
 
 def test_scales_and_noise_levels_as_people_write_them() -> None:

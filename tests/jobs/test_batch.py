@@ -9,7 +9,7 @@ from tests.phantoms import tiny_network
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.jobs.batch import Facts, Network, run_jobs
+from arssr.jobs.batch import Facts, ModelRef, run_jobs
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
@@ -26,7 +26,7 @@ class Backwards:
         self.given: list[Job] = []
 
     def compute(
-        self, network: Network, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         self.given = list(jobs)
         for number in reversed(range(len(jobs))):
@@ -34,7 +34,7 @@ class Backwards:
 
 
 def test_outcomes_are_told_in_the_order_in_which_they_are_known(
-    jobs: Jobs, network: Network
+    jobs: Jobs, network: ModelRef
 ) -> None:
     some = jobs("out")[:3]
     outcomes = list(run_jobs(some, network, Backwards()))
@@ -48,7 +48,7 @@ def test_outcomes_are_told_in_the_order_in_which_they_are_known(
 
 
 def test_workers_get_absolute_paths_and_the_caller_its_own(
-    jobs: Jobs, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     job = Job(
@@ -65,7 +65,7 @@ def test_workers_get_absolute_paths_and_the_caller_its_own(
     assert outcome.facts["result"] == str(job.destination)
 
 
-def test_what_exists_is_refused_before_it_is_handed_out(jobs: Jobs, network: Network) -> None:
+def test_what_exists_is_refused_before_it_is_handed_out(jobs: Jobs, network: ModelRef) -> None:
     some = jobs("out")[:2]
     some[0].destination.parent.mkdir()
     some[0].destination.write_bytes(b"precious")
@@ -77,13 +77,13 @@ def test_what_exists_is_refused_before_it_is_handed_out(jobs: Jobs, network: Net
     assert not again.error
 
 
-def test_other_weights_of_the_same_name_are_refused(network: Network) -> None:
+def test_other_weights_of_the_same_name_are_refused(network: ModelRef) -> None:
     save_weights(Path(network.weights), tiny_network(seed=1), {})
     with pytest.raises(ArSSRError, match="other weights"):
         network.load()
 
 
-def test_one_bad_scan_does_not_stop_the_others(jobs: Jobs, network: Network) -> None:
+def test_one_bad_scan_does_not_stop_the_others(jobs: Jobs, network: ModelRef) -> None:
     some = jobs("out")[:3]
     some[1].source.write_bytes(b"no image")
     told: list[str] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.jobs.batch import Network, run_jobs
+from arssr.jobs.batch import ModelRef, run_jobs
 from arssr.jobs.cluster import Dask, Slurm
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
@@ -31,7 +31,7 @@ kill -TERM -- "-$1"
 
 
 @pytest.mark.slow
-def test_a_killed_worker_changes_nothing_in_the_files(jobs: Jobs, network: Network) -> None:
+def test_a_killed_worker_changes_nothing_in_the_files(jobs: Jobs, network: ModelRef) -> None:
     distributed = pytest.importorskip("distributed")
     expected, given = jobs("here"), jobs("there")
     assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
@@ -55,7 +55,7 @@ def test_a_killed_worker_changes_nothing_in_the_files(jobs: Jobs, network: Netwo
 
 @pytest.mark.slow
 def test_slurm_jobs_are_workers(
-    jobs: Jobs, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dask_jobqueue")
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
@@ -99,7 +99,7 @@ def test_options_that_slurm_will_not_have_are_one_sentence(options: dict[str, ob
 
 
 def test_a_scheduler_that_does_not_answer_is_named(
-    jobs: Jobs, network: Network, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, network: ModelRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("arssr.jobs.cluster._PATIENCE", "0.5s")
@@ -109,7 +109,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
 
 @pytest.mark.parametrize("place", [Dask("tcp://127.0.0.1:9"), Slurm(1)])
 def test_without_dask_one_sentence_says_what_to_install(
-    jobs: Jobs, network: Network, monkeypatch: pytest.MonkeyPatch, place: Dask | Slurm
+    jobs: Jobs, network: ModelRef, monkeypatch: pytest.MonkeyPatch, place: Dask | Slurm
 ) -> None:
     for module in ("distributed", "dask_jobqueue", "dask_jobqueue.slurm"):
         monkeypatch.setitem(sys.modules, module, None)

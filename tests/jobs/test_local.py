@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arssr.jobs.batch import Network, run_jobs
+from arssr.jobs.batch import ModelRef, run_jobs
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
@@ -25,7 +25,7 @@ class Deadly(float):
 
 @pytest.mark.slow
 def test_a_scan_that_kills_its_worker_fails_alone(
-    jobs: Callable[[str], list[Job]], network: Network
+    jobs: Callable[[str], list[Job]], network: ModelRef
 ) -> None:
     expected, given = jobs("here"), jobs("beside")
     assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
@@ -40,5 +40,5 @@ def test_a_scan_that_kills_its_worker_fails_alone(
     assert hashes(given) == hashes(expected)
 
 
-def test_nothing_to_do_starts_no_worker(network: Network) -> None:
+def test_nothing_to_do_starts_no_worker(network: ModelRef) -> None:
     assert list(run_jobs([], network, Local(2))) == []

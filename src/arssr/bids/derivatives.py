@@ -17,7 +17,7 @@ from arssr.errors import ArSSRError
 from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
-from arssr.jobs.batch import Facts, Network
+from arssr.jobs.batch import Facts, ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
@@ -103,7 +103,7 @@ class Derivatives:
         folder = self.root / scan.path.parent.relative_to(self.source.root)
         return folder / str(scan.name.having(res="SR", desc=desc))
 
-    def is_done(self, job: Job, network: Network) -> bool:
+    def is_done(self, job: Job, network: ModelRef) -> bool:
         """Whether nothing is left to do, see `resuming.is_done`; without its record it was cut off
         before its end.
         """

@@ -12,7 +12,7 @@ from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
-from arssr.jobs.batch import Facts, Network, Place, run_jobs
+from arssr.jobs.batch import Facts, ModelRef, Place, run_jobs
 from arssr.jobs.job import Job
 from arssr.upsampling.request import Request
 
@@ -36,7 +36,7 @@ def survey(
     derivatives: Derivatives,
     scans: Iterable[Scan],
     request: Request,
-    network: Network,
+    network: ModelRef,
     *,
     report: bool = True,
     overwrite: bool = False,
@@ -51,7 +51,7 @@ def survey(
 
 
 def _surveyed(
-    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], network: Network, overwrite: bool
+    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], network: ModelRef, overwrite: bool
 ) -> Iterator[Done | tuple[Scan, Job]]:
     for scan, job in jobs:
         try:
@@ -71,7 +71,7 @@ def super_resolve(
     derivatives: Derivatives,
     scans: Iterable[Scan],
     request: Request,
-    network: Network,
+    network: ModelRef,
     where: Place,
     progress: ReportProgress = silent,
     *,
@@ -128,7 +128,9 @@ def _jobs(
     return jobs
 
 
-def _is_done(derivatives: Derivatives, scan: Scan, job: Job, network: Network, again: bool) -> bool:
+def _is_done(
+    derivatives: Derivatives, scan: Scan, job: Job, network: ModelRef, again: bool
+) -> bool:
     """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
     if not scan.path.exists():
         raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from arssr.bids.dataset import Scan
     from arssr.bids.derivatives import Derivatives
     from arssr.bids.participants import Done
-    from arssr.jobs.batch import Network
+    from arssr.jobs.batch import ModelRef
     from arssr.jobs.job import Job
     from arssr.upsampling.request import Request
 
@@ -122,7 +122,7 @@ def bids(
     done: list[Done] = []
     if level == "participant":
         from arssr.bids.participants import super_resolve
-        from arssr.jobs.batch import Network
+        from arssr.jobs.batch import ModelRef
         from arssr.jobs.local import Local
         from arssr.upsampling.request import Request
 
@@ -147,7 +147,7 @@ def bids(
         )
         scans = derivatives.source.scans(*chosen)
         others = derivatives.source.others(*chosen)
-        network = Network.find(model, device, precision)
+        network = ModelRef.find(model, device, precision)
         if dry_run:
             _estimate(derivatives, scans, request, network, others, as_json, how)
             return
@@ -209,7 +209,7 @@ def _estimate(
     derivatives: "Derivatives",
     scans: "list[Scan]",
     request: "Request",
-    network: "Network",
+    network: "ModelRef",
     others: Counter[str],
     as_json: bool,
     how: Mapping[str, bool],

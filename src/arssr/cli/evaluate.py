@@ -11,7 +11,7 @@ from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
     from arssr.evaluation.methods import Method
-    from arssr.evaluation.protocol import Protocol
+    from arssr.evaluation.protocol import BenchmarkProtocol
     from arssr.evaluation.rows import Row
 
 
@@ -131,9 +131,9 @@ def evaluate(
 
 def _protocol(
     name: str | None, degradations: str | None, scales: str | None, snr: str | None
-) -> "Protocol":
+) -> "BenchmarkProtocol":
     from arssr.errors import ArSSRError
-    from arssr.evaluation.protocol import Protocol, combine
+    from arssr.evaluation.protocol import BenchmarkProtocol, combine
 
     if name is None:
         try:
@@ -142,14 +142,16 @@ def _protocol(
             )
         except ArSSRError as error:
             raise typer.BadParameter(str(error)) from None
-        return Protocol("evaluation", "Settings chosen on the command line.", tuple(settings))
+        return BenchmarkProtocol(
+            "evaluation", "Settings chosen on the command line.", tuple(settings)
+        )
     if (degradations, scales, snr) != (None, None, None):
         raise typer.BadParameter("a protocol says the degradations, scales and SNRs itself")
-    return Protocol.read(name)
+    return BenchmarkProtocol.read(name)
 
 
 def _methods(
-    benchmark: "Protocol",
+    benchmark: "BenchmarkProtocol",
     models: list[str] | None,
     baselines: str | None,
     device: str,

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from arssr.api import Model
-    from arssr.jobs.batch import Network, Place
+    from arssr.jobs.batch import ModelRef, Place
     from arssr.jobs.job import Job
     from arssr.jobs.running import Finish
     from arssr.upsampling.result import Facts
@@ -225,9 +225,9 @@ def upsample(
 
         loaded = load_model(model, device, precision)
     elif not labels:
-        from arssr.jobs.batch import Network
+        from arssr.jobs.batch import ModelRef
 
-        network = Network.find(model, device, precision)
+        network = ModelRef.find(model, device, precision)
     known: list[dict[str, Any]] = []
     if skip_existing:
         used = loaded.weights if loaded else network
@@ -324,7 +324,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
 
 
 def _elsewhere(
-    network: "Network | None", jobs: "list[Job]", where: "Place"
+    network: "ModelRef | None", jobs: "list[Job]", where: "Place"
 ) -> list[dict[str, Any]]:
     """What became of each job, in the order of the jobs; told of as it is known."""
     from arssr.jobs.batch import run_jobs

@@ -99,7 +99,7 @@ def combine(
 
 
 @dataclass(frozen=True)
-class Protocol:
+class BenchmarkProtocol:
     """A benchmark by name: settings, and the baselines that its tables compare with."""
 
     name: str
@@ -108,7 +108,7 @@ class Protocol:
     baselines: tuple[str, ...] = BASELINES
 
     @classmethod
-    def read(cls, name_or_path: str) -> "Protocol":
+    def read(cls, name_or_path: str) -> "BenchmarkProtocol":
         """One that ships (`paper`, `scanner2d`, `card`, …), or a YAML file like them.
 
         Raises ArSSRError for an unknown name and for a file that does not say what it should.
@@ -126,7 +126,7 @@ class Protocol:
         return cls._from_values(path.stem, values, name_or_path)
 
     @classmethod
-    def _from_values(cls, name: str, values: Any, where: str) -> "Protocol":
+    def _from_values(cls, name: str, values: Any, where: str) -> "BenchmarkProtocol":
         _check_names(values, {"about", "tests"}, {"baselines"}, where)
         settings: dict[Setting, None] = {}  # each once, in order
         for test in _list(values["tests"], "tests", where):

@@ -24,7 +24,7 @@ from arssr.upsampling.target import NoTargetError, Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
-__all__ = ["Facts", "Network", "Outcome", "Place", "do", "run_jobs", "start"]
+__all__ = ["Facts", "ModelRef", "Outcome", "Place", "do", "run_jobs", "start"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Network:
+class ModelRef:
     """Which model a worker loads: a name or an absolute path, the hash it must have, and how."""
 
     weights: str
@@ -50,7 +50,7 @@ class Network:
     precision: str = "auto"
 
     @classmethod
-    def find(cls, weights: str | Path, device: str = "auto", precision: str = "auto") -> "Network":
+    def find(cls, weights: str | Path, device: str = "auto", precision: str = "auto") -> "ModelRef":
         """The weights that go by this name or path here. Raises ArSSRError if there are none."""
         name = str(weights)
         absolute = name if name.lower() in shipped() else str(Path(weights).absolute())
@@ -68,14 +68,14 @@ class Place(Protocol):
     """Somewhere to do jobs: this process, processes beside it, a cluster."""
 
     def compute(
-        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """The number of each job and what `running.run` returned or raised, as it is known."""
         ...
 
 
 def run_jobs(
-    jobs: Iterable[Job], network: Network | None, where: Place, progress: ReportProgress = silent
+    jobs: Iterable[Job], network: ModelRef | None, where: Place, progress: ReportProgress = silent
 ) -> Iterator[Outcome]:
     """Do every job; an outcome for each, in the order in which they finish.
 
@@ -105,13 +105,13 @@ def run_jobs(
             yield Outcome(job, {**result, **names})
 
 
-def do(network: Network | None, job: Job) -> Facts:
+def do(network: ModelRef | None, job: Job) -> Facts:
     """One job by this process, which keeps the model for the next."""
     return start(network, job)()
 
 
 def start(
-    network: Network | None,
+    network: ModelRef | None,
     job: Job,
     scan: Future[Volume] | None = None,
     progress: ReportProgress = silent,
@@ -120,11 +120,11 @@ def start(
     return begin(_model(network) if network else None, job, progress, scan)
 
 
-_loaded: dict[Network, Model] = {}
+_loaded: dict[ModelRef, Model] = {}
 _loading = Lock()  # a dask worker may have several threads
 
 
-def _model(network: Network) -> Model:
+def _model(network: ModelRef) -> Model:
     with _loading:
         if network not in _loaded:
             _loaded.clear()

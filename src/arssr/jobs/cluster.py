@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.jobs.batch import Facts, Network, do
+from arssr.jobs.batch import Facts, ModelRef, do
 from arssr.jobs.job import Job
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Dask:
     address: str
 
     def compute(
-        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.jobs.batch.Place`. Raises ArSSRError where no scheduler answers."""
         if jobs:
@@ -72,7 +72,7 @@ class Slurm:
             raise ArSSRError(f"the Slurm options will not do: {reason}") from None
 
     def compute(
-        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.jobs.batch.Place`."""
         if jobs:
@@ -108,7 +108,7 @@ def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
 
 
 def _compute(
-    client: Client, network: Network | None, jobs: Sequence[Job]
+    client: Client, network: ModelRef | None, jobs: Sequence[Job]
 ) -> Iterator[tuple[int, Facts | BaseException]]:
     from distributed import KilledWorker, as_completed
 
@@ -131,7 +131,7 @@ def _compute(
             yield number, error
 
 
-def _do(network: Network | None, job: Job) -> Facts | ArSSRError:
+def _do(network: ModelRef | None, job: Job) -> Facts | ArSSRError:
     """On a worker. What is the user's to mend is returned, for it would not go better a second
     time; anything else is raised, and tried again.
     """

@@ -9,7 +9,7 @@ from functools import partial
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.jobs.batch import Facts, Network, do, start
+from arssr.jobs.batch import Facts, ModelRef, do, start
 from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
 from arssr.workers import worker_pool
@@ -29,7 +29,7 @@ class Local:
     processes: int = 1
 
     def compute(
-        self, network: Network | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
     ) -> Iterator[Numbered]:
         """See `arssr.jobs.batch.Place`."""
         if self.processes == 1:
@@ -52,7 +52,7 @@ class Local:
 
 
 def _in_pool(
-    network: Network | None, waiting: deque[tuple[int, Job]], processes: int
+    network: ModelRef | None, waiting: deque[tuple[int, Job]], processes: int
 ) -> Iterator[Numbered]:
     """Take jobs from the left of `waiting` until there are none or a worker dies."""
     with worker_pool(min(processes, len(waiting))) as pool:
