@@ -19,7 +19,7 @@ than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slic
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,20 @@ class Acquisition:
         """y: the scan (I, J, K), on the target's voxels along the axes that are not refined."""
         return apply_axis_matrices(scan, self._to_measured)
 
+    def counted(self, scan: Tensor) -> Tensor:
+        """Whether the scan's voxels behind each voxel of y hold more than its lowest value.
+
+        There is nothing there, or a mask put zeros there, which have no noise and may be most of
+        the image. True everywhere where all voxels have one value.
+        """
+        above = scan > scan.min()
+        return (self.measured(above.float()) > 0.5) if above.any() else ~above
+
+    def residual(self, scan: Tensor, image: Tensor) -> float:
+        """Root mean square of y − A x, in units of the scan, over the voxels that are `counted`."""
+        apart = (self.measured(scan) - self.measure(image))[self.counted(scan)].double()
+        return float(apart.norm()) / math.sqrt(apart.numel())
+
     def measure(self, image: Tensor) -> Tensor:
         """A x: what is measured (I, J, K) of an image on the target grid."""
         return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
@@ -103,18 +117,26 @@ class Acquisition:
         spread = apply_axis_matrices(measured, [m.mT.contiguous() for m in self._matrices])
         return spread.permute(*np.argsort(self._axes).tolist())
 
-    def solve(self, residual: Tensor, sigma: float = 0.0) -> Tensor:
+    def solve(self, residual: Tensor, sigma: float = 0.0, counted: Tensor | None = None) -> Tensor:
         """z = (A Aᵀ + λ)⁻¹ r, so that `spread(z)` is the correction that explains the residual.
 
         sigma: standard deviation of the noise in r. λ is such that noise of this size is left
         unexplained (the discrepancy principle, Morozov 1966), and next to nothing without noise.
+        counted: voxels of r that have this noise; by default all.
         """
         solved = [torch.linalg.eigh(m.double() @ m.double().mT) for m in self._matrices]
         i, j, k = (values.clamp(min=0) for values, _ in solved)
         vectors = [v.float() for _, v in solved]
         power = (i[:, None, None] * j[:, None] * k).float()
         turned = apply_axis_matrices(residual, [v.mT.contiguous() for v in vectors])
-        ridge = _ridge(power, turned, sigma)
+
+        def size(left: Tensor) -> float:
+            """Root mean square of a residual that is turned into eigenvectors."""
+            if counted is not None and not counted.all():
+                left = apply_axis_matrices(left, vectors)[counted]
+            return float(left.double().square().mean().sqrt())
+
+        ridge = _ridge(power, turned, sigma, size)
         solution = torch.zeros_like(turned)
         if ridge is not None:  # what A does not see explains nothing
             seen = power > _RIDGE * power.max()
@@ -127,8 +149,7 @@ class Consistent:
     """A result that agrees with the scan, and by how much it did not: y − A x before and after.
 
     Both residuals are root mean squares in units of the scan, and so is `noise`, the standard
-    deviation of the scan's noise that is in y; voxels of the scan's lowest value, where there is
-    nothing or a mask, do not count.
+    deviation of the scan's noise that is in y (see `Acquisition.residual`).
     """
 
     volume: Volume
@@ -160,22 +181,23 @@ def make_consistent(
     as `Acquisition` does.
     """
     acquisition = Acquisition(scan.grid, result.grid, acquisition_ijk, scan.slices)
-    # The noise of zeros that a mask has put there is none, and they may be most of the image.
-    with_noise = math.sqrt(max(float((scan.data > scan.data.min()).mean()), 1 / scan.data.size))
     noise = sigma * acquisition.noise_left
     with torch.inference_mode():
-        image = torch.from_numpy(np.ascontiguousarray(result.data))
-        measured = acquisition.measured(torch.from_numpy(np.ascontiguousarray(scan.data)))
-        residual = measured - acquisition.measure(image)
-        corrected = acquisition.spread(acquisition.solve(residual, noise * with_noise)).add_(image)
-        left = measured - acquisition.measure(corrected)
-        counted = math.sqrt(residual.numel()) * with_noise
+        image, given = tensor_of(result), tensor_of(scan)
+        residual = acquisition.measured(given) - acquisition.measure(image)
+        explained = acquisition.solve(residual, noise, acquisition.counted(given))
+        corrected = acquisition.spread(explained).add_(image)
         return Consistent(
             result.with_data(corrected.numpy(), result.grid),
-            float(residual.norm()) / counted,
-            float(left.norm()) / counted,
+            acquisition.residual(given, image),
+            acquisition.residual(given, corrected),
             noise,
         )
+
+
+def tensor_of(volume: Volume) -> Tensor:
+    """The samples (I, J, K), float32."""
+    return torch.from_numpy(np.ascontiguousarray(volume.data))
 
 
 def in_percent(share: float) -> str:
@@ -259,17 +281,17 @@ def _k_space_matrix(n_in: int, positions: np.ndarray, step: float) -> np.ndarray
     return matrix
 
 
-def _ridge(power: Tensor, turned: Tensor, sigma: float) -> float | None:
+def _ridge(
+    power: Tensor, turned: Tensor, sigma: float, size: Callable[[Tensor], float]
+) -> float | None:
     """λ for which noise of `sigma` is left of the residual; None where no more than it is there."""
     least = _RIDGE * float(power.max())
-    noise = sigma**2 * turned.numel()
 
     def excess(log_ridge: float) -> float:
         ridge = math.exp(log_ridge)
-        left = turned * (ridge / (power + ridge))
-        return float(left.double().square().sum()) - noise
+        return size(turned * (ridge / (power + ridge))) - sigma
 
     low, high = math.log(least), math.log(least) + 40  # from nothing left to nothing explained
     if excess(low) >= 0:
         return least
-    return None if excess(high) <= 0 else math.exp(brentq(excess, low, high, rtol=1e-4))
+    return None if excess(high) <= 0 else math.exp(brentq(excess, low, high, xtol=1e-2))

@@ -6,16 +6,13 @@ Every sentence is computed from the scan, the result and what the sidecar says o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from nibabel.orientations import io_orientation
 
-from arssr.consistency import Acquisition, in_percent
+from arssr.consistency import Acquisition, in_percent, tensor_of
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
 from arssr.formats.bids import BIDSName
@@ -206,10 +203,11 @@ def _agreement(
         acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
     except ArSSRError as error:
         return [f"Not computed: {error}."]
-    span, size = _span(measured), _residual(acquisition, measured, result)
+    span, scan = _span(measured), tensor_of(measured)
+    size = acquisition.residual(scan, tensor_of(result))
     beside = ""
     if cubic is not None:
-        interpolated = _residual(acquisition, measured, cubic) / span
+        interpolated = acquisition.residual(scan, tensor_of(cubic)) / span
         beside = f" (cubic interpolation by {in_percent(interpolated)})"
     said = [
         f"Measured again as the scan was, the result differs from it by {in_percent(size / span)} "
@@ -222,15 +220,6 @@ def _agreement(
     if "consistency" in facts:
         said.append("It was made to agree with the scan (--consistent).")
     return said
-
-
-def _residual(acquisition: Acquisition, scan: Volume, image: Volume) -> float:
-    """Root mean square over the voxels that are not of the lowest measured value: not masked."""
-    with torch.inference_mode():
-        measured = acquisition.measured(torch.from_numpy(np.ascontiguousarray(scan.data)))
-        again = acquisition.measure(torch.from_numpy(np.ascontiguousarray(image.data)))
-        residual = (measured - again)[measured > measured.min()].double()
-    return float(residual.norm()) / math.sqrt(max(residual.numel(), 1))
 
 
 def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
