@@ -18,7 +18,7 @@ from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
-from arssr.upsampling.plain import COPIED, RESAMPLED, without_network
+from arssr.upsampling.plain import COPIED, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
@@ -85,49 +85,20 @@ def result_of(
 
     resolution: of the scan, where it is known.
     """
-    transform, grid, label = where.transform, where.grid, scan.path or "the image"
-    scan = _as_asked(request, scan)
+    scan, grid = _as_asked(request, scan), where.grid
     # On a grid like its own the slices of what was moved would lie elsewhere.
-    moved = scan if transform is None else replace(scan, slices=None)
-    is_intensities = scan.kind.what == INTENSITIES
-    is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
-    if request.consistent and not is_intensities:
-        raise ArSSRError(f"{label}: {scan.kind.taken()}, which --consistent is not for")
-    plain = None if is_constant else without_network(scan, grid, transform)
-    doubted = is_intensities and not (is_constant or (plain and plain.method == COPIED))
-    unlike = unlike_intensities(scan.data) if doubted else []
-    measured = None if plain or is_constant else _measured(model, request, scan, resolution)
-    seen = measured.volume if measured else scan
-    warnings = [*scan.warnings, *where.doubts, *unlike]
-    if doubted and model is not None and transform is None:
-        warnings += outside_valid_range(model.card, seen.grid, grid, seen.slices)
-    if warnings and request.strict:
-        raise ArSSRError(f"{label}: {'; '.join(warnings)}")
-    facts: Facts = {"warnings": warnings} if warnings else {}
-    if where.because:
-        facts["target"] = where.because
-    if not (plain or is_constant or transform) and (coarser := coarser_axes(seen.grid, grid)):
-        facts["note"] = coarser
-    facts |= measured.describe() if measured else {}
-    if not (is_intensities or request.labels):
-        facts["taken"] = scan.kind.taken()
-    if is_constant:
-        facts["constant"] = float(scan.data.flat[0])
+    moved = scan if where.transform is None else replace(scan, slices=None)
+    facts, plain, measured = _look(model, request, scan, where, resolution)
+    if "constant" in facts:
         return Result(moved, grid, _constant(scan, grid), facts)
     if plain:
-        require_memory(grid, plain.copies)
-        if request.consistent:
-            facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
-        facts["method"] = plain.method
-        slabs = _made(plain.make)
-        if plain.method == RESAMPLED:
-            slabs = _clamped(slabs, facts, _floor(model, request, scan))
+        slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
     told = request.acquisition
     voxel_field = model.field(
-        seen,
+        measured.volume if measured else scan,
         towards=grid,
         acquisition=measured.acquisition(told, grid, model.card) if measured else told,
         noise=request.noise,
@@ -136,13 +107,11 @@ def result_of(
         skip_air=request.skip_air,
         progress=progress,
     )
-    range_seen = voxel_field.normalisation
-    if model.config.normalises and (few := range_set_by_few(model.card, seen.data, range_seen)):
-        if request.strict:
-            raise ArSSRError(f"{label}: {few}")
-        facts["warnings"] = [*warnings, few]
-    if transform is not None:
-        slabs = slabs_through(voxel_field, transform, grid, progress=progress)
+    few = range_set_by_few(model.card, voxel_field.volume.data, voxel_field.normalisation)
+    if few and model.config.normalises:
+        _warn(request, scan, facts, [few])
+    if where.transform is not None:
+        slabs = slabs_through(voxel_field, where.transform, grid, progress=progress)
     elif request.consistent:
         require_memory(grid, copies=3)
         slabs = _agreeing(voxel_field, grid, facts, progress)
@@ -150,6 +119,73 @@ def result_of(
         slabs = voxel_field.slabs(grid, progress)
     slabs = _clamped(slabs, facts, _floor(model, request, scan))
     return Result(moved, grid, slabs, facts, voxel_field, measured)
+
+
+def _look(
+    model: "Model | None",
+    request: Request,
+    scan: Volume,
+    where: Where,
+    resolution: Resolution | None,
+) -> tuple[Facts, Plain | None, Measured | None]:
+    """What is known before the work; how to do without a network; else what it starts from.
+
+    A scan that is `constant` by these facts is one of several in which nothing varies.
+    """
+    grid, is_intensities = where.grid, scan.kind.what == INTENSITIES
+    if request.consistent and not is_intensities:
+        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --consistent is not for")
+    is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
+    plain = None if is_constant else without_network(scan, grid, where.transform)
+    measured = None if plain or is_constant else _measured(model, request, scan, resolution)
+    seen = measured.volume if measured else scan
+    facts: Facts = {}
+    warnings = [*scan.warnings, *where.doubts]
+    if is_intensities and not (is_constant or (plain and plain.method == COPIED)):
+        warnings += unlike_intensities(scan.data)
+        if model is not None and where.transform is None:
+            warnings += outside_valid_range(model.card, seen.grid, grid, seen.slices)
+    _warn(request, scan, facts, warnings)
+    if where.because:
+        facts["target"] = where.because
+    if not (plain or is_constant or where.transform) and (coarser := coarser_axes(seen.grid, grid)):
+        facts["note"] = coarser
+    facts |= measured.describe() if measured else {}
+    if not (is_intensities or request.labels):
+        facts["taken"] = scan.kind.taken()
+    if is_constant:
+        facts["constant"] = float(scan.data.flat[0])
+    return facts, plain, measured
+
+
+def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:
+    """Put warnings to the facts; with `strict` they are errors."""
+    if warnings and request.strict:
+        raise ArSSRError(f"{_name(scan)}: {'; '.join(warnings)}")
+    if warnings:
+        facts["warnings"] = [*facts.get("warnings", []), *warnings]
+
+
+def _name(scan: Volume) -> str:
+    return str(scan.path or "the image")
+
+
+def _without_network(
+    plain: Plain,
+    model: "Model | None",
+    request: Request,
+    scan: Volume,
+    grid: Grid,
+    facts: Facts,
+) -> Iterator[np.ndarray]:
+    """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
+    require_memory(grid, plain.copies)
+    if request.consistent:
+        facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
+    facts["method"] = plain.method
+    if plain.method != RESAMPLED:
+        return _made(plain.make)
+    return _clamped(_made(plain.make), facts, _floor(model, request, scan))
 
 
 def _measured(

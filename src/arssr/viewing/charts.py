@@ -62,50 +62,65 @@ def line_chart(
         name: np.log10(np.maximum(curve.y, _LEAST)) if log_y else np.asarray(curve.y, float)
         for name, curve in curves.items()
     }
-    x_low = min(float(curve.x.min()) for curve in curves.values())
-    x_high = max(float(curve.x.max()) for curve in curves.values())
-    y_low = min(float(y.min()) for y in values.values())
-    y_high = max(float(y.max()) for y in values.values())
-    margin = 0.04 * (y_high - y_low) or 1.0
-    y_high += margin
-    if y_from is None:
-        y_low -= margin
-    else:
-        y_low = math.log10(y_from) if log_y else y_from
-
-    def x_at(x: float) -> float:
-        share = (x - x_low) / ((x_high - x_low) or 1)
-        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
-
-    def y_at(y: float) -> float:
-        share = (y - y_low) / (y_high - y_low)
-        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
-
-    def path(x: Floats, y: Floats) -> str:
-        """A line with gaps where it would leave the chart below."""
-        seen = y >= y_low
-        starts = seen & ~np.concatenate([[False], seen[:-1]])
-        points = [
-            f"{'M' if start else 'L'}{x_at(float(a))} {y_at(float(b))}"
-            for a, b, start in zip(x[seen], y[seen], starts[seen], strict=True)
-        ]
-        return "".join(points)
-
-    paths = {name: path(curve.x, values[name]) for name, curve in curves.items()}
+    least = None if y_from is None else math.log10(y_from) if log_y else y_from
+    frame = _Frame.around([curve.x for curve in curves.values()], list(values.values()), least)
     if log_y:
-        decades = range(math.ceil(y_low), math.floor(y_high) + 1)
-        y_ticks = [Tick(y_at(d), f"10{_superscript(d)}") for d in decades]
+        decades = range(math.ceil(frame.y_low), math.floor(frame.y_high) + 1)
+        y_ticks = [Tick(frame.y_at(d), f"10{_superscript(d)}") for d in decades]
     else:
-        y_ticks = [Tick(y_at(y), _number(y)) for y in _round_steps(y_low, y_high)]
+        rounds = _round_steps(frame.y_low, frame.y_high)
+        y_ticks = [Tick(frame.y_at(y), _number(y)) for y in rounds]
+    marked = [(t, x) for t, x in (marks or {}).items() if frame.x_low <= x <= frame.x_high]
     return Chart(
         title,
         note,
         *labels,
-        [Tick(x_at(x), _number(x)) for x in _round_steps(x_low, x_high)],
+        [Tick(frame.x_at(x), _number(x)) for x in _round_steps(frame.x_low, frame.x_high)],
         y_ticks,
-        paths,
-        [Tick(x_at(x), text) for text, x in (marks or {}).items() if x_low <= x <= x_high],
+        {name: frame.path(curve.x, values[name]) for name, curve in curves.items()},
+        [Tick(frame.x_at(x), text) for text, x in marked],
     )
+
+
+class _Frame(NamedTuple):
+    """What a chart shows, and where on the page."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    @classmethod
+    def around(cls, xs: Sequence[Floats], ys: Sequence[Floats], y_low: float | None) -> _Frame:
+        """All of the curves with a margin, or from `y_low` up."""
+        low, high = min(float(y.min()) for y in ys), max(float(y.max()) for y in ys)
+        margin = 0.04 * (high - low) or 1.0
+        return cls(
+            min(float(x.min()) for x in xs),
+            max(float(x.max()) for x in xs),
+            low - margin if y_low is None else y_low,
+            high + margin,
+        )
+
+    def x_at(self, x: float) -> float:
+        """Where a value lies across the page."""
+        share = (x - self.x_low) / ((self.x_high - self.x_low) or 1)
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def y_at(self, y: float) -> float:
+        """Where a value lies down the page."""
+        share = (y - self.y_low) / (self.y_high - self.y_low)
+        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    def path(self, x: Floats, y: Floats) -> str:
+        """A line with gaps where it would leave the chart below."""
+        seen = y >= self.y_low
+        starts = seen & ~np.concatenate([[False], seen[:-1]])
+        points = [
+            f"{'M' if start else 'L'}{self.x_at(float(a))} {self.y_at(float(b))}"
+            for a, b, start in zip(x[seen], y[seen], starts[seen], strict=True)
+        ]
+        return "".join(points)
 
 
 def _round_steps(low: float, high: float, about: int = 5) -> list[float]:

@@ -145,13 +145,7 @@ def _page(
     chief: the image whose grid is on display, and whose window is that for all.
     """
     window, mask, common = chief.window, chief.object_mask, seen_by_all(images)
-    methods = [image for image in images if not (image.is_truth or image.is_blocks)]
-    spread = disagreement(
-        [
-            image.data if one_window else image.window.shares(image.data)
-            for image in (methods if len(methods) > 1 else images)
-        ]
-    )
+    spread = _spread(images, one_window)
     if common is not None:
         mask &= common
         spread[~common] = 0
@@ -159,14 +153,10 @@ def _page(
     details = [find_detail(spread, mask, grid, plane, side) for plane in PLANES]
     line = edge_line(chief.data, spread, mask, grid, PLANES[0])
     start = middle(mask)
-    against = next(
-        (n for n, image in enumerate(images) if image.is_truth),
-        next((n for n, image in enumerate(images) if not image.is_blocks), 0),
-    )
-    wanted = [start, line.centre, *(detail.centre for detail in details)]
     levels = _levels(images, window, one_window)
     bytes_of = [image.as_bytes(own) for image, own in zip(images, levels, strict=True)]
-    kept, blobs = pack(bytes_of, wanted)
+    kept, blobs = pack(bytes_of, [start, line.centre, *(detail.centre for detail in details)])
+    against = _against(images)
     viewer = {
         "shape": grid.shape,
         "spacing": grid.spacing_mm.tolist(),
@@ -185,6 +175,11 @@ def _page(
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
     }
+    where = [
+        f"{_place_in_words(d.plane, d.centre, grid)}, {d.side_mm:.3g} mm wide" for d in details
+    ]
+    line_place = _place_in_words(PLANES[0], line.centre, grid)
+    charts = _charts(images, grid, line, mask, common, window)
     return {
         "viewer": viewer,
         "blobs": blobs,
@@ -196,19 +191,28 @@ def _page(
         "partial": common is not None,
         "step": float(max(np.diff(own)[128] for own in levels)),
         "planes": PLANES,
-        "details": [
-            f"{_place_in_words(d.plane, d.centre, grid)}, {d.side_mm:.3g} mm wide" for d in details
-        ],
-        "line_place": (
-            f"{_place_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
-        ),
-        "charts": [
-            *_charts(images, grid, line, mask, common, window),
-            *_band_chart(images[0], resolution),
-        ],
+        "details": where,
+        "line_place": f"{line_place}, {line.length_mm:.3g} mm long",
+        "charts": [*charts, *_band_chart(images[0], resolution)],
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
+
+
+def _spread(images: Sequence[Shown], one_window: bool) -> NDArray[np.float32]:
+    """How far the methods are apart, voxel by voxel; where there is but one, all images."""
+    methods = [image for image in images if not (image.is_truth or image.is_blocks)]
+    compared = methods if len(methods) > 1 else images
+    return disagreement(
+        [each.data if one_window else each.window.shares(each.data) for each in compared]
+    )
+
+
+def _against(images: Sequence[Shown]) -> int:
+    """Number of the image that differences are from: the truth, else the first that is no input."""
+    truths = [n for n, image in enumerate(images) if image.is_truth]
+    others = [n for n, image in enumerate(images) if not image.is_blocks]
+    return [*truths, *others, 0][0]
 
 
 def _levels(images: Sequence[Shown], window: Window, one_window: bool) -> list[NDArray[np.float64]]:
