@@ -1,4 +1,28 @@
-"""The public face: weights in, sharper scans out."""
+"""The public face: weights in, sharper scans out.
+
+>>> import numpy as np
+>>> from arssr import Grid, Volume, load_model
+>>> model = load_model("light", device="cpu")
+>>> grid = Grid((9, 9, 7), np.diag([1, 1, 4, 1]))
+>>> scan = Volume(np.random.default_rng(0).random(grid.shape), grid)
+
+A scan, or whatever `arssr.volume.Image` lists (a path, an image of nibabel or SimpleITK, an array
+with an affine), becomes one on another grid. Thick slices alone where nothing is named:
+
+>>> model.upsample(scan)
+Volume(9×9×28 voxels of 1×1×1 mm, RAS, stored as float32, 9.07 KB)
+>>> model.upsample(scan, spacing=(0.8, 1, 2)).grid
+Grid(11×9×14 voxels of 0.8×1×2 mm, RAS)
+
+What is read more than once is a field: encoded once, read on any grid, oblique ones too, at any
+points and on any plane.
+
+>>> field = model.field(scan)
+>>> field.on(scan.grid.isotropic()).data.shape
+(9, 9, 28)
+>>> field.at([[3, 4.5, 10], [0, 0, 0.1]]).shape  # in mm, RAS+
+(2,)
+"""
 
 from __future__ import annotations
 
