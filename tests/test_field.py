@@ -32,7 +32,7 @@ flavours = pytest.mark.parametrize("flavour", NETWORKS)
 
 
 def field_of(network: ImplicitVoxelNetwork, image: Volume) -> VoxelField:
-    return VoxelField(network, image, UNITS, ACQUISITION, NOISE)
+    return VoxelField(network, image, UNITS, acquisition_ijk=ACQUISITION, noise=NOISE)
 
 
 def random_image(random: np.random.Generator) -> Volume:
@@ -220,7 +220,7 @@ def test_a_window_of_features_gives_the_same_field(
         np.testing.assert_allclose(field.on(grid).data.ravel(), truth, atol=0.2)
     truth = as_the_network_says(network, image, image.grid.to_index(points), np.full(3, 0.5))
     np.testing.assert_allclose(field.at(points), truth, atol=0.2)
-    assert field._whole is None
+    assert field._runner.kept is None
 
 
 def test_slabs_are_the_whole_plane_by_plane(little_memory: object) -> None:
