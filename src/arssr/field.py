@@ -209,18 +209,6 @@ class VoxelField:
         [values] = self._runner.resumed(read)
         return values.reshape(points.shape[:-1])
 
-    def plane(
-        self, origin_ras_mm: ArrayLike, u_mm: ArrayLike, v_mm: ArrayLike, shape: tuple[int, int]
-    ) -> np.ndarray:
-        """Values (shape) float32 on the plane origin + a·u + b·v, for a, b = 0, 1, 2, …
-
-        u_mm and v_mm (3,): the steps from one pixel to the next, in RAS+ mm.
-        """
-        u, v = np.asarray(u_mm, np.float64), np.asarray(v_mm, np.float64)
-        a, b = np.indices(shape, np.float64)
-        points = np.asarray(origin_ras_mm, np.float64) + a[..., None] * u + b[..., None] * v
-        return self.at(points, spacing_mm=float(np.sqrt(np.linalg.norm(np.cross(u, v)))))
-
     def features(self) -> torch.Tensor:
         """Features (I, J, K, F) of the input, in the network's dtype, on its device.
 

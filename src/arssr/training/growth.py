@@ -112,7 +112,7 @@ class _DenseTrunk:
             case Chain(
                 (before, Residual(Chain((inlet, Fusion(parts, fusion), outlet))), after)
             ) if all(map(_is_single, (before, inlet, outlet, after))) and all(
-                isinstance(block, DenseBlock) for block in parts
+                isinstance(block, DenseBlock) and len(block.layers) > 2 for block in parts
             ):
                 shallow, second, smooth, last = (
                     conv for each in (before, inlet, outlet, after) for conv in convolutions(each)
