@@ -1,9 +1,9 @@
 """What each part of the engine is worth: one part at a time is switched off, in turn in one run.
 
-    python benchmarks/engine_ablation.py SCAN.nii.gz --models light rdn --voxels 96 64
+    python benchmarks/engine_ablation.py SCAN.nii.gz --models light rdn --sides 64 40
 
-The table is that of docs/performance.md. The middle of a scan is brought to 2×, on one thread. The
-variants follow each other, round after round, and seconds are those that the processor worked for
+The table is that of docs/performance.md. A scan of 64³ or so voxels is brought to 2×, on one
+thread. The variants follow each other, round after round, and seconds are those that the processor worked for
 this process: the shortest of all rounds. So other programs on the machine matter little. The
 engine itself has no switches; they are patches in this file.
 """
@@ -24,6 +24,7 @@ from arssr.api import Model, load_model
 from arssr.engine.encoding import convolution, stages, stream
 from arssr.engine.encoding.maps import Map
 from arssr.evaluation.tables import markdown_table
+from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks import decoder as decoders
 from arssr.networks.decoder import Decoder, ResidualDecoder
@@ -195,7 +196,8 @@ def ablation(name: str, scan: Volume, rounds: int) -> list[list[str]]:
         for number, variant in enumerate(VARIANTS):
             found, seconds[turn, number] = computed(models[variant.precision], variant, scan)
             results[variant.without] = found
-            print(f"{name}, round {turn + 1}: {seconds[turn, number]:.3g} s", variant.without)
+            said = f"{name}, round {turn + 1}: {seconds[turn, number]:.3g} s without"
+            print(said, variant.without, flush=True)
     whole = results["nothing"].astype(np.float64)
     shortest, ratios = seconds.min(axis=0), seconds / seconds[:, :1]
     return [
@@ -217,11 +219,11 @@ def decibels(difference: np.ndarray, extent: float) -> str:
     return f"{-20 * np.log10(error):.1f}" if error else "the same bytes"
 
 
-def middle(scan: Volume, voxels: int) -> Volume:
-    """The middle of a scan, so many voxels along each axis."""
-    starts = [max((n - voxels) // 2, 0) for n in scan.grid.shape]
-    i, j, k = (slice(a, min(a + voxels, n)) for a, n in zip(starts, scan.grid.shape, strict=True))
-    return scan.with_data(scan.data[i, j, k].copy(), scan.grid.part((i, j, k)))
+def smaller(scan: Volume, side: int) -> Volume:
+    """The whole scan on about side³ voxels; as much of it is air as before."""
+    shape = np.array(scan.grid.shape)
+    counts = np.rint(shape * side / np.prod(shape, dtype=float) ** (1 / 3))
+    return resample(scan, scan.grid.with_shape(counts.astype(int).tolist()))
 
 
 def main() -> None:
@@ -229,15 +231,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scan", type=Path)
     parser.add_argument("--models", nargs="+", default=["light", "rdn"])
-    parser.add_argument("--voxels", nargs="+", type=int, default=[96, 64], help="for each model")
+    parser.add_argument("--sides", nargs="+", type=int, default=[64, 40], help="for each model")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
     scan = Volume.read(given.scan)
     lines = [
         line
-        for name, voxels in zip(given.models, given.voxels, strict=True)
-        for line in ablation(name, middle(scan, voxels), given.rounds)
+        for name, side in zip(given.models, given.sides, strict=True)
+        for line in ablation(name, smaller(scan, side), given.rounds)
     ]
     header = ["model", "without", "seconds", "ratio", "in each round", "difference, dB"]
     print(markdown_table(header, lines))

@@ -24,7 +24,6 @@ from arssr.engine.plan import Plan, make_plan
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.intensity import Normalisation
-from arssr.networks import ImplicitVoxelNetwork
 
 IMAGE = volume(300 + 900 * smooth((9, 8, 7)))
 CUDA = torch.device("cuda")
@@ -209,12 +208,9 @@ def test_a_plan_that_fits_on_no_gpu_is_made_for_the_cpu(
     assert "not enough memory on cuda: going on on the CPU" in caplog.text
 
 
-def test_what_fp16_cannot_hold_is_refused_and_never_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    field = field_of()
+def test_what_fp16_cannot_hold_is_refused_and_never_written() -> None:
+    field = field_of(torch.float16)
     field.network.decoder.last.bias.fill_(torch.inf)  # type: ignore[union-attr, operator]
-    monkeypatch.setattr(ImplicitVoxelNetwork, "dtype", torch.float16)
     with pytest.raises(ArSSRError, match="beyond the range of fp16"):
         field.on(IMAGE.grid)
     with pytest.raises(ArSSRError, match="beyond the range of fp16"):

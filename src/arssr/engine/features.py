@@ -30,13 +30,12 @@ class FeatureMap:
     ) -> None:
         self.layout, self._progress = layout, progress
         self._network, self._image, self._condition = network, image, condition
-        parameter = next(network.parameters())
         along, rows, columns = (layout.core[a] for a in layout.axes)
         self._along = self._turned(along)  # planes count in the order in which they are computed
         self._origin = (rows.start, columns.start)
         extent = (rows.stop - rows.start, columns.stop - columns.start, network.config.feature_dim)
         # planes that are held, and room for more: allocated anew for each it would be full of holes
-        self._room = torch.empty((0, *extent), dtype=parameter.dtype, device=parameter.device)
+        self._room = torch.empty((0, *extent), dtype=network.dtype, device=network.device)
         self._restart(self._along.start)
 
     @property

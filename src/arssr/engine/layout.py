@@ -98,7 +98,7 @@ def plan_features(
     plane, and whether backwards; with None they have to be kept. needed: planes read together.
     Raises MemoryShortageError where nothing fits.
     """
-    itemsize, width = next(network.parameters()).element_size(), network.config.feature_dim
+    itemsize, width = network.dtype.itemsize, network.config.feature_dim
     sizes = [s.stop - s.start for s in core]
     costs = costs_of(network, shape, core)
 

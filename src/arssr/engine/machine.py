@@ -103,20 +103,33 @@ def product_work(dtype: torch.dtype, device: torch.device) -> Work:
 
 @cache
 def speeds(device: torch.device) -> dict[str, Speed]:
-    """Speeds by precision ("float32", …): measured once and kept in the user's cache."""
-    key = _machine(device)
-    path = platformdirs.user_cache_path("arssr") / "speeds.json"
-    known = _read(path)
+    """Speeds by precision ("float32", …): measured once and kept in the user's cache.
+
+    They decide which precision `auto` is; `arssr bench` measures them anew.
+    """
     try:
-        return {name: Speed(**speed) for name, speed in known[key].items()}
+        return {name: Speed(**kept) for name, kept in _read(_cache())[_machine(device)].items()}
     except (AttributeError, KeyError, TypeError):
-        pass
-    found = measure(device)
-    known[key] = {name: asdict(speed) for name, speed in found.items()}
+        return _measured_and_kept(device)
+
+
+def measure_anew(device: torch.device) -> None:
+    """Let `speeds` forget what it knows of a device, which others may have kept busy then."""
+    speeds.cache_clear()
+    _measured_and_kept(device)
+
+
+def _measured_and_kept(device: torch.device) -> dict[str, Speed]:
+    found, path = measure(device), _cache()
+    known = _read(path) | {_machine(device): {name: asdict(s) for name, s in found.items()}}
     # in a home that cannot be written nothing is kept: measured again next time
     with suppress(ArSSRError), replacing(path) as temporary:
         temporary.write_text(json.dumps(known, indent=1))
     return found
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("arssr") / "speeds.json"
 
 
 def fast_bf16(device: torch.device) -> bool:

@@ -189,7 +189,7 @@ def make_plan(
                 "smaller model takes less"
             )
 
-    device = next(network.parameters()).device
+    device = network.device
     budget, resident = budget_of(memory)
     left = budget - resident - held - (0 if kept else _growth())
     per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]

@@ -69,11 +69,11 @@ def lattice_on(
     active: np.ndarray,
 ) -> Lattice:
     """What is at the voxel coordinates `positions`; see `on_cpu.decode_lattice`."""
-    decoder, like = network.decoder, next(network.parameters())
-    device, size = like.device, to_device(cell, like.device)
+    decoder, device = network.decoder, network.device
+    size = to_device(cell, device)
     window, axes = [], []
     for axis, (p, n) in enumerate(zip(positions, active.shape, strict=True)):
-        table = decoder.embed_axis(axis, to_device(p, device), size, n).to(like)
+        table = decoder.embed_axis(axis, to_device(p, device), size, n).to(network.dtype)
         touched, taps = Taps.at(p, n, decoder.zeros_outside).window()
         host = np.stack([taps.first, taps.second]).astype(np.int32)
         weights = np.stack([taps.weight_first, taps.weight_second]).astype(np.float32)

@@ -36,11 +36,12 @@ def decode_lattice(
     (those nearest to them) are wanted; the others are 0. Yields boxes of the output with anything
     wanted and their values (…, channels), float32. Interpolation is done one axis after the other.
     """
-    decoder, shape, like = network.decoder, active.shape, next(network.parameters())
+    decoder, shape, device = network.decoder, active.shape, network.device
     taps = [Taps.at(p, n, decoder.zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
-    at = [to_device(p, like.device) for p in positions]
-    tables = [t.to(like) for t in decoder.plane_tables(at, to_device(cell, like.device), shape)]
+    at = [to_device(p, device) for p in positions]
+    placed = decoder.plane_tables(at, to_device(cell, device), shape)
+    tables = [table.to(network.dtype) for table in placed]
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))

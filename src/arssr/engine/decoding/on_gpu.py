@@ -110,11 +110,11 @@ def _interpolated(features: Tensor, axis: int, along: Axis) -> Tensor:
 
 def _decode_fused(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor | None:
     """By the kernel, if it is worth it and does not fail."""
-    chain, weight = _chain(network), next(network.parameters())
+    chain = _chain(network)
     if not chain:
         return None
     depth, width = len(chain) + 1, lattice.features.shape[3]
-    if not fused_is_faster(weight.device, weight.dtype, depth, width):
+    if not fused_is_faster(network.device, network.dtype, depth, width):
         return None
     return _attempt(chain, lattice)
 

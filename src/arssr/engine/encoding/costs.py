@@ -51,8 +51,7 @@ class _StreamCosts:
         stage = stream(part, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
         self._carried = stage.carried
         self._working = stage.working + network.config.feature_dim  # those given last
-        device = next(network.parameters()).device
-        self._pushed = PUSHED_VOXELS["cpu" if device.type == "cpu" else "cuda"]
+        self._pushed = PUSHED_VOXELS["cpu" if network.device.type == "cpu" else "cuda"]
 
     def options(self, axis: int, counts: list[int]) -> Iterator[tuple[int, float, float]]:
         rows, columns = (a for a in range(3) if a != axis)

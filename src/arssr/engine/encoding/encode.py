@@ -30,15 +30,15 @@ def encode_box(
     backwards: from the last plane to the first.
     In the network's dtype, on its device; as if the whole image had been encoded, to rounding.
     """
-    encoder, parameter = network.encoder, next(network.parameters())
+    encoder, device, dtype = network.encoder, network.device, network.dtype
     told, modulation = condition, network.modulation
     if told is not None and modulation is not None:
-        told = told.to(parameter)
+        told = told.to(device, dtype)
         gain, shift = modulation(told).chunk(2)  # as `network.encode` does
 
     def enter(voxels: Tensor) -> Tensor:
         """What the encoder reads (…, in_channels) of voxels (…)."""
-        x = voxels[..., None].to(parameter)
+        x = voxels[..., None].to(device, dtype)
         if told is None:
             return x
         return torch.cat([x.clamp(*SEEN), told.expand(*x.shape[:3], -1)], dim=-1)

@@ -26,9 +26,10 @@ class Footprint:
 @torch.no_grad()
 def footprint(network: ImplicitVoxelNetwork) -> Footprint:
     """What `forward` of a network's encoder takes; halos are not in it."""
-    parameter, stride = next(network.parameters()), network.encoder.stride
+    stride = network.encoder.stride
     side = -(-_SIDE // stride) * stride
-    image = parameter.new_zeros((1, network.config.in_channels, side, side, side))
+    shape = 1, network.config.in_channels, side, side, side
+    image = torch.zeros(shape, dtype=network.dtype, device=network.device)
     with FlopCounterMode(display=False) as work, _Alive() as alive:
         network.encoder(image)
     numbers = (image.nbytes + alive.most) / image.element_size()
