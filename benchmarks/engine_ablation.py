@@ -2,10 +2,10 @@
 
     python benchmarks/engine_ablation.py SCAN.nii.gz --models light rdn --sides 64 40
 
-The table is that of docs/performance.md. A scan of 64³ or so voxels is brought to 2×, on one
-thread. The variants follow each other, round after round, and seconds are those that the processor worked for
-this process: the shortest of all rounds. So other programs on the machine matter little. The
-engine itself has no switches; they are patches in this file.
+The table is that of docs/performance.md. A scan of about 64³ voxels is brought to 2×, on one
+thread. The variants follow each other, round after round. Seconds are those that the processor
+worked for this process, in the shortest round, so other programs on the machine matter little. The
+engine itself has no switches: the patches are in this file.
 """
 
 import argparse
