@@ -56,7 +56,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
 
     class Spy(api.VoxelField):
         def __init__(self, *args: Any, **options: Any) -> None:
-            seen.append((args[3], args[4]))
+            seen.append((options["acquisition_ijk"], options["noise"]))
             super().__init__(*args, **options)
 
     monkeypatch.setattr(api, "VoxelField", Spy)

@@ -22,7 +22,8 @@ UNITS = Normalisation(offset=-300, scale=1500)
 def field_of(dtype: torch.dtype = torch.float32) -> VoxelField:
     image = Volume(300 + 900 * smooth(GRID.shape, sigma=1), GRID)
     network = lively_network("light", "residual").to(dtype)
-    return VoxelField(network, image, UNITS, ("kspace", "unknown", "slice"), 0.02)
+    told = ("kspace", "unknown", "slice")
+    return VoxelField(network, image, UNITS, acquisition_ijk=told, noise=0.02)
 
 
 FIELD, EXACT = field_of(), field_of(torch.float64)

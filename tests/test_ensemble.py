@@ -47,7 +47,13 @@ def ensemble_of(
     network: ImplicitVoxelNetwork, image: Volume, members: int, **options: Any
 ) -> EnsembleField:
     return EnsembleField(
-        network, image, UNITS, ACQUISITION, NOISE, members=flips(members), **options
+        network,
+        image,
+        UNITS,
+        acquisition_ijk=ACQUISITION,
+        noise=NOISE,
+        members=flips(members),
+        **options,
     )
 
 

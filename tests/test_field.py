@@ -32,7 +32,7 @@ flavours = pytest.mark.parametrize("flavour", NETWORKS)
 
 
 def field_of(network: ImplicitVoxelNetwork, image: Volume) -> VoxelField:
-    return VoxelField(network, image, UNITS, ACQUISITION, NOISE)
+    return VoxelField(network, image, UNITS, acquisition_ijk=ACQUISITION, noise=NOISE)
 
 
 def random_image(random: np.random.Generator) -> Volume:
@@ -141,19 +141,6 @@ def test_turning_the_result_about_turns_only_the_result(flavour: str) -> None:
     np.testing.assert_allclose(field.on(other).data, expected, atol=0.01)
 
 
-@flavours
-def test_a_plane_is_points_in_steps(flavour: str) -> None:
-    image = random_image(np.random.default_rng(4))
-    field = field_of(NETWORKS[flavour], image)
-    origin, u, v = image.grid.to_world((1, 1, 1)), np.array([0.4, 0.1, 0]), np.array([0, 0.3, 0.6])
-    plane = field.plane(origin, u, v, (4, 3))
-    assert plane.shape == (4, 3) and plane.dtype == np.float32
-    size = np.linalg.norm(np.cross(u, v)) ** 0.5
-    for a, b in ((0, 0), (3, 2), (1, 2)):
-        value = field.at(origin + a * u + b * v, spacing_mm=size)
-        assert value.shape == () and plane[a, b] == pytest.approx(value, abs=0.01)
-
-
 def test_points_by_default_stand_for_half_a_voxel() -> None:
     image = volume(300 + 900 * smooth((5, 6, 7)), np.diag([1, 2, 3, 1.0]))
     field, fine = field_of(NETWORKS["residual"], image), image.grid.scaled(2)
@@ -220,7 +207,7 @@ def test_a_window_of_features_gives_the_same_field(
         np.testing.assert_allclose(field.on(grid).data.ravel(), truth, atol=0.2)
     truth = as_the_network_says(network, image, image.grid.to_index(points), np.full(3, 0.5))
     np.testing.assert_allclose(field.at(points), truth, atol=0.2)
-    assert field._whole is None
+    assert field._runner.kept is None
 
 
 def test_slabs_are_the_whole_plane_by_plane(little_memory: object) -> None:

@@ -18,6 +18,8 @@ from tests.phantoms import rotated, smooth, volume
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from arssr import field as module
+from arssr.engine import out_of_memory
+from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, make_plan
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
@@ -56,7 +58,7 @@ def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return arrived
 
-    monkeypatch.setattr(VoxelField, "_device", CUDA)
+    monkeypatch.setattr(Runner, "device", CUDA)
     monkeypatch.setattr(module, "to_device", lambda array, _: torch.as_tensor(array))
     monkeypatch.setattr(module, "to_host", to_host)
     monkeypatch.setattr(module.Stopwatch, "on", lambda *_: nullcontext())
@@ -172,18 +174,20 @@ def test_a_gpu_without_memory_is_left_for_the_cpu(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     exact = field_of().on(IMAGE.grid.scaled(2)).data
-    monkeypatch.setattr(module, "fast_bf16", lambda _: fast)
+    monkeypatch.setattr(out_of_memory, "fast_bf16", lambda _: fast)
     field = field_of(torch.bfloat16)
+    given = field.network
     running_out(monkeypatch, "decode_blocks", 3)
 
-    def device(self: VoxelField) -> torch.device:
+    def device(self: Runner) -> torch.device:
         return torch.device("cpu") if "on the CPU" in caplog.text else CUDA
 
-    monkeypatch.setattr(VoxelField, "_device", property(device))
+    monkeypatch.setattr(Runner, "device", property(device))
     found = field.on(IMAGE.grid.scaled(2)).data
     assert caplog.text.count("out of memory on cuda: going on in smaller pieces") == 2
     assert caplog.text.count("out of memory on cuda: going on on the CPU") == 1
-    assert next(field.network.parameters()).dtype == expected
+    assert field.network.dtype == expected
+    assert given.dtype == torch.bfloat16 and given is not field.network  # others compute with it
     assert np.abs(found - exact).max() < 0.03 * np.ptp(exact)
 
 
@@ -199,17 +203,14 @@ def test_a_plan_that_fits_on_no_gpu_is_made_for_the_cpu(
         return make_plan(*args)
 
     monkeypatch.setattr(module, "make_plan", plan)
-    monkeypatch.setattr(VoxelField, "_device", PropertyMock(return_value=CUDA))
+    monkeypatch.setattr(Runner, "device", PropertyMock(return_value=CUDA))
     assert field_of().plan(IMAGE.grid).layout.whole
     assert "not enough memory on cuda: going on on the CPU" in caplog.text
 
 
-def test_what_fp16_cannot_hold_is_refused_and_never_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    field = field_of()
+def test_what_fp16_cannot_hold_is_refused_and_never_written() -> None:
+    field = field_of(torch.float16)
     field.network.decoder.last.bias.fill_(torch.inf)  # type: ignore[union-attr, operator]
-    monkeypatch.setattr(VoxelField, "_dtype", torch.float16)
     with pytest.raises(ArSSRError, match="beyond the range of fp16"):
         field.on(IMAGE.grid)
     with pytest.raises(ArSSRError, match="beyond the range of fp16"):

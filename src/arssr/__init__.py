@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arssr.api import Model, load_model, upsample
+    from arssr.differentiable import DifferentiableField
     from arssr.errors import ArSSRError, ArSSRWarning
     from arssr.field import VoxelField
     from arssr.grid import Grid
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ArSSRError": "arssr.errors",
     "ArSSRWarning": "arssr.errors",
+    "DifferentiableField": "arssr.differentiable",
     "Grid": "arssr.grid",
     "Model": "arssr.api",
     "Volume": "arssr.volume",
@@ -30,6 +32,7 @@ _HOMES = {
 __all__ = [
     "ArSSRError",
     "ArSSRWarning",
+    "DifferentiableField",
     "Grid",
     "Model",
     "Volume",

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
@@ -99,13 +100,13 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; the CPU from where a GPU has run out of memory on."""
-        return next(self.network.parameters()).device
+        """Where it computes; fields for which a GPU has too little memory go on on the CPU."""
+        return self.network.device
 
     @property
     def precision(self) -> str:
         """The floating-point type it computes in: bfloat16, float16 or float32."""
-        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+        return self.network.precision
 
     @property
     def config(self) -> ModelConfig:
@@ -159,8 +160,17 @@ class Model:
             acquisition = refined_axes(acquisition, volume.grid, towards)
         told = acquisition_ijk(acquisition, volume.grid, volume.slices, self.card)
         level = noise_level(noise, volume, norm, told)
-        made_of = (self.network, volume, norm, told, level, memory, skip_air, progress)
-        return EnsembleField(*made_of, members) if ensemble > 1 else VoxelField(*made_of)
+        make = partial(EnsembleField, members=members) if ensemble > 1 else VoxelField
+        return make(
+            self.network,
+            volume,
+            norm,
+            acquisition_ijk=told,
+            noise=level,
+            memory=memory,
+            skip_air=skip_air,
+            progress=progress,
+        )
 
     @overload
     def upsample(

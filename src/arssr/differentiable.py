@@ -27,15 +27,14 @@ class DifferentiableField:
     """
 
     def __init__(self, field: VoxelField, cell: float | Tensor = 0.5) -> None:
-        decoder = field.network.decoder
-        if not decoder.corrects:
+        if not field.network.corrects:
             raise ArSSRError("only the field of a residual network can be differentiated")
-        self.field, self._decoder = field, decoder
         features = field.features()
+        self.field, self._decoder = field, field.network.decoder  # where the features are
         device = features.device
         self._features = features.flatten(0, 2)
-        self._active = torch.from_numpy(field._active).to(device)
-        spline = SplineCoefficients(field._image.numpy()).padded
+        self._active = torch.from_numpy(field.active).to(device)
+        spline = SplineCoefficients(field.image.numpy()).padded
         self._spline = torch.from_numpy(spline).to(device)[None]
         to_index = np.linalg.inv(field.grid.affine)
         self._to_index = torch.from_numpy(to_index).to(device)

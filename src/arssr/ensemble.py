@@ -64,6 +64,7 @@ class EnsembleField(VoxelField):
         network: ImplicitVoxelNetwork,
         volume: Volume,
         normalisation: Normalisation,
+        *,
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
         memory: float | None = None,
@@ -72,7 +73,14 @@ class EnsembleField(VoxelField):
         members: Sequence[Flip] = _FLIPS,
     ) -> None:
         super().__init__(
-            network, volume, normalisation, acquisition_ijk, noise, memory, skip_air, progress
+            network,
+            volume,
+            normalisation,
+            acquisition_ijk=acquisition_ijk,
+            noise=noise,
+            memory=memory,
+            skip_air=skip_air,
+            progress=progress,
         )
         self._flips, self._skip_air = members, skip_air
 
@@ -115,6 +123,7 @@ class EnsembleField(VoxelField):
                     done += slab.shape[2]
                     if number + 1 == count:
                         yield so_far / count
+                self._runner.network = member.network  # on the CPU, if it had to go there
                 del member  # and its features, before the next has any
 
     def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
@@ -124,7 +133,10 @@ class EnsembleField(VoxelField):
         total = np.zeros(np.shape(points_ras_mm)[:-1], np.float32)
         for number, flip in enumerate(self._flips):
             where = f"member {number + 1} of {len(self._flips)}"
-            total += self._member(flip, room, where).at(points_ras_mm, spacing_mm)
+            member = self._member(flip, room, where)
+            total += member.at(points_ras_mm, spacing_mm)
+            self._runner.network = member.network
+            del member
         return total / np.float32(len(self._flips))
 
     def features(self) -> torch.Tensor:
@@ -167,8 +179,8 @@ class EnsembleField(VoxelField):
             self.network,
             scan.with_data(np.flip(scan.data, flip), scan.grid.flipped(flip)),
             self.normalisation,
-            self.acquisition_ijk,
-            self.noise,
+            acquisition_ijk=self.acquisition_ijk,
+            noise=self.noise,
             skip_air=self._skip_air,
             progress=_naming(where, self._progress),
         )

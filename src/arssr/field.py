@@ -4,11 +4,8 @@ Wu et al. 2022 (arXiv 2110.14476) call it the implicit voxel function. A scale, 
 image's grid, an oblique plane, a list of points: all the same reading with other coordinates.
 """
 
-import gc
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -24,7 +21,7 @@ from arssr.engine.decoding.on_gpu import decode_blocks
 from arssr.engine.decoding.points import decode_points
 from arssr.engine.decoding.taps import nearest_voxel
 from arssr.engine.features import FeatureMap
-from arssr.engine.machine import fast_bf16
+from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
@@ -42,6 +39,8 @@ from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
 Coming = Callable[[], np.ndarray]  # values that a device may still be computing; waits for them
+# Computes the planes of a slab from features; is told the share of them that is done.
+ReadSlab = Callable[[FeatureMap, slice, Callable[[float], None]], Coming]
 # What reads a field on a grid in slabs, as `VoxelField.slabs` does, and reports its progress.
 Read = Callable[["VoxelField", Grid, ReportProgress], Iterator[np.ndarray]]
 
@@ -49,8 +48,6 @@ _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
 # Voxels of an output that are no smaller than the input's: what the network was trained for.
 _LARGEST_CELL = 1.0
-_TRIES = 3  # with half the memory each, before a device is given up
-_log = logging.getLogger(__name__)
 
 
 def silent(_what: str, _share: float) -> None:
@@ -77,13 +74,13 @@ class VoxelField:
         network: ImplicitVoxelNetwork,
         volume: Volume,
         normalisation: Normalisation,
+        *,
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
     ) -> None:
-        self.network = network
         self.volume = volume
         self.normalisation = normalisation
         self.acquisition_ijk = tuple(acquisition_ijk)
@@ -91,17 +88,16 @@ class VoxelField:
         self.memory = memory
         self._progress = progress
         image = without_traces(normalisation.apply(volume.data))
-        self._image = torch.from_numpy(np.ascontiguousarray(image))
-        self._sent = self._image  # where the network is
+        self.image = torch.from_numpy(np.ascontiguousarray(image))
+        self._sent = self.image  # where the network is
         self._condition = network.condition(acquisition_ijk, noise)
         if network.corrects and skip_air:
-            self._active = active_voxels(self._image.numpy())
+            self.active = active_voxels(self.image.numpy())
         else:
-            self._active = np.ones(self._image.shape, bool)
-        self._core = read_for(self._active)
+            self.active = np.ones(self.image.shape, bool)
+        self._core = read_for(self.active)
         self._spline: SplineCoefficients | None = None
-        self._whole: FeatureMap | None = None  # features that are kept
-        self._failures = 0
+        self._runner = Runner(network)
         self._encoding = Stopwatch()
 
     def __repr__(self) -> str:
@@ -109,6 +105,11 @@ class VoxelField:
         told = " ".join(self.acquisition_ijk)
         noise = "unknown" if self.noise is None else f"{self.noise * self.normalisation.scale:.3g}"
         return f"{type(self).__name__}({self.volume.name}: {where}, {told}, noise {noise})"
+
+    @property
+    def network(self) -> ImplicitVoxelNetwork:
+        """The network that computes: the one given, or its copy on the CPU (`Runner`)."""
+        return self._runner.network
 
     @property
     def grid(self) -> Grid:
@@ -123,7 +124,7 @@ class VoxelField:
     @property
     def air(self) -> float:
         """The share of the input's voxels that is left to the interpolation."""
-        return 1 - float(self._active.mean())
+        return 1 - float(self.active.mean())
 
     def plan(self, grid: Grid) -> Plan:
         """What `slabs(grid)` will take, before anything is computed."""
@@ -153,10 +154,22 @@ class VoxelField:
         reading = self._reading(grid)
         lattice = grid.axis_positions_in(self.grid)
         read = partial(self._oblique, grid) if lattice is None else self._lattice(grid, lattice)
-        total, start = grid.shape[2], 0
-        plan = self._plan(reading)
-        features: FeatureMap | None = None
         coming: deque[Coming] = deque()
+        for slab in self._runner.resumed(partial(self._computed, reading, read, progress)):
+            coming.append(slab)
+            del slab
+            # a GPU computes the next slab while this one leaves it
+            while len(coming) > (self._runner.device.type == "cuda"):
+                yield coming.popleft()()
+        while coming:
+            yield coming.popleft()()
+
+    def _computed(
+        self, reading: Reading, read: ReadSlab, progress: ReportProgress, start: int
+    ) -> Iterator[tuple[int, Coming]]:
+        """Slabs from plane `start` on, each with the plane that follows it."""
+        total, plan = reading.shape[2], self._plan(reading)
+        features = self._map(plan)
         while start < total:
             planes = slice(start, min(start + plan.slab_planes, total))
 
@@ -164,21 +177,9 @@ class VoxelField:
                 done = planes.start + share * (planes.stop - planes.start)
                 progress("decoding", done / total)
 
-            with suppress(torch.OutOfMemoryError):
-                features = features or self._map(plan)
-                coming.append(read(features, planes, report))
-                start = planes.stop
-            if start < planes.stop:  # out of memory, and what the error held on to is free again
-                features = None
-                self._make_do_with_less()
-                plan = self._plan(reading)
-            # a GPU computes the next slab while this one leaves it
-            while len(coming) > (self._device.type == "cuda"):
-                yield coming.popleft()()
-        if features:
-            features.close()
-        while coming:
-            yield coming.popleft()()
+            start = planes.stop
+            yield start, read(features, planes, report)
+        features.close()
 
     def read_by(
         self, read: Read, grid: Grid, progress: ReportProgress = silent
@@ -201,23 +202,12 @@ class VoxelField:
         if not (np.isfinite(size) & (size > 0)).all():
             raise ArSSRError(f"a voxel size must be greater than 0 and finite, not {spacing_mm!r}")
         index = self.grid.to_index(points).reshape(-1, 3)
-        while True:
-            with suppress(torch.OutOfMemoryError):
-                values = self._scattered(index, size / self.grid.spacing_mm)
-                return values.reshape(points.shape[:-1])
-            self._make_do_with_less()
 
-    def plane(
-        self, origin_ras_mm: ArrayLike, u_mm: ArrayLike, v_mm: ArrayLike, shape: tuple[int, int]
-    ) -> np.ndarray:
-        """Values (shape) float32 on the plane origin + a·u + b·v, for a, b = 0, 1, 2, …
+        def read(_: int) -> Iterator[tuple[int, np.ndarray]]:
+            yield len(index), self._scattered(index, size / self.grid.spacing_mm)
 
-        u_mm and v_mm (3,): the steps from one pixel to the next, in RAS+ mm.
-        """
-        u, v = np.asarray(u_mm, np.float64), np.asarray(v_mm, np.float64)
-        a, b = np.indices(shape, np.float64)
-        points = np.asarray(origin_ras_mm, np.float64) + a[..., None] * u + b[..., None] * v
-        return self.at(points, spacing_mm=float(np.sqrt(np.linalg.norm(np.cross(u, v)))))
+        [values] = self._runner.resumed(read)
+        return values.reshape(points.shape[:-1])
 
     def features(self) -> torch.Tensor:
         """Features (I, J, K, F) of the input, in the network's dtype, on its device.
@@ -232,80 +222,49 @@ class VoxelField:
         return found[slice(0, i), slice(0, j), slice(0, k)]
 
     @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.network.parameters()).dtype
-
-    @property
     def _shape(self) -> Shape:
-        i, j, k = self._image.shape
+        i, j, k = self.image.shape
         return i, j, k
 
     def _reading(self, grid: Grid) -> Reading:
-        return reading_of(grid, self.grid, self._active)
+        return reading_of(grid, self.grid, self.active)
 
     def _plan(self, reading: Reading, held: float = 0.0) -> Plan:
-        share = 0.5 ** (self._failures % _TRIES)
-        kept = self._whole.layout if self._whole else None
+        runner = self._runner
+        share, kept = runner.memory_share, runner.kept.layout if runner.kept else None
         try:
             return make_plan(
                 self.network, self._shape, self._core, reading, self.memory, share, kept, held
             )
         except ArSSRError:
-            if self._device.type == "cpu":
+            if runner.device.type == "cpu":
                 raise
-        self._go_on_on_the_cpu("not enough memory")
+        runner.leave_gpu("not enough memory")
         return self._plan(reading, held)
 
     def _map(self, plan: Plan) -> FeatureMap:
         """Features to read from: those that are kept, or new ones."""
-        if self._whole:
-            return self._whole
-        told = None if self._condition is None else to_device(self._condition, self._device)
+        if self._runner.kept:
+            return self._runner.kept
+        told = None if self._condition is None else to_device(self._condition, self._runner.device)
         report = partial(self._progress, "encoding")  # no closure: features go when the field does
         features = FeatureMap(self.network, self._image_there(), told, plan.layout, report)
         if features.layout.whole:
-            self._whole = features
+            self._runner.kept = features
         return features
 
     def _require(self, features: FeatureMap, planes: np.ndarray) -> None:
         """Have the features ready that are read around these planes of the image."""
-        with self._encoding.on(self._device):
+        with self._encoding.on(self._runner.device):
             features.require(int(planes.min()) - 1, int(planes.max()) + 2)
 
     def _image_there(self) -> torch.Tensor:
         """The image where the network is; on a GPU it is kept."""
-        if self._sent.device != self._device:
-            self._sent = to_device(self._image, self._device)
+        if self._sent.device != self._runner.device:
+            self._sent = to_device(self.image, self._runner.device)
         return self._sent
 
-    def _make_do_with_less(self) -> None:
-        """After a failure for lack of memory: smaller pieces, and in the end the CPU."""
-        self._whole = None
-        self._failures += 1
-        gc.collect()  # a half-computed feature map and its computation hold on to each other
-        torch.cuda.empty_cache()
-        if self._failures % _TRIES:
-            _log.warning("out of memory on %s: going on in smaller pieces", self._device)
-        elif self._device.type != "cpu":
-            self._go_on_on_the_cpu("out of memory")
-        else:
-            raise ArSSRError("out of memory; close other programs, or use a smaller model")
-
-    def _go_on_on_the_cpu(self, why: str) -> None:
-        """Move the network there, in a precision that is fast there."""
-        _log.warning("%s on %s: going on on the CPU", why, self._device)
-        cpu = torch.device("cpu")
-        half = self._dtype.itemsize == 2 and fast_bf16(cpu)
-        self.network.to(cpu, torch.bfloat16 if half else torch.float32)
-        self._whole, self._sent, self._failures = None, self._image, 0
-
-    def _lattice(
-        self, grid: Grid, lattice: AxisPositions
-    ) -> Callable[[FeatureMap, slice, Callable[[float], None]], Coming]:
+    def _lattice(self, grid: Grid, lattice: AxisPositions) -> ReadSlab:
         """What reads slabs of a grid whose axes run along the input's."""
         along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
         for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
@@ -318,7 +277,7 @@ class VoxelField:
         ]
 
         def read(features: FeatureMap, planes: slice, report: Callable[[float], None]) -> Coming:
-            device, dtype = self._device, self._dtype
+            device, dtype = self._runner.device, self.network.dtype
             decode = decode_blocks if device.type == "cuda" else decode_lattice
             parts = [slice(None)] * 3
             parts[last] = planes
@@ -329,7 +288,7 @@ class VoxelField:
             else:
                 values = torch.zeros((len(i), len(j), len(k)), device=device)
             self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
-            for box, block in decode(self.network, features, (i, j, k), cell, self._active, report):
+            for box, block in decode(self.network, features, (i, j, k), cell, self.active, report):
                 values[box] += block[..., 0]
             arrived = to_host(values)
 
@@ -397,15 +356,15 @@ class VoxelField:
     def _values(self, features: FeatureMap, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """Values (P,) in the input's units at voxel coordinates (P, 3) of the image."""
         voxels = [nearest_voxel(index[:, a], n) for a, n in enumerate(self._shape)]
-        wanted = self._active[tuple(voxels)]
+        wanted = self.active[tuple(voxels)]
         values = np.zeros(len(index), np.float32)
         small = np.minimum(cell, _LARGEST_CELL)
         values[wanted] = decode_points(self.network, features, index[wanted], small)[:, 0]
         if self.network.corrects:
             if self._spline is None:
-                self._spline = SplineCoefficients(self._image.numpy())
+                self._spline = SplineCoefficients(self.image.numpy())
             values += self._spline.at(index)
-        values = self._in_units(values, self._dtype)
+        values = self._in_units(values, self.network.dtype)
         beyond = (index < -0.5 - REACH) | (index > np.array(self._shape) - 0.5 + REACH)
         values[beyond.any(axis=1)] = self.normalisation.offset
         return values

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from arssr.benchmark import runner
+from arssr.engine import machine
 from arssr.engine.machine import Speed
 
 from .conftest import Arssr
@@ -16,13 +17,15 @@ pytest.importorskip("nilearn", reason="the head comes from nilearn")
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def here(work: Any, *given: Any, threads: int) -> Any:
         return work(*given)
 
     monkeypatch.setattr(runner, "alone", here)
     monkeypatch.setattr(runner, "measure", lambda *_: {"float32": Speed(1e10, 1e10)})
+    monkeypatch.setattr(machine, "measure", lambda _: {"float32": Speed(1e10, 1e10)})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_measured_shown_and_written(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
@@ -50,6 +53,8 @@ def test_measured_shown_and_written(arssr: Arssr, tiny: Path, tmp_path: Path) ->
     result = json.loads(arssr(*words, "--json").out)
     assert [at["scale"] for at in result["scales"]] == [2, 3]
     assert result["scaling"]["scale"]
+    [kept] = json.loads((tmp_path / "cache" / "arssr" / "speeds.json").read_text()).values()
+    assert kept["float32"]["convolution"] == 1e10
 
 
 @pytest.mark.parametrize("wrong", [["--scale", "fast"], ["--size", "1.5"], ["--scale", "1,2,3,4"]])

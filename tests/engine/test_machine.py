@@ -35,6 +35,16 @@ def test_speeds_are_measured_once_and_kept(cache: Path, monkeypatch: pytest.Monk
     assert machine.speeds(CPU) == found
 
 
+def test_measuring_anew_replaces_what_is_known(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for flops in (1, 2):
+        monkeypatch.setattr(machine, "measure", lambda _, flops=flops: {"x": Speed(flops, flops)})
+        machine.measure_anew(CPU)
+        assert machine.speeds(CPU) == {"x": Speed(flops, flops)}
+        assert len(json.loads((cache / "speeds.json").read_text())) == 1
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "{"])
 def test_a_damaged_cache_is_measured_anew(
     cache: Path, content: str, monkeypatch: pytest.MonkeyPatch

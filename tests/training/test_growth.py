@@ -63,6 +63,7 @@ def test_all_of_it_learns(small: ImplicitVoxelNetwork, encoder: str) -> None:
         replace(LARGER, encoder="rescnn"),
         replace(LARGER, encoder="rdn", decoder_depth=3),
         replace(SMALL, encoder="rdn", feature_dim=8, decoder_width=8),
+        replace(LARGER, acquisitions=("kspace", "slice")),
         ModelConfig("paper", "rdn"),
     ],
 )

@@ -24,7 +24,7 @@ from arssr.workers import worker_pool
 
 T = TypeVar("T")
 
-_CONTEXT = ("unknown",) * 3, None  # acquisition and noise: they change no work
+_UNKNOWN = ("unknown",) * 3  # acquisition: what the network is told changes no work
 _PUSHED = 4  # planes at a time, where the plain way has to be encoded by the stream
 _FITS = 0.6  # of the memory that is free
 _PACE_SECONDS, _PACE_TIMES = 0.5, 4  # bare work beside the engine's: how often, and how much
@@ -118,10 +118,10 @@ class _Pace:
 def engine(network: ImplicitVoxelNetwork, scan: Volume, scale: float) -> EngineRun:
     """As `arssr upsample` does it, without reading and writing files."""
     grid = scan.grid.scaled(scale)
-    pace = _Pace(next(network.parameters()).dtype)
+    pace = _Pace(network.dtype)
     with Meter() as meter:
         normalisation = Normalisation.fit(scan.data, "the scan")
-        field = VoxelField(network, scan, normalisation, *_CONTEXT, progress=pace)
+        field = VoxelField(network, scan, normalisation, progress=pace)
         plan = field.plan(grid)
         for _ in field.slabs(grid, pace):
             pass
@@ -204,7 +204,7 @@ def _encode_at_once(
     network: ImplicitVoxelNetwork, image: torch.Tensor, numbers: float
 ) -> tuple[torch.Tensor, bool]:
     """Features (1, F, I, J, K), and whether they had to be computed as a stream."""
-    condition = network.condition(*_CONTEXT)
+    condition = network.condition(_UNKNOWN, noise=None)
     if 4.0 * (numbers + 2 * network.config.feature_dim) * image.numel() < _FITS * available_bytes():
         told = None if condition is None else condition[None]
         return network.encode(image[None, None], told), False

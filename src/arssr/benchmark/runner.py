@@ -140,7 +140,7 @@ def run_benchmark(
     threads, voxels and scales too. report: told what is being done.
     """
     threads = torch.get_num_threads()
-    precision = str(next(network.parameters()).dtype).removeprefix("torch.")
+    precision = network.precision
     report("speed of the machine")
     speeds = [measure(torch.device("cpu"), _SPEED_SECONDS)]
     found = []

@@ -40,6 +40,7 @@ def bench(
     Upsamples the MNI152 head (brought by nilearn) on the CPU. Wants a machine that does nothing
     else meanwhile.
     """
+    import torch
     from rich.console import Console
     from rich.table import Table
 
@@ -48,10 +49,12 @@ def bench(
     from arssr.api import load_model
     from arssr.benchmark.runner import run_benchmark
     from arssr.benchmark.tables import headline, tables, to_markdown
+    from arssr.engine.machine import measure_anew
     from arssr.evaluation.head import mni152_head
     from arssr.files import replacing
     from arssr.interpolation import resample
 
+    measure_anew(torch.device("cpu"))  # before `auto` chooses a precision by it
     loaded = load_model(model, "cpu", precision)
     head = mni152_head()
     scan = resample(head, head.grid.with_shape(shape))

@@ -21,12 +21,12 @@ def parts(whole: slice, count: int) -> list[slice]:
 
 
 def grown(part: slice, by: int, n: int) -> slice:
-    """A range with `by` more on both sides, within 0 to n."""
+    """A range that is longer by `by` on both sides, within 0 to n."""
     return slice(max(part.start - by, 0), min(part.stop + by, n))
 
 
 def bounding_box(active: NDArray[np.bool_]) -> Box:
-    """The least box with all active voxels; of nothing active, a single voxel."""
+    """The least box that holds all active voxels; a single voxel where none is active."""
     if not active.any():
         return slice(0, 1), slice(0, 1), slice(0, 1)
     found = [np.flatnonzero(active.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]

@@ -1,4 +1,4 @@
-"""How long a device works at something."""
+"""How long a device works."""
 
 import time
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ import torch
 class Stopwatch:
     """Counts the seconds of blocks: `with stopwatch.on(device): …`.
 
-    A GPU is still at work when the block has been left: there two events are recorded, and only
-    asking for the seconds waits for them.
+    A GPU still works when the program has left the block. So the stopwatch records two events on
+    the GPU, and only `seconds` waits for these events.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Stopwatch:
 
     @contextmanager
     def on(self, device: torch.device) -> Iterator[None]:
-        """Count what the device does for this block."""
+        """Count the time that the device works for this block."""
         if device.type != "cuda":
             started = time.perf_counter()
             yield
@@ -35,7 +35,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Of all blocks so far."""
+        """The seconds of all blocks so far."""
         for start, end in self._events:
             end.synchronize()
             self._seconds += start.elapsed_time(end) / 1000

@@ -15,9 +15,11 @@ from arssr.networks import ImplicitVoxelNetwork
 class FeatureMap:
     """Features (I, J, K, F) of an image (I, J, K), in the network's dtype, on its device.
 
-    Kept whole, or in a window that moves along an axis: as `layout` says. Voxels outside the
-    layout's core read as zeros. condition (C,): constant channels, or None.
-    progress: told the share of the features that is done, after every few planes.
+    `layout` says whether all features are kept, or those of a window that moves along an axis.
+    Voxels outside the layout's core read as zeros.
+
+    condition (C,): constant channels, or None. progress: hears the share of the features that is
+    computed, after every few planes.
     """
 
     def __init__(
@@ -30,24 +32,26 @@ class FeatureMap:
     ) -> None:
         self.layout, self._progress = layout, progress
         self._network, self._image, self._condition = network, image, condition
-        parameter = next(network.parameters())
         along, rows, columns = (layout.core[a] for a in layout.axes)
-        self._along = self._turned(along)  # planes count in the order in which they are computed
+        # In this class planes are numbered in the order in which they are computed.
+        self._along = self._turned(along)
         self._origin = (rows.start, columns.start)
         extent = (rows.stop - rows.start, columns.stop - columns.start, network.config.feature_dim)
-        # planes that are held, and room for more: allocated anew for each it would be full of holes
-        self._room = torch.empty((0, *extent), dtype=parameter.dtype, device=parameter.device)
+        # The planes that are held, and room for more. One allocation for each portion of planes
+        # would leave holes in the memory.
+        self._room = torch.empty((0, *extent), dtype=network.dtype, device=network.device)
         self._restart(self._along.start)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Voxels of the image."""
+        """The shape of the image."""
         return self.layout.shape
 
     def require(self, low: int, high: int) -> None:
-        """Make planes `low` to before `high` along the layout's axis ready to be read.
+        """Compute the features of planes `low` to `high` (excluded) along the layout's axis.
 
-        A window forgets what lies before `low`; going back there means computing again.
+        A window forgets the planes before `low`. Whoever reads these planes later makes the map
+        compute them again.
         """
         turned = self._turned(slice(low, high))
         low, high = turned.start, turned.stop
@@ -63,18 +67,19 @@ class FeatureMap:
             self._append(next(self._portions), high - low)
             self._forget(low)
         if self._stop == self._along.stop:
-            self._portions.close()  # or it and this map would keep each other in memory
+            self._portions.close()  # else the generator and this map keep each other in memory
 
     def close(self) -> None:
-        """Let go of a window that is not read any more, and of what computes it.
+        """End the computation of a window that nobody reads any more.
 
-        They would keep each other in memory. What is kept whole stays.
+        The window and the generator that computes it would keep each other in memory. Features
+        that are kept whole stay.
         """
         if not self.layout.whole:
             self._portions.close()
 
     def __getitem__(self, box: Box) -> Tensor:
-        """Features (…, F) of a box of voxels that has been required."""
+        """Features (…, F) of a box of voxels; `require` has made its planes ready."""
         axes = self.layout.axes
         wanted = [box[a] for a in axes]
         wanted[0] = self._turned(wanted[0])
@@ -94,7 +99,7 @@ class FeatureMap:
         return found.permute(*np.argsort(axes).tolist(), 3)
 
     def rows(self, index_ijk: np.ndarray) -> Tensor:
-        """Features (P, F) of voxels (P, 3) in the core that have been required."""
+        """Features (P, F) of voxels (P, 3) in the core; `require` has made their planes ready."""
         along, row, column = (index_ijk[:, a] for a in self.layout.axes)
         if self.layout.backwards:
             along = self.shape[self.layout.axis] - 1 - along
@@ -105,7 +110,7 @@ class FeatureMap:
         return self._held.view(-1, width).index_select(0, index)
 
     def _turned(self, planes: slice) -> slice:
-        """Planes of the image in the order in which they are computed, or the other way about."""
+        """The image's planes numbered as this class numbers them, or the inverse of that."""
         if not self.layout.backwards:
             return planes
         n = self.shape[self.layout.axis]
@@ -120,13 +125,13 @@ class FeatureMap:
         return self._start + self._count
 
     def _restart(self, low: int) -> None:
-        """Begin anew, at plane `low` or where that has to begin."""
+        """Begin the computation anew: at plane `low`, or a stream at its first plane."""
         self._first = self._count = 0
         self._start = self._along.start if self.layout.streams_on else low
         self._portions = self._compute(self._start)
 
     def _append(self, portion: Tensor, wanted: int) -> None:
-        """Hold planes too. wanted: as many are read together."""
+        """Hold a portion of planes too. wanted: the number of planes that are read together."""
         if self.layout.whole:
             self._room, self._first, self._count = portion, 0, len(portion)
             return
@@ -136,20 +141,20 @@ class FeatureMap:
             room[: self._count] = self._held
             self._room, self._first = room, 0
         elif self._first + self._count + len(portion) > len(self._room):
-            for to, plane in enumerate(self._held):  # one by one: they may overlap as a whole
+            for to, plane in enumerate(self._held):  # one by one: old and new places may overlap
                 self._room[to] = plane
             self._first = 0
         self._room[self._first + self._count :][: len(portion)] = portion
         self._count += len(portion)
 
     def _forget(self, low: int) -> None:
-        """Let go of the planes before `low`."""
+        """Forget the planes before `low`."""
         count = min(max(low - self._start, 0), self._count)
         self._first, self._count = self._first + count, self._count - count
         self._start += count
 
     def _compute(self, start: int) -> Generator[Tensor, None, None]:
-        """Portions of planes from `start` on."""
+        """Compute the planes from `start` on, in portions."""
         if self.layout.streams_on and not self.layout.whole:
             [column] = self._tiles(start, self._along.stop)
             yield from self._encode(column, 0, 1)
@@ -175,7 +180,7 @@ class FeatureMap:
         return self.layout.tiles(turned.start, turned.stop)
 
     def _encode(self, tile: Box, number: int, of: int) -> Iterator[Tensor]:
-        """Features of a box, the next planes at each turn; reports progress."""
+        """Compute the features of a box, a portion of planes at a time, and report progress."""
         layout, along = self.layout, self._turned(tile[self.layout.axis])
         portions = encode_box(
             self._network,

@@ -1,12 +1,13 @@
-"""Which features of a volume are computed, in which pieces, and what that takes.
+"""Which features of a volume are computed, in which pieces, and with how much work and memory.
 
-Features are computed by streams (`encoding/stream.py`): plane by plane along one axis, and nothing
-twice. Where the planes of a whole volume are too large for the memory they are cut into columns. A
-column's features need a halo of the image, the encoder's radius wide, around it; every layer
-computes the part of it that the layers after it read. At the faces of the volume the halo ends, as
-the image does, and the zero padding there is the true one. What halos cost is computed twice, so a
-layout is a choice of cuts: the least work that the memory allows. An encoder that cannot stream
-(`encoding/pieces.py`) has halos along the planes as well.
+A stream (`encoding/stream.py`) computes features plane by plane along one axis, and computes
+nothing twice. Where the planes of a whole volume are too large for the memory, the volume is cut
+into columns. The features of a column depend on a halo of the image around the column, as wide as
+the encoder's radius; every layer computes the part of the halo that the later layers read. At the
+faces of the volume the halo ends where the image ends, and the layers pad with zeros there as they
+do over the whole volume. Neighbouring columns both compute the halos between them. So a layout is a
+choice of cuts: the least work that fits into the memory. An encoder that cannot stream
+(`encoding/pieces.py`) has halos along the planes too.
 """
 
 import itertools
@@ -24,12 +25,12 @@ from arssr.files import bytes_in_words
 from arssr.networks import ImplicitVoxelNetwork
 
 _MOST_PARTS = 24
-# Whole features can be read again for nothing; worth this much more work.
+# Features that are kept whole can be read again without work. That is worth this much more work.
 _WHOLE_IS_WORTH = 1.05
 
 
 class MemoryShortageError(ArSSRError):
-    """Nothing fits; `least` are the bytes in which something would."""
+    """No layout fits into the memory; `least`: the bytes that the smallest layout takes."""
 
     def __init__(self, message: str, least: float = 0.0) -> None:
         super().__init__(message)
@@ -38,12 +39,14 @@ class MemoryShortageError(ArSSRError):
 
 @dataclass(frozen=True)
 class Layout:
-    """How the features in `core` are computed, and what that takes.
+    """How the features in `core` are computed, and how much memory and work that takes.
 
-    axis: the one that planes follow each other along, backwards or not. columns: parts of the core
-    along the two other axes, in order. passes: parts along `axis` that each start anew.
+    axis: the axis along which one plane follows the other; backwards: from the last plane to the
+    first. columns: numbers of parts that the core is cut into along the two other axes, in order.
+    passes: number of parts along `axis`; the stream begins anew in each of them.
     whole: all features are kept; otherwise those of a window that moves along `axis`.
-    planes: pushed at a time. features, activations: bytes. flops: of the encoder.
+    planes: the number of planes that enter the encoder at a time. features, activations: bytes.
+    flops: floating-point operations of the encoder.
     """
 
     shape: Shape
@@ -66,11 +69,11 @@ class Layout:
 
     @property
     def streams_on(self) -> bool:
-        """Whether one stream goes through the volume, so that planes come as they are needed."""
+        """Whether a single stream computes all features, so that a window can follow it."""
         return self.passes == 1 and self.columns == (1, 1)
 
     def tiles(self, start: int, stop: int) -> Iterator[Box]:
-        """The columns' cores from plane `start` to before plane `stop`."""
+        """The columns' boxes, from plane `start` to plane `stop` (excluded)."""
         _, rows, columns = self.axes
         cuts: list[list[slice]] = [[slice(start, stop)]] * 3
         cuts[rows] = parts(self.core[rows], self.columns[0])
@@ -79,7 +82,7 @@ class Layout:
 
     @property
     def pass_planes(self) -> int:
-        """Planes of the core that one pass computes."""
+        """The number of planes that one pass computes."""
         along = self.core[self.axis]
         return max(1, math.ceil((along.stop - along.start) / self.passes))
 
@@ -94,11 +97,12 @@ def plan_features(
 ) -> Layout:
     """The layout with the least work that fits into `budget` bytes.
 
-    core: the voxels whose features are wanted. reads: the axis along which they are read plane by
-    plane, and whether backwards; with None they have to be kept. needed: planes read together.
-    Raises MemoryShortageError where nothing fits.
+    core: the voxels whose features are wanted. reads: the axis along which the reader takes the
+    features plane by plane, and whether it takes them backwards; None: all features must be kept.
+    needed: the number of planes that the reader takes together.
+    Raises MemoryShortageError where no layout fits.
     """
-    itemsize, width = next(network.parameters()).element_size(), network.config.feature_dim
+    itemsize, width = network.dtype.itemsize, network.config.feature_dim
     sizes = [s.stop - s.start for s in core]
     costs = costs_of(network, shape, core)
 
@@ -115,25 +119,16 @@ def plan_features(
             if not whole and p == 1 and not layout.streams_on:
                 continue
             for planes, numbers, flops in costs.options(along, counts):
-                if whole:
-                    held = sizes[along]
-                elif layout.streams_on:
-                    held = min(needed, sizes[along]) + planes + LONGER
-                else:
-                    held = min(needed + 2 * layout.pass_planes, 2 * sizes[along])
-                yield replace(
-                    layout,
-                    planes=planes,
-                    features=float(held) * sizes[rows] * sizes[columns] * width * itemsize,
-                    activations=numbers * itemsize,
-                    flops=flops,
-                )
+                layout = replace(layout, planes=planes, activations=numbers * itemsize, flops=flops)
+                held = float(_held_planes(layout, needed))
+                plane = sizes[rows] * sizes[columns] * width * itemsize
+                yield replace(layout, features=held * plane)
 
     longest = int(np.argmax(sizes))
     options = layouts(longest, False, whole=True)
     uncut = next(options)
     if uncut.features + uncut.activations <= budget:
-        return uncut  # nothing is less work, and a small volume takes longer to plan than to read
+        return uncut  # no cut is less work, and planning a small volume takes longer than reading
     choice = [uncut, *options]
     if reads is not None:
         choice += layouts(*reads, whole=False)
@@ -149,7 +144,18 @@ def plan_features(
     return min(fitting, key=lambda o: (o.flops / (_WHOLE_IS_WORTH if o.whole else 1), -o.planes))
 
 
+def _held_planes(layout: Layout, needed: int) -> int:
+    """The number of planes whose features are in memory at a time."""
+    along = layout.core[layout.axis]
+    count = along.stop - along.start
+    if layout.whole:
+        return count
+    if layout.streams_on:
+        return min(needed, count) + layout.planes + LONGER
+    return min(needed + 2 * layout.pass_planes, 2 * count)
+
+
 def _part_counts(n: int) -> list[int]:
-    """Counts of parts that differ in the size of the largest."""
+    """Numbers of parts of n voxels; of those with the same largest part only the smallest."""
     sizes = {math.ceil(n / count): count for count in range(n, 0, -1)}
     return sorted(c for c in sizes.values() if c <= _MOST_PARTS or c == n)

@@ -19,15 +19,15 @@ from arssr.engine.encoding.convolution import convolve
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 
-Work = tuple[Callable[[], object], float]  # and its floating-point operations
+Work = tuple[Callable[[], object], float]  # a computation, and its floating-point operations
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-# Convolutions of 64 channels on so many voxels, products of 4096×128 by 128×128 matrices: large
-# enough for full speed, and milliseconds.
+# What is timed: a convolution of 64 channels on 6×48×48 voxels, and a product of matrices of
+# 4096×128 and 128×128. Both are large enough for full speed and take milliseconds.
 _PLANES, _ROWS, _WIDTH = 6, 48, 64
 _POINTS, _FEATURES = 4096, 128
 _FEWEST_TRIES = 3
-# What bf16 must be faster by to be worth its rounding.
+# bfloat16 is worth its rounding where it is faster than float32 by this factor.
 _WORTH = 1.2
 _TENSOR_CORES = (7, 0)  # the compute capability since which float16 has them
 
@@ -51,15 +51,15 @@ def usable_cpus() -> int:
 
 
 def set_threads() -> None:
-    """No more threads than processors: more would wait for each other. Fewer stay fewer."""
+    """Lower the number of threads to that of processors: further threads would only wait."""
     if torch.get_num_threads() > usable_cpus():
         torch.set_num_threads(usable_cpus())
 
 
 def measure(device: torch.device, seconds: float = 0.2) -> dict[str, Speed]:
-    """Speeds by precision: the best of what could be tried in so many seconds (a little more).
+    """Speeds by precision: the best of several tries, which take about `seconds` in all.
 
-    Turn by turn, so that whatever else the machine does at the moment strikes all alike.
+    The works take turns, so that other programs on the machine slow all works alike.
     """
     works = {
         (str(dtype).removeprefix("torch."), kind): make(dtype, device)
@@ -103,20 +103,33 @@ def product_work(dtype: torch.dtype, device: torch.device) -> Work:
 
 @cache
 def speeds(device: torch.device) -> dict[str, Speed]:
-    """Speeds by precision ("float32", …): measured once and kept in the user's cache."""
-    key = _machine(device)
-    path = platformdirs.user_cache_path("arssr") / "speeds.json"
-    known = _read(path)
+    """Speeds by precision ("float32", …): measured once and kept in the user's cache.
+
+    They decide which precision `auto` is; `arssr bench` measures them anew.
+    """
     try:
-        return {name: Speed(**speed) for name, speed in known[key].items()}
+        return {name: Speed(**kept) for name, kept in _read(_cache())[_machine(device)].items()}
     except (AttributeError, KeyError, TypeError):
-        pass
-    found = measure(device)
-    known[key] = {name: asdict(speed) for name, speed in found.items()}
+        return _measured_and_kept(device)
+
+
+def measure_anew(device: torch.device) -> None:
+    """Let `speeds` forget what it knows of a device, which others may have kept busy then."""
+    speeds.cache_clear()
+    _measured_and_kept(device)
+
+
+def _measured_and_kept(device: torch.device) -> dict[str, Speed]:
+    found, path = measure(device), _cache()
+    known = _read(path) | {_machine(device): {name: asdict(s) for name, s in found.items()}}
     # in a home that cannot be written nothing is kept: measured again next time
     with suppress(ArSSRError), replacing(path) as temporary:
         temporary.write_text(json.dumps(known, indent=1))
     return found
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("arssr") / "speeds.json"
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -131,12 +144,12 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def fast_fp16(device: torch.device) -> bool:
-    """Whether float16 is worth it here, should bfloat16 not be: on GPUs with tensor cores."""
+    """Whether float16 is worth it where bfloat16 is not: on GPUs with tensor cores."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _TENSOR_CORES
 
 
 def _precisions(device: torch.device) -> list[torch.dtype]:
-    """What there is to choose from: emulated, a GPU may not know a convolution at all."""
+    """The types to choose from. A GPU that only emulates a type may lack its convolutions."""
     if device.type != "cuda":
         return [torch.float32, torch.bfloat16]
     halves = {torch.bfloat16: fast_bf16(device), torch.float16: fast_fp16(device)}
@@ -152,7 +165,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _machine(device: torch.device) -> str:
-    """What speeds depend on."""
+    """The name of everything that speeds depend on."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     threads = torch.get_num_threads()
@@ -163,7 +176,7 @@ def _machine(device: torch.device) -> str:
 
 
 def cpu_model() -> str:
-    """The processor's name, as well as it can be known."""
+    """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)

@@ -6,8 +6,8 @@ import psutil
 import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
-# Of control groups version 2 and 1: limit, usage, and cached files, which count as usage but
-# are given back on demand.
+# Of control groups version 2 and 1: limit, usage, and cached files. The kernel counts these files
+# as usage and frees their memory on demand.
 _CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
@@ -20,10 +20,10 @@ _CGROUP_FILES = (
 
 
 def available_bytes(device: torch.device | None = None) -> int:
-    """Memory that can still be taken: a GPU's, or this process' within a container's limit."""
+    """Memory that is still free: on a GPU, or for this process within its container's limit."""
     if device is not None and device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused  # PyTorch keeps what is let go of
+        return torch.cuda.mem_get_info(device)[0] + unused  # PyTorch keeps freed memory
     free = psutil.virtual_memory().available
     for limit, usage, statistics, cached in _CGROUP_FILES:
         try:

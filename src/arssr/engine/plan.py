@@ -1,4 +1,4 @@
-"""What computing an output will take, said before anything is computed."""
+"""How much memory and work an output takes, known before anything is computed."""
 
 import math
 from collections.abc import Callable
@@ -19,30 +19,32 @@ from arssr.files import bytes_in_words
 from arssr.grid import AxisPositions, Grid
 from arssr.networks import ImplicitVoxelNetwork
 
-# Of the memory that is free, what is taken where nobody says how much.
+# The share of the free memory that a process takes where the user names no limit.
 _DEFAULT_SHARE = 0.6
 _MOST_SLAB_PLANES = 64
-FEWER_PLANES = 4  # times fewer in the next try, where memory is scarce
-_SPARE = 0.02  # of what is named as enough
-_SLAB_SHARE = 0.15  # of the memory, for output on its way, as long as that is a plane or more
-# Measured: bytes per voxel of a slab (normalised, in the scan's units, the slab before), and what
-# the process grows by besides (oneDNN's kernels, the writer, what the allocator keeps, threads).
+FEWER_PLANES = 4  # where memory is scarce, the next try has so many times fewer planes
+_SPARE = 0.02  # share of the memory that an error names as enough
+_SLAB_SHARE = 0.15  # share of the memory for slabs; a slab has at least one plane
+# Measured: bytes per voxel of a slab (normalised values, values in the scan's units, and the slab
+# before), and the memory that the process takes besides (oneDNN's kernels, the writer, memory that
+# the allocator keeps, threads).
 _SLAB_BYTES = 12
 _GROWTH_BYTES, _THREAD_BYTES = 45e6, 20e6
-# Measured: what encoding reaches of the speed of a bare convolution; what a thread takes for each
-# number that enters a layer of the decoder (interpolation, activation), besides the product; and
-# what an output voxel takes besides (cubic interpolation, units, writing).
+# Measured: the share of a bare convolution's speed that encoding reaches; the seconds of a thread
+# for each number that enters a layer of the decoder (interpolation, activation), besides the
+# matrix product; the seconds for each output voxel (cubic interpolation, units, writing).
 _ENCODE_EFFICIENCY = 0.9
 _SECONDS_PER_VALUE, _SECONDS_PER_VOXEL = 1.5e-9, 3e-8
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is to be read from a field: an output, and how its planes lie in the input.
+    """An output, and how its planes lie in the input.
 
-    shape: of the output. axis: of the input, the one along which the output's planes follow each
-    other; backwards: from its end on. span: input planes that one output plane reaches over.
-    step: input planes from one output plane to the next. voxels: outputs that are not air.
+    shape: the output's. axis: the axis of the input along which one plane of the output follows
+    the other; backwards: from the last plane of the input to the first. span: the number of input
+    planes that one output plane reaches over. step: input planes from one output plane to the
+    next. voxels: the number of output voxels that are not air.
     """
 
     shape: Shape
@@ -53,7 +55,10 @@ class Reading:
     voxels: float
 
     def planes(self, slab: int) -> int:
-        """Input planes that a slab of the output reads, interpolation's neighbours included."""
+        """The number of input planes that a slab of the output reads.
+
+        The neighbours that interpolation reads are included.
+        """
         return int(np.ceil(self.span + (slab - 1) * self.step)) + 3
 
 
@@ -76,9 +81,9 @@ def reading_of(grid: Grid, source: Grid, active: np.ndarray) -> Reading:
 
 
 def _count_active(lattice: AxisPositions, active: np.ndarray) -> float:
-    """Outputs on a lattice that lie nearest to active voxels."""
+    """The number of output voxels of a lattice whose nearest input voxel is active."""
     outputs = active
-    for axis in (2, 1, 0):  # of the input: one after the other is summed over
+    for axis in (2, 1, 0):  # the sum goes over one axis of the input after the other
         positions = lattice.positions[lattice.axes.index(axis)]
         nearest = nearest_voxel(positions, outputs.shape[axis])
         outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
@@ -87,13 +92,14 @@ def _count_active(lattice: AxisPositions, active: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """Memory in bytes, work in floating-point operations.
+    """How an output is computed. Memory is in bytes, work in floating-point operations.
 
-    resident: what the process has now, the scan included. slab_planes: output planes made
-    together. slabs: memory for them on their way. budget: what may be taken in all.
-    decode_values: numbers that enter the decoder's layers, where that takes time of its own.
-    held: what the reader holds besides. members: how many such readings the output is the mean of.
-    parts: of the output, that are read one after the other, each from features of its own.
+    budget: memory that the process may take in all. resident: memory that the process has now,
+    the scan included. slab_planes: the number of output planes that are computed together; slabs:
+    memory for these planes until they are written. decode_values: numbers that enter the decoder's
+    layers, where they take time besides the products. held: memory that the reader holds besides.
+    members: the output is the mean of so many readings. parts: the output is computed in so many
+    parts, one after the other, each from features of its own.
     """
 
     reading: Reading
@@ -110,12 +116,12 @@ class Plan:
 
     @property
     def memory(self) -> float:
-        """The most that will be resident at a time."""
+        """The most memory that the process will have at a time."""
         computing = self.layout.features + self.layout.activations + self.slabs + self.held
         return self.resident + _growth() + computing
 
     def seconds(self, speed: Speed) -> float:
-        """How long it takes, at the speed of this machine in the network's precision."""
+        """How long the output takes at a machine's speed in the network's precision."""
         encode = self._encodings * self.layout.flops / (_ENCODE_EFFICIENCY * speed.convolution)
         decode = self.decode_flops / speed.product
         decode += self.decode_values * _SECONDS_PER_VALUE / torch.get_num_threads()
@@ -124,7 +130,7 @@ class Plan:
 
     @property
     def _encodings(self) -> float:
-        """How often a member's features are computed; windows stop where a part of it ends."""
+        """How often a member's features are computed. A window ends where a part ends."""
         return self.parts if self.layout.whole else (self.parts + 1) / 2
 
     def describe(self) -> dict[str, Any]:
@@ -152,7 +158,10 @@ class Plan:
 
 
 def budget_of(memory: float | None) -> tuple[float, float]:
-    """What the process may take, by default a share of what is free, and what it has now."""
+    """The memory that the process may take, and the memory that it has now.
+
+    memory: the user's limit; None: a share of the free memory.
+    """
     resident = float(psutil.Process().memory_info().rss)
     return memory or resident + _DEFAULT_SHARE * available_bytes(), resident
 
@@ -167,12 +176,13 @@ def make_plan(
     kept: Layout | None = None,
     held: float = 0.0,
 ) -> Plan:
-    """The plan with the least work within `memory`: bytes that the whole process may take.
+    """The plan with the least work within `memory`.
 
-    By default a share of what is free. shape, core: of the input, and its box that is not air.
-    share: of the memory for the network's part, that may be used. kept: features that are there.
+    shape: the input's. core: the box of the input outside which there is only air. memory: bytes
+    that the whole process may take; None: a share of the free memory. share: the share of the
+    network's memory that this plan may use. kept: the layout of features that exist already.
     held: bytes that the reader will hold besides.
-    Raises ArSSRError where nothing fits, which names what is enough.
+    Raises ArSSRError where no plan fits; the error names the memory that is enough.
     """
 
     def features_in(room: float, slab: int) -> Layout:
@@ -189,7 +199,7 @@ def make_plan(
                 "smaller model takes less"
             )
 
-    device = next(network.parameters()).device
+    device = network.device
     budget, resident = budget_of(memory)
     left = budget - resident - held - (0 if kept else _growth())
     per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
@@ -208,7 +218,7 @@ def make_plan(
             require(left - per_plane, error.least / share, "the work of this network")
             raise
     flops = reading.voxels * decoder_flops(network)
-    values = 0.0  # a GPU touches them faster than it multiplies
+    values = 0.0  # a GPU reads and writes numbers faster than it multiplies
     if device.type == "cpu":
         values = reading.voxels * sum(m.in_features for m in network.decoder.layers())
     return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
@@ -217,11 +227,12 @@ def make_plan(
 def _least_work(
     features_in: Callable[[float, int], Layout], left: float, per_plane: float, slab: int
 ) -> tuple[int, Layout]:
-    """Planes in a slab, at most so many, and the features; larger slabs where that is no more work.
+    """The number of planes in a slab (at most `slab`) and the layout, with the least work.
 
-    Where memory is scarce the planes of a slab, and those of the input that they read, take what
-    columns need: cut less, these have smaller halos. Raises MemoryShortageError where not even one
-    plane fits.
+    Of choices with the same work the one with the largest slabs is taken. The planes of a slab,
+    and the input planes that they read, take memory that columns need: with more memory the volume
+    is cut into fewer columns, and fewer halos are computed twice. Raises MemoryShortageError where
+    not even one plane fits.
     """
     made: list[tuple[int, Layout]] = []
     while True:
@@ -232,7 +243,7 @@ def _least_work(
                 raise
         else:
             made.append((slab, layout))
-            if layout.streams_on:  # nothing is computed twice
+            if layout.streams_on:  # no layout is less work: it computes nothing twice
                 break
         if slab == 1:
             break
@@ -241,7 +252,7 @@ def _least_work(
 
 
 def _rounded_up(size: float) -> float:
-    """To two digits, and at least `_SPARE` more: a process takes not quite the same each time."""
+    """A size plus `_SPARE`, rounded up to two digits: no two processes take quite the same."""
     digit = 10.0 ** (math.floor(math.log10(size)) - 1)
     return math.ceil((1 + _SPARE) * size / digit) * digit
 
@@ -251,5 +262,5 @@ def _growth() -> float:
 
 
 def decoder_flops(network: ImplicitVoxelNetwork) -> float:
-    """Per output voxel; what positions contribute comes from tables."""
+    """Floating-point operations per output voxel. (The places' share comes from tables.)"""
     return sum(2.0 * layer.weight.numel() for layer in network.decoder.layers())

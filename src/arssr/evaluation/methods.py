@@ -17,7 +17,6 @@ from arssr.volume import Volume
 from arssr.weights.licence import images_behind
 
 if TYPE_CHECKING:
-    from arssr.api import Model
     from arssr.networks import ImplicitVoxelNetwork
 
 Upsample = Callable[[Volume, Grid, Setting], Volume]
@@ -149,14 +148,6 @@ def weights_method(
     return ModelMethod(weights.name, sha, model, blind, ensemble, measures, images)
 
 
-def model_method(model: "Model", blind: bool = False) -> ModelMethod:
-    """A model that is in memory already (an `arssr.api.Model`)."""
-    from arssr.weights.registry import load
-
-    weights = load(model.weights.path)  # as they are in the file: a device may have rounded them
-    return ModelMethod(model.name, network_sha256(weights.network), partial(_itself, model), blind)
-
-
 def network_sha256(network: "ImplicitVoxelNetwork") -> str:
     """Of configuration and parameters: the same before and after a card enters the file."""
     import torch
@@ -172,7 +163,3 @@ def _open_weights(name_or_path: str, device: str) -> Upsampler:
     from arssr.api import load_model
 
     return load_model(name_or_path, device=device)
-
-
-def _itself(model: Upsampler) -> Upsampler:
-    return model

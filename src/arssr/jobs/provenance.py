@@ -87,6 +87,8 @@ def _of_field(field: VoxelField) -> dict[str, Any]:
             "acquisition_ijk": list(field.acquisition_ijk),
             "noise": None if noise is None else float(f"{noise * field.normalisation.scale:.6g}"),
         },
+        "device": str(field.network.device),  # where it was computed, if a GPU was too small
+        "precision": field.network.precision,
         "air_skipped": round(field.air, 4),
     }
 

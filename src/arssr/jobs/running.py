@@ -143,10 +143,11 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     if result.voxel_field is None:
         return facts
     plan = result.voxel_field.plan(result.grid)
-    seconds = count * plan.seconds(speeds(model.device)[model.precision])
+    network = result.voxel_field.network  # on the CPU, if no plan fits the GPU
+    seconds = count * plan.seconds(speeds(network.device)[network.precision])
     return {
         **facts,
-        "precision": model.precision,
+        "precision": network.precision,
         "air_skipped": round(result.voxel_field.air, 4),
         "seconds": float(f"{seconds:.3g}"),
         **plan.describe(),

@@ -158,6 +158,21 @@ class ImplicitVoxelNetwork(nn.Module):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the parameters, and so of features."""
+        return next(self.parameters()).dtype
+
+    @property
+    def precision(self) -> str:
+        """The name of `dtype`: float32, bfloat16, float16."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
     def parameter_count(self) -> int:
         """Trained numbers in all."""
         return sum(parameter.numel() for parameter in self.parameters())

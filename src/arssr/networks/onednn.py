@@ -10,10 +10,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+# Not part of PyTorch's interface: a version without one of them does without all.
+_OPERATORS = ("_linear_pointwise", "_convolution_pointwise_", "_is_mkldnn_bf16_supported")
+
 
 def onednn_computes(x: Tensor) -> bool:
     """Whether oneDNN can compute with such a tensor here."""
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
     bf16 = x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return x.dtype == torch.float32 or bool(bf16)

@@ -89,7 +89,7 @@ class Lesson:
         fine = plain
         if thick.any():
             grid = scan.grid.scaled(np.where(thick, scale, 1.0).tolist())
-            fine = VoxelField(network, plain, Normalisation.identity(), told, noise).on(grid)
+            fine = _field_of(network, plain, told, noise).on(grid)
         held_axis = int(np.argmax(np.where(thick, 0, scan.grid.shape)))
         bright = np.nonzero(plain.data > plain.data.mean())[held_axis]
         return cls(
@@ -156,7 +156,7 @@ class Lesson:
         for axes in [self.axes] if self.together else [(axis,) for axis in self.axes]:
             lr = degrade(self.fine, self._scale_ijk(axes), degradation)
             told = [degradation.name if axis in axes else NATIVE for axis in range(3)]
-            field = VoxelField(network, lr, Normalisation.identity(), told, self.noise)
+            field = _field_of(network, lr, told, self.noise)
             cubic, better = (
                 np.square(degrade(v, thicken, degradation).data - truth.data).mean()
                 for v in (resample(lr, part.grid), field.on(part.grid))
@@ -285,3 +285,12 @@ def _describe_scan(scan: Volume) -> dict[str, Any]:
         "samples_sha256": samples_sha256(scan.data),
         **scan.grid.describe(),
     }
+
+
+def _field_of(
+    network: ImplicitVoxelNetwork, normalised: Volume, told: Sequence[str], noise: float | None
+) -> VoxelField:
+    """The field of a scan whose intensities are normalised already."""
+    return VoxelField(
+        network, normalised, Normalisation.identity(), acquisition_ijk=told, noise=noise
+    )

@@ -107,7 +107,7 @@ def example_slice(network: ImplicitVoxelNetwork, item: Item, acquisition: str) -
     shift[2, 3] = crop.shape[2] // 2
     plane = Grid((crop.shape[0], crop.shape[1], 1), shift)
     told = (degradation.name,) * 3
-    field = VoxelField(network, lr, Normalisation.identity(), told, noise=0.0)
+    field = VoxelField(network, lr, Normalisation.identity(), acquisition_ijk=told, noise=0.0)
     columns = [
         resample(lr, plane, "nearest"),
         resample(lr, plane, "cubic"),

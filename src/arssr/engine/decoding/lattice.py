@@ -1,4 +1,4 @@
-"""All that reading a feature map on a lattice needs, on the device, sent there once."""
+"""Everything that reading a feature map on a lattice needs, sent to the device once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ Positions = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Axis:
     """n positions along one axis.
 
-    index (2, n) int32, weight (2, n) float32: the two input voxels that are read, and their
-    weights. nearest (n,) int32: the input voxel that a position lies in, one of the two. place
-    (n, …): what the decoder embeds of it. host: the index once more, where asking takes no waiting.
+    index (2, n) int32, weight (2, n) float32: the two input voxels that each position reads, and
+    their weights. nearest (n,) int32: the input voxel in which the position lies. place (n, …): the
+    decoder's embedding of the position. host: a copy of the index on the host, which can be read
+    without waiting for the device.
     """
 
     host: np.ndarray
@@ -33,7 +34,10 @@ class Axis:
         return self.host.shape[1]
 
     def part(self, chosen: slice) -> tuple[slice, "Axis"]:
-        """The input voxels that some of the positions read, and those counted from there."""
+        """The input voxels that the chosen positions read, and an axis of these positions.
+
+        The axis counts voxels from the first of the voxels that it reads.
+        """
         host, index, nearest = self.host[:, chosen], self.index[:, chosen], self.nearest[chosen]
         low, high = int(host.min()), int(host.max()) + 1
         weight, place = self.weight[:, chosen], self.place[chosen]
@@ -42,7 +46,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Features (I, J, K, F), which of their voxels are active (I, J, K), and what is read."""
+    """A lattice of positions in a feature map.
+
+    axes: the positions along each axis. features (I, J, K, F): the part of the map that the
+    lattice reads. active (I, J, K): whether each of these voxels is active.
+    """
 
     axes: tuple[Axis, Axis, Axis]
     features: Tensor
@@ -50,12 +58,12 @@ class Lattice:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the output."""
+        """The shape of the output."""
         i, j, k = map(len, self.axes)
         return i, j, k
 
     def part(self, box: Box) -> "Lattice":
-        """A box of the output, and the features that it reads."""
+        """The lattice of a box of the output, with the features that this box reads."""
         parts = [axis.part(s) for axis, s in zip(self.axes, box, strict=True)]
         (i, a), (j, b), (k, c) = parts
         return Lattice((a, b, c), self.features[i, j, k], self.active[i, j, k])
@@ -68,12 +76,12 @@ def lattice_on(
     cell: np.ndarray,
     active: np.ndarray,
 ) -> Lattice:
-    """What is at the voxel coordinates `positions`; see `on_cpu.decode_lattice`."""
-    decoder, like = network.decoder, next(network.parameters())
-    device, size = like.device, to_device(cell, like.device)
+    """The lattice of the voxel coordinates `positions`; see `on_cpu.decode_lattice`."""
+    decoder, device = network.decoder, network.device
+    size = to_device(cell, device)
     window, axes = [], []
     for axis, (p, n) in enumerate(zip(positions, active.shape, strict=True)):
-        table = decoder.embed_axis(axis, to_device(p, device), size, n).to(like)
+        table = decoder.embed_axis(axis, to_device(p, device), size, n).to(network.dtype)
         touched, taps = Taps.at(p, n, decoder.zeros_outside).window()
         host = np.stack([taps.first, taps.second]).astype(np.int32)
         weights = np.stack([taps.weight_first, taps.weight_second]).astype(np.float32)
@@ -87,9 +95,10 @@ def lattice_on(
 
 
 def wanted_box(active: np.ndarray, positions: Positions) -> Box | None:
-    """The least box of a lattice with all outputs that lie nearest to active voxels (I, J, K).
+    """The least box of a lattice that holds all outputs whose nearest voxel is active.
 
-    None where there are none. As fast as looking at the voxels once per axis.
+    active (I, J, K). None where there is no such output. The time is that of reading `active` once
+    per axis.
     """
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, active.shape, strict=True)]
     i, j, k = (slice(int(n.min()), int(n.max()) + 1) for n in nearest)
@@ -106,7 +115,7 @@ def wanted_box(active: np.ndarray, positions: Positions) -> Box | None:
 
 
 def cut(shape: tuple[int, int, int], most: int) -> Iterator[Box]:
-    """Boxes that cover a lattice, of at most `most` voxels each (or one), nearly cubic.
+    """Boxes that cover a lattice: nearly cubic, each of at most `most` voxels (or of one voxel).
 
     >>> [box[0] for box in cut((5, 1, 1), 2)]
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]

@@ -1,4 +1,4 @@
-"""Decoding on a CPU: a lattice, block by block, a few planes at a time while they are in cache."""
+"""Decoding on a CPU: block by block, and in a block a few planes at a time, which stay in cache."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.decoder import Decoder, Tables
 
 _BLOCK = (16, 64, 64)  # output voxels whose features are interpolated together
-_PLANES = 8  # of a block, decoded together: they stay in cache
-# Sizes come in steps: pieces of every size would leave holes in the heap, and for each size oneDNN
-# makes, and keeps, code of its own.
+_PLANES = 8  # planes of a block that are decoded together: they stay in cache
+# Sizes are multiples of these numbers. Tensors of every size would leave holes in the memory, and
+# oneDNN would compile, and keep, code for each size.
 _STEP = 16  # rows and columns of a block
-_ROWS, _MANY_ROWS = 512, 2048  # decoded together: multiples of these
+_ROWS, _MANY_ROWS = 512, 2048  # voxels that are decoded together, where they are few or many
 
 
 @torch.inference_mode()
@@ -32,15 +32,17 @@ def decode_lattice(
 ) -> Iterator[tuple[Box, Tensor]]:
     """Decode features (I, J, K, F) on the lattice of voxel coordinates `positions`.
 
-    cell (3,): output voxel size in input voxels. active (I, J, K): input voxels whose outputs
-    (those nearest to them) are wanted; the others are 0. Yields boxes of the output with anything
-    wanted and their values (…, channels), float32. Interpolation is done one axis after the other.
+    cell (3,): output voxel size in input voxels. active (I, J, K): an output voxel is wanted where
+    the input voxel nearest to it is active; elsewhere the value is 0. Yields boxes of the output
+    that hold wanted voxels, and their values (…, channels), float32. progress: hears the share of
+    the blocks that is done.
     """
-    decoder, shape, like = network.decoder, active.shape, next(network.parameters())
+    decoder, shape, device = network.decoder, active.shape, network.device
     taps = [Taps.at(p, n, decoder.zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
-    at = [to_device(p, like.device) for p in positions]
-    tables = [t.to(like) for t in decoder.plane_tables(at, to_device(cell, like.device), shape)]
+    at = [to_device(p, device) for p in positions]
+    placed = decoder.plane_tables(at, to_device(cell, device), shape)
+    tables = [table.to(network.dtype) for table in placed]
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -58,10 +60,10 @@ def decode_lattice(
 def _enter_planes(
     decoder: Decoder, features: Tensor, taps: list[Taps], tables: Tables
 ) -> Iterator[tuple[slice, Tensor]]:
-    """What the decoder reads, a few planes (n, J, K, …) of a lattice at a time.
+    """The decoder's input (n, J, K, …), a few planes of a lattice at a time.
 
-    Features (I, J, K, F) are interpolated one axis after the other: along the first the taps are
-    picked, along the others products are faster.
+    Features (I, J, K, F) are interpolated along one axis after the other: along the first axis by
+    picking two planes, along the others by a matrix product, which is faster there.
     """
     along_i, along_j, along_k = taps
     rows, columns, layers = tables
@@ -72,7 +74,10 @@ def _enter_planes(
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
-    """The part of a box that has all that is wanted; its rows and columns in whole steps."""
+    """The part of a box that holds all wanted voxels, and which voxels of the part are wanted.
+
+    Its rows and columns begin and end at multiples of `_STEP`.
+    """
     i, j, k = bounding_box(wanted)
     inner = i, _in_steps(j), _in_steps(k)
     i, j, k = (
@@ -87,7 +92,7 @@ def _in_steps(part: slice) -> slice:
 
 
 def _padded(index: np.ndarray) -> np.ndarray:
-    """With the last one repeated, so that there are not many counts."""
+    """An index with its last entry repeated, so that few different lengths occur."""
     step = _ROWS if len(index) <= _MANY_ROWS else _MANY_ROWS
     return np.pad(index, (0, -len(index) % step), mode="edge")
 
@@ -101,7 +106,7 @@ def _boxes(shape: list[int]) -> Iterator[Box]:
 
 
 def _decoded(decoder: Decoder, planes: Tensor, wanted: np.ndarray) -> Tensor:
-    """Values (I, J, K, channels) of what enters the decoder (I, J, K, …), 0 where not wanted."""
+    """Values (I, J, K, channels) of the decoder's input (I, J, K, …); 0 where not wanted."""
     if wanted.all():
         return decoder.read(planes).float()
     values = torch.zeros((wanted.size, decoder.channels), device=planes.device)

@@ -1,9 +1,9 @@
-"""Decoding on a GPU: in few large pieces, and without the host waiting for any of them.
+"""Decoding on a GPU: in few large blocks, without the host waiting for the GPU.
 
-Planes that stay in a CPU's cache would be thousands of launches too small to be worth one. Here
-all that a lattice needs is sent once, and a block of about a million outputs is interpolated and
-decoded at a time; or everything at once in one kernel (`triton_kernel.py`), where that is
-measured to be faster.
+Planes that fit into a CPU's cache would mean thousands of launches on a GPU, each with too little
+work. So this module sends everything that a lattice needs to the GPU once, and interpolates and
+decodes about a million outputs at a time. Where a test shows it to be faster, one kernel
+(`triton_kernel.py`) decodes the whole lattice instead.
 """
 
 import logging
@@ -21,16 +21,17 @@ from arssr.engine.decoding.taps import Features
 from arssr.engine.memory import available_bytes
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 
-_VOXELS, _FEWEST_VOXELS = 2**20, 2**14  # decoded together: at best, and where memory is short
-# Of a block of features: interpolated, with their place, activated, through a layer; and the two
-# that interpolation makes one from.
+# Output voxels that are decoded together: with enough memory, and with the least memory.
+_VOXELS, _FEWEST_VOXELS = 2**20, 2**14
+# Copies of a block's features in memory: interpolated, with the place added, activated, and after a
+# layer; and the two tensors that interpolation adds up.
 _COPIES = 6
-_SHARE = 0.25  # of the GPU's free memory, for a block
-# The kernel is tried on a lattice of twice so many voxels a side, so many times.
+_SHARE = 0.25  # share of the GPU's free memory for a block
+# The kernel is timed on a lattice of twice `_TRIAL` voxels a side, `_TRIES` times.
 _TRIAL, _TRIES = 32, 5
-_ROUNDING = 0.05  # of the largest correction: what bfloat16 may differ by, and no wrong result
-# What the kernel is worth trying for: widths that it keeps in registers, and GPUs on which Triton
-# multiplies by tensor cores (before, and in float32, it does not, and registers spill).
+_ROUNDING = 0.05  # of the largest correction; bfloat16 differs by less, a wrong result by more
+# The kernel is timed only for widths that it keeps in registers, and only on GPUs on which Triton
+# uses tensor cores. (On older GPUs, and in float32, Triton uses none, and registers spill.)
 _WIDTHS, _TENSOR_CORES = (16, 32, 64, 128), (8, 0)
 _log = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ def decode_blocks(
     active: np.ndarray,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[tuple[Box, Tensor]]:
-    """What `arssr.engine.decoding.on_cpu.decode_lattice` yields, in larger boxes.
+    """As `arssr.engine.decoding.on_cpu.decode_lattice`, in larger boxes.
 
-    On a GPU values need not be there yet when they are yielded.
+    The GPU may still be computing the values when they are yielded.
     """
     wanted = wanted_box(active, positions)
     if wanted is None:
@@ -74,13 +75,13 @@ def _chosen(positions: Positions, box: Box) -> Positions:
 
 
 def _within(outer: Box, box: Box) -> Box:
-    """A box of a box, in the coordinates that the outer one is in."""
+    """A box inside another box, in the coordinates of the other box."""
     i, j, k = (slice(o.start + s.start, o.start + s.stop) for o, s in zip(outer, box, strict=True))
     return i, j, k
 
 
 def _most_voxels(features: Tensor) -> int:
-    """Outputs to decode together."""
+    """The number of outputs to decode together."""
     if features.device.type != "cuda":
         return _VOXELS
     each = _COPIES * features.shape[3] * features.element_size()
@@ -89,7 +90,7 @@ def _most_voxels(features: Tensor) -> int:
 
 
 def decode_plainly(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor:
-    """Values (…, channels) float32 on a lattice, step by step; 0 where nothing is wanted."""
+    """Values (…, channels) float32 on a lattice, step by step; 0 where voxels are not active."""
     i, j, k = lattice.axes
     block = lattice.features
     for axis, along in ((2, k), (1, j), (0, i)):
@@ -109,24 +110,24 @@ def _interpolated(features: Tensor, axis: int, along: Axis) -> Tensor:
 
 
 def _decode_fused(network: ImplicitVoxelNetwork, lattice: Lattice) -> Tensor | None:
-    """By the kernel, if it is worth it and does not fail."""
-    chain, weight = _chain(network), next(network.parameters())
+    """Values by the kernel; None where the kernel is not faster, or fails."""
+    chain = _chain(network)
     if not chain:
         return None
     depth, width = len(chain) + 1, lattice.features.shape[3]
-    if not fused_is_faster(weight.device, weight.dtype, depth, width):
+    if not fused_is_faster(network.device, network.dtype, depth, width):
         return None
     return _attempt(chain, lattice)
 
 
 def _chain(network: ImplicitVoxelNetwork) -> list[nn.Linear]:
-    """The decoder's layers, if they are such as the kernel computes; else none."""
+    """The decoder's layers, if the kernel can compute them; else an empty list."""
     chain = network.decoder.gelu_chain() or []
     return chain if network.decoder.channels == 1 else []
 
 
 def _attempt(chain: list[nn.Linear], lattice: Lattice) -> Tensor | None:
-    """By the kernel; None and a warning where it fails."""
+    """Values by the kernel; None and a warning where the kernel fails."""
     try:
         from arssr.engine.decoding.triton_kernel import decode_fused
 
@@ -140,7 +141,7 @@ def _attempt(chain: list[nn.Linear], lattice: Lattice) -> Tensor | None:
 
 @cache
 def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width: int) -> bool:
-    """Whether the kernel decodes such a network right and faster here: tried once a process."""
+    """Whether the kernel decodes such a network rightly and faster here; one trial a process."""
     if device.type != "cuda" or width not in _WIDTHS or dtype.itemsize > 2:
         return False
     if torch.cuda.get_device_capability(device) < _TENSOR_CORES or find_spec("triton") is None:
@@ -159,7 +160,7 @@ def fused_is_faster(device: torch.device, dtype: torch.dtype, depth: int, width:
 
 
 def trial_seconds(network: ImplicitVoxelNetwork, lattice: Lattice) -> tuple[float, float]:
-    """What decoding takes on a GPU: step by step, and by the kernel."""
+    """The seconds that decoding takes on a GPU: step by step, and by the kernel."""
     chain, device = _chain(network), lattice.features.device
     plain = _seconds(lambda: decode_plainly(network, lattice), device)
     return plain, _seconds(lambda: _attempt(chain, lattice), device)
@@ -168,11 +169,11 @@ def trial_seconds(network: ImplicitVoxelNetwork, lattice: Lattice) -> tuple[floa
 def trial(
     device: torch.device, dtype: torch.dtype, depth: int, width: int
 ) -> tuple[ImplicitVoxelNetwork, Lattice]:
-    """A network of random weights, and random features to be read at twice their resolution."""
+    """A network with random weights, and a lattice with twice the resolution of random features."""
     config = ModelConfig(
         encoder="light", feature_dim=width, decoder_depth=depth, decoder_width=width
     )
-    network = ImplicitVoxelNetwork(config).to(device, dtype)  # of which only the decoder runs
+    network = ImplicitVoxelNetwork(config).to(device, dtype)  # only its decoder runs
     positions = np.arange(2 * _TRIAL) / 2 - 0.25
     active, cell = np.ones((_TRIAL,) * 3, bool), np.full(3, 0.5)
     features = torch.randn(*active.shape, width, device=device, dtype=dtype)
@@ -180,7 +181,7 @@ def trial(
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """On the GPU, the shortest of some."""
+    """The seconds that work takes on a GPU: the shortest of several tries."""
     times, stream = [], torch.cuda.current_stream(device)
     for _ in range(_TRIES):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Reading a feature map at single points, in any order."""
+"""Decoding at single points, in any order."""
 
 import itertools
 from functools import reduce
@@ -10,7 +10,7 @@ from torch import Tensor
 from arssr.engine.decoding.taps import Features, Taps
 from arssr.networks import ImplicitVoxelNetwork
 
-_POINTS = 16_384  # decoded together
+_POINTS = 16_384  # points that are decoded together
 
 
 @torch.inference_mode()
@@ -30,12 +30,12 @@ def decode_points(
 
 
 def _gather(features: Features, positions: np.ndarray, zeros_outside: bool) -> Tensor:
-    """Trilinear features (P, F)."""
+    """Features (P, F) at voxel coordinates (P, 3), by trilinear interpolation."""
     taps = [Taps.at(positions[:, a], features.shape[a], zeros_outside) for a in range(3)]
 
     def share(corner: tuple[int, ...]) -> Tensor:
-        index = np.stack([t._arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
-        weight = np.prod([t._arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
+        index = np.stack([t.arrays()[c] for t, c in zip(taps, corner, strict=True)], axis=-1)
+        weight = np.prod([t.arrays()[2 + c] for t, c in zip(taps, corner, strict=True)], axis=0)
         rows = features.rows(index)
         return rows * torch.from_numpy(weight).to(rows)[:, None]
 

@@ -1,4 +1,4 @@
-"""Which voxels of a feature map are read at a place, and with which weights."""
+"""The voxels of a feature map that a position reads, and their weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from arssr.engine.boxes import Box
 
 
 class Features(Protocol):
-    """A feature map (I, J, K, F) that is read box by box, or voxel by voxel."""
+    """A feature map (I, J, K, F) that can be read by boxes and by single voxels."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """I, J, K first."""
+        """The shape, which begins with I, J, K."""
 
     def __getitem__(self, box: Box) -> Tensor:
-        """A box of it (…, F)."""
+        """The features (…, F) of a box of voxels."""
 
     def rows(self, index_ijk: np.ndarray) -> Tensor:
         """The features (P, F) of voxels (P, 3)."""
@@ -27,7 +27,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Taps:
-    """Linear interpolation along one axis: two input voxels and their weights per position."""
+    """Linear interpolation along one axis: for each position two input voxels and their weights."""
 
     first: np.ndarray
     second: np.ndarray
@@ -36,7 +36,10 @@ class Taps:
 
     @classmethod
     def at(cls, positions: np.ndarray, n_in: int, zeros_outside: bool) -> "Taps":
-        """Taps at voxel coordinates; outside, the border voxel is repeated or zeros follow."""
+        """The taps of voxel coordinates.
+
+        zeros_outside: beyond the outermost voxel centres there are zeros; else the border's value.
+        """
         if not zeros_outside:
             positions = np.clip(positions, 0, n_in - 1)
         first = np.floor(positions).astype(np.int64)
@@ -49,16 +52,16 @@ class Taps:
         )
 
     def part(self, chosen: slice) -> "Taps":
-        """The taps of some of the positions."""
-        return Taps(*(values[chosen] for values in self._arrays()))
+        """The taps of the chosen positions."""
+        return Taps(*(values[chosen] for values in self.arrays()))
 
     def window(self) -> tuple[slice, "Taps"]:
-        """The input voxels that are touched, and the taps counted from the first of them."""
+        """The range of input voxels that the taps read, and taps that count from its start."""
         low, high = int(self.first.min()), int(self.second.max()) + 1
-        return slice(low, high), Taps(self.first - low, self.second - low, *self._arrays()[2:])
+        return slice(low, high), Taps(self.first - low, self.second - low, *self.arrays()[2:])
 
     def matrix(self, n: int) -> np.ndarray:
-        """(positions, n): what interpolates n voxels, at most two of them for each position."""
+        """The matrix (positions, n) that interpolates n voxels; two entries a row at most."""
         matrix = np.zeros((len(self.first), n))
         row = np.arange(len(self.first))
         matrix[row, self.first] = self.weight_first
@@ -68,13 +71,13 @@ class Taps:
     def planes(
         self, features: Tensor, most: int, further: int = 0
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Features (I, J, K, F) interpolated along the first axis, so many planes at a time.
+        """Features (I, J, K, F), interpolated along the first axis, `most` planes at a time.
 
-        further: rows (…, F) that follow the K of each, left for the caller to write.
+        further: the number of voxels (…, F) after the K voxels of each row; the caller writes them.
         """
         _, n_j, n_k, width = features.shape
         inside = np.isclose(self.weight_first + self.weight_second, 1)
-        taps = list(zip(*(values.tolist() for values in (*self._arrays(), inside)), strict=True))
+        taps = list(zip(*(values.tolist() for values in (*self.arrays(), inside)), strict=True))
         for start in range(0, len(taps), most):
             group = taps[start : start + most]
             planes = features.new_empty((len(group), n_j, n_k + further, width))
@@ -85,10 +88,11 @@ class Taps:
                     torch.add(features[first] * a, features[second], alpha=b, out=plane)
             yield slice(start, start + len(group)), planes
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The two voxels of each position, then their two weights."""
         return self.first, self.second, self.weight_first, self.weight_second
 
 
 def nearest_voxel(positions: np.ndarray, n_in: int) -> np.ndarray:
-    """Indices of the voxels that positions lie in, or are closest to."""
+    """The index of the voxel in which each position lies, or to which it is closest."""
     return np.floor(positions + 0.5).astype(np.int64).clip(0, n_in - 1)

@@ -1,12 +1,12 @@
-"""Interpolating and decoding in one Triton kernel: nothing in between is stored.
+"""Interpolating and decoding in one Triton kernel, which stores no intermediate values.
 
-Without it every step of the decoder writes `width` numbers per output voxel and reads them again,
-and a GPU that multiplies far faster than it reads is left waiting. Here a tile of output voxels
-stays in registers from its features to its correction.
+Step by step, each step of the decoder writes `width` numbers per output voxel and the next step
+reads them again. A GPU multiplies far faster than it reads, so it would wait for its memory. In
+this kernel a tile of output voxels stays in registers, from its features to its correction.
 
-Triton is optional (PyTorch's CUDA builds bring it): import this module only where it may be absent.
-Whether the kernel is used is for
-`arssr.engine.decoding.on_gpu` to measure.
+Triton is optional (PyTorch's CUDA builds bring it), so this module may only be imported inside a
+function that expects the import to fail. `arssr.engine.decoding.on_gpu` measures whether the kernel
+is worth its use.
 """
 
 import math
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from arssr.engine.decoding.lattice import Lattice
 
-# Output voxels of one program, along the axes: neighbours, that read the same features. As many as
-# eight warps keep in registers (nothing spills: tests/engine/decoding/test_triton_kernel.py).
+# The output voxels of one program, along the axes. They are neighbours, which read the same
+# features, and as many as eight warps keep in registers (no register spills:
+# tests/engine/decoding/test_triton_kernel.py).
 _TILE, _WIDE_TILE, _WARPS = (4, 4, 8), (4, 4, 4), 8
 _SQRT_HALF = tl.constexpr(0.5**0.5)
 
@@ -30,7 +31,7 @@ def _gelu(x):  # type: ignore[no-untyped-def]
     return 0.5 * x * (1 + tl.erf(x * _SQRT_HALF))
 
 
-# compiled once for all images
+# The kernel is compiled once for all images.
 @triton.jit(do_not_specialize=["n_i", "n_j", "n_k", "active_i", "active_j"])
 def _kernel(  # type: ignore[no-untyped-def]
     out,
@@ -66,7 +67,9 @@ def _kernel(  # type: ignore[no-untyped-def]
     TILE_J: tl.constexpr,
     TILE_K: tl.constexpr,
 ):
-    """Corrections of one tile of an output of n_i × n_j × n_k voxels; what is not wanted is left.
+    """Write the corrections of one tile of an output of n_i × n_j × n_k voxels.
+
+    Voxels that are not wanted are not written.
 
     feature_*, active_*: strides of both maps, whose last axes are contiguous. hidden_weight
     (HIDDEN, in, out).
@@ -77,7 +80,7 @@ def _kernel(  # type: ignore[no-untyped-def]
     j = tile // tiles_k % tiles_j * TILE_J + m // TILE_K % TILE_J
     k = tile % tiles_k * TILE_K + m % TILE_K
     inside = (i < n_i) & (j < n_j) & (k < n_k)
-    # beyond the end the last voxel is computed once more, and not stored
+    # beyond the end the kernel computes the last voxel again, and does not store it
     i, j, k = tl.minimum(i, n_i - 1), tl.minimum(j, n_j - 1), tl.minimum(k, n_k - 1)
 
     a = tl.load(nearest_i + i).to(tl.int64) * active_i
@@ -88,7 +91,9 @@ def _kernel(  # type: ignore[no-untyped-def]
         x = tl.load(place_i + i[:, None] * WIDTH + f[None, :]).to(tl.float32)
         x += tl.load(place_j + j[:, None] * WIDTH + f[None, :]).to(tl.float32)
         x += tl.load(place_k + k[:, None] * WIDTH + f[None, :]).to(tl.float32)
-        for corner in range(8):  # unrolled, the loads of all corners at once would take registers
+        for corner in range(
+            8
+        ):  # not unrolled: loads of all corners together take too many registers
             at_i = corner // 4 * n_i + i
             at_j = corner // 2 % 2 * n_j + j
             at_k = corner % 2 * n_k + k
@@ -116,10 +121,10 @@ def tile_of(width: int) -> tuple[int, int, int]:
 
 
 def decode_fused(chain: Sequence[nn.Linear], lattice: Lattice) -> Tensor:
-    """Values (…, 1) float32 on the whole lattice; 0 where nothing is wanted.
+    """Values (…, 1) float32 on the whole lattice; 0 where voxels are not active.
 
-    chain: the decoder's layers, see `Decoder.gelu_chain`. As the decoder itself computes, but for
-    rounding: sums are float32 throughout.
+    chain: the decoder's layers, see `Decoder.gelu_chain`. The values are those of the decoder, to
+    rounding: all sums are float32.
     """
     *hidden, last = chain
     width, like = last.in_features, last.weight
@@ -131,7 +136,7 @@ def decode_fused(chain: Sequence[nn.Linear], lattice: Lattice) -> Tensor:
     out = torch.zeros(lattice.shape, device=features.device)
     tile = tile_of(width)
     count = math.prod(triton.cdiv(n, size) for n, size in zip(lattice.shape, tile, strict=True))
-    with torch.cuda.device_of(out):  # Triton launches on the current one
+    with torch.cuda.device_of(out):  # Triton launches on the current device
         _kernel[(count,)](
             out,
             features,

@@ -1,7 +1,8 @@
-"""The convolutions and products that the engine computes, and that it measures machines by.
+"""The convolutions and products that the engine computes, and by which it measures machines.
 
-Maps are (planes, rows, columns, channels), contiguous. Inputs whose channels come in several maps
-are never joined: what each of them gives is added to the sum where that lies.
+Maps are (planes, rows, columns, channels), contiguous. A layer may read several maps, side by side.
+These maps are never joined: each map has a convolution of its own, whose result is added to the
+sum in place.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from arssr.networks.onednn import add_convolution, onednn_computes
 
-# Rows and columns keep their number, planes do not: a stream brings those before and after.
+# Rows and columns are padded with zeros, planes are not: a stream brings the planes around.
 _PADDING = (0, 1, 1)
 
 
@@ -24,7 +25,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def sum_of_convolutions(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """The bias and 3×3×3 convolutions of maps (I + 2, J, K, C), added up: (I, J, K, C')."""
+    """The sum (I, J, K, C') of a bias and of a 3×3×3 convolution of each map (I + 2, J, K, C)."""
     first, *others = (part.permute(3, 0, 1, 2)[None] for part in parts)
     if first.shape[2] < 3:
         return bias.new_empty((0, *parts[0].shape[1:3], len(bias)))
@@ -34,12 +35,12 @@ def sum_of_convolutions(parts: Sequence[Tensor], weights: Sequence[Tensor], bias
             add_convolution(total, x, weight, _PADDING)
         else:
             total += convolve(x, weight)
-    # contiguous already, unless it is so thin that PyTorch may choose another order
+    # The sum is contiguous already, unless it is so thin that PyTorch chose another order.
     return total[0].permute(1, 2, 3, 0).contiguous()
 
 
 def sum_of_products(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """The bias and 1×1×1 convolutions of maps (I, J, K, C), added up: (I, J, K, C')."""
+    """The sum (I, J, K, C') of a bias and of a 1×1×1 convolution of each map (I, J, K, C)."""
     first, *others = (part.flatten(0, 2) for part in parts)
     total = F.linear(first, weights[0].flatten(1), bias)
     for x, weight in zip(others, weights[1:], strict=True):

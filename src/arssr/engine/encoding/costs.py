@@ -1,4 +1,4 @@
-"""What encoding a part of a volume takes: of an encoder that streams, and of any other."""
+"""The work and memory of encoding a part of a volume, as a stream or in pieces."""
 
 import math
 from collections.abc import Iterator
@@ -13,24 +13,25 @@ from arssr.engine.encoding.stream import LONGER, Room, stream
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.parts import Part, convolutions
 
-# Voxels pushed through the layers at a time: from 40 000 on oneDNN's convolutions are at their
-# best, and a GPU is full.
+# Voxels that go through the layers at a time. From 40 000 voxels on oneDNN's convolutions reach
+# their best speed; the second number fills a GPU.
 PUSHED_VOXELS = {"cpu": 2**16, "cuda": 2**21}
-_FEWEST_PLANES = 8  # pushed at a time, if there are as many: what is copied besides is then little
+_FEWEST_PLANES = 8  # planes that enter at a time, where memory allows: copies then take little time
 
 
 class Costs(Protocol):
     """Work and memory of an encoder over a core that is cut into parts."""
 
     def options(self, axis: int, counts: list[int]) -> Iterator[tuple[int, float, float]]:
-        """Planes computed at a time, numbers alive, and floating-point operations.
+        """Choices of: planes computed at a time, numbers in memory, floating-point operations.
 
-        axis: the planes'. counts: parts of the core along each axis. The least work comes first.
+        axis: the axis along which one plane follows the other. counts: the number of parts that
+        the core is cut into along each axis. The choice with the least work comes first.
         """
 
 
 def costs_of(network: ImplicitVoxelNetwork, shape: Shape, core: Box) -> Costs:
-    """The costs of whichever way a network is encoded in."""
+    """The costs of a network's encoder: as a stream if it has parts, else in pieces."""
     described = network.encoder.parts()
     if described is None:
         return _PieceCosts(network, shape, core)
@@ -38,21 +39,20 @@ def costs_of(network: ImplicitVoxelNetwork, shape: Shape, core: Box) -> Costs:
 
 
 class _StreamCosts:
-    """Every layer computes its part of the halo, and nothing twice along the planes."""
+    """A stream: every layer computes its part of the halo, and no plane is computed twice."""
 
     def __init__(self, network: ImplicitVoxelNetwork, part: Part, shape: Shape, core: Box) -> None:
         convs = list(convolutions(part))
         self._flops_per_voxel = np.array([2.0 * m.weight.numel() for m in convs])
         radius = network.encoder.radius
-        # [axis][parts]: voxels that each convolution computes along it, summed over parts
+        # [axis][parts]: voxels that each convolution computes along the axis, in all parts together
         self._along: list[dict[int, np.ndarray]] = [{}, {}, {}]
         self._halos = radius - np.cumsum([int(m.padding[0]) for m in convs])
         self._shape, self._core, self._middle = shape, core, radius // 2
         stage = stream(part, (0, 1, 2), Room((0, 0, 0), (0, 0, 0)), 1)
         self._carried = stage.carried
-        self._working = stage.working + network.config.feature_dim  # those given last
-        device = next(network.parameters()).device
-        self._pushed = PUSHED_VOXELS["cpu" if device.type == "cpu" else "cuda"]
+        self._working = stage.working + network.config.feature_dim  # the features given last
+        self._pushed = PUSHED_VOXELS["cpu" if network.device.type == "cpu" else "cuda"]
 
     def options(self, axis: int, counts: list[int]) -> Iterator[tuple[int, float, float]]:
         rows, columns = (a for a in range(3) if a != axis)
@@ -64,7 +64,7 @@ class _StreamCosts:
             yield planes, (self._carried + self._working * (planes + LONGER)) * area, flops
 
     def _flops(self, counts: list[int]) -> float:
-        """Of the core cut into so many parts along each axis."""
+        """Floating-point operations for the core, cut into so many parts along each axis."""
         for axis, count in enumerate(counts):
             if count not in self._along[axis]:
                 self._along[axis][count] = sum(
@@ -79,7 +79,7 @@ class _StreamCosts:
         return float((self._flops_per_voxel * i * j * k).sum())
 
     def _area(self, counts: list[int], axis: int) -> int:
-        """Voxels of the widest part with its halo, as the middle layer has it."""
+        """Voxels of the widest part with the halo that the middle layer computes."""
         middle = (
             grown(part, self._middle, self._shape[axis])
             for part in parts(self._core[axis], counts[axis])
@@ -93,7 +93,7 @@ class _PieceCosts:
     def __init__(self, network: ImplicitVoxelNetwork, shape: Shape, core: Box) -> None:
         self._encoder, self._shape, self._core = network.encoder, shape, core
         self._taken, self._given = footprint(network), network.config.feature_dim
-        # [axis][parts, planes]: voxels computed along it in all, and the most at a time
+        # [axis][parts, planes]: voxels computed along the axis in all, and the most at a time
         self._along: list[dict[tuple[int, int], tuple[int, int]]] = [{}, {}, {}]
 
     def options(self, axis: int, counts: list[int]) -> Iterator[tuple[int, float, float]]:
@@ -106,14 +106,14 @@ class _PieceCosts:
             seen, most = (math.prod(n) for n in zip(*found, strict=True))
             numbers = (self._taken.numbers + self._given) * most
             yield planes, numbers, self._taken.flops * seen
-            if planes == 1 or counts[axis] > 1:  # parts are cut finely enough without
+            if planes == 1 or counts[axis] > 1:  # parts are pieces already
                 return
             planes = math.ceil(planes / 2)
 
     def _seen(self, axis: int, count: int, planes: int) -> tuple[int, int]:
-        """Voxels that the pieces along an axis see, all together and the largest.
+        """Voxels that pieces along an axis read: all pieces together, and the largest piece.
 
-        planes: at a time, within a part; 0 for all.
+        planes: the number of planes of a piece within a part; 0: all planes.
         """
         if (count, planes) not in self._along[axis]:
             n = self._shape[axis]

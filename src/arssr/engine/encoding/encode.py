@@ -22,23 +22,24 @@ def encode_box(
     planes: int,
     backwards: bool = False,
 ) -> Iterator[Tensor]:
-    """Features (n, rows, columns, F) of the voxels in `core`, the next planes at each turn.
+    """Features (n, rows, columns, F) of the voxels in `core`, a portion of planes at a time.
 
-    image (I, J, K): the whole volume. condition (C,): constant channels, or None. A GPU is better
-    given copies of its own of both, or it waits for every portion.
-    axes: those of the image that are planes, rows and columns. planes: as many enter at a time.
-    backwards: from the last plane to the first.
-    In the network's dtype, on its device; as if the whole image had been encoded, to rounding.
+    image (I, J, K): the whole volume. condition (C,): constant channels, or None. For a network on
+    a GPU, pass both on this GPU: otherwise each portion waits for a copy.
+    axes: the axes of the image that are planes, rows and columns. planes: the number of planes that
+    enter the encoder at a time. backwards: from the last plane to the first.
+    The features are in the network's dtype, on its device, and equal those of the whole image to
+    rounding.
     """
-    encoder, parameter = network.encoder, next(network.parameters())
+    encoder, device, dtype = network.encoder, network.device, network.dtype
     told, modulation = condition, network.modulation
     if told is not None and modulation is not None:
-        told = told.to(parameter)
+        told = told.to(device, dtype)
         gain, shift = modulation(told).chunk(2)  # as `network.encode` does
 
     def enter(voxels: Tensor) -> Tensor:
-        """What the encoder reads (…, in_channels) of voxels (…)."""
-        x = voxels[..., None].to(parameter)
+        """The encoder's input (…, in_channels) at voxels (…)."""
+        x = voxels[..., None].to(device, dtype)
         if told is None:
             return x
         return torch.cat([x.clamp(*SEEN), told.expand(*x.shape[:3], -1)], dim=-1)
@@ -60,7 +61,7 @@ def _streamed(
     planes: int,
     backwards: bool,
 ) -> Iterator[Tensor]:
-    """As `in_pieces`, but plane by plane and nothing twice: of an encoder that is made of parts."""
+    """As `in_pieces`, for an encoder that has parts: plane by plane, and nothing twice."""
     room = Room(
         _three(core[a].start for a in axes), _three(image.shape[a] - core[a].stop for a in axes)
     )

@@ -1,4 +1,4 @@
-"""What one run of an encoder takes, seen in a run on a small image."""
+"""The work and memory of an encoder's `forward`, measured in a run on a small image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ _SIDE = 8  # voxels of the small image, at least: milliseconds
 
 @dataclass(frozen=True)
 class Footprint:
-    """Of `forward`, per voxel: floating-point operations, and numbers that are alive at a time."""
+    """Per voxel of `forward`: floating-point operations, and numbers in memory at a time."""
 
     flops: float
     numbers: float
@@ -25,10 +25,11 @@ class Footprint:
 
 @torch.no_grad()
 def footprint(network: ImplicitVoxelNetwork) -> Footprint:
-    """What `forward` of a network's encoder takes; halos are not in it."""
-    parameter, stride = next(network.parameters()), network.encoder.stride
+    """The work and memory of `forward` of a network's encoder, without halos."""
+    stride = network.encoder.stride
     side = -(-_SIDE // stride) * stride
-    image = parameter.new_zeros((1, network.config.in_channels, side, side, side))
+    shape = 1, network.config.in_channels, side, side, side
+    image = torch.zeros(shape, dtype=network.dtype, device=network.device)
     with FlopCounterMode(display=False) as work, _Alive() as alive:
         network.encoder(image)
     numbers = (image.nbytes + alive.most) / image.element_size()
@@ -36,9 +37,10 @@ def footprint(network: ImplicitVoxelNetwork) -> Footprint:
 
 
 class _Alive(TorchDispatchMode):
-    """Knows the most bytes that an operation needed, of tensors that were made under it.
+    """Records the most bytes that tensors took at a time while this mode was on.
 
-    Those that are alive, and copies of what it reads and writes: oneDNN's convolutions make them.
+    Counted are the tensors that are alive, and a copy of each tensor that the operation reads or
+    writes, because oneDNN's convolutions make such copies.
     """
 
     def __init__(self) -> None:

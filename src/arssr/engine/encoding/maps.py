@@ -1,4 +1,4 @@
-"""Maps whose planes come a few at a time, and the memory that they are in.
+"""Maps whose planes come a few at a time, and the memory of these planes.
 
 Maps are (planes, rows, columns, channels), contiguous: what oneDNN calls channels-last.
 """
@@ -11,10 +11,12 @@ from torch import Tensor
 
 
 class Queue:
-    """Planes that wait, in memory that is taken once: what lives long and is allocated anew now
-    and then leaves holes in the heap, a third of all the memory.
+    """Planes that wait, the oldest first.
 
-    capacity: how many there usually are.
+    The memory is allocated once. Tensors that live long and are allocated again and again leave
+    holes in the heap, up to a third of all memory.
+
+    capacity: the number of planes that usually wait.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -26,7 +28,7 @@ class Queue:
         return self._count
 
     def put(self, x: Tensor) -> None:
-        """Copies of planes, behind those that wait."""
+        """Copy planes to the end of the queue."""
         if self._room is None or self._count + len(x) > len(self._room):
             self._grow(x)
         self._first = self._first if self._count else 0
@@ -37,13 +39,13 @@ class Queue:
         self._count += len(x)
 
     def take(self, count: int) -> list[Tensor]:
-        """The oldest so many: one or two tensors, which hold until planes are put again."""
+        """Take the oldest `count` planes out, as one or two tensors, valid until the next `put`."""
         found = self._places(self._first, count)
         self._first, self._count = self._first + count, self._count - count
         return found
 
     def _places(self, start: int, count: int) -> list[Tensor]:
-        """Where so many planes lie, in a room whose end is followed by its beginning."""
+        """The memory of `count` planes from `start` on; the room's end continues at its start."""
         if self._room is None or not count:
             return []
         start %= len(self._room)
@@ -61,9 +63,11 @@ class Queue:
 
 
 class Workspace:
-    """Memory that one stage after the other computes in: fresh memory costs more than its use.
+    """Memory that the stages of a stream use one after the other.
 
-    most: planes that are usually wanted at most. What is not used of them costs nothing.
+    Fresh memory costs more time than the computation that writes to it.
+
+    most: the number of planes to allocate. Planes that nobody writes to cost nothing.
     """
 
     def __init__(self, most: int) -> None:
@@ -71,7 +75,7 @@ class Workspace:
         self._flat: dict[str, Tensor] = {}
 
     def take(self, slot: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """A tensor of planes, over what was in this slot before."""
+        """A tensor of planes. It overwrites the tensor that had this slot before."""
         size = math.prod(shape)
         if slot not in self._flat or self._flat[slot].numel() < size:
             self._flat.pop(slot, None)
@@ -81,10 +85,13 @@ class Workspace:
 
 
 class Map:
-    """The planes of a map that came last, behind those that are still to be read.
+    """The newest planes of a map, after older planes that layers have still to read.
 
-    Maps in the same slot of the workspace are in use one after the other. begin: number of the
-    first plane. zeros: whether the volume begins and ends with the map: zeros lie beyond.
+    Planes have numbers, which count from the first plane of the stage's input. Maps in the same
+    slot of the workspace are in use one after the other.
+
+    begin: the number of the map's first plane. zeros: whether the layer that reads the map pads it
+    with a plane of zeros, before the first plane and after the last one.
     """
 
     def __init__(
@@ -103,11 +110,15 @@ class Map:
         self._planes = self._newest = torch.empty(0)
 
     def reserve(self, planes: int) -> None:
-        """So many will usually be kept."""
+        """Make room for the planes that are usually kept from call to call."""
         self._kept = Queue(planes)
 
     def open(self, size: tuple[int, int, int], ended: bool, like: Tensor) -> Tensor:
-        """Where the next planes go, so many of so many rows and columns; whether they end it."""
+        """The memory (planes, rows, columns, channels) for the map's next planes.
+
+        size: planes, rows and columns. ended: whether the map ends with these planes. like: a
+        tensor of the same dtype, on the same device.
+        """
         behind, self.ended = self._stop - self._start, ended
         self._stop += size[0]
         shape = (self.ready(1) + 1 - self._start, *size[1:], self.channels)
@@ -119,19 +130,21 @@ class Map:
         return self._newest
 
     def holds(self, x: Tensor) -> bool:
-        """Whether these planes are what was opened last."""
+        """Whether `x` is the tensor that `open` returned last."""
         return x is self._newest
 
     def ready(self, reach: int) -> int:
-        """Number behind the last plane around which so many others can be read."""
-        return self._stop - reach + (reach and self.ended and self._zero_after)
+        """One past the last plane that has `reach` planes on both sides. reach: 0 or 1."""
+        if reach and self.ended and self._zero_after:
+            return self._stop  # the plane of zeros is the last one's neighbour
+        return self._stop - reach
 
     def __getitem__(self, numbers: slice) -> Tensor:
-        """Planes by their numbers."""
+        """The planes with these numbers."""
         return self._planes[numbers.start - self._start : numbers.stop - self._start]
 
     def forget(self, before: int) -> None:
-        """Keep the planes from this number on for the next call, and no other."""
+        """Keep the planes from number `before` on for the next call, and no older ones."""
         before = max(before, self._start)
         self._kept.put(self[before : self._stop])
         self._start = before

@@ -1,8 +1,9 @@
 """The general way: an encoder runs as it is, on one piece of the image after the other.
 
-Whatever an encoder does, a feature depends on the voxels within its radius. So `forward` over a
-piece with a halo that wide gives the features of the piece; the halo's own are computed in vain,
-and once more with the piece that they belong to. Slow where halos are wide, and exact.
+A feature depends on the voxels within the encoder's radius and on no others. So `forward` over a
+piece and a halo as wide as the radius gives the right features of the piece. The features of the
+halo are wrong and are thrown away; they are computed again with their own pieces. This way is
+exact, and slow where halos are wide.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,10 +24,10 @@ def in_pieces(
     planes: int,
     backwards: bool,
 ) -> Iterator[Tensor]:
-    """Features (n, rows, columns, F) of the voxels in `core`, `planes` of them at each turn.
+    """Features (n, rows, columns, F) of the voxels in `core`, `planes` planes at a time.
 
-    image (I, J, K). enter: what the encoder reads (…, in_channels) of voxels (…).
-    axes: those of the image that are planes, rows and columns. backwards: the last planes first.
+    image (I, J, K). enter: makes the encoder's input (…, in_channels) of voxels (…).
+    axes: the axes of the image that are planes, rows and columns. backwards: last planes first.
     """
     along = axes[0]
     for part in portions(core[along], planes, backwards):
@@ -54,6 +55,9 @@ def portions(whole: slice, planes: int, backwards: bool) -> Iterator[slice]:
 
 
 def seen_for(encoder: Encoder, part: slice, n: int) -> slice:
-    """The voxels of an axis of `n` that features of a part of it depend on, in whole strides."""
+    """The voxels of an axis that the features of a part depend on, in whole strides.
+
+    n: the number of voxels of the axis.
+    """
     seen, stride = grown(part, encoder.radius, n), encoder.stride
     return slice(seen.start // stride * stride, min(-(-seen.stop // stride) * stride, n))

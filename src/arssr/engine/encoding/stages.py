@@ -1,4 +1,7 @@
-"""Layers of an encoder that take a map a few planes at a time, and how they are joined."""
+"""The stages of a stream: layers that take a map a few planes at a time, and their connections.
+
+`stream.py` builds the stages and has a drawing of their halo, lag and crop.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -12,16 +15,17 @@ from torch.nn import functional as F
 from arssr.engine.encoding.convolution import sum_of_convolutions, sum_of_products
 from arssr.engine.encoding.maps import Map, Queue
 
-# Voxels that a map lacks: of planes, rows and columns, before it and after it.
+# The numbers of planes, rows and columns that a map lacks: before its first and after its last.
 Lost = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 class Stage(Protocol):
-    """Takes the next planes of its input and gives the next ones of its output.
+    """A part of the encoder: takes the next planes of its input and gives the next of its output.
 
-    lag: planes by which the output trails the input. carried: channels that are kept from call to
-    call, times the planes that they are kept for. working: channels of all maps that are alive at
-    the worst moment of a call. inlet: the map that the input is copied to, unless it is there.
+    lag: the number of planes by which the output trails the input. carried: the numbers per voxel
+    that the stage keeps from call to call. working: the numbers per voxel and plane that are in
+    memory at the worst moment of a call. inlet: the map that `push` copies its input to, unless
+    the stage before has written the input there; None for a stage without such a map.
     """
 
     lag: int
@@ -32,19 +36,20 @@ class Stage(Protocol):
     def inlet(self) -> Map | None: ...
 
     def push(self, x: Tensor, last: bool, onward: Map | None = None) -> tuple[Tensor, bool]:
-        """Next planes in, next planes out, and whether they are the last on either side.
+        """Take the next planes `x`; return the next planes of the output, and whether they end it.
 
-        Where the last ones have gone in and have not come out, pushing no planes brings more.
-        onward: the inlet of the stage that reads them next. They are put there, if that saves a
-        copy; then they stay as they are until that stage gives its own.
+        last: whether `x` ends the input. When the input has ended and the output has not, a call
+        with no planes gives further planes of the output.
+        onward: the inlet of the stage that reads the output. The output is written there, if that
+        saves a copy, and stays valid until that stage gives its own output.
         """
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A 3×3×3 or 1×1×1 convolution, its weights cut as the maps that it reads.
+    """A 3×3×3 or 1×1×1 convolution of one or several maps, with weights of their own.
 
-    lost: planes of the volume around its input that its output lacks, before and after.
+    lost: the number of planes by which the output is shorter than the input, before and after.
     """
 
     weights: list[Tensor]
@@ -54,19 +59,22 @@ class Layer:
 
     @property
     def reach(self) -> int:
-        """Planes behind and ahead that it reads."""
+        """The number of planes that the layer reads before and after the plane it computes."""
         return self.weights[0].shape[2] // 2
 
     @property
     def zeros(self) -> tuple[bool, bool]:
-        """Whether it reads a plane of zeros beyond its input, before and after."""
+        """Whether the layer reads a plane of zeros before its input, and after its input."""
         before, after = self.lost
         return self.reach > before, self.reach > after
 
     def compute(
         self, parts: list[Tensor], shortcut: Tensor | None = None, out: Tensor | None = None
     ) -> Tensor:
-        """Of planes and those in reach of them, with the shortcut added; into `out`, if given."""
+        """The layer's output, with the shortcut added; written into `out`, if given.
+
+        parts: the planes to compute and their neighbours within reach, of each map.
+        """
         add_up = sum_of_convolutions if self.reach else sum_of_products
         y = add_up(parts, self.weights, self.bias)
         out = y if out is None else out
@@ -78,14 +86,16 @@ class Layer:
 
 
 class Layers:
-    """Layers in a row, each of what the last one gave.
+    """Layers in a row; each layer reads the output of the layer before.
 
-    Or, dense, each of what all before it read and gave: every map is written where the layers
-    after it read it, and never joined with another.
+    dense: each layer reads the stage's input and the outputs of all layers before. Each map is
+    written to the memory in which all later layers read it, and maps are never joined.
 
-    Within the stage all maps have the rows and columns of its input. Where the volume goes on
-    beyond those, the outermost of them are in want of it: `crop`, cut off at the end.
-    shortcut: whether the input is added to the output. most: planes given at a time.
+    Within the stage all maps have the rows and columns of the stage's input. Where the volume goes
+    on beyond the map, the outermost rows and columns are wrong, because the layers pad them with
+    zeros. crop: the number of these rows and columns, which are cut off at the end.
+    shortcut: whether the input is added to the output. most: the number of planes that a layer
+    computes at a time.
     """
 
     def __init__(
@@ -99,7 +109,7 @@ class Layers:
     ) -> None:
         self.layers, self._maps, self._dense, self._shortcut = layers, maps, dense, shortcut
         self.inlet, self._most, self._crop = maps[0], most, crop
-        # of each layer, the number of the plane that it gives next
+        # for each layer, the number of the plane that the layer computes next
         self._next = list(itertools.accumulate(layer.lost[0] for layer in layers))
         behind = [-lag for lag in itertools.accumulate(layer.reach for layer in layers)]
         self.lag = -behind[-1]
@@ -109,11 +119,14 @@ class Layers:
             map_.reserve(kept)
             self.carried += kept * map_.channels
         out = len(layers[-1].bias)
-        # all maps, the inlet of the next stage, a layer's sum, and what was given before
+        # all maps, the inlet of the next stage, a layer's sum, and the output of the last call
         self.working = sum(m.channels for m in maps) + maps[0].channels + 2 * out
 
     def _needed(self, number: int, following: list[int]) -> int:
-        """First plane of a map that is still to be read, if these are what the layers give next."""
+        """The first plane of map `number` that some layer has still to read.
+
+        following: for each layer, the number of the plane that the layer computes next.
+        """
         readers = slice(number, None if self._dense else number + 1)
         reads = zip(following[readers], self.layers[readers], strict=True)
         first = min(plane - layer.reach for plane, layer in reads)
@@ -127,8 +140,8 @@ class Layers:
         for number, layer in enumerate(self.layers):
             read = maps[: number + 1] if self._dense else [maps[number]]
             start, ready = self._next[number], min(m.ready(layer.reach) for m in read)
-            # At the end of the volume there is one plane more to give, in every layer. What would
-            # make the last portion too long waits for the next call.
+            # At the end of the volume every layer can compute one plane more. Planes beyond `most`
+            # wait for the next call.
             stop = max(start, min(ready, start + self._most))
             ended = stop == ready and all(m.ended for m in read)
             parts = [m[start - layer.reach : stop + layer.reach] for m in read]
@@ -137,7 +150,7 @@ class Layers:
                 y = layer.compute(parts, out=maps[number + 1].open(size, ended, x))
             else:
                 shortcut = self.inlet[start:stop] if self._shortcut else None
-                # where nothing is to be cropped the next stage's inlet is the place
+                # without a crop the layer can write to the next stage's inlet directly
                 out = onward.open(size, ended, x) if onward and not self._crops else None
                 y = layer.compute(parts, shortcut, out)
             self._next[number] = stop
@@ -151,27 +164,31 @@ class Layers:
 
 
 def _cropped(x: Tensor, crop: Lost) -> Tensor:
-    """Without the outermost rows and columns; planes come and go in other ways."""
+    """A map without the outermost rows and columns. (Planes are not cropped: see `Layer.lost`.)"""
     (_, top, left), (_, bottom, right) = crop
     return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
 class Waiting:
-    """Planes that wait for those of a branch to catch up, cropped as the branch crops."""
+    """Planes that wait until a branch has computed the same planes; cropped as the branch's are.
+
+    lag: the number of planes by which the branch trails. crop: the branch's.
+    """
 
     def __init__(self, lag: int, crop: Lost) -> None:
         self.lag, self._crop = lag, crop
-        self._unanswered = crop[0][0]
+        self._to_drop = crop[0][0]  # first planes that the branch never gives
         self._waiting = Queue(lag)
 
     def swap(self, x: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
-        """Takes planes in, lets the oldest `count` go: places among them, and what belongs there.
+        """Take planes in and give the oldest `count` planes out, in pieces.
 
-        Without copying: those that waited first, then those that need not.
+        Yields pairs: where a piece lies among the `count` planes, and the piece. First come planes
+        that have waited, then planes of `x`, which are not copied.
         """
         x = _cropped(x, self._crop)
-        dropped = min(self._unanswered, len(self._waiting) + len(x))
-        self._unanswered -= dropped
+        dropped = min(self._to_drop, len(self._waiting) + len(x))
+        self._to_drop -= dropped
         waited = min(dropped, len(self._waiting))
         self._waiting.take(waited)
         x, done = x[dropped - waited :], 0
@@ -200,9 +217,9 @@ class Chain:
 
 
 class Residual:
-    """x + branch(x), of x the first `width` channels (all, or one for every channel)."""
+    """branch(x) + the first `width` channels of x (all of them, or one for all outputs)."""
 
-    inlet = None  # its input is read once more when the stages of the branch have used theirs
+    inlet = None  # the shortcut reads the input after the branch has overwritten its own inlet
 
     def __init__(self, branch: Stage, shortcut: Waiting, width: int) -> None:
         self.branch, self.lag, self.width = branch, branch.lag, width
@@ -218,10 +235,10 @@ class Residual:
 
 
 class Fusion:
-    """Stages in a chain, whose outputs are summed, each through its own 1×1×1 convolution.
+    """Stages in a chain; the sum of a 1×1×1 convolution of each stage's output.
 
-    Never the outputs of all stages side by side: a sum waits for the next stage's share. sums: one
-    for every stage but the first.
+    The outputs of all stages are never in memory together: the sum so far waits for the output of
+    the next stage. sums: the waiting sums, one for every stage but the first.
     """
 
     def __init__(self, stages: list[Stage], fusion: nn.Conv3d, sums: list[Waiting]) -> None:

@@ -1,12 +1,35 @@
 """An encoder that takes its image plane by plane and gives its features plane by plane.
 
-A convolution needs one plane behind and one ahead of the one it computes. So every layer keeps
-the last planes of its input and answers a plane late, shortcuts wait for the branch that they are
-added to, and nothing is computed twice, however little of the image is in memory at a time.
+**Lag.** A 3×3×3 convolution reads one plane before and one after the plane that it computes. So
+every layer keeps the last two planes of its input and gives its output one plane late. A shortcut
+waits for the branch to which it is added. Nothing is computed twice, however few planes are in
+memory at a time. Two layers, an image of ten planes, four planes a call:
 
-Around the voxels whose features are wanted, the core, a stage computes just the halo that the
-stages after it read. Where the volume ends within that halo its layers pad with zeros, as they
-would over the whole volume; elsewhere its map shrinks by a voxel for every layer.
+                    call 1      call 2      call 3, the last
+    input           0 1 2 3     4 5 6 7     8 9
+    layer 1 gives   0 1 2       3 4 5 6     7 8 9               plane 3 reads planes 2, 3 and 4
+    layer 2 gives   0 1         2 3 4 5     6 7 8 9             lag: 2 planes
+    layer 1 keeps       2 3         6 7                         of the input
+    layer 2 keeps     1 2         5 6                           of the output of layer 1
+
+**Halo.** The core are the voxels whose features are wanted. Their features depend on a halo around
+the core, as wide as the encoder's radius. Every layer has a radius of 1 (or 0), so the halo that is
+still needed becomes one voxel narrower with every layer. The halo ends at the faces of the volume,
+where the layers pad with zeros, as they do over the whole volume.
+
+**Crop.** Along rows and columns every map of a stage has the size of the stage's input. Where the
+volume goes on beyond the map, the layers pad with zeros that are not there: with every layer one
+more voxel at this side is wrong. These voxels, and the halo at a face, are cut off at the end of
+the stage. Along the planes nothing wrong is computed: there each map is shorter by the planes that
+its layer cannot compute (`lost`). A row of voxels, a radius of 3 and a core that lies one voxel
+from the face of the volume:
+
+    voxel           0 1 2 3 4 5 6 7 8 9
+    input         z h c c c c h h h         c core, h halo, z true zeros beyond the face
+    layer 1 gives z h c c c c h h x         x wrong, because voxel 8 was not there
+    layer 2 gives z h c c c c h x x
+    layer 3 gives   h c c c c x x x
+    after the crop    c c c c
 """
 
 import itertools
@@ -23,20 +46,21 @@ from arssr.networks.parts import Part
 
 Axes = tuple[int, int, int]
 
-LONGER = 4  # planes by which the last portion may be longer than the others
+LONGER = 4  # the last portion may have so many planes more than the others
 
 
 @dataclass(frozen=True)
 class Room:
-    """Voxels between the core and the faces of the volume: before and after it, along planes,
-    rows and columns.
+    """The numbers of voxels between the core and the faces of the volume.
+
+    before, after: on the two sides of the core, along planes, rows and columns.
     """
 
     before: Axes
     after: Axes
 
     def lost(self, halo_in: int, halo_out: int) -> Lost:
-        """Voxels by which a map with the one halo is larger than one with the other, per side."""
+        """By how many voxels a map with `halo_in` is larger than one with `halo_out`, per side."""
         (a, b, c), (d, e, f) = (
             [min(halo_in, room) - min(halo_out, room) for room in side]
             for side in (self.before, self.after)
@@ -45,15 +69,15 @@ class Room:
 
 
 class _Builder:
-    """Makes stages in the order in which they compute, and knows the halo that is left."""
+    """Makes stages in the order of their computation; `halo` is the halo that is still needed."""
 
     def __init__(self, axes: Axes, backwards: bool, room: Room, halo: int, planes: int) -> None:
         self.axes, self.backwards, self.room, self.halo = axes, backwards, room, halo
         self.most, self.made = planes + LONGER, 0
-        self.workspace = Workspace(self.most + LONGER)  # and what is kept
+        self.workspace = Workspace(self.most + LONGER)  # `most`, and planes that are kept
 
     def stage(self, part: Part) -> Stage:
-        """The stage that computes a part."""
+        """The stage that computes a part of the encoder."""
         since = self.halo
         match part:
             case parts.Layers(layers, shortcut):
@@ -79,7 +103,7 @@ class _Builder:
                 return stages.Fusion(fused, conv, sums[1:])
 
     def layer(self, layer: parts.Layer, inputs: Sequence[int]) -> stages.Layer:
-        """A convolution of maps with so many channels each."""
+        """The layer that computes a convolution of several maps. inputs: the channels of each."""
         conv = layer.conv
         weight = conv.weight.permute(0, 1, *(2 + a for a in self.axes))
         weight = weight.flip(2) if self.backwards else weight
@@ -93,11 +117,11 @@ class _Builder:
     def layers(
         self, layers: list[stages.Layer], since: int, dense: bool, shortcut: bool
     ) -> stages.Layers:
-        """Layers, the first of which reads what had the halo `since`."""
+        """The stage of some layers. since: the halo of the first layer's input."""
         begins = itertools.accumulate((layer.lost[0] for layer in layers), initial=0)
         maps = []
         for number, (layer, begin) in enumerate(zip(layers, begins, strict=False)):
-            # an inlet is written while the stage before still needs its own
+            # A stage's inlet is written while the stage before still reads its own inlet.
             slot = str(number) if number else f"inlet {self.made % 2}"
             channels = layer.weights[-1].shape[1]
             maps.append(Map(self.workspace, slot, channels, begin, layer.zeros))
@@ -106,17 +130,19 @@ class _Builder:
         return stages.Layers(layers, crop, self.most, maps, dense, shortcut)
 
     def waiting(self, since: int) -> Waiting:
-        """For what had the halo `since` and is needed now."""
+        """The queue of a shortcut that begins where the halo was `since` and ends here."""
         return Waiting(since - self.halo, self.room.lost(since, self.halo))
 
 
 def stream(part: Part, axes: Axes, room: Room, planes: int, backwards: bool = False) -> Stage:
-    """An encoder's parts as a stage, for maps whose planes, rows and columns are its axes `axes`.
+    """The stage that computes an encoder, which is made of `part`.
 
-    planes: as many are pushed at a time. backwards: from the last to the first (`room` likewise).
+    axes: the axes of the volume that are planes, rows and columns. planes: the number of planes
+    that are pushed at a time. backwards: the last plane comes first; `room` is turned likewise.
 
-    Input: the core and the encoder's radius more voxels on each side, or as many as there is room
-    for, (planes, rows, columns, in_channels). Output: the core, (…, feature_dim). Pushed in
-    whatever portions, the same as the encoder's `forward` over the whole volume to rounding.
+    The stage's input (planes, rows, columns, in_channels) is the core and, on each side, as many
+    voxels more as the encoder's radius, or as there is room for. The output (…, feature_dim) is
+    the core. Whatever the portions, the output is that of the encoder's `forward` over the whole
+    volume, to rounding.
     """
     return _Builder(axes, backwards, room, parts.radius(part), planes).stage(part)
