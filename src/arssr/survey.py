@@ -44,6 +44,15 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(told_apart(paths), paths, strict=True))
 
 
+def images_in_words(count: int) -> str:
+    """So many images.
+
+    >>> images_in_words(1), images_in_words(62)
+    ('1 image', '62 images')
+    """
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def survey(
     images: Mapping[str, Path],
     require: Callable[[Path], Volume],
@@ -87,8 +96,7 @@ def settle(unusable: Sequence[str], total: int, skip: bool | None) -> None:
     listed = list(unusable[:_LISTED])
     if len(unusable) > _LISTED:
         listed.append(f"and {len(unusable) - _LISTED} more")
-    count = "1 image" if total == 1 else f"{total} images"
-    head = f"{len(unusable)} of {count} cannot be used"
+    head = f"{len(unusable)} of {images_in_words(total)} cannot be used"
     if skip and len(unusable) < total:
         for sentence in (*listed, f"{head}: left out"):
             _log.warning(sentence)
@@ -129,7 +137,10 @@ def require_apart(taught: Iterable[Seen], judges: Iterable[Seen]) -> None:
     known = {image.samples_sha256: image for image in taught}
     twice = [(image, known[s]) for image in judges if (s := image.samples_sha256) in known]
     if twice:
-        pairs = ", ".join(f"{a.path} is {b.path}" for a, b in twice[:_LISTED])
+        pairs = ", ".join(
+            f"{a.path} is {b.path}" if a.path != b.path else f"{a.path}"
+            for a, b in twice[:_LISTED]
+        )
         raise ArSSRError(
             "what is trained on says nothing in validation; images on both sides by their "
             f"voxels: {pairs}"

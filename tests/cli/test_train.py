@@ -13,7 +13,7 @@ from arssr.errors import ArSSRError
 from arssr.training.config import TrainConfig
 from arssr.volume import Volume
 
-from .conftest import Arssr
+from .conftest import Arssr, Result
 
 RECIPE = {
     "model": tiny_config().to_dict(),
@@ -33,6 +33,12 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+def refusal(result: Result) -> str:
+    """Why nothing was trained: the last line, after those on what was looked at."""
+    assert result.code == 1
+    return result.err.splitlines()[-1].removeprefix("error: ")
+
+
 def test_from_images_to_weights_that_upsample(
     arssr: Arssr, recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,15 +55,18 @@ def test_from_images_to_weights_that_upsample(
     sr = tmp_path / "sr.nii.gz"
     assert arssr("upsample", heads / "0.nii", "-o", sr, "--scale", 1.5, "-m", weights).code == 0
     # a run is not trampled on; it goes on only if asked to
-    assert "already holds a run" in arssr(*words, "-o", out).complaint
-    assert arssr(*words, "-o", out, "--resume").code == 0
-    told = arssr(*words, "-o", out, "--resume", "--lr", "1e-3").complaint
+    assert "already holds a run" in refusal(arssr(*words, "-o", out))
+    ended = arssr(*words, "-o", out, "--resume")
+    assert ended.code == 0 and "all 4 steps are taken; --steps makes" in ended.err
+    told = refusal(arssr(*words, "-o", out, "--resume", "--lr", "1e-3"))
     assert "lr is 0.0012 there, 0.001 here" in told
     longer = arssr(*words, "-o", out, "--resume", "--steps", 5)
     assert longer.code == 0
     assert "the run ends at step 5 now, instead of 4" in caplog.text
     logged = (out / "train.log").read_text()
-    assert "from step 0 of 4, light on 2 images, 1 for validation" in logged
+    start = "from step 0 of 4, light on 2 images, 1 for validation"
+    assert start in logged and start in trained.err
+    assert "the run ends at step 5 now, instead of 4" in logged
     assert "at step 4 of 5" in logged and "finished at step 5 of 5" in logged
 
 
@@ -73,6 +82,46 @@ def test_a_run_that_is_stopped_goes_on_without_its_options(
     known = json.loads(arssr("info", out / "weights.safetensors", "--json").out)
     assert known["steps"] == 4
     assert (known["recipe"]["lr"], known["recipe"]["weights"]) == (1e-3, {"1*": 3})
+
+
+@pytest.mark.parametrize("options", [(), ("--seconds", 5)])
+def test_a_person_hears_at_once_and_before_each_long_silence(
+    arssr: Arssr,
+    monkeypatch: pytest.MonkeyPatch,
+    recipe: Path,
+    tmp_path: Path,
+    options: tuple[object, ...],
+) -> None:
+    """Whoever calls it without a terminal sees no progress bar."""
+    read: list[bool] = []
+    words = ("train", tmp_path / "heads", "-o", tmp_path / "run", "--config", recipe)
+
+    def heavy(*_given: object) -> None:
+        read.append(True)
+        raise ArSSRError("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("arssr.training.run.make_fabric", heavy)
+        first = arssr(*words, "--device", "cpu").err.splitlines()
+    assert read and first == [
+        "looking at 2 images to train on and 0 for validation",
+        "error: enough",
+    ]
+    told = arssr(*words, "--device", "cpu", "--stop-after", 0, *options).err.splitlines()
+    timing = ["timing a few steps, to find how many fit"] if options else []
+    assert told[1:-3] == timing and told[-3].startswith("from step 0 of ")
+
+
+def test_what_was_left_out_is_in_the_log_of_the_run(
+    arssr: Arssr, recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "heads" / "empty.nii").touch()
+    words = ("train", tmp_path / "heads", "-o", tmp_path / "run", "--config", recipe)
+    assert arssr(*words, "--device", "cpu", "--skip-unusable").code == 0
+    logged = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert "empty.nii: cannot be read as a NIfTI image" in logged[0]
+    assert logged[1].endswith("1 of 3 images cannot be used: left out")
+    assert "from step 0 of 4" in logged[2]
 
 
 def test_the_steps_of_a_run_in_a_given_time_stay(
@@ -130,7 +179,7 @@ def test_good_weights_are_tuned_at_a_lower_rate(
     own = tmp_path / "own.yaml"
     own.write_text(yaml.safe_dump(RECIPE | {"lr": 5e-4}))
     words = ("train", tmp_path / "head.nii", "-o", tmp_path / "run", "--device", "cpu")
-    assert "enough" in arssr(*words, "--config", config or own, *given).complaint
+    assert "enough" in refusal(arssr(*words, "--config", config or own, *given))
     assert seen[0].lr == pytest.approx(lr)
 
 
@@ -164,8 +213,10 @@ def test_a_training_image_is_no_judge_under_another_name(
     copy = Volume.read(heads / "1.nii").write(tmp_path / "val" / "other.nrrd")
     words = ("train", heads, "-o", out, "--config", recipe, "--device", "cpu")
     for val in (heads, copy.parent):
-        told = arssr(*words, "--val", val).complaint
-        assert "images on both sides by their voxels" in told and "1.nii" in told
+        told = refusal(arssr(*words, "--val", val))
+        same = heads / "1.nii"
+        pair = f"{copy} is {same}" if val == copy.parent else f"{heads / '0.nii'}, {same}"
+        assert told.endswith(f"images on both sides by their voxels: {pair}")
     assert not out.exists()
 
 

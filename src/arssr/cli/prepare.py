@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from arssr.cli.console import progress_bar, stderr
+from arssr.cli.console import counted, progress_bar, stderr
 from arssr.cli.options import SkipUnusable
 
 
@@ -87,12 +87,8 @@ def prepare(
             patches = sum(len(source["crops"]) for source in sources if source["split"] == side)
             what = f"{patches} patches" if patches else "whole"
             stderr.print(
-                f"{out / folder}: {_count(volumes[side], 'volume')} of "
-                f"{_count(people, 'subject')}, {what}",
+                f"{out / folder}: {counted(volumes[side], 'volume')} of "
+                f"{counted(people, 'subject')}, {what}",
                 soft_wrap=True,
                 markup=False,
             )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -88,15 +88,22 @@ def train(
     Ctrl-C saves and ends; --resume goes on as if nothing had been.
     """
     from arssr.files import find_images_below
+    from arssr.survey import images_in_words
+
+    began = time.monotonic()
+    if steps is not None and seconds is not None:
+        raise typer.BadParameter("--steps and --seconds both say how long to train")
+    taught, judges = find_images_below(images), find_images_below(val or [])
+    stderr.print(  # before the heavy imports, so that there is an answer at once
+        f"looking at {images_in_words(len(taught))} to train on and {len(judges)} for validation"
+    )
+
     from arssr.training.feed import default_workers
     from arssr.training.loop import Progress
     from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric
     from arssr.training.run import train as run
     from arssr.weights.registry import load
 
-    began = time.monotonic()
-    if steps is not None and seconds is not None:
-        raise typer.BadParameter("--steps and --seconds both say how long to train")
     recipe = _recipe(config, steps, lr, weight or [], bool(init), out if resume else None, seconds)
     start = load(init) if init else None
     fabric = make_fabric(device, devices, num_nodes, recipe.precision)
@@ -134,11 +141,14 @@ def train(
                 f"{values['worst']:+.2f} dB at worst"
             )
 
+        def on_news(sentence: str) -> None:
+            bar.console.print(sentence, markup=False, soft_wrap=True)
+
         with stop:
             trainer = run(
                 recipe,
-                find_images_below(images),
-                find_images_below(val or []),
+                taught,
+                judges,
                 out,
                 fabric,
                 init=start,
@@ -147,7 +157,7 @@ def train(
                 seconds=None if resume or seconds is None else began + seconds - time.monotonic(),
                 skip_unusable=skip_unusable,
                 should_stop=stop,
-                listener=Listener(on_step, on_checking, on_loading, on_validation),
+                listener=Listener(on_step, on_checking, on_loading, on_validation, on_news),
             )
     stopped = trainer.step < trainer.total
     if stopped:

@@ -6,7 +6,9 @@ all warnings; `metrics.csv` has what TensorBoard shows: step, metric, value.
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Self
 
@@ -24,14 +26,29 @@ _ZOOM = 4  # pixels along each side of a voxel in a picture
 _EVERY = 20  # steps from one loss to the next
 
 
+@contextmanager
+def remembering() -> Iterator[MemoryHandler]:
+    """Keeps the package's warnings for a `Diary` that does not exist yet."""
+    early = MemoryHandler(capacity=0, flushOnClose=False)  # keeps all without a target
+    logging.getLogger("arssr").addHandler(early)
+    try:
+        yield early
+    finally:
+        logging.getLogger("arssr").removeHandler(early)
+
+
 class Diary:
     """The files of the run in `folder`, which goes on after `step`; to be used in `with`.
+
+    early: warnings from before there was a folder (`remembering`), which come first.
 
     A run that was cut off has written of steps after its checkpoint, which are now taken again:
     what it wrote of them goes. Raises ArSSRError where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, step: int) -> None:
+    def __init__(
+        self, folder: Path, config: TrainConfig, step: int, early: MemoryHandler | None = None
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         with replacing(folder / RECIPE) as temporary:
@@ -53,6 +70,9 @@ class Diary:
         self._log = logging.Logger("run")  # of its own: the terminal hears of it in another way
         self._log.addHandler(self._handler)
         logging.getLogger("arssr").addHandler(self._handler)
+        if early is not None:
+            early.setTarget(self._handler)
+            early.flush()
 
     def note(self, sentence: str, *values: object) -> None:
         """A line in the log."""

@@ -18,11 +18,11 @@ import torch
 from arssr.engine.machine import fast_bf16
 from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.survey import named
+from arssr.survey import images_in_words, named
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
-from arssr.training.diary import Diary
+from arssr.training.diary import Diary, remembering
 from arssr.training.feed import prepare_workers
 from arssr.training.growth import grow
 from arssr.training.images import slots_of
@@ -51,6 +51,7 @@ class Listener:
     on_checking: Callable[[int, int], None] = lambda _done, _total: None
     on_loading: Callable[[int, int], None] = lambda _done, _total: None
     on_validation: Callable[[Mapping[str, float], int], None] = lambda _values, _step: None
+    on_news: Callable[[str], None] = lambda _: None  # what is done now, in words
 
 
 def make_fabric(device: str, devices: int, num_nodes: int, precision: str) -> "Fabric":
@@ -117,32 +118,35 @@ def train(
         raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
     started_from = _started_from(init, folder if resume else None)
     taught = named(train_paths)
-    if state is None:
-        slots_of(list(taught), config.weights)
-    else:
-        taught = without_left_out(taught, state)
-        require_same_run(state, config, list(taught))
-    if workers:
-        prepare_workers()
-    kept = state.get("kept", {}) if state else {}
-    data = find_data(taught, named(val_paths), config, skip_unusable, kept, listener.on_checking)
-    normalise = config.model.normalises
-    images = training_images(
-        {image.name: image.path for image in data.train},
-        config,
-        fabric.device,
-        listener.on_loading,
-        shared=workers > 0,
-    )
-    validation = None
-    if data.val:
-        val_items = load_items(
-            [image.path for image in data.val],
-            config.sampling.patch,
-            normalise,
-            device=fabric.device,
+    with remembering() as early:
+        if state is None:
+            slots_of(list(taught), config.weights)
+        else:
+            taught = without_left_out(taught, state)
+            require_same_run(state, config, list(taught))
+        if workers:
+            prepare_workers()
+        kept = state.get("kept", {}) if state else {}
+        data = find_data(
+            taught, named(val_paths), config, skip_unusable, kept, listener.on_checking
         )
-        validation = Validation(val_items, config.sampling, config.model.acquisitions)
+        normalise = config.model.normalises
+        images = training_images(
+            {image.name: image.path for image in data.train},
+            config,
+            fabric.device,
+            listener.on_loading,
+            shared=workers > 0,
+        )
+        validation = None
+        if data.val:
+            val_items = load_items(
+                [image.path for image in data.val],
+                config.sampling.patch,
+                normalise,
+                device=fabric.device,
+            )
+            validation = Validation(val_items, config.sampling, config.model.acquisitions)
     torch.manual_seed(config.seed)
     network = (
         ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
@@ -185,6 +189,7 @@ def train(
 
     make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
     if seconds is not None:
+        listener.on_news("timing a few steps, to find how many fit")
         trial = make(replace(config, steps=2**31, epochs=None), network=deepcopy(network))
         step_s = trial.seconds_a_step()
         before = time.monotonic()
@@ -204,15 +209,19 @@ def train(
     if state is not None:
         trainer.restore(state)
     if trainer.step == trainer.total:
+        listener.on_news(f"all {trainer.total} steps are taken; --steps makes the run longer")
         return trainer
+    start = (
+        f"{'at' if resume else 'from'} step {trainer.step} of {trainer.total}, "
+        f"{config.model.encoder} on {images_in_words(len(data.train))}, {len(data.val)} for "
+        "validation, "
+        f"on {describe_device(fabric.device)}"
+    )
     with ExitStack() as stack:
         if fabric.is_global_zero:
-            diary = stack.enter_context(Diary(folder, config, trainer.step))
-            diary.note(
-                "%s step %d of %d, %s on %d images, %d for validation, on %s",
-                *("at" if resume else "from", trainer.step, trainer.total, config.model.encoder),
-                *(len(data.train), len(data.val), describe_device(fabric.device)),
-            )
+            diary = stack.enter_context(Diary(folder, config, trainer.step, early))
+            diary.note(start)
+        listener.on_news(start)
         trainer.run()
         if diary:
             ended = "stopped" if trainer.step < trainer.total else "finished"
@@ -269,4 +278,5 @@ def describe_device(device: torch.device) -> str:
     """What the run computes on, for the card."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"CPU ({platform.machine()}, {threads} thread{'s' * (threads > 1)})"
