@@ -129,7 +129,7 @@ def require_size(volume: Volume, smallest: int, sentence: str) -> None:
     """Raises ArSSRError where an axis is shorter: the sentence, the size, and what is needed."""
     if min(volume.grid.shape) < smallest:
         shape = "×".join(map(str, volume.grid.shape))
-        raise ArSSRError(f"{sentence}: {shape}, needs {smallest} voxels")
+        raise ArSSRError(f"{sentence}: {shape}, needs {smallest} voxels along each axis")
 
 
 def require_apart(taught: Iterable[Seen], judges: Iterable[Seen]) -> None:
@@ -138,8 +138,7 @@ def require_apart(taught: Iterable[Seen], judges: Iterable[Seen]) -> None:
     twice = [(image, known[s]) for image in judges if (s := image.samples_sha256) in known]
     if twice:
         pairs = ", ".join(
-            f"{a.path} is {b.path}" if a.path != b.path else f"{a.path}"
-            for a, b in twice[:_LISTED]
+            f"{a.path} is {b.path}" if a.path != b.path else f"{a.path}" for a, b in twice[:_LISTED]
         )
         raise ArSSRError(
             "what is trained on says nothing in validation; images on both sides by their "

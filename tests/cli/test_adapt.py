@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nibabel import Nifti1Image, save
 from tests.phantoms import smooth, volume
 
 from .conftest import Arssr
@@ -24,6 +25,7 @@ def test_from_a_scan_to_weights_that_upsample_it(
     words = ("adapt", slices, "-o", out, "-m", tiny, "--device", "cpu", "--steps", 2)
     adapted = arssr(*words, "--json")
     assert adapted.code == 0, adapted.err
+    assert adapted.err.startswith(f"learning from {slices} for 2 steps; ")
     assert "held-out part" in adapted.err and f"weights: {out}" in adapted.err
     known = json.loads(adapted.out)
     assert known["lesson"] == {"acquisition": "slice", "axes": [0, 1], "scale": 3.0}
@@ -42,6 +44,23 @@ def test_minutes_are_turned_into_steps(
     out = tmp_path / "mine.safetensors"
     words = ("adapt", slices, "-o", out, "-m", tiny, "--device", "cpu", "--json")
     assert json.loads(arssr(*words, "--minutes", 0.01).out)["steps"] >= 1
+
+
+def test_what_holds_nothing_to_learn_is_refused_in_words_of_this_command(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    frames = Nifti1Image(np.zeros((20, 20, 9, 3), np.float32), np.eye(4))
+    save(frames, tmp_path / "bold.nii")
+    volume(np.full((20, 20, 9), 7.0)).write(tmp_path / "flat.nii")
+    for name, reason in (
+        ("bold.nii", "is a 4D image of 3 frames, and a 3D one is needed to learn from"),
+        ("flat.nii", "every voxel is 7, nothing to learn from"),
+        ("none.nii", "no such file"),
+    ):
+        out = tmp_path / "mine.safetensors"
+        told = arssr("adapt", tmp_path / name, "-o", out, "-m", tiny).complaint
+        assert name in told and reason in told
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,24 @@ def test_a_table_of_models_and_baselines(run: Callable[..., Any], tmp_path: Path
     weights = str(tmp_path / "tiny.safetensors")
     result = run(*chosen, "-m", weights, "--baselines", "cubic,wiener", "--device", "cpu")
     assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[0] == "2 volumes × 8 settings × 3 methods"
     assert "| tiny |" in result.stdout and "written: " in result.stderr
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert len(content["rows"]) == 2 * 8 * 3
     assert {row["method"] for row in content["rows"]} == {"cubic", "wiener", "tiny"}
     assert not any(row["error"] for row in content["rows"])
     assert str(tmp_path) not in json.dumps(content)
+
+
+def test_weights_of_several_runs_are_told_apart(run: Callable[..., Any], tmp_path: Path) -> None:
+    """`arssr train` calls all of them weights.safetensors."""
+    for name in ("a", "b"):
+        save_weights(tmp_path / "runs" / name / "best.safetensors", tiny_network(), {})
+    runs = [str(tmp_path / "runs" / name / "best.safetensors") for name in ("a", "b")]
+    words = [word for path in runs for word in ("-m", path)]
+    result = run(*words, "--baselines", "cubic", "--device", "cpu", volumes="heads/*1.nii.gz")
+    assert result.exit_code == 0, result.output
+    assert "| a/best |" in result.stdout and "| b/best |" in result.stdout
 
 
 def test_a_protocol_on_ones_own_data(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -130,10 +142,10 @@ def test_wrong_usage_is_exit_code_2(run: Callable[..., Any], options: tuple[str,
 
 
 def test_two_models_of_one_name_are_wrong_usage(run: Callable[..., Any], tmp_path: Path) -> None:
-    other = tmp_path / "other" / "tiny.safetensors"
+    other = tmp_path / "light.safetensors"
     save_weights(other, tiny_network(seed=1), {})
-    result = run("-m", str(tmp_path / "tiny.safetensors"), "-m", str(other))
-    assert result.exit_code == 2 and "tiny" in result.stderr
+    result = run("-m", "light", "-m", str(other))
+    assert result.exit_code == 2 and "two models are called light" in result.stderr
 
 
 def test_what_does_not_exist_is_said(run: Callable[..., Any]) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from tests.phantoms import smooth, volume
 
 from arssr.cli import console
 from arssr.cli import main as program
 from arssr.cli.bids import spread_lists
-from arssr.cli.console import keep_log
+from arssr.cli.console import keep_log, show_log
 from arssr.cli.examples import EXAMPLES
 from arssr.cli.numbers import join_triples
 from arssr.field import VoxelField
@@ -61,6 +62,15 @@ def test_quiet_leaves_warnings_and_errors(arssr: Arssr, words: tuple[object, ...
     assert arssr(*words, "--overwrite").err  # the next command speaks again
 
 
+def test_preparing_can_be_quiet_and_logged_too(arssr: Arssr, tmp_path: Path) -> None:
+    for seed in range(2):
+        volume(smooth((9, 9, 9), seed)).write(tmp_path / "hr" / f"a{seed}.nii")
+    log = tmp_path / "a.log"
+    words = ("prepare", tmp_path / "hr", "-o", tmp_path / "data", "--patch", 5, "--threads", 1)
+    assert arssr(*words, "--quiet", "--log-file", log) == Result(0, "", "")
+    assert "hr_train: 1 volume of 1 subject, 6 patches" in log.read_text()
+
+
 def test_a_log_keeps_what_was_said_with_the_time(
     arssr: Arssr, words: tuple[object, ...], tmp_path: Path
 ) -> None:
@@ -77,6 +87,19 @@ def test_a_log_keeps_what_was_said_with_the_time(
     keep_log(None)
     arssr(*words)
     assert log.read_text().splitlines() == lines
+
+
+def test_what_is_logged_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    show_log()
+    logging.getLogger("arssr.somewhere").warning("a scan is odd")
+    logging.getLogger("nibabel").error("a library fails")
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: a scan is odd",
+        "error: a library fails",
+    ]
 
 
 def test_a_log_that_cannot_be_written_is_a_sentence(

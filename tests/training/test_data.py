@@ -10,7 +10,7 @@ from tests.phantoms import anatomy, smooth, volume, zero_filled
 
 from arssr.errors import ArSSRError
 from arssr.intensity import Normalisation
-from arssr.training.data import Item, load_item, load_items, sharp_truth
+from arssr.training.data import Item, load_item, load_items, require_truth, sharp_truth
 
 
 def test_half_precision_costs_no_more_than_noise_75_db_below_the_range() -> None:
@@ -70,6 +70,18 @@ def test_an_image_is_cut_to_its_own_band_and_soft_axes_are_told(
     item = load_item(volume(blurred).write(tmp_path / "soft.nii.gz"), 8)
     assert item.thick_axes == (0, 2) and item.image.shape == (72, 64, 64)
     assert "soft.nii.gz: soft along j" in caplog.text
+
+
+def test_a_look_at_an_image_warns_of_nothing_that_reading_it_will(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each axis that is soft was told of twice by `train`, three times by `prepare`."""
+    blurred = ndimage.gaussian_filter1d(anatomy((72, 64, 40)), 1.7, axis=1)
+    path = volume(blurred).write(tmp_path / "soft.nii.gz")
+    require_truth(path, 24)
+    assert caplog.text == ""
+    load_item(path, 24)
+    assert caplog.text.count("soft along j") == 1
 
 
 def test_patches_are_taken_as_they_are() -> None:

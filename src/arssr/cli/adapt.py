@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from arssr.cli.console import print_json, progress_bar, stderr
+from arssr.cli.console import print_json, progress_bar, stderr, warn
+from arssr.cli.estimates import seconds_in_words
+from arssr.cli.forecast import Forecast
 from arssr.cli.session import LogFile, Quiet, Threads
 
 
@@ -45,22 +47,31 @@ def adapt(
     the weights written are those it started from.
     """
     from arssr.errors import ArSSRError
-    from arssr.training.adapt import adapt as run
-    from arssr.training.loop import Progress
-    from arssr.training.run import make_fabric
-    from arssr.volume import Volume
-    from arssr.weights.registry import load
+    from arssr.survey import require_intensities
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"{out}: weights are written to a .safetensors file")
     if out.exists() and not overwrite:
         raise ArSSRError(f"{out}: exists already; --overwrite replaces it")
-    start, volume = load(model), Volume.read(scan)
+    volume = require_intensities(scan, 1, "to learn from")
+    warn(volume.warnings)
+    long = f"{steps} steps" if steps else f"about {seconds_in_words(60 * minutes)}"
+    line = f"learning from {scan} for {long}; a quarter of it is held out, to judge by"
+    stderr.print(line, markup=False, soft_wrap=True)  # before the heavy imports: at once
+
+    from arssr.training.adapt import adapt as run
+    from arssr.training.loop import Progress
+    from arssr.training.run import make_fabric
+    from arssr.weights.registry import load
+
+    start = load(model)
     fabric = make_fabric(device, 1, 1, "auto")
     with progress_bar() as bar:
         task = bar.add_task("judging", total=None)
+        forecast = Forecast()
 
         def on_step(progress: Progress) -> None:
+            forecast(progress.step, progress.total)
             text = f"step {progress.step}/{progress.total}  loss {progress.loss:.4f}"
             bar.update(task, completed=progress.step, total=progress.total, description=text)
 

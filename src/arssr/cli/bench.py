@@ -8,6 +8,7 @@ import typer
 from arssr.cli.console import print_json, progress_bar, stderr
 from arssr.cli.numbers import numbers, whole_numbers
 from arssr.cli.options import ModelName, Precision
+from arssr.cli.session import LogFile, Quiet, Threads
 
 
 def bench(
@@ -34,6 +35,9 @@ def bench(
     as_json: Annotated[
         bool, typer.Option("--json", help="All that was measured, on standard output.")
     ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Measure the engine: its share of the machine's best, and other ways to the same result.
 
@@ -60,9 +64,15 @@ def bench(
     scan = resample(head, head.grid.with_shape(shape))
     with progress_bar() as bar:
         task = bar.add_task("", total=None)
+
+        def report(what: str) -> None:
+            if bar.disable:  # a line each, where there is no bar
+                stderr.print(what, markup=False)
+            bar.update(task, description=what)
+
         result = run_benchmark(
             *(loaded.name, loaded.network, scan, scales, seconds, scaling),
-            report=lambda what: bar.update(task, description=what),
+            report=report,
         )
     if out is not None:
         with replacing(out) as temporary:

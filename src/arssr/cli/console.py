@@ -45,6 +45,20 @@ _said.setLevel(logging.INFO)
 _said.addHandler(logging.NullHandler())  # without any, logging has one of its own
 
 
+class _AfterLevel(logging.Formatter):
+    """As `warn` and `complain` have it: what it is, and the sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+def show_log() -> None:
+    """From now on show on standard error what is logged, by the package and by libraries."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_AfterLevel())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 class _Log(logging.FileHandler):
     """The file that `keep_log` writes."""
 

@@ -86,8 +86,8 @@ def _needs(facts: dict[str, Any], at_most: str = "") -> list[str]:
 def seconds_in_words(seconds: float) -> str:
     """A time as a person says it, to two digits or to the second.
 
-    >>> [seconds_in_words(s) for s in (0.034, 5.26, 59.7, 310, 7260)]
-    ['0.034 s', '5.3 s', '1 min', '5 min 10 s', '2 h 1 min']
+    >>> [seconds_in_words(s) for s in (0.034, 5.26, 59.7, 310, 7260, 2.5e6)]
+    ['0.034 s', '5.3 s', '1 min', '5 min 10 s', '2 h 1 min', '28 d 22 h']
     """
     if seconds < 9.95:
         return f"{seconds:.2g} s"
@@ -97,4 +97,6 @@ def seconds_in_words(seconds: float) -> str:
     large, small, units = (*divmod(whole, 60), ("min", "s"))
     if large >= 60:
         large, small, units = (*divmod(round(seconds / 60), 60), ("h", "min"))
+        if large >= 48:
+            large, small, units = (*divmod(round(seconds / 3600), 24), ("d", "h"))
     return f"{large} {units[0]}" + (f" {small} {units[1]}" if small else "")

@@ -1,11 +1,13 @@
 """`arssr evaluate`: models and baselines measured against high-resolution volumes."""
 
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
+from arssr.cli.console import complain, counted, print_json, progress_bar, stderr, warn
+from arssr.cli.forecast import Forecast
 from arssr.cli.options import Device, Ensemble, SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
@@ -94,6 +96,9 @@ def evaluate(
     blind = blind or acquisition == "unknown"
     measures = acquisition == "auto"
     methods = _methods(benchmark, models, baselines, device, blind, ensemble, measures)
+    sizes = (len(paths), "volume"), (len(benchmark.settings), "setting"), (len(methods), "method")
+    stderr.print(" × ".join(counted(*size) for size in sizes))
+    forecast = Forecast("rows")
     with progress_bar(counted=True) as bar:
         task = bar.add_task("checking", total=len(paths))
         found, unusable = survey(named(paths), require_reference, lambda: bar.advance(task))
@@ -102,6 +107,8 @@ def evaluate(
         def on_row(done: int, total: int, row: "Row | None") -> None:
             text = "found" if row is None else f"{row.volume} {row.degradation} {row.scale}"
             bar.update(task, description=text, completed=done, total=total)
+            if row is not None:
+                forecast(done, total)
             if row is not None and row.error:
                 complain(f"{' '.join(filter(None, (text, row.method)))}: {row.error}")
 
@@ -161,6 +168,7 @@ def _methods(
 ) -> "list[Method]":
     from arssr.errors import ArSSRError
     from arssr.evaluation.methods import Baseline, weights_method
+    from arssr.files import told_apart
     from arssr.weights.registry import shipped
 
     names = benchmark.baselines if baselines is None else _words(baselines)
@@ -172,9 +180,15 @@ def _methods(
         methods: list[Method] = [Baseline(name) for name in dict.fromkeys(names)]
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
-    methods += [
-        weights_method(model, device, blind, ensemble, measures) for model in dict.fromkeys(models)
-    ]
+    files = [model for model in dict.fromkeys(models) if model.lower() not in shipped()]
+    folders = {
+        file: PurePath(name).parent
+        for file, name in zip(files, told_apart([Path(file) for file in files]), strict=True)
+    }
+    for model in dict.fromkeys(models):
+        method = weights_method(model, device, blind, ensemble, measures)
+        name = str(folders.get(model, PurePath()) / method.model_name)
+        methods.append(replace(method, model_name=name))
     twice = {method.name for method in methods if [m.name for m in methods].count(method.name) > 1}
     if twice:
         raise typer.BadParameter(f"two models are called {min(twice)}; rename a file")

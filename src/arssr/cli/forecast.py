@@ -1,4 +1,4 @@
-"""How long a training will take, said once it is known."""
+"""How long what is done in many steps will take, said once it is known."""
 
 import time
 
@@ -9,9 +9,10 @@ _AFTER_S = 20.0
 
 
 class Forecast:
-    """Says once, by its first steps, how long a training will take."""
+    """Says once, by its first steps (or what they are called), how long the others will take."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: str = "steps") -> None:
+        self._steps = steps
         self._first: tuple[int, float] | None = None
         self._said = False
 
@@ -26,4 +27,6 @@ class Forecast:
             self._said = True
             each, left = (now - since) / (step - first), total - step
             time_left = seconds_in_words(each * left)
-            stderr.print(f"about {time_left} for the {left:,} steps to come, {each:.2g} s each")
+            stderr.print(
+                f"about {time_left} for the {left:,} {self._steps} to come, {each:.2g} s each"
+            )

@@ -1,6 +1,5 @@
 """`arssr`: the command line. Commands import what is heavy only when they run."""
 
-import logging
 import signal
 import sys
 from typing import Any
@@ -10,7 +9,7 @@ from typer.core import TyperCommand
 
 from arssr.cli import adapt, bench, bids, compare, evaluate, models, prepare, train, upsample
 from arssr.cli.bids import spread_lists
-from arssr.cli.console import complain, log_traceback
+from arssr.cli.console import complain, log_traceback, show_log
 from arssr.cli.examples import epilog
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
@@ -57,7 +56,7 @@ def options(version: bool = typer.Option(False, "--version", help="Show the vers
 def main() -> None:
     """Entry point: exit code 0 done, 1 a job failed, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _terminate)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    show_log()
     try:
         app(args=join_triples(spread_lists(sys.argv[1:])), prog_name="arssr")
     except ArSSRError as error:

@@ -7,6 +7,7 @@ import typer
 
 from arssr.cli.console import counted, progress_bar, stderr
 from arssr.cli.options import SkipUnusable
+from arssr.cli.session import LogFile, Quiet, Threads
 
 
 def prepare(
@@ -49,6 +50,9 @@ def prepare(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest on standard output.")
     ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Cut patches for training; no subject is on both sides of the split."""
     import json
@@ -74,9 +78,6 @@ def prepare(
         typer.echo(json.dumps(manifest, ensure_ascii=False))
     sources = manifest["sources"]
     for source in sources:
-        if soft := sorted({0, 1, 2}.difference(source.get("sharp_axes", (0, 1, 2)))):
-            axes = ", ".join("ijk"[axis] for axis in soft)
-            stderr.print(f"{source['file']}: soft along {axes}", style="yellow", markup=False)
         if cut := source.get("cut_to_band"):
             line = f"{source['file']}: cut to its own band, {spacing_in_words(cut['spacing_mm'])}"
             stderr.print(line, markup=False, soft_wrap=True)

@@ -1,13 +1,11 @@
 """What the two reference command lines have in common."""
 
 import argparse
-import logging
 import math
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from arssr.cli.console import complain
+from arssr.cli.console import complain, show_log
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ def positive_float(text: str) -> float:
 
 def guarded(job: Callable[[], int]) -> int:
     """The exit code of `job`; what the user can mend becomes one sentence and exit code 1."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    show_log()
     try:
         return job()
     except ArSSRError as error:

@@ -61,11 +61,11 @@ class Item:
 def require_truth(path: Path, smallest: int, normalise: bool = True) -> Volume:
     """An image that can be trained on, as it is stored, for a `survey`.
 
-    Raises ArSSRError as `load_item` does.
+    Raises ArSSRError as `load_item` does. Warns of nothing: whoever reads it again will.
     """
     volume = require_intensities(path, smallest, "to train on")
     if normalise and min(volume.grid.shape) < _CUT_TO * smallest:
-        load_item(path, smallest)  # perhaps it is too small once it is cut to its own band
+        _require_measured(path, sharp_truth(volume)[0], smallest)
     return volume
 
 
@@ -91,26 +91,31 @@ def load_item(
     if normalise:
         volume, facts = sharp_truth(volume, name or path.name)
         thick_axes = tuple(facts["sharp_axes"])
-        require_size(volume, smallest, f"{path} was measured on too few voxels to train on")
+        _require_measured(path, volume, smallest)
     norm = Normalisation.fit(volume.data, str(path))
     item = Item.of(name or path.name, norm.apply(volume.data), device)
     return replace(item, thick_axes=thick_axes) if normalise else replace(item, units=norm)
 
 
-def sharp_truth(volume: Volume, name: str) -> tuple[Volume, dict[str, Any]]:
+def _require_measured(path: Path, cut: Volume, smallest: int) -> None:
+    require_size(cut, smallest, f"{path} was measured on too few voxels to train on")
+
+
+def sharp_truth(volume: Volume, name: str | None = None) -> tuple[Volume, dict[str, Any]]:
     """An image on the voxels that were measured, and facts about it as plain values.
 
     Taught with an image that was stored finer, a network learns that there is no fine detail.
     Facts are `cut_to_band`, where it was cut, and `sharp_axes`: those along which the image is
-    not soft (`AxisResolution.is_soft`), all where none is left. A warning says which are. Of
-    patches (below 64 voxels along every axis) spectra tell too little: they are left as they are.
+    not soft (`AxisResolution.is_soft`), all where none is left. A warning says which are, if the
+    image has a `name`. Of patches (below 64 voxels along every axis) spectra tell too little: they
+    are left as they are.
     """
     if max(volume.grid.shape) < _WHOLE:
         return volume, {"sharp_axes": [0, 1, 2]}
     measured = as_measured(volume)
     axes = measured.resolution.axes
     sharp = [axis for axis in range(3) if not axes[axis].is_soft]
-    for axis in {0, 1, 2}.difference(sharp):
+    for axis in {0, 1, 2}.difference(sharp) if name else ():
         _log.warning("%s: soft along %s, %s", name, "ijk"[axis], axes[axis].in_words())
     return measured.volume, measured.describe() | {"sharp_axes": sharp or [0, 1, 2]}
 
