@@ -173,7 +173,7 @@ def test_other_types_of_samples(dtype: type) -> None:
 
 @pytest.mark.parametrize("value", [0, 7, -1e-3])
 def test_a_constant_image_is_refused(value: float) -> None:
-    with pytest.raises(ArSSRError, match=r"T1\.nii: the image is constant, every voxel is"):
+    with pytest.raises(ArSSRError, match=r"T1\.nii: every voxel is"):
         Normalisation.fit(np.full((4, 4, 4), value, np.float32), "T1.nii")
 
 
@@ -186,7 +186,7 @@ def test_no_numbers_are_refused(value: float) -> None:
 
 
 def test_an_empty_image_is_refused() -> None:
-    with pytest.raises(ArSSRError, match="empty"):
+    with pytest.raises(ArSSRError, match="no voxels"):
         Normalisation.fit(np.zeros((0, 4, 4), np.float32))
 
 

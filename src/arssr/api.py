@@ -26,6 +26,7 @@ points and on any plane.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -304,4 +305,12 @@ def _warn(volume: Volume, sentences: Sequence[str]) -> None:
     for sentence in sentences:
         if sentence not in volume.warnings:
             message = f"{volume.path or 'the image'}: {sentence}"
-            warnings.warn(message, ArSSRWarning, stacklevel=3)
+            warnings.warn(message, ArSSRWarning, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """The `stacklevel` at which `_warn` points to the line that called something of this file."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -10,7 +10,7 @@ class NothingMatchesError(ArSSRError):
 
 
 class ArSSRWarning(UserWarning):
-    """What the command line warns of, in a Python call."""
+    """What the command line warns of or notes, in a Python call; `strict` lets notes pass."""
 
 
 def in_one_line(error: BaseException) -> str:

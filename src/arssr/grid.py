@@ -288,7 +288,7 @@ def _check_affine(affine: Floats) -> None:
     if not (lengths.all() and abs(np.linalg.det(affine[:3, :3] / lengths)) >= _SINGULAR):
         raise ArSSRError(
             "The affine is singular (a voxel size of zero, or axes that lie in one plane): "
-            "the image has no place in space."
+            "no place in space is defined."
         )
 
 

@@ -82,12 +82,12 @@ class Normalisation:
         NaN or infinite values.
         """
         if data.size == 0:
-            raise ArSSRError(f"{label}: the image is empty.")
+            raise ArSSRError(f"{label}: there are no voxels.")
         lowest, highest = float(data.min()), float(data.max())  # NaN if there is one
         if not (np.isfinite(lowest) and np.isfinite(highest)):
-            raise ArSSRError(f"{label}: the image has NaN or infinite values.")
+            raise ArSSRError(f"{label}: there are NaN or infinite values.")
         if lowest == highest:
-            raise ArSSRError(f"{label}: the image is constant, every voxel is {lowest:g}.")
+            raise ArSSRError(f"{label}: every voxel is {lowest:g}, so there is nothing to see.")
         samples = _samples(data)
         low, high = _percentiles(samples, _FEWEST)
         if low == high:

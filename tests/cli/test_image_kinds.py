@@ -276,7 +276,7 @@ def test_a_frame_that_is_not_finite_is_named(
     call = arssr("upsample", path, "-o", tmp_path / "o.nii", *words)
     complaint = call.err.splitlines()[-1]
     assert call.code == 1 and complaint.startswith("error: ")
-    assert f"{name}, frame 2 of 3: the image has NaN" in complaint
+    assert f"{name}, frame 2 of 3: there are NaN" in complaint
 
 
 def test_a_model_does_the_same_in_python(tiny: Path, tmp_path: Path) -> None:

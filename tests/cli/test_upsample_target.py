@@ -140,7 +140,8 @@ def test_an_axis_that_gets_coarser_is_told_and_no_error(
     assert call.code == 0, call.err
     note = "coarser than the scan along i, j (0.5 mm become 1 mm); a spacing of 0.5×0.5×1 mm"
     assert f"note: {note}" in call.err
-    assert note in json.loads((tmp_path / "o.json").read_text())["note"]
+    [kept] = json.loads((tmp_path / "o.json").read_text())["notes"]
+    assert kept.startswith(note)
     finer = arssr(*words, "--spacing", 0.5, 0.5, 1, "--overwrite")
     assert finer.code == 0 and "note" not in finer.err
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_computed_is_said() -> None:
     turned = resample(THICK, rotated(TRUTH.grid, (9, 0, 0)))
     assert said(verdict_on(THICK, turned, made(), CARD, None))[AGREES].startswith("Not computed: ")
     coarser = resample(THICK, THICK.grid.with_spacing((2, 2, 1)))
-    facts = made(note="coarser than the scan along i, j")
+    facts = made(notes=["coarser than the scan along i, j"])
     answers = said(verdict_on(THICK, coarser, facts, CARD, None))
     assert "Coarser than the scan along i, j." in answers[DONE]
     assert " % of its range" in answers[AGREES]

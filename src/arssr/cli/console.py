@@ -131,10 +131,13 @@ def tell_making(
     if "method" in new:
         line = f"{name}{new['method']}: no network had a part in it"
         stderr.print(line, markup=False, soft_wrap=True)
-    if "note" in new:
-        stderr.print(f"note: {name}{new['note']}", markup=False, soft_wrap=True)
-    before = foretold.get("warnings", ())
-    warn((told for told in facts.get("warnings", ()) if told not in before), name)
+    notes, warnings = (
+        [told for told in facts.get(kind, ()) if told not in foretold.get(kind, ())]
+        for kind in ("notes", "warnings")
+    )
+    for told in notes:
+        stderr.print(f"note: {name}{told}", markup=False, soft_wrap=True)
+    warn(warnings, name)
     if cut := new.get("cut_to_band"):
         stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
         stderr.print(

@@ -35,7 +35,7 @@ def require_3d(shape: Sequence[int], label: str) -> None:
     if len(shape) < 3:
         raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
     if min(shape) < 1:
-        raise ArSSRError(f"{label}: the image has no voxels ({size}).")
+        raise ArSSRError(f"{label}: there are no voxels ({size}).")
     if max(shape) > _LONGEST_AXIS:
         raise ArSSRError(f"{label}: no image is that large ({size}).")
 
@@ -85,7 +85,7 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
                 data[..., slab] = part
             if not np.isfinite(data[..., slab]).all():
                 raise ArSSRError(
-                    f"{label}: the image has NaN or infinite values; replace them first, for "
+                    f"{label}: there are NaN or infinite values; replace them first, for "
                     "example with numpy.nan_to_num."
                 )
     return data

@@ -51,7 +51,7 @@ def open_spatial(
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
     require_3d(shape, label)
     if affine is None:
-        raise ArSSRError(f"{label}: the image has no affine, so no place in space.")
+        raise ArSSRError(f"{label}: there is no affine, so no place in space.")
     affine = np.array(affine, dtype=np.float64)
     affine[:3] *= units.mm_per_unit(header)
     three: Shape = (shape[0], shape[1], shape[2])

@@ -84,7 +84,7 @@ def begin(
         facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
         resolution = result.measured.resolution if result.measured else where.resolution
         if result.voxel_field and model and (taught := trained_on(model.card, volume)):
-            facts["warnings"] = [*facts.get("warnings", []), taught]
+            facts["notes"] = [*facts.get("notes", []), taught]
         unwritten = stack.pop_all()
 
     def finish() -> Facts:
@@ -156,7 +156,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
 
 def _known_before(scan: Volume, result: Result) -> Facts:
     """What should be told of a result before it is computed."""
-    names = ("target", "note", "warnings", "cut_to_band")
+    names = ("target", "notes", "warnings", "cut_to_band")
     known = {name: result.facts[name] for name in names if name in result.facts}
     return {"input": scan.grid.describe(), **known}
 

@@ -149,7 +149,7 @@ def _look(
     if where.because:
         facts["target"] = where.because
     if not (plain or is_constant or where.transform) and (coarser := coarser_axes(seen.grid, grid)):
-        facts["note"] = coarser
+        facts["notes"] = [coarser]
     facts |= measured.describe() if measured else {}
     if not (is_intensities or request.labels):
         facts["taken"] = scan.kind.taken()
@@ -243,8 +243,12 @@ def where_of(request: Request, scan: Volume) -> Where:
 
 
 def told_of(facts: Facts) -> list[str]:
-    """The sentences of the facts about a result that whoever asked for it should hear."""
-    return [facts[name] for name in ("taken", "note") if name in facts] + facts.get("warnings", [])
+    """The sentences of the facts about a result that whoever asked for it should hear.
+
+    First those on what is as it should be (`taken`, `notes`), which `strict` lets pass.
+    """
+    taken = [facts["taken"]] if "taken" in facts else []
+    return [*taken, *facts.get("notes", []), *facts.get("warnings", [])]
 
 
 def _as_asked(request: Request, scan: Volume) -> Volume:

@@ -143,7 +143,7 @@ def _done(
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
         said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
-    said += _sentences(facts.get("target"), facts.get("note"))
+    said += _sentences(facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
         way = _WAYS.get(told[each.axis])
