@@ -51,6 +51,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_train(folder, "-encoder_name", "ResCNN", "-epoch", "2", "-summary_epoch", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+    said = done.stderr.splitlines()
+    assert said[0] == "looking at 3 patches to train on and 1 for validation"
+    assert said[1].startswith("2 epochs of 2 steps on CPU")
+    assert said[1].endswith("weights and validation every 1 epoch and at the end")
     return folder
 
 
@@ -131,5 +135,19 @@ def test_missing_data_is_one_sentence(
     write_patches(tmp_path / "data" / "hr_train", 1)
     write_patches(tmp_path / "data" / "hr_val", 1)
     assert train_command.main([missing, "nowhere"]) == 1
-    assert capsys.readouterr().err.strip() == "error: no such file or folder: nowhere"
+    told = "no such file or folder: nowhere; `arssr prepare HR_FOLDER -o data` makes patches"
+    assert capsys.readouterr().err.splitlines() == [f"error: {told}"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_weights_of_another_run_are_told_of_before_they_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reference program replaces them without a word."""
+    monkeypatch.chdir(tmp_path)
+    train_command._make_folders()
+    assert capsys.readouterr().err == ""
+    (tmp_path / "model" / "model_param_200.pkl").touch()
+    train_command._make_folders()
+    told = "warning: model has model_param_200.pkl of another run; epochs of this replace them"
+    assert capsys.readouterr().err.splitlines() == [told]

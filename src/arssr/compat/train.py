@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arssr.cli.console import progress_bar, stderr
+from arssr.cli.console import counted, progress_bar, stderr, warn
 from arssr.cli.forecast import Forecast
 from arssr.compat.flags import (
     add_network_flags,
@@ -74,10 +74,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(args: argparse.Namespace) -> int:
+    train_paths, val_paths = map(_patches, (args.hr_data_train, args.hr_data_val))
+    sizes = f"{len(train_paths)} patches to train on and {len(val_paths)} for validation"
+    stderr.print(f"looking at {sizes}")  # before the heavy imports: at once
+
     import torch
     from torch.utils.tensorboard import SummaryWriter
 
-    from arssr.files import find_images
     from arssr.networks import ImplicitVoxelNetwork
     from arssr.survey import named
     from arssr.training.data import load_items
@@ -88,7 +91,6 @@ def _train(args: argparse.Namespace) -> int:
     from arssr.training.validation import Validation
 
     recipe = _recipe(args)
-    train_paths, val_paths = find_images([args.hr_data_train]), find_images([args.hr_data_val])
     find_data(named(train_paths), named(val_paths), recipe, skip_unusable=None)
     fabric = _fabric(args.gpu)
     _make_folders()
@@ -108,8 +110,14 @@ def _train(args: argparse.Namespace) -> int:
         bar.update(reading, description="drawing patches for validation", total=None)
         validation = Validation(val_items, recipe.sampling)
         bar.remove_task(reading)
-        stderr.print(f"{len(items)} patches, {describe_device(fabric.device)}", markup=False)
         epoch_steps = recipe.epoch_steps(len(items))
+        stderr.print(
+            f"{args.epoch:,} epochs of {counted(epoch_steps, 'step')} on "
+            f"{describe_device(fabric.device)}, weights and validation every "
+            f"{counted(args.summary_epoch, 'epoch')} and at the end",
+            markup=False,
+            soft_wrap=True,
+        )
         with SummaryWriter(LOG_FOLDER) as writer:
             diary = _Diary(args.epoch, epoch_steps, validation, writer, bar)
             Trainer(
@@ -154,8 +162,18 @@ def _fabric(gpu: int) -> "Fabric":
     return Fabric(accelerator="cuda", devices=[gpu])
 
 
+def _patches(folder: Path) -> list[Path]:
+    """The images in it. Raises ArSSRError, saying what makes such folders, where there are none."""
+    from arssr.files import find_images
+
+    try:
+        return find_images([folder])
+    except ArSSRError as error:
+        raise ArSSRError(f"{error}; `arssr prepare HR_FOLDER -o data` makes patches") from None
+
+
 def _make_folders() -> None:
-    """Ask before the work, not after 200 epochs of it."""
+    """Ask before the work, not after 200 epochs of it; tell of weights that will be replaced."""
     for folder in (MODEL_FOLDER, LOG_FOLDER):
         try:
             folder.mkdir(exist_ok=True)
@@ -163,6 +181,8 @@ def _make_folders() -> None:
             raise ArSSRError(f"cannot make the folder {folder}: {error.strerror}") from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ArSSRError(f"the folder {folder.absolute()} is not writable")
+    if there := sorted(path.name for path in MODEL_FOLDER.glob("model_param_*.pkl")):
+        warn([f"{MODEL_FOLDER} has {', '.join(there)} of another run; epochs of this replace them"])
 
 
 @dataclass
