@@ -271,6 +271,15 @@ def json_beside(image: Path) -> Path | None:
     return named if named.is_file() and not taken else None
 
 
+def counted(number: int, thing: str) -> str:
+    """So many things.
+
+    >>> counted(1, "volume"), counted(5, "volume")
+    ('1 volume', '5 volumes')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def bytes_in_words(count: float) -> str:
     """A number of bytes as a person says it.
 

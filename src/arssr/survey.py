@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from arssr.errors import ArSSRError, in_one_line
-from arssr.files import sha256, told_apart
+from arssr.files import counted, sha256, told_apart
 from arssr.identity import samples_sha256
 from arssr.volume import Volume, open_frames
 
@@ -42,15 +42,6 @@ class Seen:
 def named(paths: Sequence[Path]) -> dict[str, Path]:
     """Images by names that tell them apart."""
     return dict(zip(told_apart(paths), paths, strict=True))
-
-
-def images_in_words(count: int) -> str:
-    """So many images.
-
-    >>> images_in_words(1), images_in_words(62)
-    ('1 image', '62 images')
-    """
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def survey(
@@ -96,7 +87,7 @@ def settle(unusable: Sequence[str], total: int, skip: bool | None) -> None:
     listed = list(unusable[:_LISTED])
     if len(unusable) > _LISTED:
         listed.append(f"and {len(unusable) - _LISTED} more")
-    head = f"{len(unusable)} of {images_in_words(total)} cannot be used"
+    head = f"{len(unusable)} of {counted(total, 'image')} cannot be used"
     if skip and len(unusable) < total:
         for sentence in (*listed, f"{head}: left out"):
             _log.warning(sentence)

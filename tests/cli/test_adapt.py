@@ -32,7 +32,10 @@ def test_from_a_scan_to_weights_that_upsample_it(
     assert known["started_from"]["name"] == "tiny" and known["steps"] == 2
     assert known["data"][0]["name"] == "slices [1]" and len(known["data"][0]["sha256"]) == 64
     assert len(known["data"][0]["samples_sha256"]) == 64
-    assert arssr("info", out).code == 0
+    page = arssr("info", out).out.splitlines()
+    before, after = known["held_out"]["gain_before"], known["held_out"]["gain_after"]
+    brought = f"gain over cubic {before:+.2f} dB before adapting, {after:+.2f} dB after"
+    assert {"trained on: 1 image", "started from: tiny", f"held-out part: {brought}"} <= {*page}
     sr = tmp_path / "sr.nii"
     assert arssr("upsample", slices, "-o", sr, "--scale", "1x1x3", "-m", out).code == 0
     assert "exists already" in arssr(*words).complaint

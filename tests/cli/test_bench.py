@@ -49,6 +49,7 @@ def test_measured_shown_and_written(arssr: Arssr, tiny: Path, tmp_path: Path) ->
     shown = arssr(*words, "--no-scaling", "-o", page)
     assert shown.code == 0, shown.err
     assert shown.err.splitlines()[:2] == ["speed of the machine", "2x: engine"]
+    assert ", 1 thread, torch" in " ".join(shown.out.split())
     assert "12×14×12" in shown.out and "trilinear" in shown.out and "Threads" not in shown.out
     assert "## tiny" in page.read_text() and "3×, to 36×42×36 voxels" in page.read_text()
     result = json.loads(arssr(*words, "--json").out)

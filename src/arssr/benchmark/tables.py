@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from arssr.benchmark.contenders import EngineRun
 from arssr.benchmark.runner import AtScale, Benchmark
 from arssr.evaluation.tables import markdown_table
-from arssr.files import bytes_in_words
+from arssr.files import bytes_in_words, counted
 
 Table = tuple[str, list[str], list[list[str]]]
 
@@ -41,10 +41,11 @@ def tables(benchmark: Benchmark) -> list[Table]:
 def headline(benchmark: Benchmark) -> str:
     """The model, the input and the machine, in a line."""
     machine, best = benchmark.machine, benchmark.best
+    threads = counted(machine["threads"], "thread")
     return (
         f"{benchmark.name} ({benchmark.network['encoder']}, "
         f"{benchmark.network['parameters']:,} parameters, {benchmark.precision}) on a head of "
-        f"{_shape(benchmark.shape)} voxels. {machine['cpu']}, {machine['threads']} threads, torch "
+        f"{_shape(benchmark.shape)} voxels. {machine['cpu']}, {threads}, torch "
         f"{machine['torch']}; at its best {best.convolution / 1e9:.0f} GFLOP/s in convolutions "
         f"and {best.product / 1e9:.0f} GFLOP/s in matrix products."
     )

@@ -10,6 +10,7 @@ from rich.table import Table
 def show_card(facts: Mapping[str, Any]) -> None:
     """Print what weights are for and what they gain; the recipe and the rest are for --json."""
     from arssr.evaluation.card_page import CASES, COLUMNS, gain_row, run_in_words, valid_in_words
+    from arssr.files import counted
     from arssr.weights.licence import NOT_STATED
 
     console = Console(highlight=False, soft_wrap=True)
@@ -21,8 +22,10 @@ def show_card(facts: Mapping[str, Any]) -> None:
         "licence": facts.get("licence", NOT_STATED),
         "credit": facts.get("credit"),
         "trained for": valid_in_words(facts["valid"]) if facts.get("valid") else None,
-        "trained on": f"{len(facts['data'])} images" if facts.get("data") else None,
+        "trained on": counted(len(facts["data"]), "image") if facts.get("data") else None,
+        "started from": (facts.get("started_from") or {}).get("name"),
         "training": run_in_words(facts) if {"steps", "hours"} <= facts.keys() else None,
+        "held-out part": _held_out(facts["held_out"]) if facts.get("held_out") else None,
         "sha256": facts["sha256"],
     }
     for name, value in lines.items():
@@ -39,3 +42,9 @@ def show_card(facts: Mapping[str, Any]) -> None:
         console.print("Gains: PSNR beyond that of cubic interpolation in dB, mean and worst of the")
         console.print(f"validation volumes ({', '.join(results.get('validation', ['?']))}).")
     console.print("All of it, the recipe and the images included: --json", markup=False)
+
+
+def _held_out(facts: Mapping[str, Any]) -> str:
+    """What adapting to a scan brought on the part that was not trained on."""
+    before, after = facts["gain_before"], facts["gain_after"]
+    return f"gain over cubic {before:+.2f} dB before adapting, {after:+.2f} dB after"

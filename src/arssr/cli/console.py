@@ -157,15 +157,6 @@ def size_in_words(facts: Mapping[str, Any]) -> str:
     return f"{size} voxels of {spacing_in_words(grid['spacing_mm'])}"
 
 
-def counted(number: int, thing: str) -> str:
-    """So many things.
-
-    >>> counted(1, "volume"), counted(5, "volume")
-    ('1 volume', '5 volumes')
-    """
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def print_json(value: Any) -> None:
     """A machine-readable result on standard output."""
     json.dump(value, sys.stdout, indent=2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from arssr.cli.console import complain, counted, print_json, progress_bar, stderr, warn
+from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.forecast import Forecast
 from arssr.cli.options import Device, Ensemble, SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
@@ -87,6 +87,7 @@ def evaluate(
     from arssr.evaluation.sources import find_volumes, require_reference
     from arssr.evaluation.tables import Evaluation, overall_table
     from arssr.evaluation.taught import told_of_taught, with_taught_marked
+    from arssr.files import counted
     from arssr.survey import named, settle, survey
 
     benchmark = _protocol(protocol, degradations, scales, snr)

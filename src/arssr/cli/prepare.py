@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from arssr.cli.console import counted, progress_bar, stderr
+from arssr.cli.console import progress_bar, stderr
 from arssr.cli.options import SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
@@ -58,6 +58,7 @@ def prepare(
     import json
     from collections import Counter
 
+    from arssr.files import counted
     from arssr.grid import spacing_in_words
     from arssr.training.prepare import FOLDERS, PrepareConfig
     from arssr.training.prepare import prepare as run

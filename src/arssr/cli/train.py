@@ -87,15 +87,14 @@ def train(
 
     Ctrl-C saves and ends; --resume goes on as if nothing had been.
     """
-    from arssr.files import find_images_below
-    from arssr.survey import images_in_words
+    from arssr.files import counted, find_images_below
 
     began = time.monotonic()
     if steps is not None and seconds is not None:
         raise typer.BadParameter("--steps and --seconds both say how long to train")
     taught, judges = find_images_below(images), find_images_below(val or [])
     stderr.print(  # before the heavy imports, so that there is an answer at once
-        f"looking at {images_in_words(len(taught))} to train on and {len(judges)} for validation"
+        f"looking at {counted(len(taught), 'image')} to train on and {len(judges)} for validation"
     )
 
     from arssr.training.feed import default_workers

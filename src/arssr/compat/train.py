@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arssr.cli.console import counted, progress_bar, stderr, warn
+from arssr.cli.console import progress_bar, stderr, warn
 from arssr.cli.forecast import Forecast
 from arssr.compat.flags import (
     add_network_flags,
@@ -19,6 +19,7 @@ from arssr.compat.flags import (
 )
 from arssr.compat.names import LOG_FOLDER, MODEL_FOLDER, checkpoint_path
 from arssr.errors import ArSSRError
+from arssr.files import counted
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -17,8 +17,9 @@ import torch
 
 from arssr.engine.machine import fast_bf16
 from arssr.errors import ArSSRError
+from arssr.files import counted
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.survey import images_in_words, named
+from arssr.survey import named
 from arssr.training.checkpoint import NAME, load_checkpoint
 from arssr.training.config import TrainConfig
 from arssr.training.data import load_items
@@ -213,7 +214,7 @@ def train(
         return trainer
     start = (
         f"{'at' if resume else 'from'} step {trainer.step} of {trainer.total}, "
-        f"{config.model.encoder} on {images_in_words(len(data.train))}, {len(data.val)} for "
+        f"{config.model.encoder} on {counted(len(data.train), 'image')}, {len(data.val)} for "
         "validation, "
         f"on {describe_device(fabric.device)}"
     )
@@ -278,5 +279,4 @@ def describe_device(device: torch.device) -> str:
     """What the run computes on, for the card."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU ({platform.machine()}, {threads} thread{'s' * (threads > 1)})"
+    return f"CPU ({platform.machine()}, {counted(torch.get_num_threads(), 'thread')})"
