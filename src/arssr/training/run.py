@@ -214,9 +214,8 @@ def train(
         return trainer
     start = (
         f"{'at' if resume else 'from'} step {trainer.step} of {trainer.total}, "
-        f"{config.model.encoder} on {counted(len(data.train), 'image')}, {len(data.val)} for "
-        "validation, "
-        f"on {describe_device(fabric.device)}"
+        f"{config.model.encoder} on {counted(len(data.train), 'image')}, "
+        f"{len(data.val)} for validation, on {describe_device(fabric.device)}"
     )
     with ExitStack() as stack:
         if fabric.is_global_zero:
