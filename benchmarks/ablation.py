@@ -27,7 +27,7 @@ from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item, load_items
 from arssr.training.images import Resident
 from arssr.training.loop import batch_loss, make_optimiser
-from arssr.training.run import chosen_precision
+from arssr.training.records import chosen_precision
 from arssr.training.sampler import batch
 from arssr.training.validation import Validation
 

@@ -22,8 +22,9 @@ from arssr.training.config import TrainConfig
 from arssr.training.feed import AHEAD, Share, batches
 from arssr.training.images import Images
 from arssr.training.loop import Trainer
+from arssr.training.records import describe_device
 from arssr.training.rotation import training_images
-from arssr.training.run import describe_device, make_fabric
+from arssr.training.run import make_fabric
 from arssr.training.sampler import batch
 
 RECIPES = ("light", "rdn", "light-gpu", "rdn-gpu")

@@ -106,10 +106,12 @@ fetch() {
     "$PYTHON" -c 'import sys
 from pathlib import Path
 from arssr.files import find_images
-from arssr.training.run import describe_data
+from arssr.survey import survey
+from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
 source, out, *folders = map(Path, sys.argv[1:])
-known = {d["name"].removesuffix(".gz"): d for d in describe_data(find_images(folders))}
+images, unusable = survey({path.name: path for path in find_images(folders)}, Volume.read)
+known = {image.name.removesuffix(".gz"): image.describe() for image in images}
 for path in source.glob("*.safetensors"):
     network, card = load_weights(path)
     for key in {"data", "chosen_on"} & card.keys():

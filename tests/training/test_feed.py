@@ -24,8 +24,9 @@ from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.feed import MOST_WORKERS, Share, batches, default_workers
 from arssr.training.images import Images, Resident
+from arssr.training.records import Listener
 from arssr.training.rotation import Rotation, training_images
-from arssr.training.run import Listener, make_fabric, train
+from arssr.training.run import make_fabric, train
 from arssr.training.sampler import Batch, batch
 from arssr.training.shared import SharedItem, Shelves
 

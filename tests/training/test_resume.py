@@ -22,7 +22,8 @@ from arssr.errors import ArSSRError
 from arssr.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.loop import Progress
-from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric, train
+from arssr.training.records import BEST, WEIGHTS, Listener
+from arssr.training.run import make_fabric, train
 from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
 from arssr.weights.registry import load
@@ -192,7 +193,7 @@ def test_stopped_while_the_last_files_are_written_a_run_can_still_be_finished(
 
     trained: list[int] = []
     where = {
-        WEIGHTS: "arssr.training.run.save_weights",
+        WEIGHTS: "arssr.training.records.save_weights",
         NAME: "arssr.training.loop.save_checkpoint",
     }
     with monkeypatch.context() as patch:

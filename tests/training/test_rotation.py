@@ -16,8 +16,9 @@ from arssr.survey import named
 from arssr.training.checkpoint import load_checkpoint
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.images import Order, Resident, slots_of
+from arssr.training.records import Listener
 from arssr.training.rotation import Rotation, training_images
-from arssr.training.run import Listener, make_fabric, train
+from arssr.training.run import make_fabric, train
 from arssr.training.sampler import Batch, batch
 
 SIDE = 20

@@ -13,7 +13,8 @@ from tests.phantoms import smooth, tiny_config, tiny_network, volume
 from arssr.errors import ArSSRError
 from arssr.training.checkpoint import recipe_of
 from arssr.training.config import SamplingConfig, TrainConfig
-from arssr.training.run import WEIGHTS, fitted, make_fabric, train
+from arssr.training.records import WEIGHTS
+from arssr.training.run import fitted, make_fabric, train
 from arssr.weights.files import load_weights, save_weights
 from arssr.weights.registry import load
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.phantoms import smooth, tiny_network
 
-from arssr.evaluation.protocol import Protocol
+from arssr.evaluation.protocol import BenchmarkProtocol
 from arssr.intensity import Normalisation
 from arssr.training.config import SamplingConfig
 from arssr.training.data import Item
@@ -87,5 +87,5 @@ def test_what_a_recipe_does_not_teach_is_not_asked() -> None:
 
 
 def test_what_scanners_make_is_what_model_cards_measure() -> None:
-    asked = {setting.degradation for setting in Protocol.read("scanners").settings}
+    asked = {setting.degradation for setting in BenchmarkProtocol.read("scanners").settings}
     assert asked == set(SCANNERS)

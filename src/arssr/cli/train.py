@@ -99,7 +99,8 @@ def train(
 
     from arssr.training.feed import default_workers
     from arssr.training.loop import Progress
-    from arssr.training.run import BEST, WEIGHTS, Listener, make_fabric
+    from arssr.training.records import BEST, WEIGHTS, Listener
+    from arssr.training.run import make_fabric
     from arssr.training.run import train as run
     from arssr.weights.registry import load
 

@@ -87,7 +87,7 @@ def _train(args: argparse.Namespace) -> int:
     from arssr.training.data import load_items
     from arssr.training.images import Resident
     from arssr.training.loop import Trainer
-    from arssr.training.run import describe_device
+    from arssr.training.records import describe_device
     from arssr.training.sides import find_data
     from arssr.training.validation import Validation
 

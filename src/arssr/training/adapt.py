@@ -31,7 +31,7 @@ from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.images import Resident
 from arssr.training.loop import Progress, Trainer
-from arssr.training.run import describe_weights, describe_work
+from arssr.training.records import describe_weights, describe_work
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
 from arssr.weights.registry import Weights

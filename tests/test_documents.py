@@ -1,0 +1,23 @@
+"""What documents and shell scripts import is there: neither a linter nor mypy reads them."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+READ = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("tools/*.sh")])
+IMPORTS = sorted(
+    {
+        (str(path.relative_to(ROOT)), module, name.strip())
+        for path in READ
+        for module, names in re.findall(r"from (arssr[\w.]*) import ([\w, ]+)", path.read_text())
+        for name in names.split(",")
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "module", "name"), IMPORTS)
+def test_what_a_page_imports_is_there(page: str, module: str, name: str) -> None:
+    assert hasattr(import_module(module), name), page
