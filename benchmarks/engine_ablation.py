@@ -3,7 +3,7 @@
     python benchmarks/engine_ablation.py SCAN.nii.gz -o docs/performance.md
 
 writes a section of that page (after `bench_engine.py`, which writes the whole page). A scan of
-about 56³ voxels (`rdn`: 32³) is brought to 2×, on one thread. The variants follow each other, round
+about 48³ voxels (`rdn`: 32³) is brought to 2×, on one thread. The variants follow each other, round
 after round. Seconds are those that the processor worked for this process, in the shortest round,
 so other programs on the machine matter little. The engine itself has no switches: the patches are
 in this file.
@@ -229,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scan", type=Path)
     parser.add_argument("--models", nargs="+", default=["light", "rdn"])
-    parser.add_argument("--sides", nargs="+", type=int, default=[56, 32], help="for each model")
+    parser.add_argument("--sides", nargs="+", type=int, default=[48, 32], help="for each model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("-o", "--out", type=Path, help="a page that has, or gets, this section")
     given = parser.parse_args()
