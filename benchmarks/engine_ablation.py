@@ -37,7 +37,7 @@ Patch = Callable[[ImplicitVoxelNetwork, ExitStack], None]
 TITLE = "## What each part of the engine is worth"
 NOTES = """\
 Each line is the engine without one of its parts, on a single thread. Seconds are the processor's \
-for this process, the shortest of three rounds in which the variants took turns; other programs \
+for this process, the shortest of all rounds, in which the variants took turns; other programs \
 used the machine too, so ratios count, not seconds. The column "in each round" has the lowest and \
 the highest ratio of the rounds. MB: features and activations, as planned. The difference is that \
 to the whole engine's result, in dB below its range."""
