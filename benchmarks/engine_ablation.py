@@ -1,11 +1,12 @@
 """What each part of the engine is worth: one part at a time is switched off, in turn in one run.
 
-    python benchmarks/engine_ablation.py SCAN.nii.gz --models light rdn --sides 64 40
+    python benchmarks/engine_ablation.py SCAN.nii.gz -o docs/performance.md
 
-The table is that of docs/performance.md. A scan of about 64³ voxels is brought to 2×, on one
-thread. The variants follow each other, round after round. Seconds are those that the processor
-worked for this process, in the shortest round, so other programs on the machine matter little. The
-engine itself has no switches: the patches are in this file.
+writes a section of that page (after `bench_engine.py`, which writes the whole page). A scan of
+about 48³ voxels (`rdn`: 32³) is brought to 2×, on one thread. The variants follow each other, round
+after round. Seconds are those that the processor worked for this process, in the shortest round,
+so other programs on the machine matter little. The engine itself has no switches: the patches are
+in this file.
 """
 
 import argparse
@@ -27,11 +28,19 @@ from arssr.evaluation.tables import markdown_table
 from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks import decoder as decoders
-from arssr.networks.decoder import Decoder, ResidualDecoder
 from arssr.networks.encoders import Encoder
 from arssr.volume import Volume
 
 Patch = Callable[[ImplicitVoxelNetwork, ExitStack], None]
+
+
+TITLE = "## What each part of the engine is worth"
+NOTES = """\
+Each line is the engine without one of its parts, on a single thread. Seconds are the processor's \
+for this process, the shortest of all rounds, in which the variants took turns; other programs \
+used the machine too, so ratios count, not seconds. The column "in each round" has the lowest and \
+the highest ratio of the rounds. MB: features and activations, as planned. The difference is that \
+to the whole engine's result, in dB below its range."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +130,6 @@ def joined_inputs(_network: ImplicitVoxelNetwork, stack: ExitStack) -> None:
         stack.enter_context(patch.object(stages, name, joined))
 
 
-def separate_sums(_network: ImplicitVoxelNetwork, stack: ExitStack) -> None:
-    """A convolution is computed, and then added to the sum."""
-
-    def add(out: Tensor, x: Tensor, weight: Tensor, _padding: Sequence[int]) -> None:
-        out += convolution.convolve(x, weight)
-
-    stack.enter_context(patch.object(convolution, "add_convolution", add))
-
-
 def torch_convolutions(_network: ImplicitVoxelNetwork, stack: ExitStack) -> None:
     """PyTorch chooses who computes a convolution."""
     stack.enter_context(patch.object(convolution, "onednn_computes", lambda _: False))
@@ -140,12 +140,6 @@ def torch_products(_network: ImplicitVoxelNetwork, stack: ExitStack) -> None:
     stack.enter_context(patch.object(decoders, "onednn_computes", lambda _: False))
 
 
-def place_added(_network: ImplicitVoxelNetwork, stack: ExitStack) -> None:
-    """The place is added to interpolated features, not by the product that interpolates."""
-    for name in ("enter_planes", "plane_tables", "spare_voxels"):
-        stack.enter_context(patch.object(ResidualDecoder, name, getattr(Decoder, name)))
-
-
 VARIANTS = [
     Variant("nothing"),
     Variant("bfloat16", precision="float32"),
@@ -153,18 +147,15 @@ VARIANTS = [
     Variant("the stream", patches=[no_stream]),
     Variant("maps in place", patches=[copied_maps]),
     Variant("sums of convolutions", patches=[joined_inputs]),
-    Variant("sums in one go with convolutions", patches=[separate_sums]),
     Variant("convolutions by oneDNN", patches=[torch_convolutions]),
     Variant("products in one go with GELU", patches=[torch_products]),
-    Variant("the place in the product", patches=[place_added]),
-    Variant("bfloat16, sums in one go", precision="float32", patches=[separate_sums]),
     Variant("bfloat16, oneDNN's convolutions", precision="float32", patches=[torch_convolutions]),
     Variant("bfloat16, products in one go", precision="float32", patches=[torch_products]),
     Variant(
         "any of these",
         precision="float32",
         skip_air=False,
-        patches=[no_stream, torch_convolutions, torch_products, place_added],
+        patches=[no_stream, torch_convolutions, torch_products],
     ),
 ]
 
@@ -178,13 +169,15 @@ def without(variant: Variant, network: ImplicitVoxelNetwork) -> Iterator[None]:
         yield
 
 
-def computed(model: Model, variant: Variant, scan: Volume) -> tuple[np.ndarray, float]:
-    """The scan at 2×, and the seconds that the processor worked for it."""
+def computed(model: Model, variant: Variant, scan: Volume) -> tuple[np.ndarray, float, float]:
+    """The scan at 2×, the seconds of the processor, and the megabytes planned for the encoder."""
     with without(variant, model.network):
         started = time.process_time()
         field = model.field(scan, noise=None, skip_air=variant.skip_air)
+        layout = field.plan(scan.grid.scaled(2.0)).layout
         found = field.on(scan.grid.scaled(2.0))
-        return found.data, time.process_time() - started
+        seconds = time.process_time() - started
+        return found.data, seconds, (layout.features + layout.activations) / 1e6
 
 
 def ablation(name: str, scan: Volume, rounds: int) -> list[list[str]]:
@@ -192,9 +185,13 @@ def ablation(name: str, scan: Volume, rounds: int) -> list[list[str]]:
     models = {each: load_model(name, "cpu", each) for each in ("bf16", "float32")}
     seconds = np.empty((rounds, len(VARIANTS)))
     results: dict[str, np.ndarray] = {}
+    megabytes: dict[str, float] = {}
     for turn in range(rounds):
         for number, variant in enumerate(VARIANTS):
-            found, seconds[turn, number] = computed(models[variant.precision], variant, scan)
+            model = models[variant.precision]
+            found, seconds[turn, number], megabytes[variant.without] = computed(
+                model, variant, scan
+            )
             results[variant.without] = found
             said = f"{name}, round {turn + 1}: {seconds[turn, number]:.3g} s without"
             print(said, variant.without, flush=True)
@@ -207,6 +204,7 @@ def ablation(name: str, scan: Volume, rounds: int) -> list[list[str]]:
             f"{shortest[number]:.3g}",
             f"{shortest[number] / shortest[0]:.2f}",
             f"{ratios[:, number].min():.2f}-{ratios[:, number].max():.2f}",
+            f"{megabytes[variant.without]:.0f}",
             decibels(results[variant.without] - whole, float(np.ptp(whole))),
         ]
         for number, variant in enumerate(VARIANTS)
@@ -231,8 +229,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scan", type=Path)
     parser.add_argument("--models", nargs="+", default=["light", "rdn"])
-    parser.add_argument("--sides", nargs="+", type=int, default=[64, 40], help="for each model")
+    parser.add_argument("--sides", nargs="+", type=int, default=[48, 32], help="for each model")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("-o", "--out", type=Path, help="a page that has, or gets, this section")
     given = parser.parse_args()
     torch.set_num_threads(1)
     scan = Volume.read(given.scan)
@@ -241,8 +240,16 @@ def main() -> None:
         for name, side in zip(given.models, given.sides, strict=True)
         for line in ablation(name, smaller(scan, side), given.rounds)
     ]
-    header = ["model", "without", "seconds", "ratio", "in each round", "difference, dB"]
-    print(markdown_table(header, lines))
+    header = ["model", "without", "seconds", "ratio", "in each round", "MB", "difference, dB"]
+    command = f"`python benchmarks/engine_ablation.py {given.scan.name}`"
+    section = f"{TITLE}\n\n{command}. {NOTES}\n\n{markdown_table(header, lines)}\n"
+    print(section)
+    if given.out:
+        page = given.out.read_text(encoding="utf-8")
+        before, _, after = page.partition(TITLE)
+        _, heading, others = after.partition("\n## ")
+        section += heading + others
+        given.out.write_text(before.rstrip() + "\n\n" + section, encoding="utf-8")
 
 
 if __name__ == "__main__":

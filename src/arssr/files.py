@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -269,6 +270,16 @@ def json_beside(image: Path) -> Path | None:
     named = image.with_name(f"{stem(image)}.json")
     taken = any(image.with_name(stem(image) + suffix).exists() for suffix in _NIFTI)
     return named if named.is_file() and not taken else None
+
+
+def shipped(package: str, folder: str) -> dict[str, str]:
+    """The YAML files in a folder that comes with a package: their texts, by name."""
+    entries = (resources.files(package) / folder).iterdir()
+    return {
+        Path(entry.name).stem: entry.read_text(encoding="utf-8")
+        for entry in entries
+        if entry.name.endswith(".yaml")
+    }
 
 
 def counted(number: int, thing: str) -> str:

@@ -71,7 +71,7 @@ class Grid:
         object.__setattr__(self, "affine", affine)
 
     def __repr__(self) -> str:
-        shape = "×".join(str(n) for n in self.shape)
+        shape = shape_in_words(self.shape)
         return f"Grid({shape} voxels of {spacing_in_words(self.spacing_mm)}, {self.orientation})"
 
     def __eq__(self, other: object) -> bool:
@@ -257,6 +257,15 @@ def corner_voxels(shape: Sequence[int]) -> NDArray[np.int64]:
     """(8, 3) voxel indices of the corners of an image of this shape (i, j, k)."""
     ends: NDArray[np.int64] = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape) - 1)
     return ends
+
+
+def shape_in_words(shape: Iterable[int]) -> str:
+    """Numbers of voxels as a person reads them.
+
+    >>> shape_in_words((256, 256, 30))
+    '256×256×30'
+    """
+    return "×".join(map(str, shape))
 
 
 def spacing_in_words(spacing_mm: Iterable[float]) -> str:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from arssr.errors import ArSSRError, in_one_line
 from arssr.files import counted, sha256, told_apart
+from arssr.grid import shape_in_words
 from arssr.identity import samples_sha256
 from arssr.volume import Volume, open_frames
 
@@ -119,7 +120,7 @@ def require_intensities(path: Path, smallest: int, purpose: str) -> Volume:
 def require_size(volume: Volume, smallest: int, sentence: str) -> None:
     """Raises ArSSRError where an axis is shorter: the sentence, the size, and what is needed."""
     if min(volume.grid.shape) < smallest:
-        shape = "×".join(map(str, volume.grid.shape))
+        shape = shape_in_words(volume.grid.shape)
         raise ArSSRError(f"{sentence}: {shape}, needs {smallest} voxels along each axis")
 
 

@@ -28,7 +28,7 @@ from arssr.formats.registry import check_output, open_image, open_writer
 from arssr.formats.samples import stored_type
 from arssr.formats.slices import Slices, slices_beside
 from arssr.formats.spatial import open_spatial
-from arssr.grid import Grid
+from arssr.grid import Grid, shape_in_words
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 - its customary name
@@ -363,7 +363,7 @@ def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
 
 def _require_one_frame(opened: Opened, label: str) -> None:
     if opened.frames > 1:
-        size = "×".join(str(n) for n in (*opened.grid.shape, opened.frames))
+        size = shape_in_words((*opened.grid.shape, opened.frames))
         raise ArSSRError(
             f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
             f"--frames` (in Python frames=True), or {opened.one_frame}."

@@ -13,6 +13,7 @@ from arssr.benchmark.contenders import EngineRun, Run, alone, engine, interpolat
 from arssr.engine.encoding.footprint import footprint
 from arssr.engine.machine import Speed, cpu_model, measure
 from arssr.engine.plan import decoder_flops
+from arssr.grid import shape_in_words
 from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
@@ -244,7 +245,7 @@ def _scaling(
     def run(scan: Volume, scale: float, threads: int) -> EngineRun:
         key = scan.grid.shape, scale, threads
         if key not in known:
-            report(f"engine: {'×'.join(map(str, scan.grid.shape))}, {scale:g}x, {threads} threads")
+            report(f"engine: {shape_in_words(scan.grid.shape)}, {scale:g}x, {threads} threads")
             known[key] = alone(engine, network, scan, scale, threads=threads)
         return known[key]
 

@@ -6,6 +6,7 @@ from arssr.benchmark.contenders import EngineRun
 from arssr.benchmark.runner import AtScale, Benchmark
 from arssr.evaluation.tables import markdown_table
 from arssr.files import bytes_in_words, counted
+from arssr.grid import shape_in_words
 
 Table = tuple[str, list[str], list[list[str]]]
 
@@ -25,13 +26,13 @@ def tables(benchmark: Benchmark) -> list[Table]:
     """All there is to show."""
     shown = [_work(benchmark), _shares(benchmark), _predictions(benchmark)]
     shown += [_contenders(at) for at in benchmark.scales]
-    part, scale = _shape(benchmark.part_shape), f"{benchmark.scales[0].scale:g}×"
+    part, scale = shape_in_words(benchmark.part_shape), f"{benchmark.scales[0].scale:g}×"
     shown += [
         _runs(f"Threads: {part} voxels, {scale}", "threads", _named(benchmark.by_threads)),
         _runs(
             f"Voxels of the input: {scale}",
             "input",
-            {_shape(shape): run for shape, run in benchmark.by_voxels.items()},
+            {shape_in_words(shape): run for shape, run in benchmark.by_voxels.items()},
         ),
         _runs(f"Scale: {part} voxels", "scale", _named(benchmark.by_scale)),
     ]
@@ -45,7 +46,7 @@ def headline(benchmark: Benchmark) -> str:
     return (
         f"{benchmark.name} ({benchmark.network['encoder']}, "
         f"{benchmark.network['parameters']:,} parameters, {benchmark.precision}) on a head of "
-        f"{_shape(benchmark.shape)} voxels. {machine['cpu']}, {threads}, torch "
+        f"{shape_in_words(benchmark.shape)} voxels. {machine['cpu']}, {threads}, torch "
         f"{machine['torch']}; at its best {best.convolution / 1e9:.0f} GFLOP/s in convolutions "
         f"and {best.product / 1e9:.0f} GFLOP/s in matrix products."
     )
@@ -113,7 +114,7 @@ def _contenders(at: AtScale) -> Table:
         ]
         for other in at.others
     ]
-    title = f"{at.scale:g}×, to {_shape(at.shape)} voxels"
+    title = f"{at.scale:g}×, to {shape_in_words(at.shape)} voxels"
     return title, ["", "seconds", "times the engine", "memory", "how"], lines
 
 
@@ -137,7 +138,3 @@ def _named(runs: dict[int, EngineRun] | dict[float, EngineRun]) -> dict[str, Eng
 
 def _seconds(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from arssr.bids.derivatives import Derivatives, Result
 from arssr.files import replacing
 from arssr.formats.bids import BIDSName
-from arssr.grid import spacing_in_words
+from arssr.grid import shape_in_words, spacing_in_words
 from arssr.viewing.pages import render
 
 INDEX = "index.html"
@@ -99,4 +99,4 @@ def _short(name: BIDSName) -> str:
 
 def _grid_in_words(grid: Mapping[str, Any]) -> tuple[str, str]:
     """Voxels and millimetres."""
-    return "×".join(map(str, grid["shape"])), spacing_in_words(grid["spacing_mm"])
+    return shape_in_words(grid["shape"]), spacing_in_words(grid["spacing_mm"])

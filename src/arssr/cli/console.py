@@ -150,10 +150,10 @@ def tell_making(
 
 def size_in_words(facts: Mapping[str, Any]) -> str:
     """The output's voxels in words."""
-    from arssr.grid import spacing_in_words
+    from arssr.grid import shape_in_words, spacing_in_words
 
     grid = facts["output"]
-    size = "×".join(map(str, grid["shape"]))
+    size = shape_in_words(grid["shape"])
     return f"{size} voxels of {spacing_in_words(grid['spacing_mm'])}"
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.formats.opened import Stored, damage_in_words
+from arssr.grid import shape_in_words
 
 Shape = tuple[int, int, int]
 
@@ -31,7 +32,7 @@ def slabs(shape: Shape) -> Iterator[slice]:
 
 def require_3d(shape: Sequence[int], label: str) -> None:
     """Refuse, in words, what has no three axes of voxels."""
-    size = "×".join(str(n) for n in shape)
+    size = shape_in_words(shape)
     if len(shape) < 3:
         raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
     if min(shape) < 1:
@@ -43,7 +44,7 @@ def require_3d(shape: Sequence[int], label: str) -> None:
 def require_one_value(shape: Sequence[int], label: str) -> None:
     """Refuse, in words, what is neither one 3D image nor several along a fourth axis."""
     if any(n != 1 for n in shape[4:]):
-        size = "×".join(str(n) for n in shape)
+        size = shape_in_words(shape)
         raise ArSSRError(
             f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
             "one of its channels."

@@ -28,8 +28,6 @@ class Decoder(nn.Module, ABC):
     corrects: bool
     zeros_outside: bool
     channels = 1
-    # voxels behind those of a row of features, that `enter_planes` wants room for
-    spare_voxels = 0
 
     @abstractmethod
     def embed_place(self, positions: Tensor, cell: Tensor, shape: Sequence[int]) -> Tensor:
@@ -64,27 +62,6 @@ class Decoder(nn.Module, ABC):
         That is what one kernel can compute on a GPU. None for any other decoder.
         """
         return None
-
-    def plane_tables(
-        self, positions: Sequence[Tensor], cell: Tensor, shape: Sequence[int]
-    ) -> Tables:
-        """What `enter_planes` takes of the positions along the three axes of a lattice."""
-        axes = zip(range(3), positions, shape, strict=True)
-        i, j, k = (self.embed_axis(axis, p, cell, n) for axis, p, n in axes)
-        return i, j, k
-
-    def enter_planes(self, planes: Tensor, down: Tensor, across: Tensor, tables: Tables) -> Tensor:
-        """What `read` takes (n, J, K, …), on n planes of a lattice.
-
-        planes (n, j, k + spare_voxels, F): features that are interpolated along the first axis.
-        down (J, j), across (K, k): what interpolates along the others.
-        """
-        return self.enter(torch.matmul(across, _interpolated(down, planes)), self.join(tables))
-
-
-def _interpolated(down: Tensor, planes: Tensor) -> Tensor:
-    """Planes (n, j, …) interpolated along j by a matrix (J, j)."""
-    return torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
 
 
 class PaperDecoder(Decoder):
@@ -154,7 +131,6 @@ class ResidualDecoder(Decoder):
     """
 
     corrects, zeros_outside = True, False
-    spare_voxels = 3
 
     def __init__(self, depth: int, width: int) -> None:
         super().__init__()
@@ -173,11 +149,11 @@ class ResidualDecoder(Decoder):
 
     def embed_axis(self, axis: int, positions: Tensor, cell: Tensor, n: int) -> Tensor:
         """(n_out, width). The shares add up; the first axis' has the cell's and the bias."""
-        share = self._waves(positions) @ self._wave_weights(axis).to(positions)
-        if axis:
-            return share
+        phase = 2 * math.pi * positions
         weight, bias = self.place.weight.to(positions), self.place.bias.to(positions)
-        return share + bias + weight[:, 6:] @ cell.to(positions)
+        # a slice: a list of columns would be sent to a GPU, and waited for
+        share = torch.stack([phase.sin(), phase.cos()], dim=-1) @ weight[:, axis : axis + 4 : 3].T
+        return share if axis else share + bias + weight[:, 6:] @ cell.to(positions)
 
     def join(self, shares: Tables) -> Tensor:
         i, j, k = shares
@@ -197,36 +173,3 @@ class ResidualDecoder(Decoder):
 
     def gelu_chain(self) -> list[nn.Linear]:
         return self.layers()
-
-    def plane_tables(
-        self, positions: Sequence[Tensor], cell: Tensor, shape: Sequence[int]
-    ) -> Tables:
-        """Rows and columns as they are; along k (K, 3) the weights of three spare voxels."""
-        i, j, k = positions
-        rows, columns = self.embed_axis(0, i, cell, shape[0]), self.embed_axis(1, j, cell, shape[1])
-        return rows, columns, nn.functional.pad(self._waves(k), (0, 1), value=1)
-
-    def enter_planes(self, planes: Tensor, down: Tensor, across: Tensor, tables: Tables) -> Tensor:
-        """As the parent's, but the product that interpolates along k adds the place in passing.
-
-        Along k the place is two waves times vectors, along i and j a sum that is the same for all
-        k. So it is three voxels more in each row, that positions along k read with weights of
-        their own.
-        """
-        rows, columns, weights = tables
-        n_k = across.shape[1]
-        # the third is still empty: it differs from row to row
-        planes[:, :, n_k:] = nn.functional.pad(self._wave_weights(2), (0, 0, 0, 1))
-        planes = _interpolated(down, planes)
-        planes[:, :, -1] = rows[:, None] + columns
-        return torch.matmul(torch.cat([across, weights], dim=1), planes)
-
-    def _waves(self, positions: Tensor) -> Tensor:
-        """Sine and cosine (n, 2) of the phase in the voxel, at voxel coordinates (n,)."""
-        phase = 2 * math.pi * positions
-        return torch.stack([phase.sin(), phase.cos()], dim=-1)
-
-    def _wave_weights(self, axis: int) -> Tensor:
-        """(2, width): what the waves along an axis are multiplied by."""
-        # a slice: a list of columns would be sent to a GPU, and waited for
-        return self.place.weight[:, axis : axis + 4 : 3].T

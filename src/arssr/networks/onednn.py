@@ -1,17 +1,15 @@
 """oneDNN, the library behind PyTorch's convolutions and products on a CPU, called by name.
 
-PyTorch has it compute more in one go (a product and its GELU, a convolution and the sum that it
-is added to) than its own functions ask for.
+PyTorch has it compute more in one go (a product and its GELU) than its own functions ask for.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-# Not part of PyTorch's interface: a version without one of them does without all.
-_OPERATORS = ("_linear_pointwise", "_convolution_pointwise_", "_is_mkldnn_bf16_supported")
+# Not part of PyTorch's interface: a version without one of these uses neither.
+_OPERATORS = ("_linear_pointwise", "_is_mkldnn_bf16_supported")
 
 
 def onednn_computes(x: Tensor) -> bool:
@@ -29,13 +27,3 @@ def linear_in_one_go(
 ) -> Tensor:
     """activation(linear(x, weight, bias)). Without gradients."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
-
-
-def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int]) -> None:
-    """out += conv3d(x, weight, padding), in place. Without gradients.
-
-    out (N, C, I, J, K) may be a part of a larger tensor, if its channels-last order is contiguous.
-    """
-    torch.ops.mkldnn._convolution_pointwise_(
-        out, x, weight, None, padding, [1] * 3, [1] * 3, 1, "add", 1.0, None, [], None
-    )

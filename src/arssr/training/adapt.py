@@ -22,6 +22,7 @@ from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256
+from arssr.grid import shape_in_words
 from arssr.identity import samples_sha256
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
@@ -120,7 +121,7 @@ class Lesson:
         shape[list(self.axes)] /= self.scale
         patch = min(_PATCH, int(shape.min()))
         if patch < _SMALLEST_PATCH:
-            size = "×".join(map(str, self.scan.grid.shape))
+            size = shape_in_words(self.scan.grid.shape)
             raise ArSSRError(
                 f"{self.scan.name}: {size} voxels are too few to learn from at a scale of "
                 f"{self.scale:.3g}"

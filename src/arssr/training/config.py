@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from importlib import resources
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -12,6 +11,7 @@ import yaml
 
 from arssr.degradation import named_degradation
 from arssr.errors import ArSSRError
+from arssr.files import shipped
 from arssr.networks import ModelConfig
 
 _SHARES = (
@@ -294,9 +294,4 @@ def _extended(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def presets() -> dict[str, str]:
     """The recipes that ship, by name, as YAML."""
-    folder = resources.files("arssr.training") / "presets"
-    return {
-        Path(entry.name).stem: entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    }
+    return shipped("arssr.training", "presets")

@@ -83,11 +83,8 @@ class TwoValues(ResidualDecoder):
 
 
 class Plain(TwoValues):
-    """Without a faster way in, neither on a CPU nor on a GPU."""
+    """Without a faster way on a GPU."""
 
-    spare_voxels = 0
-    plane_tables = Decoder.plane_tables
-    enter_planes = Decoder.enter_planes
     gelu_chain = Decoder.gelu_chain  # type: ignore[assignment]
 
 

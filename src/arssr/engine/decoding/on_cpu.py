@@ -41,8 +41,11 @@ def decode_lattice(
     taps = [Taps.at(p, n, decoder.zeros_outside) for p, n in zip(positions, shape, strict=True)]
     nearest = [nearest_voxel(p, n) for p, n in zip(positions, shape, strict=True)]
     at = [to_device(p, device) for p in positions]
-    placed = decoder.plane_tables(at, to_device(cell, device), shape)
-    tables = [table.to(network.dtype) for table in placed]
+    size = to_device(cell, device)
+    tables = [
+        decoder.embed_axis(axis, p, size, n).to(network.dtype)
+        for axis, (p, n) in enumerate(zip(at, shape, strict=True))
+    ]
     boxes = list(_boxes([len(p) for p in positions]))
     for number, box in enumerate(boxes, start=1):
         progress(number / len(boxes))
@@ -69,8 +72,10 @@ def _enter_planes(
     rows, columns, layers = tables
     down = torch.from_numpy(along_j.matrix(features.shape[1])).to(features)
     across = torch.from_numpy(along_k.matrix(features.shape[2])).to(features)
-    for part, planes in along_i.planes(features, _PLANES, decoder.spare_voxels):
-        yield part, decoder.enter_planes(planes, down, across, (rows[part], columns, layers))
+    for part, planes in along_i.planes(features, _PLANES):
+        lines = torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
+        place = decoder.join((rows[part], columns, layers))
+        yield part, decoder.enter(torch.matmul(across, lines), place)
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:

@@ -68,20 +68,14 @@ class Taps:
         matrix[row, self.second] += self.weight_second
         return matrix
 
-    def planes(
-        self, features: Tensor, most: int, further: int = 0
-    ) -> Iterator[tuple[slice, Tensor]]:
-        """Features (I, J, K, F), interpolated along the first axis, `most` planes at a time.
-
-        further: the number of voxels (…, F) after the K voxels of each row; the caller writes them.
-        """
-        _, n_j, n_k, width = features.shape
+    def planes(self, features: Tensor, most: int) -> Iterator[tuple[slice, Tensor]]:
+        """Features (I, J, K, F), interpolated along the first axis, `most` planes at a time."""
         inside = np.isclose(self.weight_first + self.weight_second, 1)
         taps = list(zip(*(values.tolist() for values in (*self.arrays(), inside)), strict=True))
         for start in range(0, len(taps), most):
             group = taps[start : start + most]
-            planes = features.new_empty((len(group), n_j, n_k + further, width))
-            for plane, (first, second, a, b, whole) in zip(planes[:, :, :n_k], group, strict=True):
+            planes = features.new_empty((len(group), *features.shape[1:]))
+            for plane, (first, second, a, b, whole) in zip(planes, group, strict=True):
                 if whole:
                     torch.lerp(features[first], features[second], b, out=plane)
                 else:

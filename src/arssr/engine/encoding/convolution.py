@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from arssr.networks.onednn import add_convolution, onednn_computes
+from arssr.networks.onednn import onednn_computes
 
 # Rows and columns are padded with zeros, planes are not: a stream brings the planes around.
 _PADDING = (0, 1, 1)
@@ -31,10 +31,7 @@ def sum_of_convolutions(parts: Sequence[Tensor], weights: Sequence[Tensor], bias
         return bias.new_empty((0, *parts[0].shape[1:3], len(bias)))
     total = convolve(first, weights[0], bias)
     for x, weight in zip(others, weights[1:], strict=True):
-        if onednn_computes(x):
-            add_convolution(total, x, weight, _PADDING)
-        else:
-            total += convolve(x, weight)
+        total += convolve(x, weight)
     # The sum is contiguous already, unless it is so thin that PyTorch chose another order.
     return total[0].permute(1, 2, 3, 0).contiguous()
 

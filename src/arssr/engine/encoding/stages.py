@@ -119,8 +119,9 @@ class Layers:
             map_.reserve(kept)
             self.carried += kept * map_.channels
         out = len(layers[-1].bias)
-        # all maps, the inlet of the next stage, a layer's sum, and the output of the last call
-        self.working = sum(m.channels for m in maps) + maps[0].channels + 2 * out
+        # all maps, the inlet of the next stage, a layer's sum, the output of the last call, and the
+        # convolution that is added to the sum where a layer reads several maps
+        self.working = sum(m.channels for m in maps) + maps[0].channels + (2 + dense) * out
 
     def _needed(self, number: int, following: list[int]) -> int:
         """The first plane of map `number` that some layer has still to read.
