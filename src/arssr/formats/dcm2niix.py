@@ -64,12 +64,12 @@ def open_mosaic(files: Sequence[Path], picture_ij: tuple[int, int], label: Path)
             raise ArSSRError(
                 f"{label}: {why}, and does not say how many (the header of its maker is missing)."
             )
-        slices, doubts = slices_beside(images[0], opened.grid, opened.header)
+        slices, doubts = slices_beside(images[0], opened.grid, opened.storage.header)
         opened.warnings.extend(doubts)
         return replace(
             opened,
             slices=slices,
-            kind=kind_of(images[0], opened.header),
+            kind=kind_of(images[0], opened.storage.header),
             close=stack.pop_all().close,
         )
 

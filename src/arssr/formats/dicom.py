@@ -31,7 +31,7 @@ from arssr.formats.kind import kind_described
 from arssr.formats.opened import Opened, reason
 from arssr.formats.samples import frame_in_words, gather
 from arssr.formats.slices import slices_of
-from arssr.formats.units import header_with_repetition
+from arssr.formats.storage import Storage
 
 _PIXELS_AT_ONCE = 2**22
 _REGULAR = 0.05  # of the time between frames
@@ -59,8 +59,8 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
         frames, grid = arranged(once, path)
         warnings += [*checks.doubts_among(once, grid), *doubts_about_order(frames)]
         warnings += checks.cut_off(folder)
-        scaling = {(s.storage, s.slope, s.inter) for s in once}
-        storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
+        ways = {s.storage for s in once}
+        storage = ways.pop() if len(ways) == 1 else Storage()
         pixels = lru_cache(maxsize=1)(PixelFile)
 
         def read(number: int) -> NDArray[np.float32]:
@@ -71,16 +71,11 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
 
         agreed = _agreed([s.described for s in once])
         close = stack.pop_all().close
-    seconds = _repetition_s(frames)
     return Opened(
         grid,
         read,
         len(frames),
-        repetition_s=seconds,
-        storage=storage,
-        slope=slope,
-        inter=inter,
-        header=header_with_repetition(seconds),
+        replace(storage, repetition_s=_repetition_s(frames)),
         slices=slices_of(agreed, grid, header_axis=2),
         kind=kind_described(agreed),
         one_frame=image.one_frame(),
@@ -152,6 +147,7 @@ def _planes(
             part, left = left[:most], left[most:]
             stored, found = pixels(path).read([each.frame for each in part])
             doubts.extend(doubt for doubt in found if doubt not in doubts)
-            slope, inter = np.array([(each.slope, each.inter) for each in part]).T
+            ways = [each.storage for each in part]
+            slope, inter = np.array([(way.slope, way.inter) for way in ways]).T
             yield slice(k, k + len(part)), stored.transpose(2, 1, 0) * slope + inter
             k += len(part)

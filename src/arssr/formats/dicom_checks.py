@@ -119,10 +119,7 @@ def _key(image: Slice) -> Any:
 def _alike(one: Slice, other: Slice) -> bool:
     if filecmp.cmp(one.path, other.path, shallow=False):
         return True
-    said, also_said = (
-        (_key(image), image.frames, image.storage, image.slope, image.inter)
-        for image in (one, other)
-    )
+    said, also_said = ((_key(image), image.frames, image.storage) for image in (one, other))
     if said != also_said or one.frames > 1 or one.colours > 1:
         return False
     return np.array_equal(read_pixels(one.path)[0], read_pixels(other.path)[0])

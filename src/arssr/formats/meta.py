@@ -18,7 +18,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.formats import units
+from arssr.formats import itk, units
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
 from arssr.formats.place import require_positive, unlike_sizes
@@ -31,6 +31,7 @@ from arssr.formats.samples import (
     slabs,
     too_many,
 )
+from arssr.formats.storage import Storage
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
@@ -82,16 +83,13 @@ def open_image(path: Path) -> Opened:
         scaled = ((k, plane * slope + inter) for k, plane in planes)
         return gather(scaled, shape, frame_in_words(str(path), frame, frames))
 
-    timed = units.header_with_repetition(spacing[3]) if frames > 1 else None
+    repetition_s = units.seconds(spacing[3]) if frames > 1 else None
+    stored_as = samples.dtype.newbyteorder("=")
     return Opened(
         grid,
         read,
         frames,
-        repetition_s=units.repetition_s(timed),
-        storage=samples.dtype.newbyteorder("="),
-        slope=slope,
-        inter=inter,
-        header=timed,
+        storage=Storage(stored_as, slope, inter, repetition_s=repetition_s),
         warnings=[
             *unlike_sizes(
                 grid.affine,
@@ -103,6 +101,9 @@ def open_image(path: Path) -> Opened:
             *_doubts(fields, samples, size),
         ],
     )
+
+
+open_sink = itk.collected(itk.META)
 
 
 def read_vectors(path: Path) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
-from arssr.formats.opened import Stored, damage_in_words
+from arssr.formats.opened import damage_in_words
 
 Shape = tuple[int, int, int]
 
@@ -119,18 +119,3 @@ def encode(
     if int(highest) > limits.max:  # 64-bit types end between two doubles
         highest = np.nextafter(highest, 0)
     return np.clip(np.rint(stored, out=stored), limits.min, highest, out=stored).astype(dtype)
-
-
-def stored_type(like: Stored) -> np.dtype[Any]:
-    """The type that results are stored as: integers stay what they are, the rest is float32."""
-    if like.storage is not None and like.storage.kind in "iu":
-        return like.storage
-    return np.dtype(np.float32)
-
-
-def unscaled_type(like: Stored, known: Iterable[str]) -> np.dtype[Any]:
-    """The same for a format of these types only, without slope and intercept."""
-    dtype = stored_type(like)
-    if dtype in map(np.dtype, known) and (like.slope, like.inter) == (1, 0):
-        return dtype
-    return np.dtype(np.float32)

@@ -22,6 +22,7 @@ from arssr.formats.samples import (
     slabs,
     too_many,
 )
+from arssr.formats.storage import Storage
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
@@ -59,10 +60,11 @@ def open_spatial(
         grid = Grid(three, affine)
     except ArSSRError as error:
         raise ArSSRError(f"{label}: {error}") from error
-    storage: np.dtype[Any] | None = dtype.newbyteorder("=")
+    stored_as: np.dtype[Any] | None = dtype.newbyteorder("=")
     slope, inter = getattr(samples, "slope", 1), getattr(samples, "inter", 0)
     if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
-        storage, slope, inter = None, 1, 0
+        stored_as, slope, inter = None, 1, 0
+    kept = None if header is None else header.copy()
 
     frames = shape[3] if len(shape) > 3 and set(shape[4:]) <= {1} else 1
     warnings: list[str] = []
@@ -88,11 +90,7 @@ def open_spatial(
         grid,
         read,
         frames,
-        repetition_s=units.repetition_s(header) if frames > 1 else None,
-        storage=storage,
-        slope=float(slope),
-        inter=float(inter),
-        header=None if header is None else header.copy(),
+        storage=Storage(stored_as, float(slope), float(inter), kept),
         close=stream.close if stream else lambda: None,
         warnings=warnings,
     )

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from arssr.errors import ArSSRError, NothingMatchesError
 from arssr.files import (
-    IMAGE_SUFFIXES,
     find_images_below,
+    format_named,
     is_dicom_image,
     output_suffix,
     sidecar,
     stem,
 )
 from arssr.formats.registry import open_image
-from arssr.jobs.job import DICOM
 
 # Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
 # whose they are.
@@ -49,7 +48,7 @@ def places(named: Sequence[Path], out: str, series: str | None = None) -> Places
     if not _is_folder(named, out):
         found = Places([(_only(named[0], target), target)])
     else:
-        if target.name.lower().endswith((*IMAGE_SUFFIXES, DICOM)) or target.is_file():
+        if format_named(target) or target.is_file():
             raise ArSSRError(
                 f"scans of a folder need a folder to be written to, not the file {out}"
             )
@@ -63,11 +62,12 @@ def places(named: Sequence[Path], out: str, series: str | None = None) -> Places
 
 def _is_folder(named: Sequence[Path], out: str) -> bool:
     target = Path(out)
-    is_series = target.suffix.lower() == DICOM
-    is_file = is_series or target.name.lower().endswith(IMAGE_SUFFIXES)
-    if len(named) > 1 or (target.is_dir() and not is_series):
+    kind = format_named(target)
+    if kind is not None and kind.is_folder and len(named) == 1:
+        return False
+    if len(named) > 1 or target.is_dir() or out.endswith(("/", os.sep)):
         return True
-    return (out.endswith(("/", os.sep)) and not is_series) or (named[0].is_dir() and not is_file)
+    return named[0].is_dir() and kind is None
 
 
 def _only(named: Path, target: Path) -> Path:

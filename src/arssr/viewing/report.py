@@ -329,9 +329,7 @@ def _band_chart(scan: Shown, resolution: Resolution | None) -> list[Chart]:
 def _bins(images: Sequence[Shown], window: Window) -> NDArray[np.float64]:
     """Edges of about 80 bins over the window; integers on disk fill each bin alike."""
     steps = [
-        abs(image.original.slope)
-        for image in images
-        if image.original.storage is not None and image.original.storage.kind in "iu"
+        abs(image.original.storage.slope) for image in images if image.original.storage.is_whole
     ]
     step = max([1e-6 * window.width, *(s for s in steps if s < window.width / 20)])
     width = math.ceil(window.width / 80 / step) * step
