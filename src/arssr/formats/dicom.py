@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import is_dicom
+from arssr.files import is_dicom, is_dicom_image
 from arssr.formats import dcm2niix
 from arssr.formats import dicom_checks as checks
 from arssr.formats.archive import unpacked
 from arssr.formats.dicom_grid import arranged, doubts_about_order
-from arssr.formats.dicom_header import Slice, slices_in, text
+from arssr.formats.dicom_header import Slice, read_header, slices_in, text
 from arssr.formats.dicom_images import Image, Series, choose, images_of
 from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.kind import kind_described
@@ -33,6 +33,9 @@ from arssr.formats.samples import frame_in_words, gather
 from arssr.formats.slices import slices_of
 from arssr.formats.storage import Storage
 
+# Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
+# whose they are.
+_OF_A_SERIES = ("SeriesInstanceUID", "PatientID", "SeriesDate", "SeriesTime")
 _PIXELS_AT_ONCE = 2**22
 _REGULAR = 0.05  # of the time between frames
 
@@ -114,6 +117,19 @@ def series_in(folder: Path, label: Path | None = None) -> list[Series]:
         raise ArSSRError(f"{label}: this is {kind} without DICOM images; name an image.")
     series = [Series(uid, *names[uid], tuple(slices)) for uid, slices in found.items()]
     return sorted(series, key=lambda s: (s.number.zfill(12), s.description, s.uid))
+
+
+def series_begun_in(folder: Path) -> tuple[str, ...]:
+    """What tells the series of the first DICOM file in a folder from others, its UID before all.
+
+    () where that cannot be read.
+    """
+    with suppress(Exception):  # a damaged header makes pydicom raise anything
+        first = next(path for path in sorted(folder.iterdir()) if is_dicom_image(path))
+        header = read_header(first, _OF_A_SERIES)
+        if header.get("SeriesInstanceUID"):
+            return tuple(str(header.get(name, "")) for name in _OF_A_SERIES)
+    return ()
 
 
 def _agreed(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

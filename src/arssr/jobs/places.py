@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,16 +10,12 @@ from arssr.errors import ArSSRError, NothingMatchesError
 from arssr.files import (
     find_images_below,
     format_named,
-    is_dicom_image,
     output_suffix,
     sidecar,
     stem,
 )
+from arssr.formats.dicom import series_begun_in
 from arssr.formats.registry import open_image
-
-# Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
-# whose they are.
-_OF_A_SERIES = ("SeriesInstanceUID", "PatientID", "SeriesDate", "SeriesTime")
 
 
 @dataclass(frozen=True)
@@ -123,25 +118,13 @@ def _refuse_parts(folders: Iterable[Path]) -> None:
     """Refuse a series whose files lie in several folders, as far as their first files tell."""
     known: dict[tuple[str, ...], Path] = {}
     for folder in folders:
-        series = _series_of(folder)
+        series = series_begun_in(folder)
         if series and (other := known.setdefault(series, folder)) != folder:
             above = os.path.commonpath([folder.parent, other.parent]) or "."
             raise ArSSRError(
                 f"{other} and {folder} hold one DICOM series; name the folder above, {above}, and "
                 f"a file for the result (-o NAME.nii.gz --series {series[0]})"
             )
-
-
-def _series_of(folder: Path) -> tuple[str, ...]:
-    """What tells the series of the first DICOM file from others; () where that cannot be read."""
-    import pydicom
-
-    with suppress(Exception):  # a damaged header makes pydicom raise anything
-        first = next(path for path in sorted(folder.iterdir()) if is_dicom_image(path))
-        header = pydicom.dcmread(first, stop_before_pixels=True, specific_tags=list(_OF_A_SERIES))
-        if header.get("SeriesInstanceUID"):
-            return tuple(str(header.get(name, "")) for name in _OF_A_SERIES)
-    return ()
 
 
 def _unlike(folder: Path, series: str) -> str:
