@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import apply_axis_matrices, axis_matrix, without_traces
+from arssr.interpolation import along_axes, axis_matrix, without_traces
 from arssr.volume import Volume
 
 WIDEST_GAP = 0.9  # between slices, as a share of their distance: thinner slices are samples
@@ -208,16 +208,10 @@ def degrade(
 def _apply(
     data: np.ndarray, grid: Grid, scale_ijk: np.ndarray, degradation: Degradation
 ) -> np.ndarray:
-    import torch
-
     matrices = [
         degradation.axis_matrix(n_in, low_resolution_positions(n_out, k), k)
         if k > 1
         else np.eye(n_in)
         for n_in, n_out, k in zip(data.shape, grid.shape, scale_ijk, strict=True)
     ]
-    result = apply_axis_matrices(
-        torch.from_numpy(np.ascontiguousarray(data, np.float32)),
-        [torch.from_numpy(m.astype(np.float32)) for m in matrices],
-    )
-    return result.numpy()
+    return along_axes(data, matrices)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.antialias import averaged, averaging_matrix, parts_ijk
@@ -112,6 +113,17 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
     return data
 
 
+def along_axes(data: NDArray[np.float32], matrices: Sequence[np.ndarray]) -> NDArray[np.float32]:
+    """`apply_axis_matrices` for arrays: (I, J, K), matrices (n_out, n_in) of any type; float32."""
+    import torch
+
+    result = apply_axis_matrices(
+        torch.from_numpy(np.ascontiguousarray(data, np.float32)),
+        [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices],
+    )
+    return result.numpy()
+
+
 def cubic_at(images: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":
     """Images (N, I, J, K) at voxel coordinates (N, P, 3), float32 (N, P), on their device.
 
@@ -181,14 +193,8 @@ def resample(volume: Volume, grid: Grid, kind: Kind = "cubic") -> Volume:
         points = _resample_points(volume, grid.scaled(parts), kind)
         slabs = averaged([points], parts, grid.shape[2])
         return volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
-    import torch
-
     axes, matrices = along
-    result = apply_axis_matrices(
-        torch.from_numpy(np.ascontiguousarray(volume.data)),
-        [torch.from_numpy(m.astype(np.float32)) for m in matrices],
-    )
-    return volume.with_data(result.permute(axes).numpy(), grid)
+    return volume.with_data(along_axes(volume.data, matrices).transpose(axes), grid)
 
 
 def resampling_matrices(

@@ -11,7 +11,7 @@ from scipy.fft import dct, idct
 from arssr.degradation import Degradation
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.interpolation import Kind, apply_axis_matrices, resample
+from arssr.interpolation import Kind, along_axes, resample
 from arssr.volume import Volume
 
 Matrix = NDArray[np.float64]
@@ -37,7 +37,7 @@ def interpolate(name: str, lr: Volume, grid: Grid) -> Volume:
         lanczos_matrix(n, positions)
         for n, positions in zip(lr.grid.shape, lattice.positions, strict=True)
     ]
-    return lr.with_data(_apply(lr.data, matrices), grid)
+    return lr.with_data(along_axes(lr.data, matrices), grid)
 
 
 def deconvolve(
@@ -60,7 +60,7 @@ def deconvolve(
         wiener_matrix(n, k, degradation, regularisation) if k > 1 else np.eye(n)
         for n, k in zip(grid.shape, scale_ijk, strict=True)
     ]
-    return cubic.with_data(_apply(cubic.data, matrices), grid)
+    return cubic.with_data(along_axes(cubic.data, matrices), grid)
 
 
 def wiener_matrix(n: int, scale: float, degradation: Degradation, regularisation: float) -> Matrix:
@@ -97,13 +97,3 @@ def lanczos_matrix(n_in: int, positions: NDArray[np.float64]) -> Matrix:
     resampler.SetOutputOrigin((float(positions.min()) + _EDGE, 0.0))
     answers: Matrix = sitk.GetArrayFromImage(resampler.Execute(sitk.GetImageFromArray(impulses)))
     return answers.T if step > 0 else answers.T[::-1]
-
-
-def _apply(data: NDArray[np.float32], matrices: list[Matrix]) -> NDArray[np.float32]:
-    import torch
-
-    result = apply_axis_matrices(
-        torch.from_numpy(np.ascontiguousarray(data)),
-        [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices],
-    )
-    return result.numpy()

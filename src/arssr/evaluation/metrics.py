@@ -5,6 +5,8 @@ comparison covers the whole grid, faces included.
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,10 +21,41 @@ from arssr.volume import Volume
 
 Floats = NDArray[np.floating]
 
-METRICS = ("psnr", "ssim", "psnr_head", "ssim_head", "nrmse", "hfen", "consistency")
-"""Names and order of the metrics in rows and tables; the last one needs the measurement."""
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_head", "ssim_head")
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good a result is.
+
+    name: in rows and files. label: in tables and figures, with its unit. decimals: in tables.
+    """
+
+    name: str
+    label: str
+    decimals: int = 4
+    higher_is_better: bool = False
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of some values of it."""
+        return max(values) if self.higher_is_better else min(values)
+
+    def text(self, value: float) -> str:
+        """A value as tables have it."""
+        return f"{value:.{self.decimals}f}" if math.isfinite(value) else str(value)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR, dB", decimals=2, higher_is_better=True),
+        Metric("ssim", "SSIM", higher_is_better=True),
+        Metric("psnr_head", "PSNR in the head, dB", decimals=2, higher_is_better=True),
+        Metric("ssim_head", "SSIM in the head", higher_is_better=True),
+        Metric("nrmse", "NRMSE"),
+        Metric("hfen", "HFEN"),
+        Metric("consistency", "consistency"),
+    )
+}
+"""By their names, in the order of rows and tables; the last one needs the measurement."""
 
 SMALLEST = 3  # voxels along an axis of a truth
 _SSIM_WINDOW = 7  # voxels, scikit-image's default

@@ -52,16 +52,6 @@ from arssr.volume import Volume
 _TRUTH = "truth"
 _log = logging.getLogger(__name__)
 
-# What metrics are called on the page, and in what unit; others go by their own name.
-_METRIC_NAMES = {
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "psnr_head": "PSNR in the head, dB",
-    "ssim_head": "SSIM in the head",
-    "nrmse": "NRMSE",
-    "hfen": "HFEN",
-}
-
 
 def write_report(
     path: Path,
@@ -339,7 +329,7 @@ def _bins(images: Sequence[Shown], window: Window) -> NDArray[np.float64]:
 
 def _metrics(images: Sequence[Shown], grid: Grid) -> dict[str, Any] | None:
     """A table of every image against the truth, the best of each column marked."""
-    from arssr.evaluation.metrics import HIGHER_IS_BETTER, score
+    from arssr.evaluation.metrics import METRICS, score
 
     truth = next((image for image in images if image.is_truth), None)
     if truth is None:
@@ -350,18 +340,12 @@ def _metrics(images: Sequence[Shown], grid: Grid) -> dict[str, Any] | None:
         for image in images
         if not image.is_truth
     }
-    columns = list(next(iter(scores.values())))
-    best = {
-        column: (max if column in HIGHER_IS_BETTER else min)(s[column] for s in scores.values())
-        for column in columns
-    }
+    columns = [METRICS[name] for name in next(iter(scores.values()))]
+    best = {c.name: c.best(s[c.name] for s in scores.values()) for c in columns}
     return {
-        "columns": [
-            (_METRIC_NAMES.get(c, c), "higher" if c in HIGHER_IS_BETTER else "lower")
-            for c in columns
-        ],
+        "columns": [(c.label, "higher" if c.higher_is_better else "lower") for c in columns],
         "rows": [
-            (name, [(_rounded(s[c]), len(scores) > 1 and s[c] == best[c]) for c in columns])
+            (name, [(_rounded(s[c]), len(scores) > 1 and s[c] == best[c]) for c in best])
             for name, s in scores.items()
         ],
         "resampled": [image.name for image in images if image.resampled],
