@@ -147,7 +147,7 @@ class Model:
         members = flips(ensemble)
         acquisition = as_acquisition(acquisition)
         volume = Volume.coerce(image)
-        label = str(volume.path) if volume.path else "The image"
+        label = str(volume.path) if volume.path else "the image"
         volume.kind.require_intensities(label)
         # what of the paper's flavour was trained here knows the intensities of files
         if normalisation is None and not self.config.normalises and "recipe" in self.card:

@@ -273,7 +273,7 @@ def image_suffix(path: Path) -> str:
     suffix = _known_suffix(path)
     if not suffix:
         *others, last = image_suffixes()
-        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}.")
+        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}")
     return suffix
 
 

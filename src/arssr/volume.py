@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 _FEWEST_STEPS = 20  # of integers, from the lowest sample to the highest: errors of 1.4 % of them
 _ROUNDING = 0.01  # of an integer, which samples are off by that were integers
 
-_UNNAMED = "The image"
+_UNNAMED = "the image"
 Image: TypeAlias = (
     "str | os.PathLike[str] | SpatialImage | Volume | sitk.Image | tuple[ArrayLike, ArrayLike]"
 )
@@ -94,10 +94,10 @@ class Volume:
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
         if data.shape != self.grid.shape:
-            raise ArSSRError(f"Data of shape {data.shape} do not fit on {self.grid}.")
+            raise ArSSRError(f"data of shape {data.shape} do not fit on {self.grid}")
         slope, inter = self.storage.slope, self.storage.inter
         if not (np.isfinite([slope, inter]).all() and slope):
-            raise ArSSRError(f"Values cannot be stored with slope {slope}, inter {inter}.")
+            raise ArSSRError(f"values cannot be stored with slope {slope}, inter {inter}")
         object.__setattr__(self, "data", data)
 
     def __repr__(self) -> str:
@@ -258,7 +258,7 @@ class Frames:
         """
         if not 0 <= number < len(self):
             label = self.path or _UNNAMED
-            raise ArSSRError(f"{label}: there is no frame {number}, only 0 to {len(self) - 1}.")
+            raise ArSSRError(f"{label}: there is no frame {number}, only 0 to {len(self) - 1}")
         return _from_opened(self._opened, number, self.path)
 
     def close(self) -> None:
@@ -323,8 +323,8 @@ def _open_in_memory(image: Image) -> Opened:
     if isinstance(image, tuple) and len(image) == 2:
         return _open_array(*image)
     raise ArSSRError(
-        "An image is a path, a nibabel or SimpleITK image, a Volume, or an array with its affine, "
-        f"(array, affine), not {type(image).__name__}."
+        "an image is a path, a nibabel or SimpleITK image, a Volume, or an array with its affine, "
+        f"(array, affine), not {type(image).__name__}"
     )
 
 
@@ -333,7 +333,7 @@ def _open_array(data: ArrayLike, affine: ArrayLike) -> Opened:
     with damage_in_words(f"{_UNNAMED}: is no array with an affine"):
         samples, to_ras = np.asarray(data), np.asarray(affine, np.float64)
         if to_ras.shape != (4, 4):
-            raise ArSSRError(f"{_UNNAMED}: an affine is a 4×4 matrix, not of {to_ras.shape}.")
+            raise ArSSRError(f"{_UNNAMED}: an affine is a 4×4 matrix, not of {to_ras.shape}")
     if samples.dtype.kind == "b":
         samples = samples.astype(np.uint8)
     return open_spatial(samples, to_ras, None, _UNNAMED)
@@ -376,5 +376,5 @@ def _require_one_frame(opened: Opened, label: str) -> None:
         size = "×".join(str(n) for n in (*opened.grid.shape, opened.frames))
         raise ArSSRError(
             f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
-            f"--frames` (in Python frames=True), or {opened.one_frame}."
+            f"--frames` (in Python frames=True), or {opened.one_frame}"
         )

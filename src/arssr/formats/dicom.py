@@ -58,7 +58,7 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
             told = [*opened.warnings, *warnings, *checks.cut_off(folder)]
             return replace(opened, warnings=told, one_frame=image.one_frame())
         if folder.is_file() and len(once) == once[0].frames == 1:
-            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series.")
+            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series")
         frames, grid = arranged(once, path)
         warnings += [*checks.doubts_among(once, grid), *doubts_about_order(frames)]
         warnings += checks.cut_off(folder)
@@ -68,7 +68,7 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
 
         def read(number: int) -> NDArray[np.float32]:
             if any(s.colours > 1 for s in once):
-                raise ArSSRError(f"{path}: the images are in colour, not of intensities.")
+                raise ArSSRError(f"{path}: the images are in colour, not of intensities")
             label = frame_in_words(str(path), number, len(frames))
             return gather(_planes(frames[number], pixels, warnings), grid.shape, label)
 
@@ -107,14 +107,14 @@ def series_in(folder: Path, label: Path | None = None) -> list[Series]:
             header, slices = slices_in(path)
         except Exception as error:  # a damaged header makes pydicom raise anything
             where = label if path.is_relative_to(label) else label / path.name
-            raise ArSSRError(f"{where}: {path.name} is damaged ({reason(error)}).") from error
+            raise ArSSRError(f"{where}: {path.name} is damaged ({reason(error)})") from error
         if slices:
             uid = text(header, "SeriesInstanceUID")
             names.setdefault(uid, (text(header, "SeriesNumber"), text(header, "SeriesDescription")))
             found.setdefault(uid, []).extend(slices)
     if not found:
         kind = "a folder" if label.is_dir() else "a file" if folder.is_file() else "an archive"
-        raise ArSSRError(f"{label}: this is {kind} without DICOM images; name an image.")
+        raise ArSSRError(f"{label}: this is {kind} without DICOM images; name an image")
     series = [Series(uid, *names[uid], tuple(slices)) for uid, slices in found.items()]
     return sorted(series, key=lambda s: (s.number.zfill(12), s.description, s.uid))
 

@@ -92,7 +92,7 @@ def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[s
         if other is not image and not _alike(other, image):
             raise ArSSRError(
                 f"{label}: {other.path.name} and {image.path.name} go by the same SOP instance UID "
-                "but differ; take away the one that is wrong."
+                "but differ; take away the one that is wrong"
             )
     if any(image.frames > 1 for image in slices):
         return list(instances.values()), []

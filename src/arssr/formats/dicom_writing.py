@@ -128,7 +128,7 @@ def _place(header: Any, image: Outline, label: Path) -> None:
     spacing = grid.spacing_mm
     along_i, along_j = (axes[:, :2] / spacing[:2]).T
     if abs(along_i @ along_j) > _SQUARE:
-        raise ArSSRError(f"{label}: DICOM has no images whose rows and columns are askew.")
+        raise ArSSRError(f"{label}: DICOM has no images whose rows and columns are askew")
     header.Columns, header.Rows = grid.shape[:2]
     header.ImageOrientationPatient = _decimals(*along_i, *along_j)
     header.PixelSpacing = _decimals(spacing[1], spacing[0])

@@ -68,7 +68,7 @@ def open_image(path: Path) -> Opened:
         require_one_channel(reader.GetNumberOfComponents(), str(path))
         require_one_value(size, str(path))
         if reader.GetPixelID() not in _numpy_types():
-            raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
+            raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image")
 
         def parts() -> Iterator[tuple[slice, NDArray[Any]]]:
             if frame == frames - 1:
@@ -121,7 +121,7 @@ def open_in_memory(image: sitk.Image, label: str) -> Opened:
         require_one_channel(image.GetNumberOfComponentsPerPixel(), label)
         require_one_value(size, label)
         if dtype is None:
-            raise ArSSRError(f"{label}: the samples are no real numbers; give the magnitude image.")
+            raise ArSSRError(f"{label}: the samples are no real numbers; give the magnitude image")
         samples = sitk.GetArrayViewFromImage(image).T.reshape(*shape, -1)
         parts = ((k, samples[..., k, frame]) for k in slabs(shape))
         return gather(parts, shape, frame_in_words(label, frame, frames))

@@ -189,7 +189,7 @@ def _samples(fields: dict[str, str], header_end: int, path: Path) -> _Samples:
     if fields.get("ElementType") not in _TYPES:
         raise ValueError(f"its ElementType is {fields.get('ElementType')}")
     if not _yes(fields, "BinaryData", "True"):
-        raise ArSSRError(f"{path}: the samples are written as text; write them in binary.")
+        raise ArSSRError(f"{path}: the samples are written as text; write them in binary")
     order = ">" if _yes(fields, "BinaryDataByteOrderMSB", "False") else "<"
     dtype = np.dtype(order + _TYPES[fields["ElementType"]])
     compressed = _yes(fields, "CompressedData", "False")
@@ -197,10 +197,10 @@ def _samples(fields: dict[str, str], header_end: int, path: Path) -> _Samples:
     if name.upper() == "LOCAL":
         return _Samples(path, header_end, compressed, dtype)
     if name.split(" ")[0] == "LIST" or "%" in name:
-        raise ArSSRError(f"{path}: the samples lie in several files; put them into one.")
+        raise ArSSRError(f"{path}: the samples lie in several files; put them into one")
     file = path.parent / name
     if not file.is_file():
-        raise ArSSRError(f"{path}: there is no {name} beside it, where the samples should be.")
+        raise ArSSRError(f"{path}: there is no {name} beside it, where the samples should be")
     return _Samples(file, int(fields.get("HeaderSize", "0")), compressed, dtype)
 
 

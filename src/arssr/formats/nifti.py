@@ -37,7 +37,7 @@ def open_image(path: Path) -> Opened:
     try:
         header, warnings = read_header(stream)
         if int(header["intent_code"]) in _CIFTI_INTENTS:
-            raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
+            raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image")
         samples = ArrayProxy(stream, header, mmap=False)
         opened = open_spatial(samples, header.get_best_affine(), header, str(path), stream)
         opened.warnings.extend(warnings)

@@ -46,14 +46,14 @@ def mm_per_unit(fields: Mapping[str, str], label: str) -> float:
     """
     kinds = fields.get("kinds", "").lower().split()
     if "time" in [kind for kind in kinds if kind in _OF_POSITION][:3]:
-        raise ArSSRError(f"{label}: time is not its last axis; move it there.")
+        raise ArSSRError(f"{label}: time is not its last axis; move it there")
     spacings = [_number(word) for word in fields.get("spacings", "").split()]
     require_positive([mm for mm in spacings if math.isfinite(mm)] or [1.0], label)
     named = re.findall(r'"([^"]*)"', fields.get("space units", fields.get("units", "")))
     named = [name for name in named if name not in ("", "???")][:3]
     units = {millimetres_per(name) for name in named}
     if len(units) > 1 or None in units:
-        raise ArSSRError(f"{label}: its axes have the units {', '.join(named)}, not millimetres.")
+        raise ArSSRError(f"{label}: its axes have the units {', '.join(named)}, not millimetres")
     return units.pop() or 1.0 if units else 1.0
 
 

@@ -79,7 +79,7 @@ def damage_in_words(message: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise ArSSRError(f"{message} ({reason(error)}).") from error
+        raise ArSSRError(f"{message} ({reason(error)})") from error
 
 
 def reason(error: BaseException) -> str:

@@ -71,7 +71,7 @@ def require_positive(spacing: Sequence[float], label: str) -> None:
     if min(spacing) < 0:
         raise ArSSRError(
             f"{label}: its header gives the voxels sizes of {spacing_in_words(spacing)}; they "
-            "must be positive."
+            "must be positive"
         )
 
 

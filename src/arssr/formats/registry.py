@@ -49,11 +49,11 @@ def open_image(path: Path, series: str | None = None) -> Opened:
 def _open(path: Path, series: str | None) -> Opened:
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
-            raise ArSSRError(f"{path}: there is no such file.")
+            raise ArSSRError(f"{path}: there is no such file")
         if is_series(path):
             return dicom.open_series(path, series)
     if series is not None:
-        raise ArSSRError(f"{path}: only DICOM has series to choose from.")
+        raise ArSSRError(f"{path}: only DICOM has series to choose from")
     kind = image_format(path)
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
         opened = _code_of(kind).open_image(path)
@@ -121,19 +121,19 @@ def check_output(
     kind = _format_to_write(path)
     try:
         if path.is_dir() and not kind.is_folder:
-            raise ArSSRError(f"{path}: this is a folder; name the file to write.")
+            raise ArSSRError(f"{path}: this is a folder; name the file to write")
         if kind.is_folder and path.exists() and not path.is_dir():
-            raise ArSSRError(f"{path}: is a file; {kind.name} needs a folder.")
+            raise ArSSRError(f"{path}: is a file; {kind.name} needs a folder")
         for file in (path, *(path.with_suffix(suffix) for suffix in kind.companions)):
             if not overwrite and (file.exists() or file.is_symlink()):
                 raise ArSSRError(
-                    f"{file}: exists already; --overwrite (overwrite=True) replaces it."
+                    f"{file}: exists already; --overwrite (overwrite=True) replaces it"
                 )
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-            raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder.")
+            raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder")
     except OSError as error:
-        raise ArSSRError(f"{path}: cannot be written ({reason(error)}).") from error
+        raise ArSSRError(f"{path}: cannot be written ({reason(error)})") from error
     if kind.is_folder and several:
         raise ArSSRError(f"{path}: {kind.name} is one 3D image; name a file")
     if kind.lent:
@@ -160,6 +160,6 @@ def _format_to_write(path: Path) -> Format:
     if kind.written_as:
         raise ArSSRError(
             f"{path}: {kind.suffixes[0]} can only be read; name a file that ends in "
-            f"{kind.written_as}."
+            f"{kind.written_as}"
         )
     return kind

@@ -33,11 +33,11 @@ def require_3d(shape: Sequence[int], label: str) -> None:
     """Refuse, in words, what has no three axes of voxels."""
     size = "×".join(str(n) for n in shape)
     if len(shape) < 3:
-        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
+        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed")
     if min(shape) < 1:
-        raise ArSSRError(f"{label}: there are no voxels ({size}).")
+        raise ArSSRError(f"{label}: there are no voxels ({size})")
     if max(shape) > _LONGEST_AXIS:
-        raise ArSSRError(f"{label}: no image is that large ({size}).")
+        raise ArSSRError(f"{label}: no image is that large ({size})")
 
 
 def require_one_value(shape: Sequence[int], label: str) -> None:
@@ -46,7 +46,7 @@ def require_one_value(shape: Sequence[int], label: str) -> None:
         size = "×".join(str(n) for n in shape)
         raise ArSSRError(
             f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
-            "one of its channels."
+            "one of its channels"
         )
 
 
@@ -55,7 +55,7 @@ def require_one_channel(count: int, label: str) -> None:
     if count != 1:
         raise ArSSRError(
             f"{label}: each voxel holds {count} values (colours or a vector), not one intensity; "
-            "give one channel."
+            "give one channel"
         )
 
 
@@ -73,7 +73,7 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
     size = 4 * math.prod(shape)
     if size > _LARGE and size > psutil.virtual_memory().available:
         raise ArSSRError(
-            f"{label}: its samples take {bytes_in_words(size)} and do not fit in memory."
+            f"{label}: its samples take {bytes_in_words(size)} and do not fit in memory"
         )
     with damage_in_words(
         f"{label}: the {bytes_in_words(size)} of samples cannot be read: the file is cut short or "
@@ -86,7 +86,7 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
             if not np.isfinite(data[..., slab]).all():
                 raise ArSSRError(
                     f"{label}: there are NaN or infinite values; replace them first, for "
-                    "example with numpy.nan_to_num."
+                    "example with numpy.nan_to_num"
                 )
     return data
 

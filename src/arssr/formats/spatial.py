@@ -52,7 +52,7 @@ def open_spatial(
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
     require_3d(shape, label)
     if affine is None:
-        raise ArSSRError(f"{label}: there is no affine, so no place in space.")
+        raise ArSSRError(f"{label}: there is no affine, so no place in space")
     affine = np.array(affine, dtype=np.float64)
     affine[:3] *= units.mm_per_unit(header)
     three: Shape = (shape[0], shape[1], shape[2])
@@ -98,10 +98,10 @@ def open_spatial(
 
 def _require_intensities(dtype: np.dtype[Any], label: str) -> None:
     if dtype.kind == "c":
-        raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead.")
+        raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead")
     if dtype.kind in "OSUMm":
-        raise ArSSRError(f"{label}: the samples are no numbers ({dtype}).")
+        raise ArSSRError(f"{label}: the samples are no numbers ({dtype})")
     if dtype.kind not in "iuf":
         raise ArSSRError(
-            f"{label}: the samples are colours (RGB), not intensities; give one channel."
+            f"{label}: the samples are colours (RGB), not intensities; give one channel"
         )

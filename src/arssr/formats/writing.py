@@ -89,18 +89,18 @@ class Writer:
         if samples.ndim != 3 or samples.shape[:2] != self._plane_shape:
             raise ArSSRError(
                 f"{self._path}: not written, planes of shape {self._plane_shape} are needed, not "
-                f"a slab of shape {samples.shape}."
+                f"a slab of shape {samples.shape}"
             )
         count = samples.shape[2]
         if self._done + count > self._total:
             raise ArSSRError(
                 f"{self._path}: not written, {self._done + count} planes were given for "
-                f"{self._total}."
+                f"{self._total}"
             )
         for piece in slabs((*self._plane_shape, count)):
             if not np.isfinite(samples[..., piece]).all():
                 raise ArSSRError(
-                    f"{self._path}: not written, the samples have NaN or infinite values."
+                    f"{self._path}: not written, the samples have NaN or infinite values"
                 )
             self._sink.write(samples[..., piece])
         self._done += count
@@ -109,7 +109,7 @@ class Writer:
         """Raises ArSSRError where planes are missing or writing failed."""
         if self._done < self._total:
             raise ArSSRError(
-                f"{self._path}: not written, {self._done} of {self._total} planes were given."
+                f"{self._path}: not written, {self._done} of {self._total} planes were given"
             )
         self._sink.finish()
 

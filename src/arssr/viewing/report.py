@@ -81,11 +81,9 @@ def write_report(
     path = check_report(path, overwrite)
     names = [name for name, _ in volumes]
     if len(names) + (truth is not None) < 2:
-        raise ArSSRError("A comparison needs at least two images (the truth is one).")
+        raise ArSSRError("a comparison needs at least two images (the truth is one)")
     if len(set(names)) < len(names) or (truth is not None and _TRUTH in names):
-        raise ArSSRError(
-            f"Every image of a report needs a name of its own, not {', '.join(names)}."
-        )
+        raise ArSSRError(f"every image of a report needs a name of its own, not {', '.join(names)}")
     finest = min((volume for _, volume in volumes), key=lambda v: float(v.grid.spacing_mm.prod()))
     original = finest if truth is None else truth
     reference = canonical(original)
@@ -115,11 +113,11 @@ def check_report(path: Path, overwrite: bool = False) -> Path:
     """The path, if a report may be written there (ArSSRError otherwise)."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ArSSRError(f"{path}: the name of a report must end in .html.")
+        raise ArSSRError(f"{path}: the name of a report must end in .html")
     if path.is_dir():
-        raise ArSSRError(f"{path}: this is a folder; name the file to write.")
+        raise ArSSRError(f"{path}: this is a folder; name the file to write")
     if path.exists() and not overwrite:
-        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
+        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it")
     return path
 
 
