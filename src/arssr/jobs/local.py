@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from arssr.field import ReportProgress
-from arssr.jobs.batch import Facts, ModelRef, do, start
+from arssr.jobs.batch import ModelRef, do, start
 from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
+from arssr.upsampling.facts import Facts
 from arssr.workers import in_workers
 
 Numbered = tuple[int, Facts | BaseException]

@@ -23,14 +23,15 @@ from arssr.jobs.job import Job
 from arssr.jobs.provenance import describe, write_sidecar
 from arssr.jobs.resuming import NO_REPORT
 from arssr.resolution import Resolution, measure_resolution
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
-from arssr.upsampling.result import Facts, Result, Where, result_of, where_of
+from arssr.upsampling.result import Result, Where, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
 Finish = Callable[[], Facts]
-Foretell = Callable[[Facts], None]
+Foretell = Callable[[Mapping[str, Any]], None]
 # Of a report, for a million voxels of the result and besides. Processor time of `resample` and
 # `write_report` on three clinical scans at 1.5, 1 and 0.7 mm: 1.1 to 8.1 s for 2 to 21 million.
 _REPORT_SECONDS, _REPORT_SECONDS_BESIDES = 0.35, 1.0
@@ -81,7 +82,8 @@ def begin(
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, result)
-        facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
+        made = describe(volume, grid, job.asked, model, result.voxel_field)
+        facts: Facts = {**made, **result.facts}
         resolution = result.measured.resolution if result.measured else where.resolution
         if result.voxel_field and model and (taught := trained_on(model.card, volume)):
             facts["notes"] = [*facts.get("notes", []), taught]
@@ -154,10 +156,11 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     }
 
 
-def _known_before(scan: Volume, result: Result) -> Facts:
+def _known_before(scan: Volume, result: Result) -> dict[str, Any]:
     """What should be told of a result before it is computed."""
+    facts: Mapping[str, Any] = result.facts
     names = ("target", "notes", "warnings", "cut_to_band")
-    known = {name: result.facts[name] for name in names if name in result.facts}
+    known = {name: facts[name] for name in names if name in facts}
     return {"input": scan.grid.describe(), **known}
 
 
