@@ -96,7 +96,7 @@ def test_frames_of_what_is_in_memory() -> None:
         with open_frames(image) as frames:
             assert len(frames) == 2 and frames.grid.matches(GRID, 1e-4)
             np.testing.assert_array_equal(frames.frame(1).data, 2 * DATA)
-            with pytest.raises(ArSSRError, match="The image: there is no frame 2"):
+            with pytest.raises(ArSSRError, match="the image: there is no frame 2"):
                 frames.frame(2)
     scan = Volume(DATA, GRID, storage=Storage("i2", 2))
     with open_frames(scan) as frames:

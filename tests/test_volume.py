@@ -521,7 +521,7 @@ def test_a_grid_is_had_from_vectors_and_complex_samples(
 def test_a_grid_stands_for_itself_and_a_bad_one_is_told_of(tmp_path: Path) -> None:
     image, path = volume(), volume().write(tmp_path / "a.nii")
     assert grid_of(image.grid) is grid_of(image) is image.grid
-    with refusal("An image is a path"):
+    with refusal("an image is a path"):
         grid_of(np.zeros(3))  # type: ignore[arg-type]
     path.write_bytes(path.read_bytes()[:400])  # cut short, but the header is whole
     assert grid_of(path) == image.grid

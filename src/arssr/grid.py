@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.errors import ArSSRError
 
 Floats = NDArray[np.float64]
+Shape = tuple[int, int, int]
 
 # Below this volume of the box spanned by the three unit axes, the axes count as lying in a plane.
 _SINGULAR = 1e-6

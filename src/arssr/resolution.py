@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.degradation import KSpace, low_resolution_positions
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.interpolation import along_axes
 from arssr.volume import Volume
 
-Floats = NDArray[np.float64]
 Ending = Literal["full", "sharp", "slow", "noise", "unknown"]
 
 FREQUENCIES: Floats = np.linspace(0, 1, 257)

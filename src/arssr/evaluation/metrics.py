@@ -19,7 +19,7 @@ from arssr.degradation import Degradation, degrade
 from arssr.errors import ArSSRError
 from arssr.volume import Volume
 
-Floats = NDArray[np.floating]
+Samples = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Reference:
         self._range = math.ldexp(data_range, -self._exponent)
         self._data = self._in_units(truth)
 
-    def _in_units(self, volume: Volume) -> Floats:
-        data: Floats = np.ldexp(volume.data, -self._exponent)
+    def _in_units(self, volume: Volume) -> Samples:
+        data: Samples = np.ldexp(volume.data, -self._exponent)
         return data
 
     @cached_property
@@ -95,7 +95,7 @@ class Reference:
         return head_mask(self._data)
 
     @cached_property
-    def _detail(self) -> Floats:
+    def _detail(self) -> Samples:
         return _laplacian_of_gaussian(self._data)
 
     def score(self, result: Volume) -> dict[str, float]:
@@ -119,13 +119,13 @@ class Reference:
             "hfen": _relative(_laplacian_of_gaussian(difference), self._detail),
         }
 
-    def _psnr(self, difference: Floats) -> float:
+    def _psnr(self, difference: Samples) -> float:
         mean_square = float(np.mean(np.square(difference), dtype=np.float64))
         if mean_square == 0:
             return float("inf")
         return float(10 * np.log10(self._range**2 / mean_square))
 
-    def _ssim(self, data: Floats) -> tuple[float, Floats]:
+    def _ssim(self, data: Samples) -> tuple[float, Samples]:
         window = min(_SSIM_WINDOW, min(data.shape))
         mean, ssim_map = structural_similarity(
             self._data,
@@ -166,7 +166,7 @@ def consistency(
     return _relative(again.data - measured.data, measured.data)
 
 
-def head_mask(data: Floats) -> NDArray[np.bool_]:
+def head_mask(data: Samples) -> NDArray[np.bool_]:
     """(I, J, K) where the object is: above Otsu's threshold (of 256 bins), holes filled.
 
     A hole is background that does not reach the faces of the image by steps along the axes.
@@ -182,12 +182,14 @@ def head_mask(data: Floats) -> NDArray[np.bool_]:
     return ~outside[labels]
 
 
-def _laplacian_of_gaussian(data: Floats) -> Floats:
-    filtered: Floats = ndimage.gaussian_laplace(data, _LOG_SIGMA, truncate=_LOG_RADIUS / _LOG_SIGMA)
+def _laplacian_of_gaussian(data: Samples) -> Samples:
+    filtered: Samples = ndimage.gaussian_laplace(
+        data, _LOG_SIGMA, truncate=_LOG_RADIUS / _LOG_SIGMA
+    )
     return filtered
 
 
-def _relative(difference: Floats, whole: Floats) -> float:
+def _relative(difference: Samples, whole: Samples) -> float:
     """‖difference‖ / ‖whole‖, summed in double precision."""
     _, exponent = math.frexp(float(np.abs(whole).max()))
     scaled = (np.ldexp(x, -exponent) for x in (difference, whole))

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from arssr.errors import ArSSRError
-from arssr.formats.dicom_header import Floats, Slice
+from arssr.formats.dicom_header import Slice
 from arssr.formats.dicom_images import FRAMES, by_place
 from arssr.formats.lps import lps_to_ras
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 
 _SAME_STEP = 0.01  # of the distance of slices
 _ROUNDED_MM = 2e-3  # positions have some three decimals

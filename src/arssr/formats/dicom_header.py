@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arssr.formats import dicom_checks as checks
 from arssr.formats.enhanced import DIMENSIONS, MAPPING, PER_FRAME, SHARED, frame_headers
 from arssr.formats.slices import millimetres
 from arssr.formats.storage import Storage
-
-Floats = NDArray[np.float64]
+from arssr.grid import Floats
 
 # What makers say in tags of their own: whose block, the tag, and what it means.
 _GE, _GE_TYPE = 0x00430010, 0x0043102F  # GEMS_PARM_01, RawDataType

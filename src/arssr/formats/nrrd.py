@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats.place import require_positive
-from arssr.formats.samples import Shape, too_many
+from arssr.formats.samples import too_many
 from arssr.formats.streams import TRAILER
 from arssr.formats.units import millimetres_per
+from arssr.grid import Shape
 
 _LONGEST_HEADER = 2**20
 _OF_POSITION = ("domain", "space", "time", "???", "none")  # kinds of axes; others are of values

@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.formats.opened import damage_in_words
-
-Shape = tuple[int, int, int]
+from arssr.grid import Shape
 
 _SLAB_VOXELS = 2**22
 _LONGEST_AXIS = 2**31

@@ -14,7 +14,6 @@ from arssr.errors import ArSSRError
 from arssr.formats import place, units
 from arssr.formats.opened import Opened
 from arssr.formats.samples import (
-    Shape,
     frame_in_words,
     gather,
     require_3d,
@@ -24,7 +23,7 @@ from arssr.formats.samples import (
 )
 from arssr.formats.storage import Storage
 from arssr.formats.streams import TRAILER
-from arssr.grid import Grid
+from arssr.grid import Grid, Shape
 
 # nibabel tells what it mends and refuses on standard error; readers tell what of it matters.
 UNHEARD = logging.Logger("nibabel, unheard")
