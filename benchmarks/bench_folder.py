@@ -35,7 +35,7 @@ def cut(head: Volume, size: int, count: int, folder: Path) -> None:
         data = head.data[tuple(slice(start, start + size) for start in first)]
         if (data > 0).mean() > 0.5:
             grid = Grid(data.shape, head.grid.affine)
-            Volume(data, grid, np.dtype(np.int16)).write(folder / f"{written:03}.nii.gz")
+            Volume(data, grid).stored_as("int16").write(folder / f"{written:03}.nii.gz")
             written += 1
 
 

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ def to_unit_range(images: Path, out: Path) -> Path:
             scan = Volume.read(path)
             data = scan.data / np.percentile(scan.data, _PERCENTILE)
             # the integers that the file has would be 0 and 1
-            replace(scan, data=data, storage=np.dtype(np.float32)).write(target)
+            scan.with_data(data, scan.grid).stored_as("float32").write(target)
     return out
 
 

@@ -33,7 +33,7 @@ from arssr.upsampling import room
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_disk, require_memory
 from arssr.upsampling.target import Target
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.files import save_reference, save_weights
 from arssr.weights.registry import Weights, load
 
@@ -346,7 +346,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_with_its_size(
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
     grid = Grid((100, 100, 100), np.eye(4))
     image = volume(smooth((4, 4, 4)))
-    shorts = Volume(image.data, image.grid, storage=np.dtype(np.int16))
+    shorts = Volume(image.data, image.grid, storage=Storage("int16"))
     with pytest.raises(ArSSRError, match=r"100×100×100 .* 4 MB of disk and 3 MB are free"):
         require_disk(tmp_path / "no" / "such" / "folder" / "a.nii", image, grid)
     require_disk(tmp_path / "a.nii", shorts, grid)

@@ -16,7 +16,7 @@ from arssr.degradation import degrade, named_degradation
 from arssr.evaluation.head import mni152_head
 from arssr.grid import Grid
 from arssr.interpolation import resample
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.files import save_weights
 from arssr.weights.registry import shipped
 
@@ -118,14 +118,14 @@ def test_any_weights_from_a_shell_keep_things_in_place(tmp_path: Path) -> None:
     data = np.zeros((15, 17, 11))
     data[7, 8, 5] = 1
     data = np.rint(30000 * ndimage.gaussian_filter(data, 1.5) + 20 * smooth(data.shape))
-    scan = Volume(data, volume(data, affine).grid, storage=np.dtype(np.int16))
+    scan = Volume(data, volume(data, affine).grid, storage=Storage("int16"))
     scan.write(tmp_path / "oblique scan.nii.gz")
     command = [sys.executable, "-m", "arssr.cli.main", "upsample", "oblique scan.nii.gz", "-o", "."]
     command += ["--spacing", "0.7", "--model", "random.safetensors", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     result = Volume.read(tmp_path / "oblique scan_SR.nii.gz")
-    assert result.storage == np.dtype(np.int16)
+    assert result.storage.dtype == np.dtype(np.int16)
     np.testing.assert_allclose(result.grid.spacing_mm, 0.7)
     brightest = np.unravel_index(result.data.argmax(), result.grid.shape)
     distance = np.linalg.norm(result.grid.to_world(brightest) - scan.grid.to_world((7, 8, 5)))

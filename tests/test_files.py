@@ -274,7 +274,7 @@ def test_results_of_what_cannot_be_written_are_nifti_or_nrrd() -> None:
 
 def test_unknown_suffixes_are_refused_with_the_known_ones() -> None:
     assert image_suffix(Path("a.b.MHA")) == ".mha"
-    with pytest.raises(ArSSRError, match=r"a\.png: .* must end in \.nii\.gz, .* or \.mhd\."):
+    with pytest.raises(ArSSRError, match=r"a\.png: .* must end in \.nii\.gz, .* or \.mhd$"):
         image_suffix(Path("a.png"))
 
 

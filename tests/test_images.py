@@ -14,7 +14,7 @@ from tests.phantoms import rotated, smooth
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.volume import Volume, grid_of, open_frames
+from arssr.volume import Storage, Volume, grid_of, open_frames
 
 GRID = rotated(Grid((6, 7, 5), np.diag([1.0, 1.2, 3, 1])), (10, 20, 30))
 DATA = (1000 * smooth(GRID.shape, sigma=1)).astype(np.float32)
@@ -96,12 +96,12 @@ def test_frames_of_what_is_in_memory() -> None:
         with open_frames(image) as frames:
             assert len(frames) == 2 and frames.grid.matches(GRID, 1e-4)
             np.testing.assert_array_equal(frames.frame(1).data, 2 * DATA)
-            with pytest.raises(ArSSRError, match="The image: there is no frame 2"):
+            with pytest.raises(ArSSRError, match="the image: there is no frame 2"):
                 frames.frame(2)
-    scan = Volume(DATA, GRID, storage=np.dtype("i2"), slope=2)
+    scan = Volume(DATA, GRID, storage=Storage("i2", 2))
     with open_frames(scan) as frames:
         [one] = frames
-    assert (one.storage, one.slope, one.grid) == (scan.storage, scan.slope, scan.grid)
+    assert (one.storage, one.grid) == (scan.storage, scan.grid)
 
 
 def test_an_image_is_an_array_for_numpy() -> None:

@@ -17,7 +17,7 @@ from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.labels import upsample_labels
 from arssr.transforms.transform import Affine, Displacement, Transform, steps_through
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 
 maps = arrays(
     np.int16,
@@ -128,8 +128,8 @@ def test_a_large_coarse_voxel_takes_what_fills_most_of_it() -> None:
 
 def test_integers_come_back_as_integers() -> None:
     labels = areas((5, 5, 5))
-    stored = Volume(labels.data, labels.grid, storage=np.dtype(np.uint8))
-    assert upsample_labels(stored, labels.grid.scaled(2)).storage == np.uint8
+    stored = Volume(labels.data, labels.grid, storage=Storage("uint8"))
+    assert upsample_labels(stored, labels.grid.scaled(2)).storage.dtype == np.uint8
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.volume import Volume, check_output, grid_of
+from arssr.volume import Storage, Volume, check_output, grid_of
 
 INTEGERS = [np.dtype(t) for t in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")]
 SHAPE = (5, 4, 3)
@@ -81,10 +80,7 @@ def test_round_trip(
     original = Volume(
         data=stored * slope + inter,
         grid=grid,
-        storage=storage,
-        slope=slope,
-        inter=inter,
-        header=header_type(),
+        storage=Storage(storage, slope, inter, header_type()),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = original.write(Path(folder) / f"scan{suffix}")
@@ -99,7 +95,9 @@ def test_round_trip(
     if storage in INTEGERS:
         assert image.get_data_dtype() == storage
         np.testing.assert_array_equal(on_disk, stored)
-        np.testing.assert_allclose([back.slope, back.inter], [slope, inter], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(
+            [back.storage.slope, back.storage.inter], [slope, inter], rtol=1e-6, atol=1e-9
+        )
     else:
         assert image.get_data_dtype() == np.float32
         np.testing.assert_array_equal(on_disk, original.data)
@@ -148,7 +146,9 @@ def test_nifti2_quaternions_can_be_read(turns: tuple) -> None:
     half_turn = Rotation.from_rotvec(np.pi * Rotation.from_euler("xyz", turns).apply([0, 0, 1]))
     affine = np.eye(4)
     affine[:3, :3] = half_turn.as_matrix()
-    image = volume(grid=Grid(SHAPE, affine), header=nib.Nifti2Header()).to_nibabel()
+    image = volume(
+        grid=Grid(SHAPE, affine), storage=Storage(header=nib.Nifti2Header())
+    ).to_nibabel()
     np.testing.assert_allclose(image.header.get_qform(), affine, atol=1e-6)
 
 
@@ -234,7 +234,7 @@ def test_integers_are_rounded_and_clipped(tmp_path: Path) -> None:
     values = np.array([-1e9, -0.6, 0.4, 2.6, 1e9]).reshape(5, 1, 1)
     grid = Grid((5, 1, 1), np.eye(4))
     for storage in INTEGERS:
-        path = Volume(values, grid, storage=storage).write(tmp_path / f"{storage}.nii")
+        path = Volume(values, grid, storage=Storage(storage)).write(tmp_path / f"{storage}.nii")
         stored = np.asanyarray(nib.load(path).dataobj).ravel()
         limits = np.iinfo(storage)
         expected = [max(limits.min, -1e9), -1 if limits.min else 0, 0, 3, min(limits.max, 1e9)]
@@ -247,20 +247,20 @@ def test_a_range_of_few_integers_is_told_of(
     """0 to 1 in the type of the file that the samples came from is black and white."""
     ramp = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
     grid = Grid((2, 3, 4), np.eye(4))
-    shares = Volume(ramp, grid, storage=np.dtype(np.uint8))
+    shares = Volume(ramp, grid, storage=Storage("uint8"))
     shares.write(tmp_path / "coarse.nii")
     assert "values from 0 to 1 were rounded to the few that uint8 has there" in caplog.text
     caplog.clear()
-    replace(shares, storage=np.dtype(np.float32)).write(tmp_path / "float.nii")
-    replace(shares, slope=1 / 255).write(tmp_path / "scaled.nii")
-    Volume(np.rint(ramp * 3), grid, storage=np.dtype(np.uint8)).write(tmp_path / "labels.nii")
-    Volume(ramp * 100, grid, storage=np.dtype(np.uint8)).write(tmp_path / "percent.nii")
+    shares.stored_as("float32").write(tmp_path / "float.nii")
+    shares.stored_as("uint8", 1 / 255).write(tmp_path / "scaled.nii")
+    Volume(np.rint(ramp * 3), grid, storage=Storage("uint8")).write(tmp_path / "labels.nii")
+    Volume(ramp * 100, grid, storage=Storage("uint8")).write(tmp_path / "percent.nii")
     assert not caplog.text
 
 
 @pytest.mark.parametrize("storage", ["i8", "u8"])
 def test_64_bit_integers_do_not_overflow(tmp_path: Path, storage: str) -> None:
-    beyond = Volume(np.full((1, 1, 1), 1e30), Grid((1, 1, 1), np.eye(4)), np.dtype(storage))
+    beyond = Volume(np.full((1, 1, 1), 1e30), Grid((1, 1, 1), np.eye(4)), Storage(storage))
     stored = np.asanyarray(nib.load(beyond.write(tmp_path / "a.nii")).dataobj)
     assert int(stored.item()) > 0.99 * np.iinfo(storage).max
 
@@ -269,7 +269,7 @@ def test_slabs_are_put_together_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     for voxels in (1, 45, 10**6):
         monkeypatch.setattr("arssr.formats.samples._SLAB_VOXELS", voxels)
         for suffix in (".nii", ".nii.gz"):
-            path = volume(storage=np.dtype("i2")).write(tmp_path / f"a{suffix}", overwrite=True)
+            path = volume(storage=Storage("i2")).write(tmp_path / f"a{suffix}", overwrite=True)
             np.testing.assert_array_equal(Volume.read(path).data, volume().data)
             np.testing.assert_array_equal(nib.load(path).get_fdata(), volume().data)
 
@@ -297,7 +297,7 @@ def test_big_endian_files_are_read(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(volume().data.astype(np.int16), AFFINE, header), tmp_path / "a.nii")
     scan = Volume.read(tmp_path / "a.nii")
     np.testing.assert_array_equal(scan.data, volume().data)
-    assert scan.storage == np.int16  # in the byte order of this machine
+    assert scan.storage.dtype == np.int16  # in the byte order of this machine
     np.testing.assert_array_equal(Volume.read(scan.write(tmp_path / "b.nii")).data, scan.data)
 
 
@@ -322,7 +322,7 @@ def test_nibabel_in_and_out() -> None:
 
 
 def test_nibabel_image_saves_in_the_same_place_and_units(tmp_path: Path) -> None:
-    scaled = volume(storage=np.dtype("i2"), slope=0.5, inter=3.0)
+    scaled = volume(storage=Storage("i2", 0.5, 3.0))
     nib.save(scaled.to_nibabel(), tmp_path / "a.nii")
     back = Volume.read(tmp_path / "a.nii")
     np.testing.assert_array_equal(back.data, scaled.data)
@@ -334,7 +334,7 @@ def test_an_array_in_memory_counts_more_than_a_header_it_was_given() -> None:
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     image = nib.Nifti1Image(np.linspace(0, 1, 60).reshape(SHAPE), AFFINE, header)
-    assert Volume.from_nibabel(image).storage == np.float64
+    assert Volume.from_nibabel(image).storage.dtype == np.float64
 
 
 def test_other_nibabel_formats_in_memory() -> None:
@@ -356,7 +356,7 @@ def test_slopes_for_each_slice_are_applied_but_not_kept(tmp_path: Path) -> None:
     image._dataobj = PerSlice()
     scan = Volume.from_nibabel(image)
     np.testing.assert_array_equal(scan.data[0, 0], [1, 2, 3])
-    assert (scan.storage, scan.slope, scan.inter) == (None, 1, 0)
+    assert (scan.storage.dtype, scan.storage.slope, scan.storage.inter) == (None, 1, 0)
 
 
 @pytest.mark.parametrize("extra", [(1,), (1, 1)])
@@ -378,20 +378,26 @@ def test_coerce(tmp_path: Path) -> None:
 
 def test_with_data_keeps_everything_but_the_samples() -> None:
     header = nib.Nifti1Header()
-    scan = volume(storage=np.dtype("u1"), slope=2.0, header=header, path=Path("T1.nii"))
+    scan = volume(storage=Storage("u1", 2.0, header=header), path=Path("T1.nii"))
     fine = scan.grid.scaled(2)
     result = scan.with_data(np.zeros(fine.shape), fine)
-    assert result.grid is fine and result.header is header
-    assert (result.storage, result.slope, result.name) == (np.uint8, 2, "T1")
+    assert result.grid is fine and result.storage.header is header
+    assert (result.storage.dtype, result.storage.slope, result.name) == (np.uint8, 2, "T1")
 
 
 def test_repr_says_what_matters() -> None:
-    text = repr(volume(storage=np.dtype("i2")))
+    text = repr(volume(storage=Storage("i2")))
     assert text == "Volume(5×4×3 voxels of 1.5×2×3 mm, ALS, stored as int16, 240 B)"
 
 
 @pytest.mark.parametrize(
-    "fields", [{"data": np.zeros((2, 2, 2))}, {"slope": 0.0}, {"slope": np.nan}, {"inter": np.inf}]
+    "fields",
+    [
+        {"data": np.zeros((2, 2, 2))},
+        {"storage": Storage(slope=0.0)},
+        {"storage": Storage(slope=np.nan)},
+        {"storage": Storage(inter=np.inf)},
+    ],
 )
 def test_impossible_volumes_are_refused(fields: dict) -> None:
     with pytest.raises(ArSSRError):
@@ -515,7 +521,7 @@ def test_a_grid_is_had_from_vectors_and_complex_samples(
 def test_a_grid_stands_for_itself_and_a_bad_one_is_told_of(tmp_path: Path) -> None:
     image, path = volume(), volume().write(tmp_path / "a.nii")
     assert grid_of(image.grid) is grid_of(image) is image.grid
-    with refusal("An image is a path"):
+    with refusal("an image is a path"):
         grid_of(np.zeros(3))  # type: ignore[arg-type]
     path.write_bytes(path.read_bytes()[:400])  # cut short, but the header is whole
     assert grid_of(path) == image.grid
@@ -638,7 +644,7 @@ def test_samples_that_are_no_numbers_are_not_written(
     data = volume().data.copy()
     data[0, 0, 2] = np.nan
     with refusal(tmp_path / "a.nii", "NaN"):
-        volume(data=data, storage=storage).write(tmp_path / "a.nii")
+        volume(data=data, storage=Storage(storage)).write(tmp_path / "a.nii")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,12 +1,16 @@
 """Workers end with whoever wants them to, and leave nothing half-written."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
+
+from arssr.workers import in_workers
 
 WORK = """
 import os, sys, time
@@ -57,3 +61,21 @@ def test_nothing_half_written_stays(tmp_path: Path, then: str, ends: signal.Sign
             return
         time.sleep(0.05)
     pytest.fail(f"left: {list(folder.iterdir())}")
+
+
+def inverse(task: tuple[Path, int]) -> float:
+    """1 / number; 13 ends its process, 7 does so the first time."""
+    folder, number = task
+    if number == 13 or (number == 7 and not (folder / "seen").exists()):
+        (folder / "seen").touch()
+        os._exit(1)
+    return 1 / number
+
+
+@pytest.mark.slow
+def test_what_a_worker_dies_of_is_tried_twice_and_fails_alone(tmp_path: Path) -> None:
+    waiting = deque((tmp_path, number) for number in (1, 7, 2, 13, 0, 4))
+    answers = {number: answer for (_, number), answer in in_workers(inverse, waiting, 2)}
+    assert "killed twice" in str(answers.pop(13))
+    assert isinstance(answers.pop(0), ZeroDivisionError)
+    assert answers == {number: 1 / number for number in (1, 7, 2, 4)}

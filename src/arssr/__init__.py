@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from arssr.errors import ArSSRError, ArSSRWarning
     from arssr.field import VoxelField
     from arssr.grid import Grid
-    from arssr.volume import Volume
+    from arssr.volume import Storage, Volume
 
     __version__: str
 
@@ -24,6 +24,7 @@ _HOMES = {
     "DifferentiableField": "arssr.differentiable",
     "Grid": "arssr.grid",
     "Model": "arssr.api",
+    "Storage": "arssr.volume",
     "Volume": "arssr.volume",
     "VoxelField": "arssr.field",
     "load_model": "arssr.api",
@@ -35,6 +36,7 @@ __all__ = [
     "DifferentiableField",
     "Grid",
     "Model",
+    "Storage",
     "Volume",
     "VoxelField",
     "__version__",

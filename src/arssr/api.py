@@ -44,9 +44,10 @@ from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ModelConfig
 from arssr.scan import acquisition_ijk, as_acquisition, noise_level, refined_axes
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.request import Request, Transforms, as_transforms
-from arssr.upsampling.result import Facts, result_of, told_of, where_of
+from arssr.upsampling.result import result_of, told_of, where_of
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
@@ -147,7 +148,7 @@ class Model:
         members = flips(ensemble)
         acquisition = as_acquisition(acquisition)
         volume = Volume.coerce(image)
-        label = str(volume.path) if volume.path else "The image"
+        label = str(volume.path) if volume.path else "the image"
         volume.kind.require_intensities(label)
         # what of the paper's flavour was trained here knows the intensities of files
         if normalisation is None and not self.config.normalises and "recipe" in self.card:

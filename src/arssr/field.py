@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.air import active_voxels, read_for
-from arssr.engine.boxes import Shape
 from arssr.engine.clock import Stopwatch
 from arssr.engine.decoding.on_cpu import decode_lattice
 from arssr.engine.decoding.on_gpu import decode_blocks
@@ -25,7 +24,7 @@ from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
-from arssr.grid import AxisPositions, Grid
+from arssr.grid import AxisPositions, Grid, Shape
 from arssr.intensity import Normalisation
 from arssr.interpolation import (
     REACH,

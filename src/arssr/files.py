@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -12,8 +12,57 @@ from threading import Lock
 from arssr.errors import ArSSRError
 from arssr.temporary import temporary
 
-_NIFTI = (".nii.gz", ".nii.zst", ".nii")
-IMAGE_SUFFIXES = (*_NIFTI, ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of image file: what it is called, how its files are named, and where its code lies.
+
+    name: one of them, in a sentence.
+    suffixes: what the names of its files end in.
+    module: has `open_image` and `open_sink`; see `formats.registry.Code`.
+    companions: suffixes of the files that are written beside one.
+    written_as: the suffix that results have, where this one can only be read.
+    is_folder: it is written as a folder, and what is read is known by its content (`is_series`).
+    lent: what a result takes from the image that it was made from, and cannot do without.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    module: str
+    companions: tuple[str, ...] = ()
+    written_as: str = ""
+    is_folder: bool = False
+    lent: str = ""
+
+
+_NIFTI = Format("a NIfTI image", (".nii.gz", ".nii.zst", ".nii"), "arssr.formats.nifti")
+FORMATS = (
+    _NIFTI,
+    Format("an MGH image", (".mgz", ".mgh"), "arssr.formats.mgh"),
+    Format("a NRRD image", (".nrrd",), "arssr.formats.itk"),
+    Format("a NRRD image", (".nhdr",), "arssr.formats.itk", written_as=".nrrd"),
+    Format("a MetaImage", (".mha",), "arssr.formats.meta"),
+    Format("a MetaImage", (".mhd",), "arssr.formats.meta", companions=(".zraw",)),
+    Format(
+        "a DICOM series",
+        (".dicom",),
+        "arssr.formats.dicom_writing",
+        is_folder=True,
+        lent="patient and study",
+    ),
+)
+"""Every format that is read or written; a line and a module make another."""
+
+
+def format_named(path: Path) -> Format | None:
+    """Which format a name asks for, of a file or of a folder to be written; None if none."""
+    name = path.name.lower()
+    return next((kind for kind in FORMATS if name.endswith(kind.suffixes)), None)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """What the names of image files end in."""
+    return tuple(suffix for kind in FORMATS if not kind.is_folder for suffix in kind.suffixes)
 
 
 @contextmanager
@@ -120,7 +169,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             if not inside and holds_dicom(path):
                 inside = [path]
             if not inside:
-                raise ArSSRError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in the folder {path}")
+                raise ArSSRError(f"no images ({', '.join(image_suffixes())}) in the folder {path}")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
@@ -188,7 +237,7 @@ def _depth(paths: Sequence[Path]) -> int:
 
 def is_image(path: Path) -> bool:
     """Whether the name is that of an image file, and not of a hidden or temporary one."""
-    return path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
+    return path.name.lower().endswith(image_suffixes()) and not path.name.startswith(".")
 
 
 def is_dicom(path: Path) -> bool:
@@ -205,6 +254,11 @@ def is_dicom_image(path: Path) -> bool:
     return path.name.upper() != "DICOMDIR" and is_dicom(path)
 
 
+def is_series(path: Path) -> bool:
+    """Whether a path is read as DICOM: a folder, a .zip, or a file that begins like DICOM."""
+    return path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path)
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether there is a DICOM file in a folder or its subfolders."""
     return any(path.is_file() and is_dicom(path) for path in folder.rglob("*"))
@@ -218,9 +272,15 @@ def image_suffix(path: Path) -> str:
     """
     suffix = _known_suffix(path)
     if not suffix:
-        *others, last = IMAGE_SUFFIXES
-        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}.")
+        *others, last = image_suffixes()
+        raise ArSSRError(f"{path}: the name of an image must end in {', '.join(others)} or {last}")
     return suffix
+
+
+def image_format(path: Path) -> Format:
+    """The format of an image file, by its name. Raises ArSSRError as `image_suffix` does."""
+    suffix = image_suffix(path)
+    return next(kind for kind in FORMATS if suffix in kind.suffixes)
 
 
 def stem(path: Path) -> str:
@@ -242,13 +302,14 @@ def output_suffix(source: Path) -> str:
     ('.mgz', '.nii.gz')
     """
     suffix = _known_suffix(source)
-    replaced = {"": ".nii.gz", ".nhdr": ".nrrd"}  # those that are not written
-    return replaced[suffix] if suffix in replaced else source.name[-len(suffix) :]
+    if not suffix:
+        return _NIFTI.suffixes[0]
+    return image_format(source).written_as or source.name[-len(suffix) :]
 
 
 def _known_suffix(path: Path) -> str:
     name = path.name.lower()
-    return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")
+    return next((suffix for suffix in image_suffixes() if name.endswith(suffix)), "")
 
 
 def sidecar(path: Path) -> Path:
@@ -258,7 +319,7 @@ def sidecar(path: Path) -> Path:
     >>> sidecar(Path("T1_SR.nii.gz")).name, sidecar(Path("T1_SR.nrrd")).name
     ('T1_SR.json', 'T1_SR.nrrd.json')
     """
-    return path.with_name(f"{stem(path) if _known_suffix(path) in _NIFTI else path.name}.json")
+    return path.with_name(f"{stem(path) if format_named(path) is _NIFTI else path.name}.json")
 
 
 def json_beside(image: Path) -> Path | None:
@@ -268,18 +329,8 @@ def json_beside(image: Path) -> Path | None:
     if sidecar(image).is_file():
         return sidecar(image)
     named = image.with_name(f"{stem(image)}.json")
-    taken = any(image.with_name(stem(image) + suffix).exists() for suffix in _NIFTI)
+    taken = any(image.with_name(stem(image) + suffix).exists() for suffix in _NIFTI.suffixes)
     return named if named.is_file() and not taken else None
-
-
-def shipped(package: str, folder: str) -> dict[str, str]:
-    """The YAML files in a folder that comes with a package: their texts, by name."""
-    entries = (resources.files(package) / folder).iterdir()
-    return {
-        Path(entry.name).stem: entry.read_text(encoding="utf-8")
-        for entry in entries
-        if entry.name.endswith(".yaml")
-    }
 
 
 def counted(number: int, thing: str) -> str:

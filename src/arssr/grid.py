@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.errors import ArSSRError
 
 Floats = NDArray[np.float64]
+Shape = tuple[int, int, int]
 
 # Below this volume of the box spanned by the three unit axes, the axes count as lying in a plane.
 _SINGULAR = 1e-6
@@ -119,7 +120,7 @@ class Grid:
             wanted = self.shape * factors
             usable = np.isfinite(wanted) & np.isfinite(1 / factors)
         if not usable.all():
-            raise ArSSRError(f"A scale of {_listed(factors)} is beyond all bounds.")
+            raise ArSSRError(f"a scale of {_listed(factors)} is beyond all bounds")
         # Rounded twice: 25 * 2.3 is 57.49999999999999, and such dust must not decide a tie.
         counts = np.maximum(np.rint(np.round(wanted, 5)), 1)
         return self._resized(_three_ints(counts), factors)
@@ -280,24 +281,24 @@ def spacing_in_words(spacing_mm: Iterable[float]) -> str:
 def _apply(affine: Floats, points: ArrayLike) -> Floats:
     points = np.asarray(points, dtype=np.float64)
     if points.shape[-1:] != (3,):
-        raise ArSSRError(f"Points need three coordinates each; these have shape {points.shape}.")
+        raise ArSSRError(f"points need three coordinates each; these have shape {points.shape}")
     moved: Floats = apply_affine(affine, points)
     return moved
 
 
 def _check_affine(affine: Floats) -> None:
     if affine.shape != (4, 4):
-        raise ArSSRError(f"An affine must be a 4×4 matrix; this one has shape {affine.shape}.")
+        raise ArSSRError(f"an affine must be a 4×4 matrix; this one has shape {affine.shape}")
     if not np.isfinite(affine).all():
-        raise ArSSRError("The affine has NaN or infinite entries: no place in space is defined.")
+        raise ArSSRError("the affine has NaN or infinite entries: no place in space is defined")
     if not np.array_equal(affine[3], [0, 0, 0, 1]):
-        raise ArSSRError(f"The last row of an affine must be 0 0 0 1, not {_listed(affine[3])}.")
+        raise ArSSRError(f"the last row of an affine must be 0 0 0 1, not {_listed(affine[3])}")
     with np.errstate(over="ignore"):
         lengths = voxel_sizes(affine)
     if not (lengths.all() and abs(np.linalg.det(affine[:3, :3] / lengths)) >= _SINGULAR):
         raise ArSSRError(
-            "The affine is singular (a voxel size of zero, or axes that lie in one plane): "
-            "no place in space is defined."
+            "the affine is singular (a voxel size of zero, or axes that lie in one plane): "
+            "no place in space is defined"
         )
 
 
@@ -307,7 +308,7 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     except TypeError:
         counts = []
     if len(counts) != 3 or min(counts) < 1:
-        raise ArSSRError(f"A shape must be three whole numbers of at least 1, not {shape}.")
+        raise ArSSRError(f"a shape must be three whole numbers of at least 1, not {shape}")
     return _three_ints(counts)
 
 
@@ -320,9 +321,9 @@ def _three_positive(value: float | Sequence[float], name: str) -> Floats:
     """One number or three → (3,) float64; the name is for the message."""
     values = np.asarray(value, dtype=np.float64)
     if values.shape not in ((), (1,), (3,)):
-        raise ArSSRError(f"A {name} is one number or three (one per axis), not {value}.")
+        raise ArSSRError(f"a {name} is one number or three (one per axis), not {value}")
     if not (np.isfinite(values) & (values > 0)).all():
-        raise ArSSRError(f"A {name} must be greater than 0 and finite, not {_listed(values)}.")
+        raise ArSSRError(f"a {name} must be greater than 0 and finite, not {_listed(values)}")
     return np.broadcast_to(values, (3,)).astype(np.float64)
 
 

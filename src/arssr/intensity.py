@@ -60,8 +60,8 @@ class Normalisation:
             offset, scale = float(np.float32(self.offset)), float(np.float32(self.scale))
         if not (np.isfinite(offset) and np.isfinite(scale) and scale > 0):
             raise ArSSRError(
-                "Intensities can only be normalised by a finite offset and a finite scale above "
-                f"0, not by {self.offset:g} and {self.scale:g}."
+                "intensities can only be normalised by a finite offset and a finite scale above "
+                f"0, not by {self.offset:g} and {self.scale:g}"
             )
         object.__setattr__(self, "offset", offset)
         object.__setattr__(self, "scale", scale)
@@ -72,7 +72,7 @@ class Normalisation:
         return cls(offset=0.0, scale=1.0)
 
     @classmethod
-    def fit(cls, data: NDArray[np.floating], label: str = "The image") -> Normalisation:
+    def fit(cls, data: NDArray[np.floating], label: str = "the image") -> Normalisation:
         """Takes the 0.05th and 99.95th percentile of the data to 0 and 1.
 
         Where these coincide (an object in less than a thousandth of the image), the least and the
@@ -82,12 +82,12 @@ class Normalisation:
         NaN or infinite values.
         """
         if data.size == 0:
-            raise ArSSRError(f"{label}: there are no voxels.")
+            raise ArSSRError(f"{label}: there are no voxels")
         lowest, highest = float(data.min()), float(data.max())  # NaN if there is one
         if not (np.isfinite(lowest) and np.isfinite(highest)):
-            raise ArSSRError(f"{label}: there are NaN or infinite values.")
+            raise ArSSRError(f"{label}: there are NaN or infinite values")
         if lowest == highest:
-            raise ArSSRError(f"{label}: every voxel is {lowest:g}, so there is nothing to see.")
+            raise ArSSRError(f"{label}: every voxel is {lowest:g}, so there is nothing to see")
         samples = _samples(data)
         low, high = _percentiles(samples, _FEWEST)
         if low == high:

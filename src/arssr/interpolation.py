@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.antialias import averaged, averaging_matrix, parts_ijk
@@ -112,8 +113,8 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
     return data
 
 
-def along_axes(data: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
-    """`apply_axis_matrices` of arrays: data float32 (I, J, K), matrices (n_out, n_in)."""
+def along_axes(data: NDArray[np.float32], matrices: Sequence[np.ndarray]) -> NDArray[np.float32]:
+    """`apply_axis_matrices` for arrays: (I, J, K), matrices (n_out, n_in) of any type; float32."""
     import torch
 
     result = apply_axis_matrices(

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from arssr.antialias import averaged, parts_ijk, parts_of
+from arssr.engine.boxes import Box
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import REACH, outside, resample
@@ -24,7 +25,6 @@ _TOO_LARGE = 2**24  # from here on float32 takes neighbouring whole numbers for 
 _TIE = 1e-5  # shares that differ by less are equal: rounding shall not decide
 _MARGIN = 3  # voxels that the filter of a coarser grid reaches, and one
 _SLAB_POINTS = 2**22
-Box = tuple[slice, slice, slice]
 
 
 def upsample_labels(labels: Volume, grid: Grid, transform: Transform | None = None) -> Volume:

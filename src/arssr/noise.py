@@ -28,7 +28,7 @@ from scipy import ndimage
 from arssr.resolution import at_band, measure_resolution
 from arssr.volume import Volume
 
-Floats = NDArray[np.float32]
+Singles = NDArray[np.float32]
 
 _MEANS, _DETAILS = pywt.Wavelet("db2").filter_bank[:2]
 # Tissue is brighter than this share of the range (of means over some voxels, from the darkest
@@ -92,7 +92,7 @@ def _on_measured_voxels(volume: Volume) -> Volume:
     return at_band(volume, volume.grid.with_shape((i, j, k)))
 
 
-def _bands(data: Floats, axes: Sequence[int]) -> tuple[Floats, Floats, list[Floats]]:
+def _bands(data: Singles, axes: Sequence[int]) -> tuple[Singles, Singles, list[Singles]]:
     """Means of voxels, details along all axes, and those along all but one (of two or three)."""
     bands = {"": data}
     for count, axis in enumerate(axes, start=1):
@@ -107,7 +107,7 @@ def _bands(data: Floats, axes: Sequence[int]) -> tuple[Floats, Floats, list[Floa
     return bands["m" * n] / np.float32(2 ** (n / 2)), bands["d" * n], coarser
 
 
-def _halved(data: Floats, axis: int, taps: Sequence[float]) -> Floats:
+def _halved(data: Singles, axis: int, taps: Sequence[float]) -> Singles:
     """Every second sample, along an axis, of a convolution, as far as it lies inside the image.
 
     `pywt.dwt` without its borders, in a fifth of the time.
@@ -118,7 +118,7 @@ def _halved(data: Floats, axis: int, taps: Sequence[float]) -> Floats:
     return np.moveaxis(halved, 0, axis)
 
 
-def _roughness(mean: Floats) -> Floats:
+def _roughness(mean: Singles) -> Singles:
     """By how much means differ from their neighbours, around each."""
     squares = np.zeros_like(mean)
     for axis in range(3):
@@ -127,7 +127,7 @@ def _roughness(mean: Floats) -> Floats:
     return np.asarray(ndimage.uniform_filter(squares, 3))
 
 
-def _masked(data: Floats, mean: Floats, rounding: float) -> NDArray[np.bool_]:
+def _masked(data: Singles, mean: Singles, rounding: float) -> NDArray[np.bool_]:
     """Where the image has the value of most of its corners, whatever that is, and next to it."""
     values, times = np.unique(data[np.ix_(*[(0, -1)] * 3)], return_counts=True)
     if times.max() <= 4:
@@ -136,7 +136,7 @@ def _masked(data: Floats, mean: Floats, rounding: float) -> NDArray[np.bool_]:
     return np.asarray(ndimage.maximum_filter(background, 3))
 
 
-def _beyond_anatomy(finest: Floats, coarser: list[Floats], chosen: NDArray[np.bool_]) -> float:
+def _beyond_anatomy(finest: Singles, coarser: list[Singles], chosen: NDArray[np.bool_]) -> float:
     """Standard deviation of white noise in the chosen details."""
     if not chosen.any():
         return 0.0

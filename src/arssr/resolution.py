@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.degradation import KSpace, low_resolution_positions
-from arssr.grid import Grid
-from arssr.interpolation import apply_axis_matrices
+from arssr.grid import Floats, Grid
+from arssr.interpolation import along_axes
 from arssr.volume import Volume
 
-Floats = NDArray[np.float64]
 Ending = Literal["full", "sharp", "slow", "noise", "unknown"]
 
 FREQUENCIES: Floats = np.linspace(0, 1, 257)
@@ -181,17 +180,14 @@ def at_band(volume: Volume, grid: Grid) -> Volume:
     """The scan on a grid of the same field of view whose band is no wider: its k-space, cut."""
     if grid == volume.grid:
         return volume
-    import torch
-
     matrices = []
     for n_in, n_out in zip(volume.grid.shape, grid.shape, strict=True):
         positions = low_resolution_positions(n_out, n_in / n_out)
         matrix = np.eye(n_in)
         if n_out < n_in:
             matrix = KSpace().axis_matrix(n_in, positions, n_in / n_out)
-        matrices.append(torch.from_numpy(matrix.astype(np.float32)))
-    data = apply_axis_matrices(torch.from_numpy(np.ascontiguousarray(volume.data)), matrices)
-    return volume.with_data(data.numpy(), grid)
+        matrices.append(matrix)
+    return volume.with_data(along_axes(volume.data, matrices), grid)
 
 
 # --- the spectrum along an axis ------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import SpatialImage
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, stem
@@ -25,9 +25,10 @@ from arssr.formats import itk, nifti
 from arssr.formats.kind import NOT_SAID, Kind, kind_of
 from arssr.formats.opened import Opened, damage_in_words
 from arssr.formats.registry import check_output, open_image, open_writer
-from arssr.formats.samples import stored_type
 from arssr.formats.slices import Slices, slices_beside
 from arssr.formats.spatial import open_spatial
+from arssr.formats.storage import IN_MEMORY, Storage
+from arssr.formats.writing import Origin
 from arssr.grid import Grid, shape_in_words
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Frames",
     "Image",
+    "Origin",
+    "Storage",
     "Volume",
     "check_output",
     "doubtful_grid_of",
@@ -49,7 +52,7 @@ _log = logging.getLogger(__name__)
 _FEWEST_STEPS = 20  # of integers, from the lowest sample to the highest: errors of 1.4 % of them
 _ROUNDING = 0.01  # of an integer, which samples are off by that were integers
 
-_UNNAMED = "The image"
+_UNNAMED = "the image"
 Image: TypeAlias = (
     "str | os.PathLike[str] | SpatialImage | Volume | sitk.Image | tuple[ArrayLike, ArrayLike]"
 )
@@ -62,9 +65,8 @@ and LPS, which is seen to. With `frames` an image may have a fourth axis."""
 class Volume:
     """A 3D image: `data` (I, J, K) float32 in the units of the image, and its `grid`.
 
-    The other fields say how the image is stored on disk and matter only for writing: integer
-    types come back as integers with the same `slope` and `inter` (value = stored * slope + inter),
-    everything else is written as float32. `header` lends its description, codes and units.
+    `storage` says how the image is stored on disk and matters only for writing: integer types come
+    back as integers with the same slope and intercept, everything else is written as float32.
     `slices` is what headers and sidecars say of thickness and distance; None where they do not.
     `kind` is what the samples are: intensities, if nothing says that they are something else.
     `warnings` are sentences about a file that contradicts itself, or does not say where the image
@@ -83,10 +85,7 @@ class Volume:
 
     data: NDArray[np.float32]
     grid: Grid
-    storage: np.dtype[Any] | None = None
-    slope: float = 1.0
-    inter: float = 0.0
-    header: nib.Nifti1Header | None = None
+    storage: Storage = IN_MEMORY
     path: Path | None = None
     slices: Slices | None = None
     kind: Kind = NOT_SAID
@@ -95,18 +94,16 @@ class Volume:
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
         if data.shape != self.grid.shape:
-            raise ArSSRError(f"Data of shape {data.shape} do not fit on {self.grid}.")
-        if not (np.isfinite([self.slope, self.inter]).all() and self.slope):
-            raise ArSSRError(
-                f"Values cannot be stored with slope {self.slope}, inter {self.inter}."
-            )
+            raise ArSSRError(f"data of shape {data.shape} do not fit on {self.grid}")
+        slope, inter = self.storage.slope, self.storage.inter
+        if not (np.isfinite([slope, inter]).all() and slope):
+            raise ArSSRError(f"values cannot be stored with slope {slope}, inter {inter}")
         object.__setattr__(self, "data", data)
-        if self.storage is not None:
-            object.__setattr__(self, "storage", np.dtype(self.storage))
 
     def __repr__(self) -> str:
         where = repr(self.grid).removeprefix("Grid(").removesuffix(")")
-        return f"Volume({where}, stored as {stored_type(self)}, {bytes_in_words(self.data.nbytes)})"
+        size = bytes_in_words(self.data.nbytes)
+        return f"Volume({where}, stored as {self.storage.written}, {size})"
 
     @property
     def name(self) -> str:
@@ -137,9 +134,10 @@ class Volume:
         _require_one_frame(opened, filename or _UNNAMED)
         if filename:
             path = Path(filename)
-            slices, doubts = slices_beside(path, opened.grid, opened.header)
+            header = opened.storage.header
+            slices, doubts = slices_beside(path, opened.grid, header)
             opened.warnings.extend(doubts)
-            opened = replace(opened, slices=slices, kind=kind_of(path, opened.header))
+            opened = replace(opened, slices=slices, kind=kind_of(path, header))
         return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 
     @classmethod
@@ -167,6 +165,15 @@ class Volume:
         slices = None if self.slices is None else self.slices.on(self.grid, grid)
         return replace(self, data=np.asarray(data, dtype=np.float32), grid=grid, slices=slices)
 
+    def stored_as(self, dtype: DTypeLike, slope: float = 1.0, inter: float = 0.0) -> Volume:
+        """The same image, to be written in another type: value = stored * slope + inter.
+
+        >>> Volume(np.zeros((4, 4, 3)), Grid((4, 4, 3), np.eye(4))).stored_as("int16")
+        Volume(4×4×3 voxels of 1×1×1 mm, RAS, stored as int16, 192 B)
+        """
+        storage = replace(self.storage, dtype=np.dtype(dtype), slope=slope, inter=inter)
+        return replace(self, storage=storage)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """`data`, for numpy: `np.asarray(volume)`."""
         return np.array(self.data, dtype=dtype, copy=copy)
@@ -177,39 +184,48 @@ class Volume:
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares this volume's data."""
-        return nifti.as_image(self.data, self, self.grid)
+        return nifti.as_image(self.data, self.storage, self.grid)
 
-    def write(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        made_from: str | os.PathLike[str] | None = None,
+        series: str | None = None,
+    ) -> Path:
         """Write to exactly this file, whole or not at all; returns the path.
 
         The suffix is the format. Integer types are rounded and clipped to their range, with a
-        warning where that leaves few steps (0 to 1 becomes black and white); as
-        `dataclasses.replace(volume, storage=np.dtype("float32"))` it keeps all. Missing folders
-        are made. Raises ArSSRError as `check_output` does, for NaN or infinite samples, and where
-        the disk is full or refuses.
+        warning where that leaves few steps (0 to 1 becomes black and white);
+        `volume.stored_as("float32")` keeps all. Missing folders are made.
+        made_from, series: the DICOM series that `NAME.dicom`, a folder with a derived series,
+            takes patient and study from; see `read`.
+
+        Raises ArSSRError as `check_output` does, for NaN or infinite samples, and where the disk
+        is full or refuses.
         """
-        with open_writer(path, self, self.grid, overwrite) as writer:
+        origin = None if made_from is None else Origin(Path(made_from), series)
+        with open_writer(path, self, self.grid, overwrite, origin=origin) as writer:
             writer.put(self.data)
         if _is_coarse(self):
             _log.warning(
-                "%s: values from %.4g to %.4g were rounded to the few that %s has there; a volume "
-                "with storage=float32 keeps them",
+                "%s: values from %.4g to %.4g were rounded to the few that %s has there; "
+                "volume.stored_as('float32') keeps them",
                 path,
                 self.data.min(),
                 self.data.max(),
-                self.storage,
+                self.storage.dtype,
             )
         return Path(path)
 
 
 def _is_coarse(volume: Volume) -> bool:
     """Whether the integers that it is stored as are too few for samples that lie between them."""
-    if volume.storage is None or volume.storage.kind not in "iu":
+    storage = volume.storage
+    span = float(np.ptp(volume.data)) / abs(storage.slope)
+    if not (storage.is_whole and 0 < span < _FEWEST_STEPS):
         return False
-    span = float(np.ptp(volume.data)) / abs(volume.slope)
-    if not 0 < span < _FEWEST_STEPS:
-        return False
-    stored = (volume.data.astype(float) - volume.inter) / volume.slope
+    stored = (volume.data.astype(float) - storage.inter) / storage.slope
     return bool(np.abs(stored - np.rint(stored)).max() > _ROUNDING)
 
 
@@ -233,7 +249,7 @@ class Frames:
     @property
     def repetition_s(self) -> float | None:
         """Seconds from one frame to the next; None where the file does not say so."""
-        return self._opened.repetition_s
+        return self._opened.storage.repetition_s if len(self) > 1 else None
 
     def frame(self, number: int) -> Volume:
         """One of them, counted from 0. Raises ArSSRError as `Volume.read` does.
@@ -242,7 +258,7 @@ class Frames:
         """
         if not 0 <= number < len(self):
             label = self.path or _UNNAMED
-            raise ArSSRError(f"{label}: there is no frame {number}, only 0 to {len(self) - 1}.")
+            raise ArSSRError(f"{label}: there is no frame {number}, only 0 to {len(self) - 1}")
         return _from_opened(self._opened, number, self.path)
 
     def close(self) -> None:
@@ -300,9 +316,6 @@ def _open_in_memory(image: Image) -> Opened:
             image.grid,
             lambda _frame: image.data,
             storage=image.storage,
-            slope=image.slope,
-            inter=image.inter,
-            header=image.header,
             slices=image.slices,
             kind=image.kind,
             warnings=list(image.warnings),
@@ -310,8 +323,8 @@ def _open_in_memory(image: Image) -> Opened:
     if isinstance(image, tuple) and len(image) == 2:
         return _open_array(*image)
     raise ArSSRError(
-        "An image is a path, a nibabel or SimpleITK image, a Volume, or an array with its affine, "
-        f"(array, affine), not {type(image).__name__}."
+        "an image is a path, a nibabel or SimpleITK image, a Volume, or an array with its affine, "
+        f"(array, affine), not {type(image).__name__}"
     )
 
 
@@ -320,7 +333,7 @@ def _open_array(data: ArrayLike, affine: ArrayLike) -> Opened:
     with damage_in_words(f"{_UNNAMED}: is no array with an affine"):
         samples, to_ras = np.asarray(data), np.asarray(affine, np.float64)
         if to_ras.shape != (4, 4):
-            raise ArSSRError(f"{_UNNAMED}: an affine is a 4×4 matrix, not of {to_ras.shape}.")
+            raise ArSSRError(f"{_UNNAMED}: an affine is a 4×4 matrix, not of {to_ras.shape}")
     if samples.dtype.kind == "b":
         samples = samples.astype(np.uint8)
     return open_spatial(samples, to_ras, None, _UNNAMED)
@@ -351,9 +364,6 @@ def _from_opened(opened: Opened, frame: int, path: Path | None) -> Volume:
         data=opened.read(frame),
         grid=opened.grid,
         storage=opened.storage,
-        slope=opened.slope,
-        inter=opened.inter,
-        header=opened.header,
         path=path,
         slices=opened.slices,
         kind=opened.kind,
@@ -366,5 +376,5 @@ def _require_one_frame(opened: Opened, label: str) -> None:
         size = shape_in_words((*opened.grid.shape, opened.frames))
         raise ArSSRError(
             f"{label}: this is a 4D image ({size}); take all its frames with `arssr upsample "
-            f"--frames` (in Python frames=True), or {opened.one_frame}."
+            f"--frames` (in Python frames=True), or {opened.one_frame}"
         )

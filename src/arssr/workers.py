@@ -1,14 +1,66 @@
-"""Worker processes on this machine: how they begin, and that they never outlive their parent."""
+"""Worker processes on this machine: how they begin and end, and what follows when one is killed."""
 
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TypeVar
 
+from arssr.errors import ArSSRError
 from arssr.temporary import discard_unfinished
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+
+def in_workers(
+    work: Callable[[Task], Answer], waiting: deque[Task], processes: int
+) -> Iterator[tuple[Task, Answer | BaseException]]:
+    """What `work` returns or raises for each task, as it is known.
+
+    waiting: tasks are taken from its left as workers have time; it may be changed meanwhile.
+
+    When a worker is killed, the tasks that were under way are tried once more, each alone: with
+    all the memory to itself, and so that it is known which one was to blame. That one's answer is
+    an ArSSRError.
+    """
+    suspects = deque[Task]()
+    while waiting or suspects:
+        alone = not waiting
+        source = suspects if alone else waiting
+        for task, answer in _in_one_pool(work, source, 1 if alone else processes):
+            if not isinstance(answer, BrokenProcessPool):
+                yield task, answer
+            elif alone:
+                yield task, ArSSRError("its worker process was killed twice (memory?)")
+            else:
+                suspects.append(task)
+
+
+def _in_one_pool(
+    work: Callable[[Task], Answer], waiting: deque[Task], processes: int
+) -> Iterator[tuple[Task, Answer | BaseException]]:
+    """Take tasks from the left of `waiting` until there are none or a worker dies."""
+    with worker_pool(min(processes, len(waiting))) as pool:
+        running: dict[Future[Answer], Task] = {}
+        broken = False
+        while running or (waiting and not broken):
+            while waiting and not broken and len(running) < processes:
+                task = waiting[0]
+                try:
+                    running[pool.submit(work, task)] = task
+                    waiting.popleft()
+                except BrokenProcessPool:
+                    broken = True
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                error = future.exception()
+                broken = broken or isinstance(error, BrokenProcessPool)
+                yield running.pop(future), error or future.result()
 
 
 @contextmanager

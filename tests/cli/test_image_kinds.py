@@ -18,7 +18,7 @@ from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.upsampling import room
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.registry import load
 
 THICK = np.diag([1.0, 1, 3, 1])
@@ -119,7 +119,7 @@ def test_an_empty_mask_has_a_result_though_no_report(
     arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As lesion masks of healthy persons are."""
-    mask = Volume(np.zeros((8, 9, 5)), Grid((8, 9, 5), THICK), storage=np.dtype(np.uint8))
+    mask = Volume(np.zeros((8, 9, 5)), Grid((8, 9, 5), THICK), storage=Storage("uint8"))
     mask.write(dataset / "sub-01" / "anat" / "sub-01_label-lesion_mask.nii.gz")
     words = ("participant", "-s", "mask", "--scale", 2, "-m", tiny)
     call = arssr("bids", dataset, tmp_path / "out", *words)

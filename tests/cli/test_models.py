@@ -10,7 +10,7 @@ from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.files import sha256
 from arssr.grid import Grid
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights import registry
 from arssr.weights.files import save_weights
 
@@ -77,7 +77,7 @@ def test_what_is_known_of_a_model(arssr: Arssr, shipped: dict[str, Path], tiny: 
 def test_where_an_image_lies_and_how_it_is_stored(arssr: Arssr, tmp_path: Path) -> None:
     grid = volume(np.zeros((5, 6, 7)), np.diag([-1, 2, 3, 1.0])).grid
     data = 10 * np.rint(100 * smooth((5, 6, 7))) - 300
-    image = Volume(data, grid, storage=np.dtype(np.int16), slope=10, inter=-300)
+    image = Volume(data, grid, storage=Storage("int16", 10, -300))
     path = image.write(tmp_path / "scan [1].nii.gz")
     facts = json.loads(arssr("info", path, "--json").out)
     assert set(facts.pop("resolution")) == {"i", "j", "k"}

@@ -20,7 +20,7 @@ from arssr.files import sha256
 from arssr.grid import Grid
 from arssr.identity import samples_sha256
 from arssr.upsampling import room
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.files import save_reference, save_weights
 
 from .conftest import Arssr
@@ -113,11 +113,12 @@ def test_units_and_integers_survive(arssr: Arssr, tiny: Path, out: Path, tmp_pat
     """Hounsfield-like: int16, slope 2, intercept -1024, most of it negative."""
     data = (1500 * smooth((8, 8, 8), sigma=1) - 1200).astype(np.float32)
     grid = volume(data).grid
-    scan = Volume(data, grid, storage=np.dtype(np.int16), slope=2, inter=-1024)
+    scan = Volume(data, grid, storage=Storage("int16", 2, -1024))
     path = scan.write(tmp_path / "ct.nii")
     assert arssr("upsample", path, "-o", out / "ct.nii", "--scale", 2, "-m", tiny).code == 0
     result = Volume.read(out / "ct.nii")
-    assert (result.storage, result.slope, result.inter) == (np.dtype(np.int16), 2, -1024)
+    stored = result.storage
+    assert (stored.dtype, stored.slope, stored.inter) == (np.int16, 2, -1024)
     assert abs(result.data.mean() - data.mean()) < 60
     assert result.data.min() < -1000 and result.data.max() > 100
 

@@ -433,7 +433,7 @@ def test_a_dicom_series_is_a_reference_too(
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [((), "scan.nii.gz: is no DICOM series"), (("--frames",), "a DICOM series is one 3D image")],
+    [((), "scan.nii.gz: is not a DICOM series"), (("--frames",), "a DICOM series is one 3D image")],
 )
 def test_a_series_that_cannot_be_written_is_refused_before_the_work(
     arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, words: tuple, sentence: str

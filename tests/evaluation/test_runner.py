@@ -227,7 +227,7 @@ def test_a_worker_that_is_killed_is_a_row_and_the_others_go_on(images: list[Path
     rows = evaluate(images, SETTINGS, [Faulty(dies=True), CUBIC], jobs=1)
     assert [row.error for row in rows if row.method == "cubic"] == [""] * 8
     errors = [row.error for row in rows if row.method == "faulty"]
-    assert errors == ["", "", *["a worker process was killed (memory?)"] * 2] * 2
+    assert errors == ["", "", *["its worker process was killed twice (memory?)"] * 2] * 2
 
 
 def test_volumes_in_memory_need_no_file() -> None:

@@ -13,7 +13,6 @@ from tests.formats.series import write_series
 
 from arssr.errors import ArSSRError
 from arssr.formats import dcm2niix
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
 from arssr.volume import Volume, open_frames
 
@@ -109,9 +108,9 @@ def test_a_mosaic_is_read_where_its_slices_lie(tmp_path: Path) -> None:
     path = write_mosaic(tmp_path / "in" / "1.dcm", STORED, GRID)
     for source in (path, path.parent):
         scan = Volume.read(source)
-        assert same(scan, Volume(STORED, GRID)) and scan.storage == np.int16
+        assert same(scan, Volume(STORED, GRID)) and scan.storage.dtype == np.int16
         assert scan.slices is not None and scan.slices.distance_mm == pytest.approx(3)
-    folder = write_dicom_series(tmp_path / "out.dicom", scan, path)
+    folder = scan.write(tmp_path / "out.dicom", made_from=path)
     assert same(Volume.read(folder), Volume(STORED, GRID))
 
 

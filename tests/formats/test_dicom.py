@@ -19,9 +19,8 @@ from tests.formats.series import write_series
 from arssr.errors import ArSSRError
 from arssr.files import find_images, output_suffix
 from arssr.formats.dicom import series_in
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
-from arssr.volume import Volume, grid_of, open_frames
+from arssr.volume import Storage, Volume, grid_of, open_frames
 
 SHAPE = (6, 5, 4)
 STORED = np.arange(120, dtype=np.int16).reshape(SHAPE)
@@ -99,7 +98,7 @@ def test_it_is_the_same_scan_as_nifti(tmp_path: Path) -> None:
     back = Volume.read(scan.write(tmp_path / "a.nii.gz"))
     assert back.grid.matches(scan.grid) and scan.grid.matches(GRID)
     np.testing.assert_array_equal(back.data, STORED)
-    assert (back.storage, scan.name) == (np.int16, "dicom")
+    assert (back.storage.dtype, scan.name) == (np.int16, "dicom")
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "u1"])
@@ -110,7 +109,7 @@ def test_rescaled_units(tmp_path: Path, dtype: str, slope: float | None, inter: 
     scan = Volume.read(tmp_path / "a")
     expected = stored * float(slope or 1) + inter
     np.testing.assert_allclose(scan.data, expected, rtol=1e-6)
-    assert (scan.storage, scan.slope, scan.inter) == (np.dtype(dtype), slope or 1, inter)
+    assert scan.storage == Storage(dtype, slope or 1, inter)
 
 
 def test_slices_each_with_a_slope_of_their_own(tmp_path: Path) -> None:
@@ -122,7 +121,7 @@ def test_slices_each_with_a_slope_of_their_own(tmp_path: Path) -> None:
         header.save_as(path)
     scan = Volume.read(tmp_path / "a")
     np.testing.assert_allclose(scan.data, STORED * (np.arange(4) + 0.5), rtol=1e-6)
-    assert scan.storage is None
+    assert scan.storage.dtype is None
 
 
 @pytest.mark.parametrize("name", ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_bigendian"])
@@ -311,8 +310,8 @@ def test_a_derived_series_lies_where_the_volume_does(
     affine[:3, 2] *= side
     grid = Grid((3, 4, 5), affine)
     data = np.random.default_rng(0).normal(0, 1000, grid.shape)
-    write_dicom_series(folder / "out", Volume(data, grid), folder / "in")
-    back = Volume.read(folder / "out")
+    Volume(data, grid).write(folder / "out.dicom", made_from=folder / "in")
+    back = Volume.read(folder / "out.dicom")
     step = (data.max() - data.min()) / 65535
     for index in ((0, 0, 0), (2, 3, 4), (1, 0, 3)):
         there = back.grid.to_index(grid.to_world(index))
@@ -325,14 +324,14 @@ def test_what_a_derived_series_says(tmp_path: Path) -> None:
     scan = Volume.read(tmp_path / "in")
     fine = scan.grid.scaled((1, 1, 3))
     result = scan.with_data(np.repeat(scan.data, 3, axis=2), fine)
-    assert write_dicom_series(tmp_path / "out", result, tmp_path / "in") == tmp_path / "out"
-    back = Volume.read(tmp_path / "out")
+    assert result.write(tmp_path / "out.dicom", made_from=tmp_path / "in") == tmp_path / "out.dicom"
+    back = Volume.read(tmp_path / "out.dicom")
     np.testing.assert_array_equal(back.data, result.data)
     assert back.grid.matches(fine)
-    assert (back.storage, back.slope, back.inter) == (np.int16, 0.5, -10)
+    assert back.storage == Storage("int16", 0.5, -10)
 
     old = pydicom.dcmread(source)
-    headers = [pydicom.dcmread(p) for p in sorted((tmp_path / "out").iterdir())]
+    headers = [pydicom.dcmread(p) for p in sorted((tmp_path / "out.dicom").iterdir())]
     assert len({h.SOPInstanceUID for h in headers} | {old.SOPInstanceUID}) == 13
     assert [h.InstanceNumber for h in headers] == list(range(1, 13))
     new = headers[0]
@@ -356,16 +355,16 @@ def test_a_derived_series_is_there_whole_or_not(
     write_series(tmp_path / "in", STORED, GRID)
     grid = Grid((100, 100, 2), np.eye(4))
     noise = Volume(np.random.default_rng(0).random(grid.shape), grid)
-    with full_disk(10_000), refusal(tmp_path / "out"):
-        write_dicom_series(tmp_path / "out", noise, tmp_path / "in")
+    with full_disk(10_000), refusal(tmp_path / "out.dicom"):
+        noise.write(tmp_path / "out.dicom", made_from=tmp_path / "in")
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
-    write_dicom_series(tmp_path / "out", noise, tmp_path / "in")
-    with refusal(tmp_path / "out", "--overwrite"):
-        write_dicom_series(tmp_path / "out", noise, tmp_path / "in")
-    (tmp_path / "out" / "stale").write_text("")
-    write_dicom_series(tmp_path / "out", noise, tmp_path / "in", overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["00001.dcm", "00002.dcm"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+    noise.write(tmp_path / "out.dicom", made_from=tmp_path / "in")
+    with refusal(tmp_path / "out.dicom", "--overwrite"):
+        noise.write(tmp_path / "out.dicom", made_from=tmp_path / "in")
+    (tmp_path / "out.dicom" / "stale").write_text("")
+    noise.write(tmp_path / "out.dicom", overwrite=True, made_from=tmp_path / "in")
+    assert sorted(p.name for p in (tmp_path / "out.dicom").iterdir()) == ["00001.dcm", "00002.dcm"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.dicom"]
 
 
 def test_grids_and_samples_that_dicom_cannot_hold(tmp_path: Path) -> None:
@@ -373,10 +372,17 @@ def test_grids_and_samples_that_dicom_cannot_hold(tmp_path: Path) -> None:
     askew = np.eye(4)
     askew[0, 1] = 0.3
     with refusal("askew"):
-        write_dicom_series(tmp_path / "out", Volume(STORED, Grid(SHAPE, askew)), tmp_path / "in")
+        Volume(STORED, Grid(SHAPE, askew)).write(tmp_path / "out.dicom", made_from=tmp_path / "in")
     with refusal("NaN"):
-        write_dicom_series(tmp_path / "out", Volume(np.full(SHAPE, np.nan), GRID), tmp_path / "in")
+        Volume(np.full(SHAPE, np.nan), GRID).write(
+            tmp_path / "out.dicom", made_from=tmp_path / "in"
+        )
+    with refusal("patient and study", "made_from"):
+        Volume(STORED, GRID).write(tmp_path / "out.dicom")
+    image = Volume(STORED, GRID).write(tmp_path / "a.nii")
+    with refusal("a.nii", "is not a DICOM series"):
+        Volume(STORED, GRID).write(tmp_path / "out.dicom", made_from=image)
     with refusal("is a file"):
-        (tmp_path / "file").write_text("")
-        write_dicom_series(tmp_path / "file", Volume(STORED, GRID), tmp_path / "in")
-    assert not (tmp_path / "out").exists()
+        (tmp_path / "file.dicom").write_text("")
+        Volume(STORED, GRID).write(tmp_path / "file.dicom", made_from=tmp_path / "in")
+    assert not (tmp_path / "out.dicom").exists()

@@ -17,7 +17,6 @@ from tests.formats.series import write_series
 
 from arssr.errors import ArSSRError
 from arssr.formats.dicom_pixels import read_pixels
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -128,7 +127,7 @@ def test_shown_in_negative_the_stored_values_are_the_same(tmp_path: Path, dtype:
     write_series(tmp_path / "a", stored, GRID, slope=2, PhotometricInterpretation="MONOCHROME1")
     scan = Volume.read(tmp_path / "a")
     np.testing.assert_array_equal(scan.data, 2.0 * stored)
-    out = write_dicom_series(tmp_path / "out", scan, tmp_path / "a")
+    out = scan.write(tmp_path / "out.dicom", made_from=tmp_path / "a")
     np.testing.assert_array_equal(Volume.read(out).data, scan.data)
     first = pydicom.dcmread(out / "00001.dcm")
     assert first.PhotometricInterpretation == "MONOCHROME1"  # as dark as the scan

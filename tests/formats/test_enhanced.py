@@ -16,12 +16,11 @@ from tests.formats.enhanced import Frame, frames_of, write_enhanced
 
 from arssr.errors import ArSSRError
 from arssr.formats.dicom_pixels import PixelFile
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.grid import Grid
 from arssr.jobs.job import Job
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
-from arssr.volume import Volume, open_frames
+from arssr.volume import Storage, Volume, open_frames
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 SHAPE = (6, 5, 4)
@@ -73,7 +72,7 @@ def test_samples_lie_where_the_frames_say(
         k = index[2]
         expected = STORED[index] * slope[k] + inter[k]
         assert scan.data[tuple(np.rint(there).astype(int))] == pytest.approx(expected)
-    assert (scan.storage, scan.slope) == ((None, 1) if scaled else (np.dtype("u2"), 1))
+    assert scan.storage == Storage(None if scaled else "u2")
     assert scan.slices is not None and scan.slices.axis == 2 and scan.warnings == ()
     assert scan.slices.gap == pytest.approx(0.2)
 
@@ -299,7 +298,7 @@ def test_a_derived_series_has_classic_slices_of_the_same_patient(tmp_path: Path)
     frames = [*frames_of(STORED, GRID), *frames_of(STORED + 1, GRID, **said)]
     path = write_enhanced(tmp_path / "1.dcm", frames)
     scan = Volume.read(path, "echo 2")
-    out = write_dicom_series(tmp_path / "out", scan, path, "echo 2")
+    out = scan.write(tmp_path / "out.dicom", made_from=path, series="echo 2")
     assert Volume.read(out).grid.matches(scan.grid)
     np.testing.assert_array_equal(Volume.read(out).data, STORED + 1)
     old = pydicom.dcmread(path)
@@ -318,7 +317,7 @@ def test_a_derived_series_has_classic_slices_of_the_same_patient(tmp_path: Path)
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools are not there")
 def test_a_derived_series_is_valid(tmp_path: Path) -> None:
     path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID))
-    out = write_dicom_series(tmp_path / "out", Volume.read(path), path)
+    out = Volume.read(path).write(tmp_path / "out.dicom", made_from=path)
     for each in out.iterdir():
         assert errors_in(each) == []
 
@@ -333,7 +332,7 @@ def test_derived_series_of_scans_of_today_are_valid(
 ) -> None:
     scan = Volume.read(REAL / folder, series)
     part = scan.with_data(scan.data[..., :2], Grid((*scan.grid.shape[:2], 2), scan.grid.affine))
-    out = write_dicom_series(tmp_path / "out", part, REAL / folder, series)
+    out = part.write(tmp_path / "out.dicom", made_from=REAL / folder, series=series)
     for each in out.iterdir():
         assert errors_in(each) == []
 
@@ -344,7 +343,7 @@ def test_times_of_any_length_fit_into_a_classic_header(tmp_path: Path) -> None:
     modifiers = image.SharedFunctionalGroupsSequence[0].MRModifierSequence[0]
     modifiers.InversionRecovery, modifiers.InversionTimes = "YES", [1000 / 3, 2000.0]
     image.save_as(path)
-    out = write_dicom_series(tmp_path / "out", Volume.read(path), path)
+    out = Volume.read(path).write(tmp_path / "out.dicom", made_from=path)
     new = pydicom.dcmread(out / "00001.dcm")
     assert float(new.EchoTime) == pytest.approx(10 / 3) and len(str(new.EchoTime)) <= 16
     assert float(new.InversionTime) == pytest.approx(1000 / 3)
@@ -354,7 +353,7 @@ def test_times_of_any_length_fit_into_a_classic_header(tmp_path: Path) -> None:
 def test_only_images_of_mr_become_classic_ones(tmp_path: Path) -> None:
     path = write_enhanced(tmp_path / "1.dcm", frames_of(STORED, GRID), Modality="CT")
     with pytest.raises(ArSSRError, match="only enhanced images of MR"):
-        write_dicom_series(tmp_path / "out", Volume.read(path), path)
+        Volume.read(path).write(tmp_path / "out.dicom", made_from=path)
 
 
 def test_a_single_file_is_a_source_for_a_job(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 
 import nibabel as nib
@@ -16,12 +17,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from arssr.errors import ArSSRError
-from arssr.files import IMAGE_SUFFIXES
-from arssr.formats import registry
+from arssr.files import FORMATS, Format, image_suffixes
 from arssr.grid import Grid
-from arssr.volume import Volume, check_output, open_frames, open_writer
+from arssr.volume import Storage, Volume, check_output, open_frames, open_writer
 
-WRITTEN = [suffix for suffix in IMAGE_SUFFIXES if suffix != ".nhdr"]
+WRITTEN = [suffix for suffix in image_suffixes() if suffix != ".nhdr"]
 COLLECTED = (".nrrd", ".mha", ".mhd")
 SHAPE = (5, 4, 3)
 GRID = Grid(SHAPE, np.array([[0, -2.0, 0, 10], [1.5, 0, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]))
@@ -49,8 +49,12 @@ def test_the_libraries_of_other_formats_are_loaded_when_they_are_needed() -> Non
     assert done.stdout == "set()\n"
 
 
-def test_every_suffix_has_a_format() -> None:
-    assert set(registry._FORMATS) == set(IMAGE_SUFFIXES)
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.suffixes[0])
+def test_every_format_has_code_and_names_of_its_own(kind: Format) -> None:
+    code = import_module(kind.module)
+    assert callable(code.open_sink) and (kind.is_folder or callable(code.open_image))
+    others = [suffix for other in FORMATS if other != kind for suffix in other.suffixes]
+    assert not any(suffix.endswith(tuple(others)) for suffix in kind.suffixes)
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
@@ -58,13 +62,13 @@ def test_every_suffix_has_a_format() -> None:
 @settings(max_examples=40)
 def test_a_scan_keeps_place_and_samples(suffix: str, grid: Grid, storage: np.dtype | None) -> None:
     stored = np.random.default_rng(0).integers(0, 128, grid.shape)
-    original = Volume(stored, grid, storage)
+    original = Volume(stored, grid, Storage(storage))
     with tempfile.TemporaryDirectory() as folder:
         back = Volume.read(original.write(Path(folder) / f"scan{suffix}"))
     np.testing.assert_array_equal(back.data, original.data)
     assert back.data.flags["C_CONTIGUOUS"]
     if storage in (np.uint8, np.int16, np.int32):  # known to all formats
-        assert back.storage == storage
+        assert back.storage.dtype == storage
     # Single precision in the headers of NIfTI and MGH, of which the latter knows the centre only.
     exact = suffix in COLLECTED
     corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(grid.shape) - 1)
@@ -96,7 +100,7 @@ def test_other_software_sees_the_same_place(tmp_path: Path, suffix: str) -> None
 
 @pytest.mark.parametrize("suffix", WRITTEN)
 def test_scaled_integers_keep_their_values(tmp_path: Path, suffix: str) -> None:
-    scan = Volume(SCAN.data * 0.5 + 7, GRID, np.dtype("i2"), slope=0.5, inter=7.0)
+    scan = Volume(SCAN.data * 0.5 + 7, GRID, Storage("i2", 0.5, 7.0))
     back = Volume.read(scan.write(tmp_path / f"a{suffix}"))
     np.testing.assert_array_equal(back.data, scan.data)
 
@@ -127,7 +131,7 @@ def test_an_mhd_with_raw_samples(tmp_path: Path) -> None:
     affine = [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]
     np.testing.assert_array_equal(scan.grid.affine, affine)
     np.testing.assert_array_equal(scan.data.ravel(order="F"), np.arange(60))
-    assert scan.storage == np.uint16
+    assert scan.storage.dtype == np.uint16
 
 
 META = {
@@ -178,7 +182,7 @@ def test_frames_come_one_by_one_in_any_order(tmp_path: Path, suffix: str) -> Non
     header = nib.Nifti1Header()
     header.set_xyzt_units("mm", "msec")
     header["pixdim"][4] = 2500
-    like = Volume(SCAN.data, GRID, np.dtype("i2"), header=header)
+    like = Volume(SCAN.data, GRID, Storage("i2", header=header))
     path = tmp_path / f"a{suffix}"
     with open_writer(path, like, GRID, frames=3) as writer:
         for number in range(3):
@@ -191,7 +195,7 @@ def test_frames_come_one_by_one_in_any_order(tmp_path: Path, suffix: str) -> Non
         for number in (0, 2, 1):
             frame = frames.frame(number)
             np.testing.assert_array_equal(frame.data, SCAN.data + 100 * number)
-            assert (frame.storage, frame.name) == (np.int16, "a")
+            assert (frame.storage.dtype, frame.name) == (np.int16, "a")
         for number in (-1, 3):
             with pytest.raises(ArSSRError, match=f"no frame {number}, only 0 to 2"):
                 frames.frame(number)
@@ -207,7 +211,9 @@ def test_the_time_between_frames_survives_any_format(tmp_path: Path, suffix: str
     header.set_xyzt_units("mm", "sec")
     header["pixdim"][4] = 0.7
     first, second = tmp_path / "a.nii.gz", tmp_path / f"b{suffix}"
-    with open_writer(first, Volume(SCAN.data, GRID, header=header), GRID, frames=2) as writer:
+    with open_writer(
+        first, Volume(SCAN.data, GRID, Storage(header=header)), GRID, frames=2
+    ) as writer:
         writer.put(np.concatenate([SCAN.data, SCAN.data], axis=2))
     with open_frames(first) as frames, open_writer(second, frames.frame(0), GRID, frames=2) as out:
         for frame in frames:

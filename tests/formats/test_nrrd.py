@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.volume import Volume, grid_of, open_frames
+from arssr.volume import Storage, Volume, grid_of, open_frames
 
 STORED = np.arange(60, dtype="<i2").reshape(5, 4, 3)
 RAW = STORED.tobytes(order="F")
@@ -173,7 +173,7 @@ def test_a_meta_image_with_a_slope(tmp_path: Path) -> None:
     slope = {"ElementToIntensityFunctionSlope": "2", "ElementToIntensityFunctionOffset": "-5"}
     scan = Volume.read(meta(tmp_path, **slope))
     np.testing.assert_array_equal(scan.data, 2.0 * STORED - 5)
-    assert (scan.storage, scan.slope, scan.inter) == (np.int16, 2, -5)
+    assert scan.storage == Storage("i2", 2, -5)
 
 
 def test_numbers_of_axes_that_contradict_each_other(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from arssr.errors import ArSSRError
 from arssr.formats.place import apart_mm
 from arssr.grid import Grid
-from arssr.volume import Volume, open_writer
+from arssr.volume import Storage, Volume, open_writer
 
 SHAPE = (40, 44, 12)
 TRUE = np.array([[1.0, 0, 0, -20], [0, 1, 0, -30], [0, 0, 4, -10], [0, 0, 0, 1]])
@@ -57,7 +57,7 @@ def test_files_in_order_are_not_doubted(tmp_path: Path) -> None:
     assert warnings_of(nifti(path)) == warnings_of(nifti(path, sform=None)) == ()
     assert warnings_of(nifti(path, qform=None)) == ()
     for suffix in (".nii", ".nii.gz", ".mgz", ".nrrd", ".mha"):
-        written = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / f"b{suffix}")
+        written = Volume(DATA, Grid(SHAPE, TRUE), Storage("i2")).write(tmp_path / f"b{suffix}")
         assert warnings_of(written) == ()
 
 
@@ -183,7 +183,9 @@ def test_a_qform_in_use_puts_the_scan_where_the_sform_does(
     path = tmp_path_factory.getbasetemp() / "sheared.nii"
     header = nib.Nifti2Header() if nifti2 else None
     grid = Grid(SHAPE, affine)
-    with open_writer(path, Volume(DATA, grid, header=header), grid, overwrite=True) as writer:
+    with open_writer(
+        path, Volume(DATA, grid, Storage(header=header)), grid, overwrite=True
+    ) as writer:
         writer.put(DATA)
     found = nib.load(path).header
     assert apart_mm(found.get_sform(), affine, SHAPE) < 1e-3
@@ -201,12 +203,12 @@ def test_apart_is_the_farthest_corner() -> None:
 
 
 def test_axes_that_are_no_unit_vectors_and_axes_in_a_plane(tmp_path: Path) -> None:
-    path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mgh")
+    path = Volume(DATA, Grid(SHAPE, TRUE), Storage("i2")).write(tmp_path / "a.mgh")
     content = path.read_bytes()
     path.write_bytes(content[:42] + struct.pack(">f", -2 * TRUE[0, 0]) + content[46:])
     [told] = warnings_of(path)
     assert "the matrix Mdc has voxels of 2×1×4 mm, but delta has 1×1×4 mm" in told
-    path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mha")
+    path = Volume(DATA, Grid(SHAPE, TRUE), Storage("i2")).write(tmp_path / "a.mha")
     content = path.read_bytes().replace(b"TransformMatrix = -1 0 0", b"TransformMatrix = -2 0 0")
     path.write_bytes(content)
     [told] = warnings_of(path)
@@ -219,7 +221,7 @@ def test_axes_that_are_no_unit_vectors_and_axes_in_a_plane(tmp_path: Path) -> No
 
 
 def test_mgh_without_a_place_or_with_sizes_below_zero(tmp_path: Path) -> None:
-    path = Volume(DATA, Grid(SHAPE, TRUE), np.dtype("i2")).write(tmp_path / "a.mgh")
+    path = Volume(DATA, Grid(SHAPE, TRUE), Storage("i2")).write(tmp_path / "a.mgh")
     content = path.read_bytes()
     path.write_bytes(content[:28] + struct.pack(">h", 0) + content[30:])
     assert "goodRASFlag is 0" in warnings_of(path)[0]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from tests.formats.series import write_series
 
-from arssr.files import IMAGE_SUFFIXES
+from arssr.files import image_suffixes
 from arssr.grid import Grid
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 
 SHAPE = (5, 4, 3)
 STORED = np.random.default_rng(0).permutation(60).astype(np.int16).reshape(SHAPE)
@@ -36,8 +36,8 @@ def grids(draw: st.DrawFn) -> Grid:
 
 
 def in_every_format(grid: Grid, folder: Path) -> list[Path]:
-    scan = Volume(STORED, grid, np.dtype(np.int16))
-    paths = [scan.write(folder / f"a{s}") for s in IMAGE_SUFFIXES if s != ".nhdr"]
+    scan = Volume(STORED, grid, Storage("int16"))
+    paths = [scan.write(folder / f"a{s}") for s in image_suffixes() if s != ".nhdr"]
     for number, kind in ((1, nib.Nifti1Image), (2, nib.Nifti2Image)):
         paths.append(folder / f"nifti{number}.nii")
         nib.save(kind(STORED, grid.affine), paths[-1])

@@ -18,7 +18,6 @@ from nibabel.orientations import axcodes2ornt, io_orientation
 from tests.formats.series import write_series
 from tests.phantoms import rotated
 
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.formats.slices import Slices, slices_of
 from arssr.grid import Grid
 from arssr.volume import Volume, open_frames
@@ -346,9 +345,9 @@ def test_a_derived_series_says_how_thick_its_own_slices_are(
     scan = Volume.read(tmp_path / "in")
     grid = scan.grid.scaled(scale)
     result = scan.with_data(np.zeros(grid.shape), grid)
-    write_dicom_series(tmp_path / "out", result, tmp_path / "in")
-    header = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    result.write(tmp_path / "out.dicom", made_from=tmp_path / "in")
+    header = pydicom.dcmread(next((tmp_path / "out.dicom").iterdir()))
     assert float(header.SliceThickness) == pytest.approx(thickness)
     assert float(header.SpacingBetweenSlices) == pytest.approx(4 / scale[2])
-    back = Volume.read(tmp_path / "out")
+    back = Volume.read(tmp_path / "out.dicom")
     assert back.slices == Slices(2, pytest.approx(thickness), pytest.approx(4 / scale[2]))

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.files import IMAGE_SUFFIXES
+from arssr.files import image_suffixes
 from arssr.grid import Grid
-from arssr.volume import Volume, open_frames, open_writer
+from arssr.volume import Storage, Volume, open_frames, open_writer
 
 GRID = Grid((5, 4, 3), np.diag([1.0, 1, 3, 1]))
 STORED = np.random.default_rng(0).integers(0, 2000, (5, 4, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("storage", [np.dtype("i2"), None])
-@pytest.mark.parametrize("suffix", [suffix for suffix in IMAGE_SUFFIXES if suffix != ".nhdr"])
+@pytest.mark.parametrize("suffix", [suffix for suffix in image_suffixes() if suffix != ".nhdr"])
 def test_at_bytes_everywhere(tmp_path: Path, suffix: str, storage: np.dtype | None) -> None:
-    path = Volume(STORED, GRID, storage).write(tmp_path / f"a{suffix}")
+    path = Volume(STORED, GRID, Storage(storage)).write(tmp_path / f"a{suffix}")
     cut = path.with_suffix(".zraw") if suffix == ".mhd" else path
     content = cut.read_bytes()
     for length in {*range(0, len(content), 3), *range(len(content) - 30, len(content))}:
@@ -34,7 +34,7 @@ def test_at_bytes_everywhere(tmp_path: Path, suffix: str, storage: np.dtype | No
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii.zst", ".mgz", ".nrrd", ".mhd"])
 def test_a_changed_bit_in_compressed_samples_changes_none(tmp_path: Path, suffix: str) -> None:
     """The check sum tells: every bit of the stream, of which some mean nothing."""
-    path = Volume(STORED, GRID, np.dtype("i2")).write(tmp_path / f"a{suffix}")
+    path = Volume(STORED, GRID, Storage("i2")).write(tmp_path / f"a{suffix}")
     stream = path.with_suffix(".zraw") if suffix == ".mhd" else path
     content = bytearray(stream.read_bytes())
     start = content.find(b"\n\n") + 2 if suffix == ".nrrd" else 0
@@ -53,7 +53,7 @@ def test_a_changed_bit_in_compressed_samples_changes_none(tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nii.zst", ".mgz", ".nrrd", ".mha"])
 def test_of_several_frames_each_is_whole_or_refused(tmp_path: Path, suffix: str) -> None:
-    path, like = tmp_path / f"a{suffix}", Volume(STORED, GRID, np.dtype("i2"))
+    path, like = tmp_path / f"a{suffix}", Volume(STORED, GRID, Storage("i2"))
     with open_writer(path, like, GRID, frames=2) as writer:
         writer.put(STORED)
         writer.put(STORED + 1)

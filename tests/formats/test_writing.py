@@ -17,12 +17,12 @@ from tests.phantoms import smooth
 from arssr.errors import ArSSRError
 from arssr.files import replacing
 from arssr.grid import Grid
-from arssr.volume import Volume, open_frames, open_writer
+from arssr.volume import Storage, Volume, open_frames, open_writer
 
 SHAPE = (5, 4, 6)
 GRID = Grid(SHAPE, np.diag([1.0, 2, 3, 1]))
 STREAMED = (".nii", ".nii.gz", ".nii.zst")
-SCAN = Volume(np.rint(500 * smooth(SHAPE)), GRID, np.dtype("i2"), slope=0.5, inter=3.0)
+SCAN = Volume(np.rint(500 * smooth(SHAPE)), GRID, Storage("i2", 0.5, 3.0))
 
 
 @given(st.lists(st.integers(0, 6), max_size=9), st.sampled_from(STREAMED), st.sampled_from((1, 3)))
@@ -58,7 +58,7 @@ def test_a_slab_may_be_used_again_once_it_was_put(tmp_path: Path) -> None:
 def test_a_result_on_another_grid_keeps_type_and_header(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header["descrip"] = b"MPRAGE"
-    like = Volume(SCAN.data, GRID, np.dtype("u2"), header=header)
+    like = Volume(SCAN.data, GRID, Storage("u2", header=header))
     fine = GRID.scaled(2)
     with open_writer(tmp_path / "a.nii.gz", like, fine) as writer:
         writer.put(np.full(fine.shape, 7.4))

@@ -14,7 +14,7 @@ from tests.formats.series import write_series
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
-from arssr.volume import Volume, open_frames, open_writer
+from arssr.volume import Storage, Volume, open_frames, open_writer
 
 FORMATS = ("nii", "nii.gz", "nii.zst", "mgh", "mgz", "nrrd", "mha", "dicom", "zip")
 _GRID = Grid((5, 4, 3), np.array([[0, -2.0, 0, 10], [1.5, 0, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]))
@@ -39,7 +39,7 @@ def seeds(kind: str) -> list[bytes]:
         for storage in (np.dtype("i2"), None):
             for frames in (1, 2):
                 header = nib.Nifti2Header() if storage else nib.Nifti1Header()
-                like = Volume(_STORED, _GRID, storage, header=header)
+                like = Volume(_STORED, _GRID, Storage(storage, header=header))
                 with open_writer(path, like, _GRID, overwrite=True, frames=frames) as writer:
                     for _ in range(frames):
                         writer.put(_STORED)

@@ -21,7 +21,7 @@ from arssr.training.prepare import (
     split,
     subject_of,
 )
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 
 PAIRS = {"1003": "1023", "1004": "1024", "1005": "1025"}  # rescans in the OASIS-1 data
 SMALL = PrepareConfig(patch=6, per_volume=3)
@@ -165,7 +165,7 @@ def test_table_with_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:
 def test_crops_keep_samples_units_type_and_place(tmp_path: Path) -> None:
     grid = rotated(Grid((20, 22, 24), np.diag([-1, 0.8, 1.5, 1])), (20, -10, 35))
     stored = np.rint(smooth(grid.shape) * 1000)
-    original = Volume(stored * 0.5 - 100, grid, np.dtype(np.int16), slope=0.5, inter=-100)
+    original = Volume(stored * 0.5 - 100, grid, Storage("int16", 0.5, -100))
     known = {"a1": original, "a2": original.with_data(original.data + 1, grid)}
     for name, each in known.items():
         each.write(tmp_path / "hr" / f"{name}.nii.gz")
@@ -177,7 +177,8 @@ def test_crops_keep_samples_units_type_and_place(tmp_path: Path) -> None:
         i, j, k = crop["corner_ijk"]
         whole = known[Path(crop["file"]).name[:2]].data
         np.testing.assert_array_equal(patch.data, whole[i : i + 7, j : j + 7, k : k + 7])
-        assert (patch.storage, patch.slope, patch.inter) == (np.int16, 0.5, -100)
+        how = patch.storage
+        assert (how.dtype, how.slope, how.inter) == (np.int16, 0.5, -100)
         for index in ([0, 0, 0], [6, 3, 1]):
             expected = grid.to_world(np.add(index, crop["corner_ijk"]))
             np.testing.assert_allclose(patch.grid.to_world(index), expected, atol=1e-4)

@@ -19,7 +19,7 @@ from arssr.jobs.running import run
 from arssr.transforms.transform import Affine, Transform
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.registry import Weights
 
 THICK = np.diag([1, 1, 3, 1.0])
@@ -87,7 +87,7 @@ def test_a_scan_is_clamped_through_a_transform() -> None:
 def test_jobs_clamp_what_they_store(stored: tuple[str, float, float], tmp_path: Path) -> None:
     """Whatever integers mean; the sidecar says where."""
     kind, slope, inter = stored
-    scan = replace(blocks(40), storage=np.dtype(kind), slope=slope, inter=inter)
+    scan = replace(blocks(40), storage=Storage(kind, slope, inter))
     path = scan.write(tmp_path / "scan.nii")
     lowest = Volume.read(path).data.min()
     for clamp in (True, False):

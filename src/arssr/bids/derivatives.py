@@ -17,10 +17,11 @@ from arssr.errors import ArSSRError
 from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
-from arssr.jobs.batch import Facts, ModelRef
+from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, RESAMPLED
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies

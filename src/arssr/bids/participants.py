@@ -12,8 +12,9 @@ from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
-from arssr.jobs.batch import Facts, ModelRef, Place, run_jobs
+from arssr.jobs.batch import ModelRef, Place, run_jobs
 from arssr.jobs.job import Job
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
 
 

@@ -271,7 +271,7 @@ def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: in
             tell_passed_over(f"{count} {images}, {why}")
 
 
-def _as_json(done: "Done") -> dict[str, Any]:
+def _as_json(done: "Done") -> Mapping[str, Any]:
     scan = {"scan": str(done.scan.path)}
     if done.error:
         return scan | {"error": done.error}

@@ -80,10 +80,10 @@ def info(
 
     Of a folder of DICOM files with several images, or frames, what there is to choose from.
     """
-    from arssr.files import is_dicom, is_image
+    from arssr.files import is_image, is_series
 
     path = Path(subject)
-    dicom = path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path)
+    dicom = is_series(path)
     image = dicom or is_image(path)
     if dicom and series is None and (several := _several(path)):
         _list(path, several, as_json)
@@ -129,9 +129,9 @@ def _image(path: Path, series: str | None) -> dict[str, Any]:
         "affine": volume.grid.affine.tolist(),
         "slices": volume.slices.describe() if volume.slices else None,
         "samples": volume.kind.what,
-        "stored_as": str(volume.storage),
-        "slope": volume.slope,
-        "intercept": volume.inter,
+        "stored_as": str(volume.storage.dtype),
+        "slope": volume.storage.slope,
+        "intercept": volume.storage.inter,
         "range": [float(volume.data.min()), float(volume.data.max())],
         "warnings": list(volume.warnings),
         "resolution": measure_resolution(volume).describe(),

@@ -1,6 +1,6 @@
 """`arssr upsample`: scans in, sharper scans out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from arssr.jobs.batch import ModelRef, Place
     from arssr.jobs.job import Job
     from arssr.jobs.running import Finish
-    from arssr.upsampling.result import Facts
+    from arssr.upsampling.facts import Facts
     from arssr.volume import Volume
 
 
@@ -228,11 +228,12 @@ def upsample(
         from arssr.jobs.batch import ModelRef
 
         network = ModelRef.find(model, device, precision)
-    known: list[dict[str, Any]] = []
+    known: list[Mapping[str, Any]] = []
     if skip_existing:
         used = loaded.weights if loaded else network
         work, known = _left(work, used.sha256 if used else None)
     exists = any(job.destination.exists() for job in work)
+    results: Sequence[Mapping[str, Any]]
     if where != Local():
         results = _elsewhere(network, work, where)
     else:
@@ -249,11 +250,12 @@ def upsample(
         raise typer.Exit(2 if all("needs_target" in result for result in results) else 1)
 
 
-def _left(jobs: "list[Job]", weights: str | None) -> "tuple[list[Job], list[dict[str, Any]]]":
+def _left(jobs: "list[Job]", weights: str | None) -> "tuple[list[Job], list[Mapping[str, Any]]]":
     """The jobs that are not done yet, and what there is to say of the others; see `resuming`."""
     from arssr.jobs.resuming import what_is_left
 
-    left, known = [], []
+    left: list[Job] = []
+    known: list[Mapping[str, Any]] = []
     for job in jobs:
         try:
             rest = what_is_left(job, weights)
@@ -269,7 +271,7 @@ def _left(jobs: "list[Job]", weights: str | None) -> "tuple[list[Job], list[dict
     return left, known
 
 
-def _sum(results: list[dict[str, Any]]) -> None:
+def _sum(results: Sequence[Mapping[str, Any]]) -> None:
     """How many were done and how many not, where that needs saying."""
     failed = sum("error" in result for result in results)
     before = sum(result.get("done") == "before" for result in results)
@@ -279,7 +281,7 @@ def _sum(results: list[dict[str, Any]]) -> None:
         stderr.print(f"{done} of {len(results)} done{known}, {failed} failed")
 
 
-def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
+def _here(model: "Model | None", jobs: "list[Job]") -> list[Mapping[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
     from arssr.jobs.pipeline import run_each
     from arssr.jobs.running import begin
@@ -287,10 +289,10 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
 
     sweep_left(job.destination.parent for job in jobs)
 
-    results: list[dict[str, Any]] = []
+    results: list[Mapping[str, Any]] = []
     tasks: dict[Path, TaskID] = {}
     told: list[TaskID] = []
-    foretold: dict[Path, Facts] = {}
+    foretold: dict[Path, Mapping[str, Any]] = {}
     several = len(jobs) > 1
     with progress_bar() as bar:
 
@@ -302,7 +304,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
             def on_progress(what: str, share: float) -> None:
                 bar.update(task, description=f"{job.source.name}: {what}", completed=share)
 
-            def foretell(facts: "Facts") -> None:
+            def foretell(facts: Mapping[str, Any]) -> None:
                 foretold[job.destination] = facts
                 tell_making(job.source, facts, several=several)
 
@@ -325,11 +327,11 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[dict[str, Any]]:
 
 def _elsewhere(
     network: "ModelRef | None", jobs: "list[Job]", where: "Place"
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     """What became of each job, in the order of the jobs; told of as it is known."""
     from arssr.jobs.batch import run_jobs
 
-    results: dict[Path, dict[str, Any]] = {}
+    results: dict[Path, Mapping[str, Any]] = {}
     with progress_bar(counted=True) as bar:
         task = bar.add_task("scans", total=len(jobs))
         for outcome in run_jobs(jobs, network, where):
@@ -351,7 +353,7 @@ def _elsewhere(
 
 def _tell(
     job: "Job",
-    facts: dict[str, Any],
+    facts: Mapping[str, Any],
     foretold: Mapping[str, Any] = MappingProxyType({}),
     several: bool = False,
 ) -> None:

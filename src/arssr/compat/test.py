@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +101,7 @@ def super_resolve(
     else:
         identity = Normalisation.identity()
         field = model.field(volume, noise=None, normalisation=identity, progress=progress)
-    return replace(field.on(grid, progress), storage=None)
+    return field.on(grid, progress).stored_as("float32")
 
 
 def _model(args: argparse.Namespace) -> "Model":

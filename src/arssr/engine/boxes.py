@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[slice, slice, slice]
-Shape = tuple[int, int, int]
 
 
 def parts(whole: slice, count: int) -> list[slice]:

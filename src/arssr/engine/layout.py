@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arssr.engine.boxes import Box, Shape, parts
+from arssr.engine.boxes import Box, parts
 from arssr.engine.encoding.costs import costs_of
 from arssr.engine.encoding.stream import LONGER, Axes
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
+from arssr.grid import Shape
 from arssr.networks import ImplicitVoxelNetwork
 
 _MOST_PARTS = 24

@@ -9,14 +9,14 @@ import numpy as np
 import psutil
 import torch
 
-from arssr.engine.boxes import Box, Shape
+from arssr.engine.boxes import Box
 from arssr.engine.decoding.taps import nearest_voxel
 from arssr.engine.layout import Layout, MemoryShortageError, plan_features
 from arssr.engine.machine import Speed
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
-from arssr.grid import AxisPositions, Grid
+from arssr.grid import AxisPositions, Grid, Shape
 from arssr.networks import ImplicitVoxelNetwork
 
 # The share of the free memory that a process takes where the user names no limit.

@@ -5,6 +5,8 @@ comparison covers the whole grid, faces included.
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,12 +19,43 @@ from arssr.degradation import Degradation, degrade
 from arssr.errors import ArSSRError
 from arssr.volume import Volume
 
-Floats = NDArray[np.floating]
+Samples = NDArray[np.floating]
 
-METRICS = ("psnr", "ssim", "psnr_head", "ssim_head", "nrmse", "hfen", "consistency")
-"""Names and order of the metrics in rows and tables; the last one needs the measurement."""
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_head", "ssim_head")
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good a result is.
+
+    name: in rows and files. label: in tables and figures, with its unit. decimals: in tables.
+    """
+
+    name: str
+    label: str
+    decimals: int = 4
+    higher_is_better: bool = False
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of some values of it."""
+        return max(values) if self.higher_is_better else min(values)
+
+    def text(self, value: float) -> str:
+        """A value as tables have it."""
+        return f"{value:.{self.decimals}f}" if math.isfinite(value) else str(value)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR, dB", decimals=2, higher_is_better=True),
+        Metric("ssim", "SSIM", higher_is_better=True),
+        Metric("psnr_head", "PSNR in the head, dB", decimals=2, higher_is_better=True),
+        Metric("ssim_head", "SSIM in the head", higher_is_better=True),
+        Metric("nrmse", "NRMSE"),
+        Metric("hfen", "HFEN"),
+        Metric("consistency", "consistency"),
+    )
+}
+"""By their names, in the order of rows and tables; the last one needs the measurement."""
 
 SMALLEST = 3  # voxels along an axis of a truth
 _SSIM_WINDOW = 7  # voxels, scikit-image's default
@@ -52,8 +85,8 @@ class Reference:
         self._range = math.ldexp(data_range, -self._exponent)
         self._data = self._in_units(truth)
 
-    def _in_units(self, volume: Volume) -> Floats:
-        data: Floats = np.ldexp(volume.data, -self._exponent)
+    def _in_units(self, volume: Volume) -> Samples:
+        data: Samples = np.ldexp(volume.data, -self._exponent)
         return data
 
     @cached_property
@@ -62,7 +95,7 @@ class Reference:
         return head_mask(self._data)
 
     @cached_property
-    def _detail(self) -> Floats:
+    def _detail(self) -> Samples:
         return _laplacian_of_gaussian(self._data)
 
     def score(self, result: Volume) -> dict[str, float]:
@@ -86,13 +119,13 @@ class Reference:
             "hfen": _relative(_laplacian_of_gaussian(difference), self._detail),
         }
 
-    def _psnr(self, difference: Floats) -> float:
+    def _psnr(self, difference: Samples) -> float:
         mean_square = float(np.mean(np.square(difference), dtype=np.float64))
         if mean_square == 0:
             return float("inf")
         return float(10 * np.log10(self._range**2 / mean_square))
 
-    def _ssim(self, data: Floats) -> tuple[float, Floats]:
+    def _ssim(self, data: Samples) -> tuple[float, Samples]:
         window = min(_SSIM_WINDOW, min(data.shape))
         mean, ssim_map = structural_similarity(
             self._data,
@@ -133,7 +166,7 @@ def consistency(
     return _relative(again.data - measured.data, measured.data)
 
 
-def head_mask(data: Floats) -> NDArray[np.bool_]:
+def head_mask(data: Samples) -> NDArray[np.bool_]:
     """(I, J, K) where the object is: above Otsu's threshold (of 256 bins), holes filled.
 
     A hole is background that does not reach the faces of the image by steps along the axes.
@@ -149,12 +182,14 @@ def head_mask(data: Floats) -> NDArray[np.bool_]:
     return ~outside[labels]
 
 
-def _laplacian_of_gaussian(data: Floats) -> Floats:
-    filtered: Floats = ndimage.gaussian_laplace(data, _LOG_SIGMA, truncate=_LOG_RADIUS / _LOG_SIGMA)
+def _laplacian_of_gaussian(data: Samples) -> Samples:
+    filtered: Samples = ndimage.gaussian_laplace(
+        data, _LOG_SIGMA, truncate=_LOG_RADIUS / _LOG_SIGMA
+    )
     return filtered
 
 
-def _relative(difference: Floats, whole: Floats) -> float:
+def _relative(difference: Samples, whole: Samples) -> float:
     """‖difference‖ / ‖whole‖, summed in double precision."""
     _, exponent = math.frexp(float(np.abs(whole).max()))
     scaled = (np.ldexp(x, -exponent) for x in (difference, whole))

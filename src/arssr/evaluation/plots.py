@@ -8,18 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from arssr.evaluation.baselines import BASELINES
+from arssr.evaluation.metrics import METRICS
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting
-
-METRIC_LABELS = {
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "psnr_head": "PSNR in head, dB",
-    "ssim_head": "SSIM in head",
-    "nrmse": "NRMSE",
-    "hfen": "HFEN",
-    "consistency": "consistency",
-}
 
 # Models in colours that colour-blind readers can tell apart (Okabe and Ito), baselines in greys.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -51,9 +42,9 @@ def plot(rows: Sequence[Row], metric: str = "psnr") -> Figure:
         column[-1].set_xticks(range(len(scales)), [s.replace("x", "×") for s in scales])
         column[-1].set_xlim(-0.5, len(scales) - 0.5)
         column[-1].set_xlabel("scale")
-    axes[0, 0].set_ylabel(METRIC_LABELS[metric])
+    axes[0, 0].set_ylabel(METRICS[metric].label)
     if halves == 2:
-        axes[1, 0].set_ylabel(f"{METRIC_LABELS[metric]}, minus cubic's")
+        axes[1, 0].set_ylabel(f"{METRICS[metric].label}, minus cubic's")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     columns = min(len(labels), 1 + 2 * len(panels))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.evaluation.baselines import BASELINES
-from arssr.files import shipped
+from arssr.shipped import read_yaml, shipped_yaml
 from arssr.volume import Volume
 
 Scale = tuple[float, float, float]
@@ -113,17 +112,8 @@ class BenchmarkProtocol:
 
         Raises ArSSRError for an unknown name and for a file that does not say what it should.
         """
-        known = shipped("arssr.evaluation", "protocols")
-        path = Path(name_or_path)
-        if name_or_path not in known and not path.is_file():
-            names = ", ".join(sorted(known))
-            raise ArSSRError(f"no protocol {name_or_path!r}: neither a file nor one of {names}")
-        try:
-            text = known.get(name_or_path) or path.read_text(encoding="utf-8")
-            values = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ArSSRError(f"{name_or_path} is not readable YAML: {error}") from None
-        return cls._from_values(path.stem, values, name_or_path)
+        values = read_yaml(name_or_path, shipped_yaml("arssr.evaluation", "protocols"), "protocol")
+        return cls._from_values(Path(name_or_path).stem, values, name_or_path)
 
     @classmethod
     def _from_values(cls, name: str, values: Any, where: str) -> "BenchmarkProtocol":

@@ -10,8 +10,6 @@ the border of the same scan, and all are compared everywhere.
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +26,7 @@ from arssr.evaluation.protocol import Setting
 from arssr.evaluation.rows import Journal, Row
 from arssr.evaluation.sources import Source, sources
 from arssr.volume import Volume
-from arssr.workers import worker_pool
+from arssr.workers import in_workers
 
 JOURNAL = "rows.jsonl"
 
@@ -117,32 +115,15 @@ def evaluate(
 def _compute(waiting: deque[Case], jobs: int) -> Iterator[tuple[Case, Row]]:
     """Take cases from the left of `waiting` until there are none, and give their rows."""
     if jobs:
-        yield from _compute_in_workers(waiting, jobs)
+        for case, answer in in_workers(_row_in_worker, waiting, jobs):
+            if isinstance(answer, BaseException):
+                answer = replace(case.row(), error=in_one_line(answer))
+            yield case, answer
         return
     bench = _Bench()
     while waiting:
         case = waiting.popleft()
         yield case, bench.row(case)
-
-
-def _compute_in_workers(waiting: deque[Case], jobs: int) -> Iterator[tuple[Case, Row]]:
-    """As many cases under way as there are workers; fresh workers where one was killed."""
-    while waiting:
-        with worker_pool(jobs) as pool:
-            running: dict[Future[Row], Case] = {}
-            broken = False
-            while running or (waiting and not broken):
-                while waiting and not broken and len(running) < jobs:
-                    running[pool.submit(_row_in_worker, waiting[0])] = waiting[0]
-                    waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    case = running.pop(future)
-                    try:
-                        row = future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        row = replace(case.row(), error="a worker process was killed (memory?)")
-                    yield case, row
 
 
 class _Bench:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arssr.evaluation.metrics import HIGHER_IS_BETTER, METRICS
+from arssr.evaluation.metrics import METRICS
 from arssr.evaluation.rows import Row
 
 YARDSTICK = "cubic"
@@ -102,7 +102,7 @@ def _summary(
 
 def _difference(metric: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
     differences = [ours.scores[metric] - theirs.scores[metric] for ours, theirs in pairs]
-    better = np.array(differences) * (1 if metric in HIGHER_IS_BETTER else -1)
+    better = np.array(differences) * (1 if METRICS[metric].higher_is_better else -1)
     per_volume = _per_volume([ours for ours, _ in pairs], differences)
     values = np.array(list(per_volume.values()))
     low, high = bootstrap_interval(values) if len(values) > 1 else (None, None)

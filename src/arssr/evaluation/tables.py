@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from arssr.evaluation.cards import card_results
-from arssr.evaluation.metrics import HIGHER_IS_BETTER, METRICS
-from arssr.evaluation.plots import METRIC_LABELS, plot
+from arssr.evaluation.metrics import METRICS
+from arssr.evaluation.plots import plot
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
 from arssr.evaluation.taught import told_of_taught
 from arssr.files import replacing
 
-_DECIMALS = {"psnr": 2, "psnr_head": 2}  # the other metrics get 4
 _PACKAGES = ("arssr", "torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
 _NOTES = """\
 Every method answers on the grid of the high-resolution volume and is compared with it everywhere. \
@@ -94,7 +93,7 @@ class Evaluation:
         ]
         summaries = by_setting(self.rows)
         for metric in ("psnr", "ssim"):
-            parts += [f"## {METRIC_LABELS[metric]}, mean over volumes"]
+            parts += [f"## {METRICS[metric].label}, mean over volumes"]
             parts += [_means_table(summaries, metric)]
         if any(summary.differences for summary in summaries):
             parts += ["## PSNR minus cubic's, dB", _differences_table(summaries, "psnr")]
@@ -132,12 +131,12 @@ def provenance(rows: Iterable[Row]) -> dict[str, Any]:
 
 def overall_table(rows: Sequence[Row]) -> str:
     """One line a method: every metric, the gain over cubic, the costs; Markdown."""
-    header = ["method", *(METRIC_LABELS[metric] for metric in METRICS), "PSNR − cubic"]
+    header = ["method", *(metric.label for metric in METRICS.values()), "PSNR − cubic"]
     header += ["worst", "wins–losses", "seconds", "peak MiB"]
     lines = []
     for summary in overall(rows):
         gain = summary.differences.get("psnr")
-        line = [summary.method, *(_number(summary.means[m], m) for m in METRICS)]
+        line = [summary.method, *(m.text(summary.means[name]) for name, m in METRICS.items())]
         line += [_gain(summary, "psnr")]
         line += [f"{gain.worst:+.2f}", f"{gain.wins}–{gain.losses}"] if gain else ["", ""]
         line += [f"{summary.seconds:.2f}", f"{summary.peak_mib:.0f}"]
@@ -151,10 +150,10 @@ def _means_table(summaries: Sequence[Summary], metric: str) -> str:
     lines = []
     for setting, of_method in _lines(summaries).items():
         means = {m: s.means[metric] for m, s in of_method.items() if s.volumes}
-        best = max if metric in HIGHER_IS_BETTER else min
-        top = best((_number(v, metric) for v in means.values()), key=float, default="")
-        texts = [_number(means[m], metric) if m in means else "" for m in methods]
-        lines.append((*_words(setting), *(f"**{t}**" if t and t == top else t for t in texts)))
+        written = {method: METRICS[metric].text(mean) for method, mean in means.items()}
+        top = METRICS[metric].best(map(float, written.values())) if written else None
+        marked = {m: f"**{t}**" if float(t) == top else t for m, t in written.items()}
+        lines.append((*_words(setting), *(marked.get(method, "") for method in methods)))
     return markdown_table(("degradation", "scale", "SNR", *methods), lines)
 
 
@@ -178,7 +177,7 @@ def _volumes_table(rows: Sequence[Row]) -> str:
     lines: dict[tuple[Any, ...], dict[str, str]] = {}
     for row in rows:
         if row.method:
-            texts = [_number(row.scores[m], m) for m in ("psnr", "ssim") if row.scores]
+            texts = [METRICS[m].text(row.scores[m]) for m in ("psnr", "ssim") if row.scores]
             seen = " (trained on)" if row.trained_on else ""
             line = lines.setdefault((row.volume, *_words(row.setting)), {})
             line[row.method] = (" / ".join(texts) or "failed") + seen
@@ -207,10 +206,6 @@ def _gain(summary: Summary, metric: str) -> str:
 def _words(setting: tuple[str, str, float | None]) -> tuple[str, str, str]:
     degradation, scale, snr = setting
     return degradation, scale.replace("x", "×"), "" if snr is None else f"{snr:g}"
-
-
-def _number(value: float, metric: str) -> str:
-    return f"{value:.{_DECIMALS.get(metric, 4)}f}" if math.isfinite(value) else str(value)
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

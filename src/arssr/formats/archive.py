@@ -30,7 +30,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         except ArSSRError:
             raise
         except Exception as error:  # a damaged directory makes zipfile raise anything
-            raise ArSSRError(f"{path}: cannot be unpacked ({reason(error)}).") from error
+            raise ArSSRError(f"{path}: cannot be unpacked ({reason(error)})") from error
         yield Path(folder)
 
 
@@ -48,11 +48,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
     if size > _RATIO * path.stat().st_size:
         raise ArSSRError(
             f"{path}: not unpacked, it would grow to {bytes_in_words(size)}, more than "
-            f"{_RATIO} times its size; unpack it yourself if you trust it, and name the folder."
+            f"{_RATIO} times its size; unpack it yourself if you trust it, and name the folder"
         )
     for number, member in enumerate(sorted(members, key=lambda each: each.filename)):
         if member.compress_type not in _METHODS:
-            raise ArSSRError(f"{path}: is compressed in an uncommon way; unpack it yourself.")
+            raise ArSSRError(f"{path}: is compressed in an uncommon way; unpack it yourself")
         with archive.open(member) as packed, (folder / f"{number:06d}").open("wb") as file:
             while part := packed.read(2**20):
                 file.write(part)

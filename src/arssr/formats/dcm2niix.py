@@ -35,7 +35,7 @@ def open_mosaic(files: Sequence[Path], picture_ij: tuple[int, int], label: Path)
     if program is None:
         raise ArSSRError(
             f"{label}: {why}, which dcm2niix can read; install it (pip install 'arssr[dicom]', or "
-            "a program of that name) and try again."
+            "a program of that name) and try again"
         )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="arssr-")))
@@ -49,27 +49,27 @@ def open_mosaic(files: Sequence[Path], picture_ij: tuple[int, int], label: Path)
                 command, capture_output=True, text=True, errors="replace", timeout=_SECONDS
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ArSSRError(f"{label}: {why}, and dcm2niix fails ({error}).") from error
+            raise ArSSRError(f"{label}: {why}, and dcm2niix fails ({error})") from error
         images = sorted((folder / "out").glob("*.nii"))
         if not images:
             last = (done.stdout + done.stderr).strip().rpartition("\n")[2]
-            raise ArSSRError(f"{label}: {why}, and dcm2niix makes no image of it ({last}).")
+            raise ArSSRError(f"{label}: {why}, and dcm2niix makes no image of it ({last})")
         if len(images) > 1:
             raise ArSSRError(
                 f"{label}: {why}, and dcm2niix makes {len(images)} images of it "
-                f"({', '.join(path.stem for path in images)}); make them yourself, and name one."
+                f"({', '.join(path.stem for path in images)}); make them yourself, and name one"
             )
         opened = stack.enter_context(nifti.open_image(images[0]))
         if opened.grid.shape[:2] == picture_ij:
             raise ArSSRError(
-                f"{label}: {why}, and does not say how many (the header of its maker is missing)."
+                f"{label}: {why}, and does not say how many (the header of its maker is missing)"
             )
-        slices, doubts = slices_beside(images[0], opened.grid, opened.header)
+        slices, doubts = slices_beside(images[0], opened.grid, opened.storage.header)
         opened.warnings.extend(doubts)
         return replace(
             opened,
             slices=slices,
-            kind=kind_of(images[0], opened.header),
+            kind=kind_of(images[0], opened.storage.header),
             close=stack.pop_all().close,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -19,20 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import is_dicom
+from arssr.files import is_dicom, is_dicom_image
 from arssr.formats import dcm2niix
 from arssr.formats import dicom_checks as checks
 from arssr.formats.archive import unpacked
 from arssr.formats.dicom_grid import arranged, doubts_about_order
-from arssr.formats.dicom_header import Slice, slices_in, text
+from arssr.formats.dicom_header import Slice, read_header, slices_in, text
 from arssr.formats.dicom_images import Image, Series, choose, images_of
 from arssr.formats.dicom_pixels import PixelFile
 from arssr.formats.kind import kind_described
 from arssr.formats.opened import Opened, reason
 from arssr.formats.samples import frame_in_words, gather
 from arssr.formats.slices import slices_of
-from arssr.formats.units import header_with_repetition
+from arssr.formats.storage import Storage
 
+# Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
+# whose they are.
+_OF_A_SERIES = ("SeriesInstanceUID", "PatientID", "SeriesDate", "SeriesTime")
 _PIXELS_AT_ONCE = 2**22
 _REGULAR = 0.05  # of the time between frames
 
@@ -55,32 +58,27 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
             told = [*opened.warnings, *warnings, *checks.cut_off(folder)]
             return replace(opened, warnings=told, one_frame=image.one_frame())
         if folder.is_file() and len(once) == once[0].frames == 1:
-            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series.")
+            raise ArSSRError(f"{path}: this is one DICOM file; name the folder of its series")
         frames, grid = arranged(once, path)
         warnings += [*checks.doubts_among(once, grid), *doubts_about_order(frames)]
         warnings += checks.cut_off(folder)
-        scaling = {(s.storage, s.slope, s.inter) for s in once}
-        storage, slope, inter = scaling.pop() if len(scaling) == 1 else (None, 1.0, 0.0)
+        ways = {s.storage for s in once}
+        storage = ways.pop() if len(ways) == 1 else Storage()
         pixels = lru_cache(maxsize=1)(PixelFile)
 
         def read(number: int) -> NDArray[np.float32]:
             if any(s.colours > 1 for s in once):
-                raise ArSSRError(f"{path}: the images are in colour, not of intensities.")
+                raise ArSSRError(f"{path}: the images are in colour, not of intensities")
             label = frame_in_words(str(path), number, len(frames))
             return gather(_planes(frames[number], pixels, warnings), grid.shape, label)
 
         agreed = _agreed([s.described for s in once])
         close = stack.pop_all().close
-    seconds = _repetition_s(frames)
     return Opened(
         grid,
         read,
         len(frames),
-        repetition_s=seconds,
-        storage=storage,
-        slope=slope,
-        inter=inter,
-        header=header_with_repetition(seconds),
+        replace(storage, repetition_s=_repetition_s(frames)),
         slices=slices_of(agreed, grid, header_axis=2),
         kind=kind_described(agreed),
         one_frame=image.one_frame(),
@@ -109,16 +107,29 @@ def series_in(folder: Path, label: Path | None = None) -> list[Series]:
             header, slices = slices_in(path)
         except Exception as error:  # a damaged header makes pydicom raise anything
             where = label if path.is_relative_to(label) else label / path.name
-            raise ArSSRError(f"{where}: {path.name} is damaged ({reason(error)}).") from error
+            raise ArSSRError(f"{where}: {path.name} is damaged ({reason(error)})") from error
         if slices:
             uid = text(header, "SeriesInstanceUID")
             names.setdefault(uid, (text(header, "SeriesNumber"), text(header, "SeriesDescription")))
             found.setdefault(uid, []).extend(slices)
     if not found:
         kind = "a folder" if label.is_dir() else "a file" if folder.is_file() else "an archive"
-        raise ArSSRError(f"{label}: this is {kind} without DICOM images; name an image.")
+        raise ArSSRError(f"{label}: this is {kind} without DICOM images; name an image")
     series = [Series(uid, *names[uid], tuple(slices)) for uid, slices in found.items()]
     return sorted(series, key=lambda s: (s.number.zfill(12), s.description, s.uid))
+
+
+def series_begun_in(folder: Path) -> tuple[str, ...]:
+    """What tells the series of the first DICOM file in a folder from others, its UID before all.
+
+    () where that cannot be read.
+    """
+    with suppress(Exception):  # a damaged header makes pydicom raise anything
+        first = next(path for path in sorted(folder.iterdir()) if is_dicom_image(path))
+        header = read_header(first, _OF_A_SERIES)
+        if header.get("SeriesInstanceUID"):
+            return tuple(str(header.get(name, "")) for name in _OF_A_SERIES)
+    return ()
 
 
 def _agreed(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,6 +163,7 @@ def _planes(
             part, left = left[:most], left[most:]
             stored, found = pixels(path).read([each.frame for each in part])
             doubts.extend(doubt for doubt in found if doubt not in doubts)
-            slope, inter = np.array([(each.slope, each.inter) for each in part]).T
+            ways = [each.storage for each in part]
+            slope, inter = np.array([(way.slope, way.inter) for way in ways]).T
             yield slice(k, k + len(part)), stored.transpose(2, 1, 0) * slope + inter
             k += len(part)

@@ -92,7 +92,7 @@ def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[s
         if other is not image and not _alike(other, image):
             raise ArSSRError(
                 f"{label}: {other.path.name} and {image.path.name} go by the same SOP instance UID "
-                "but differ; take away the one that is wrong."
+                "but differ; take away the one that is wrong"
             )
     if any(image.frames > 1 for image in slices):
         return list(instances.values()), []
@@ -119,10 +119,7 @@ def _key(image: Slice) -> Any:
 def _alike(one: Slice, other: Slice) -> bool:
     if filecmp.cmp(one.path, other.path, shallow=False):
         return True
-    said, also_said = (
-        (_key(image), image.frames, image.storage, image.slope, image.inter)
-        for image in (one, other)
-    )
+    said, also_said = ((_key(image), image.frames, image.storage) for image in (one, other))
     if said != also_said or one.frames > 1 or one.colours > 1:
         return False
     return np.array_equal(read_pixels(one.path)[0], read_pixels(other.path)[0])

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arssr.formats import dicom_checks as checks
 from arssr.formats.enhanced import DIMENSIONS, MAPPING, PER_FRAME, SHARED, frame_headers
 from arssr.formats.slices import millimetres
-
-Floats = NDArray[np.float64]
+from arssr.formats.storage import Storage
+from arssr.grid import Floats
 
 # What makers say in tags of their own: whose block, the tag, and what it means.
 _GE, _GE_TYPE = 0x00430010, 0x0043102F  # GEMS_PARM_01, RawDataType
@@ -73,9 +72,7 @@ class Slice:
     is_mosaic: bool  # a picture of many slices
     spacing_mm: float | None  # from slice to slice, as it is stated
     doubts: tuple[str, ...]
-    storage: np.dtype[Any] | None
-    slope: float
-    inter: float
+    storage: Storage
     place: Place | None
     lacks: str  # what is missing where there is no place
     distance_mm: float | None
@@ -130,7 +127,8 @@ def _slice(path: Path, number: int, header: Any, enhanced: bool) -> Slice:
         raise ValueError(f"it cannot hold {shape_ij[0]}×{shape_ij[1]} pixels")
     colours = int(_number(header, "SamplesPerPixel") or 1)
     bits = int(_number(header, "BitsAllocated") or 16)
-    signed = _number(header, "PixelRepresentation") == 1
+    sign = "i" if _number(header, "PixelRepresentation") == 1 else "u"
+    dtype = np.dtype(f"{sign}{bits // 8}") if bits in (8, 16, 32) else None
     distances = (
         millimetres(header.get(name)) for name in ("SpacingBetweenSlices", "SliceThickness")
     )
@@ -154,9 +152,7 @@ def _slice(path: Path, number: int, header: Any, enhanced: bool) -> Slice:
         is_mosaic=not enhanced and checks.is_mosaic(header),
         spacing_mm=millimetres(header.get("SpacingBetweenSlices")),
         doubts=tuple(checks.doubts_of(header)),
-        storage=np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32) else None,
-        slope=slope,
-        inter=inter,
+        storage=Storage(dtype, slope, inter),
         place=None if lacks else _place(header),
         lacks=lacks,
         distance_mm=next(filter(None, distances), None),

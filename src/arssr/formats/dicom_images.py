@@ -154,7 +154,7 @@ def choose(series: Sequence[Series], wanted: str | None, label: Path) -> Image:
     listed = "; ".join(map(str, shown[:_MOST_LISTED]))
     more = f"; and {len(shown) - _MOST_LISTED} more" if len(shown) > _MOST_LISTED else ""
     kind = ArSSRError if matches else NothingMatchesError
-    raise kind(f"{label}: {problem}: {listed}{more}.")
+    raise kind(f"{label}: {problem}: {listed}{more}")
 
 
 def _narrowed(image: Image, wanted: str) -> Image | None:

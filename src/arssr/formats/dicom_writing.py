@@ -1,14 +1,15 @@
-"""A volume as a derived DICOM series (PS3.3 C.7.6.1.1.2): new images in the study and space of the
+"""An image as a derived DICOM series (PS3.3 C.7.6.1.1.2): new images in the study and space of the
 series that it was made from.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,10 @@ from arssr.formats.dicom_classic import classic_header, is_enhanced
 from arssr.formats.dicom_header import read_header
 from arssr.formats.dicom_images import choose
 from arssr.formats.lps import ras_to_lps
-from arssr.formats.opened import Stored, damage_in_words
+from arssr.formats.opened import damage_in_words
 from arssr.formats.samples import encode
-from arssr.formats.slices import Slices
+from arssr.formats.storage import Storage
+from arssr.formats.writing import Origin, Outline, Sink
 from arssr.grid import Grid, spacing_in_words
 
 # What is true of the original pixels only.
@@ -40,73 +42,57 @@ _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
 _SQUARE = 1e-4
 
 
-class Sampled(Stored, Protocol):
-    """Samples, their grid and slices, and how they are stored: a Volume."""
+@contextmanager
+def open_sink(target: Path, image: Outline) -> Iterator[Sink]:
+    """A series in a folder of its own, written when all planes are there, whole or not at all.
 
-    @property
-    def data(self) -> NDArray[np.float32]: ...
-    @property
-    def grid(self) -> Grid: ...
-    @property
-    def slices(self) -> Slices | None: ...
+    The series that `image.origin` names lends patient, study, frame of reference and protocol;
+    private tags and what describes the old pixels go. The samples are stored in 16 bits: small
+    integer types with their own slope and intercept, others stretched over the whole range.
 
-
-def write_dicom_series(
-    folder: str | os.PathLike[str],
-    volume: Sampled,
-    template: str | os.PathLike[str],
-    series: str | None = None,
-    overwrite: bool = False,
-    method: str = "super-resolved",
-) -> Path:
-    """Write a volume as a DICOM series into a folder of its own, whole or not at all.
-
-    template: the folder or .zip of the series that the volume was made from (`series` chooses,
-        as in `Volume.read`). It lends patient, study, frame of reference and protocol; private
-        tags and what describes the old pixels go.
-    method: how the samples were made, for `DerivationDescription`.
-
-    The samples are stored in 16 bits: small integer types with their own slope and intercept,
-    others stretched over the whole range. Returns the folder. Raises ArSSRError for an unreadable
-    template, a grid whose rows and columns are not at right angles, NaN and infinite samples, a
-    folder that exists unless `overwrite`, and where the disk is full or refuses.
+    Raises ArSSRError for an unreadable origin, a grid whose rows and columns are not at right
+    angles, and where the disk is full or refuses.
     """
-    target = check_series_output(folder, overwrite)
-    if not np.isfinite(volume.data).all():
-        raise ArSSRError(f"{target}: not written, the samples have NaN or infinite values.")
-    header = _derived_header(Path(template), series, volume.grid, method)
-    _place(header, volume, target)
-    dtype, slope, inter = _scaling(volume)
-    header.RescaleSlope, header.RescaleIntercept, header.RescaleType = slope, inter, "US"
-    header.PixelRepresentation = int(dtype.kind == "i")
-    with (
-        replacing_folder(target, overwrite) as temporary,
-        damage_in_words(f"{target}: cannot be written"),
-    ):
-        for k in range(volume.grid.shape[2]):
-            plane = encode(volume.data[..., k], dtype, float(slope), float(inter))
-            _write_slice(temporary, header, volume.grid, k, plane)
-    return target
+    yield _Series(target, image)
 
 
-def check_series_output(folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
-    """The folder, if a series can be written there: ask before the work, not after."""
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise ArSSRError(f"{path}: is a file; a DICOM series needs a folder.")
-    if path.is_dir() and not overwrite:
-        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
-    return path
+class _Series:
+    def __init__(self, target: Path, image: Outline) -> None:
+        if image.origin is None:
+            raise TypeError("a derived series needs the one that it is derived from")
+        self._target, self._image = target, image
+        self._header = _derived_header(image.origin, image.grid)
+        _place(self._header, image, target)
+        self._data = np.empty(image.grid.shape, np.float32)
+        self._done = 0
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        end = self._done + samples.shape[2]
+        self._data[..., self._done : end] = samples
+        self._done = end
+
+    def finish(self) -> None:
+        header, grid = self._header, self._image.grid
+        dtype, slope, inter = _scaling(self._image.storage, self._data)
+        header.RescaleSlope, header.RescaleIntercept, header.RescaleType = slope, inter, "US"
+        header.PixelRepresentation = int(dtype.kind == "i")
+        with (
+            replacing_folder(self._target, self._image.overwrite) as temporary,
+            damage_in_words(f"{self._target}: cannot be written"),
+        ):
+            for k in range(grid.shape[2]):
+                plane = encode(self._data[..., k], dtype, float(slope), float(inter))
+                _write_slice(temporary, header, grid, k, plane)
 
 
-def _derived_header(template: Path, series: str | None, grid: Grid, method: str) -> Any:
+def _derived_header(origin: Origin, grid: Grid) -> Any:
     """What all slices of the new series share."""
     from pydicom.uid import MRImageStorage, generate_uid
 
-    with unpacked(template) as folder:
-        image = choose(series_in(folder, template), series, template)
+    with unpacked(origin.path) as folder:
+        image = choose(series_in(folder, origin.path), origin.series, origin.path)
         source = image.series
-        with damage_in_words(f"{template}: cannot be read"):
+        with damage_in_words(f"{origin.path}: cannot be read"):
             header = read_header(image.slices[0].path)
             if is_enhanced(header):
                 header = classic_header(header, image.slices[0].frame)
@@ -121,7 +107,7 @@ def _derived_header(template: Path, series: str | None, grid: Grid, method: str)
     if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
         header.ImageType.append("OTHER")
     header.DerivationDescription = (
-        f"ArSSR {version('arssr')}: {method}; {size} from series {source.uid}"
+        f"ArSSR {version('arssr')}: {origin.method}; {size} from series {source.uid}"
     ).replace("×", "x")
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
@@ -135,14 +121,14 @@ def _derived_header(template: Path, series: str | None, grid: Grid, method: str)
     return header
 
 
-def _place(header: Any, volume: Sampled, label: Path) -> None:
+def _place(header: Any, image: Outline, label: Path) -> None:
     """Size, directions, spacing and thickness of every slice. LPS; rows of pixels run along i."""
-    grid, slices = volume.grid, volume.slices
+    grid, slices = image.grid, image.slices
     axes = ras_to_lps(grid.affine)[:3, :3]
     spacing = grid.spacing_mm
     along_i, along_j = (axes[:, :2] / spacing[:2]).T
     if abs(along_i @ along_j) > _SQUARE:
-        raise ArSSRError(f"{label}: DICOM has no images whose rows and columns are askew.")
+        raise ArSSRError(f"{label}: DICOM has no images whose rows and columns are askew")
     header.Columns, header.Rows = grid.shape[:2]
     header.ImageOrientationPatient = _decimals(*along_i, *along_j)
     header.PixelSpacing = _decimals(spacing[1], spacing[0])
@@ -150,13 +136,13 @@ def _place(header: Any, volume: Sampled, label: Path) -> None:
     header.SliceThickness, header.SpacingBetweenSlices = _decimals(still or spacing[2], spacing[2])
 
 
-def _scaling(volume: Sampled) -> tuple[np.dtype[Any], str, str]:
+def _scaling(storage: Storage, data: NDArray[np.float32]) -> tuple[np.dtype[Any], str, str]:
     """The 16-bit type, and slope and intercept as the 16 characters that the header holds."""
-    stored = volume.storage
-    if stored is not None and stored in map(np.dtype, _SHORT_INTEGERS):
-        slope, inter = _decimals(volume.slope, volume.inter)
-        return np.dtype(f"{stored.kind}2"), slope, inter
-    low, high = float(volume.data.min()), float(volume.data.max())
+    dtype = storage.dtype
+    if dtype is not None and dtype in map(np.dtype, _SHORT_INTEGERS):
+        slope, inter = _decimals(storage.slope, storage.inter)
+        return np.dtype(f"{dtype.kind}2"), slope, inter
+    low, high = float(data.min()), float(data.max())
     slope, inter = _decimals((high - low) / 65535 or 1.0, low)
     return np.dtype("u2"), slope, inter
 

@@ -20,7 +20,7 @@ from arssr.files import replacing_all
 from arssr.formats import nrrd, units
 from arssr.formats.kind import LABELS, NOT_SAID, Kind
 from arssr.formats.lps import lps_to_ras, ras_to_lps
-from arssr.formats.opened import Opened, Stored
+from arssr.formats.opened import Opened
 from arssr.formats.samples import (
     encode,
     frame_in_words,
@@ -29,9 +29,9 @@ from arssr.formats.samples import (
     require_one_channel,
     require_one_value,
     slabs,
-    unscaled_type,
 )
-from arssr.formats.writing import OpenSink, Sink
+from arssr.formats.storage import Storage
+from arssr.formats.writing import OpenSink, Outline, Sink
 from arssr.grid import Grid
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def open_image(path: Path) -> Opened:
         require_one_channel(reader.GetNumberOfComponents(), str(path))
         require_one_value(size, str(path))
         if reader.GetPixelID() not in _numpy_types():
-            raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image.")
+            raise ArSSRError(f"{path}: the samples are no real numbers; give the magnitude image")
 
         def parts() -> Iterator[tuple[slice, NDArray[Any]]]:
             if frame == frames - 1:
@@ -82,15 +82,13 @@ def open_image(path: Path) -> Opened:
 
         return gather(parts(), shape, frame_in_words(str(path), frame, frames))
 
-    timed = units.header_with_repetition(reader.GetSpacing()[3]) if frames > 1 else None
+    repetition_s = units.seconds(reader.GetSpacing()[3]) if frames > 1 else None
     segments = reader.HasMetaDataKey("Segment0_ID")  # as 3D Slicer writes them
     return Opened(
         grid,
         read,
         frames,
-        repetition_s=units.repetition_s(timed),
-        storage=dtype,
-        header=timed,
+        storage=Storage(dtype, repetition_s=repetition_s),
         kind=Kind(LABELS, "its header names segments") if segments else NOT_SAID,
         warnings=nrrd.doubts(fields, header_end, path, shape, dtype),
     )
@@ -123,12 +121,12 @@ def open_in_memory(image: sitk.Image, label: str) -> Opened:
         require_one_channel(image.GetNumberOfComponentsPerPixel(), label)
         require_one_value(size, label)
         if dtype is None:
-            raise ArSSRError(f"{label}: the samples are no real numbers; give the magnitude image.")
+            raise ArSSRError(f"{label}: the samples are no real numbers; give the magnitude image")
         samples = sitk.GetArrayViewFromImage(image).T.reshape(*shape, -1)
         parts = ((k, samples[..., k, frame]) for k in slabs(shape))
         return gather(parts, shape, frame_in_words(label, frame, frames))
 
-    return Opened(grid, read, frames, storage=dtype)
+    return Opened(grid, read, frames, Storage(dtype))
 
 
 def as_image(samples_kji: NDArray[Any], grid: Grid, repetition_s: float = 1.0) -> sitk.Image:
@@ -191,21 +189,21 @@ def collected(image_io: str) -> OpenSink:
     """
 
     @contextmanager
-    def open_sink(target: Path, like: Stored, grid: Grid, frames: int) -> Iterator[Sink]:
-        yield _Collected(target, like, grid, frames, image_io)
+    def open_collected(target: Path, image: Outline) -> Iterator[Sink]:
+        yield _Collected(target, image, image_io)
 
-    return open_sink
+    return open_collected
+
+
+open_sink = collected(NRRD)
 
 
 class _Collected:
-    def __init__(self, target: Path, like: Stored, grid: Grid, frames: int, image_io: str) -> None:
-        self._target, self._grid, self._image_io = target, grid, image_io
-        self._repetition_s = units.repetition_s(like.header) or 1.0
-        self._dtype = unscaled_type(like, _INTEGERS)
-        i, j, k = grid.shape
-        shape = (k, j, i) if frames == 1 else (frames, k, j, i)
-        self._samples = np.empty(shape, self._dtype)
-        self._planes = self._samples.reshape(-1, j, i)
+    def __init__(self, target: Path, image: Outline, image_io: str) -> None:
+        self._target, self._image, self._image_io = target, image, image_io
+        self._dtype = image.storage.written_unscaled(*_INTEGERS)
+        self._samples = np.empty(image.shape[::-1], self._dtype)
+        self._planes = self._samples.reshape(-1, *self._samples.shape[-2:])
         self._done = 0
 
     def write(self, samples: NDArray[np.float32]) -> None:
@@ -216,7 +214,8 @@ class _Collected:
     def finish(self) -> None:
         import SimpleITK as sitk  # noqa: N813
 
-        image = as_image(self._samples, self._grid, self._repetition_s)
+        repetition_s = self._image.storage.repetition_s or 1.0
+        image = as_image(self._samples, self._image.grid, repetition_s)
         writer = sitk.ImageFileWriter()
         writer.SetImageIO(self._image_io)
         writer.UseCompressionOn()

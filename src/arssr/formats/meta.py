@@ -18,7 +18,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.formats import units
+from arssr.formats import itk, units
 from arssr.formats.lps import lps_to_ras
 from arssr.formats.opened import Opened
 from arssr.formats.place import require_positive, unlike_sizes
@@ -31,6 +31,7 @@ from arssr.formats.samples import (
     slabs,
     too_many,
 )
+from arssr.formats.storage import Storage
 from arssr.formats.streams import TRAILER
 from arssr.grid import Grid
 
@@ -82,16 +83,13 @@ def open_image(path: Path) -> Opened:
         scaled = ((k, plane * slope + inter) for k, plane in planes)
         return gather(scaled, shape, frame_in_words(str(path), frame, frames))
 
-    timed = units.header_with_repetition(spacing[3]) if frames > 1 else None
+    repetition_s = units.seconds(spacing[3]) if frames > 1 else None
+    stored_as = samples.dtype.newbyteorder("=")
     return Opened(
         grid,
         read,
         frames,
-        repetition_s=units.repetition_s(timed),
-        storage=samples.dtype.newbyteorder("="),
-        slope=slope,
-        inter=inter,
-        header=timed,
+        storage=Storage(stored_as, slope, inter, repetition_s=repetition_s),
         warnings=[
             *unlike_sizes(
                 grid.affine,
@@ -103,6 +101,9 @@ def open_image(path: Path) -> Opened:
             *_doubts(fields, samples, size),
         ],
     )
+
+
+open_sink = itk.collected(itk.META)
 
 
 def read_vectors(path: Path) -> NDArray[np.float32]:
@@ -188,7 +189,7 @@ def _samples(fields: dict[str, str], header_end: int, path: Path) -> _Samples:
     if fields.get("ElementType") not in _TYPES:
         raise ValueError(f"its ElementType is {fields.get('ElementType')}")
     if not _yes(fields, "BinaryData", "True"):
-        raise ArSSRError(f"{path}: the samples are written as text; write them in binary.")
+        raise ArSSRError(f"{path}: the samples are written as text; write them in binary")
     order = ">" if _yes(fields, "BinaryDataByteOrderMSB", "False") else "<"
     dtype = np.dtype(order + _TYPES[fields["ElementType"]])
     compressed = _yes(fields, "CompressedData", "False")
@@ -196,10 +197,10 @@ def _samples(fields: dict[str, str], header_end: int, path: Path) -> _Samples:
     if name.upper() == "LOCAL":
         return _Samples(path, header_end, compressed, dtype)
     if name.split(" ")[0] == "LIST" or "%" in name:
-        raise ArSSRError(f"{path}: the samples lie in several files; put them into one.")
+        raise ArSSRError(f"{path}: the samples lie in several files; put them into one")
     file = path.parent / name
     if not file.is_file():
-        raise ArSSRError(f"{path}: there is no {name} beside it, where the samples should be.")
+        raise ArSSRError(f"{path}: there is no {name} beside it, where the samples should be")
     return _Samples(file, int(fields.get("HeaderSize", "0")), compressed, dtype)
 
 

@@ -13,13 +13,11 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 
 from arssr.formats import units
-from arssr.formats.opened import Opened, Stored
+from arssr.formats.opened import Opened
 from arssr.formats.place import require_positive, unlike_sizes
-from arssr.formats.samples import unscaled_type
 from arssr.formats.spatial import UNHEARD, open_spatial
 from arssr.formats.streams import open_reading
-from arssr.formats.writing import Layout
-from arssr.grid import Grid
+from arssr.formats.writing import Layout, Outline, streamed
 
 _SAMPLES_START = 284
 _HEAD = MGHHeader._hdrdtype.itemsize  # of the header; a footer lies behind the samples
@@ -50,21 +48,24 @@ def open_image(path: Path) -> Opened:
             return opened
         stream.seek(header.get_footer_offset())
         repetition_ms = np.frombuffer(stream.read(4).ljust(4, b"\0"), ">f4").item()
-        timed = units.header_with_repetition(repetition_ms / 1000)
-        return replace(opened, header=timed, repetition_s=units.repetition_s(timed))
+        timed = replace(opened.storage, repetition_s=units.seconds(repetition_ms / 1000))
+        return replace(opened, storage=timed)
     except BaseException:
         stream.close()
         raise
 
 
-def layout(like: Stored, grid: Grid, frames: int = 1) -> Layout:
+def layout(image: Outline) -> Layout:
     """An MGH file for these samples: 8-bit unsigned, 16- and 32-bit signed integers without slope
     and intercept stay what they are, everything else is float32.
     """
-    dtype = unscaled_type(like, _TYPES).newbyteorder(">")
-    shape = grid.shape if frames == 1 else (*grid.shape, frames)
-    header = MGHImage(np.broadcast_to(np.zeros((), dtype), shape), grid.affine).header
-    if frames > 1:
-        header["tr"] = 1000 * (units.repetition_s(like.header) or 0)
+    dtype = image.storage.written_unscaled(*_TYPES).newbyteorder(">")
+    samples = np.broadcast_to(np.zeros((), dtype), image.shape)
+    header = MGHImage(samples, image.grid.affine).header
+    if image.frames > 1:
+        header["tr"] = 1000 * (image.storage.repetition_s or 0)
     content = header.binaryblock
     return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), dtype, tail=content[_HEAD:])
+
+
+open_sink = streamed(layout)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats import place, units
-from arssr.formats.opened import Opened, Stored
-from arssr.formats.samples import stored_type
+from arssr.formats.opened import Opened
 from arssr.formats.spatial import UNHEARD, open_spatial
+from arssr.formats.storage import Storage
 from arssr.formats.streams import open_reading
-from arssr.formats.writing import Layout
+from arssr.formats.writing import Layout, Outline, streamed
 from arssr.grid import Grid, spacing_in_words
 
 # What a header says about the image as a whole, true of any resampling of it. The rest (shape,
@@ -37,7 +37,7 @@ def open_image(path: Path) -> Opened:
     try:
         header, warnings = read_header(stream)
         if int(header["intent_code"]) in _CIFTI_INTENTS:
-            raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image.")
+            raise ArSSRError(f"{path}: this is a CIFTI file of surfaces, not a 3D image")
         samples = ArrayProxy(stream, header, mmap=False)
         opened = open_spatial(samples, header.get_best_affine(), header, str(path), stream)
         opened.warnings.extend(warnings)
@@ -80,38 +80,42 @@ def read_header(stream: IO[bytes]) -> tuple[nib.Nifti1Header, list[str]]:
     raise ImageFileError("there is no NIfTI header at its beginning")
 
 
-def as_image(data: NDArray[np.float32], like: Stored, grid: Grid) -> nib.Nifti1Image:
+def as_image(data: NDArray[np.float32], storage: Storage, grid: Grid) -> nib.Nifti1Image:
     """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares these data."""
-    header = _header(like, grid, np.dtype(np.float32))
+    header = _header(Outline(storage, grid), np.dtype(np.float32))
     image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    return image_type(data, _affine_in_file_units(like, grid), header)
+    return image_type(data, _affine_in_file_units(storage, grid), header)
 
 
-def layout(like: Stored, grid: Grid, frames: int = 1) -> Layout:
+def layout(image: Outline) -> Layout:
     """A NIfTI file for these samples: NIfTI-1, or NIfTI-2 where the image came as such or an axis
     is longer than 32767. Integer types keep type, slope and intercept, the rest is float32.
     """
-    header = _header(like, grid, stored_type(like), frames)
+    header = _header(image, image.storage.written)
     head = io.BytesIO()
     header.write_to(head)  # up to the first sample: there are no extensions
     slope, inter = header.get_slope_inter()  # as the file has them, in single precision
     return Layout(head.getvalue(), header.get_data_dtype(), slope, inter)
 
 
-def _affine_in_file_units(like: Stored, grid: Grid) -> NDArray[np.float64]:
+open_sink = streamed(layout)
+
+
+def _affine_in_file_units(storage: Storage, grid: Grid) -> NDArray[np.float64]:
     affine = grid.affine.copy()
-    affine[:3] /= units.mm_per_unit(like.header)
+    affine[:3] /= units.mm_per_unit(storage.header)
     return affine
 
 
-def _header(like: Stored, grid: Grid, dtype: np.dtype[Any], frames: int = 1) -> nib.Nifti1Header:
+def _header(image: Outline, dtype: np.dtype[Any]) -> nib.Nifti1Header:
     """A complete header for these samples stored as `dtype`, with the fields worth keeping.
 
     The sform is exact. A qform has no shear, and resolves a rotation by nearly 180° to 1e-3 rad:
     where it puts a voxel more than half a voxel away from the sform, its code is 0, not in use.
     """
-    source, affine = like.header, _affine_in_file_units(like, grid)
-    long = max(*grid.shape, frames) > _LONGEST_NIFTI1_AXIS
+    storage, source = image.storage, image.storage.header
+    affine = _affine_in_file_units(storage, image.grid)
+    long = max(image.shape) > _LONGEST_NIFTI1_AXIS
     nifti2 = long or isinstance(source, nib.Nifti2Header)
     header = nib.Nifti2Header() if nifti2 else nib.Nifti1Header()
     unit, time_unit, code = "mm", "unknown", 0
@@ -120,13 +124,16 @@ def _header(like: Stored, grid: Grid, dtype: np.dtype[Any], frames: int = 1) -> 
             header[field] = source[field]
         unit, time_unit = units.names(source)
         code = int(source["sform_code"] or source["qform_code"])  # of the affine in use
+    repetition = None if source is None else source["pixdim"][4]
+    if storage.repetition_s != units.repetition_s(source):  # it comes from another format
+        repetition, time_unit = storage.repetition_s, "sec"
     header.set_xyzt_units("mm" if unit == "unknown" else unit, time_unit)
-    header.set_data_shape(grid.shape if frames == 1 else (*grid.shape, frames))
+    header.set_data_shape(image.shape)
     header.set_data_dtype(dtype)
-    if frames > 1 and source is not None:
-        header["pixdim"][4] = source["pixdim"][4]
+    if image.frames > 1 and repetition is not None:
+        header["pixdim"][4] = repetition
     whole = dtype.kind in "iu"
-    header.set_slope_inter(like.slope if whole else 1, like.inter if whole else 0)
+    header.set_slope_inter(storage.slope if whole else 1, storage.inter if whole else 0)
     header.set_sform(affine, code or "aligned")
     _set_qform(header, affine, code or "aligned")
     return header

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.formats.place import require_positive
-from arssr.formats.samples import Shape, too_many
+from arssr.formats.samples import too_many
 from arssr.formats.streams import TRAILER
 from arssr.formats.units import millimetres_per
+from arssr.grid import Shape
 
 _LONGEST_HEADER = 2**20
 _OF_POSITION = ("domain", "space", "time", "???", "none")  # kinds of axes; others are of values
@@ -46,14 +47,14 @@ def mm_per_unit(fields: Mapping[str, str], label: str) -> float:
     """
     kinds = fields.get("kinds", "").lower().split()
     if "time" in [kind for kind in kinds if kind in _OF_POSITION][:3]:
-        raise ArSSRError(f"{label}: time is not its last axis; move it there.")
+        raise ArSSRError(f"{label}: time is not its last axis; move it there")
     spacings = [_number(word) for word in fields.get("spacings", "").split()]
     require_positive([mm for mm in spacings if math.isfinite(mm)] or [1.0], label)
     named = re.findall(r'"([^"]*)"', fields.get("space units", fields.get("units", "")))
     named = [name for name in named if name not in ("", "???")][:3]
     units = {millimetres_per(name) for name in named}
     if len(units) > 1 or None in units:
-        raise ArSSRError(f"{label}: its axes have the units {', '.join(named)}, not millimetres.")
+        raise ArSSRError(f"{label}: its axes have the units {', '.join(named)}, not millimetres")
     return units.pop() or 1.0 if units else 1.0
 
 

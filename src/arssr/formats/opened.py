@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from textwrap import shorten
-from typing import Any, Protocol, Self
+from typing import Self
 
-import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
@@ -23,6 +22,7 @@ from arssr.errors import ArSSRError
 from arssr.formats import streams
 from arssr.formats.kind import NOT_SAID, Kind
 from arssr.formats.slices import Slices
+from arssr.formats.storage import IN_MEMORY, Storage
 from arssr.grid import Grid
 
 _DAMAGE = (
@@ -39,19 +39,6 @@ _ONE_FRAME = (
 )
 
 
-class Stored(Protocol):
-    """How samples are stored: value = stored * slope + inter, in a type, under a header."""
-
-    @property
-    def storage(self) -> np.dtype[Any] | None: ...
-    @property
-    def slope(self) -> float: ...
-    @property
-    def inter(self) -> float: ...
-    @property
-    def header(self) -> nib.Nifti1Header | None: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Opened:
     """An image file of which the header is known; its samples are read when they are asked for.
@@ -59,25 +46,20 @@ class Opened:
     grid: where the samples of a frame lie.
     read: frame number → (I, J, K) float32, C-contiguous, finite, slope and intercept applied;
         raises ArSSRError that names the file.
-    frames: how many images of this grid the file holds, `repetition_s` seconds apart.
+    frames: how many images of this grid the file holds.
+    storage: how its samples are stored, and how far apart its frames are in time.
     slices: how the slices lie, where that is said.
     kind: what the samples are.
     one_frame: how to come by one of several frames, in words.
     close: gives the file back; nothing can be read afterwards.
     warnings: sentences about what the file says that cannot all be true, or does not say, and what
         was taken for true; there may be more once samples were read.
-
-    The rest is how the samples are stored, see `Stored`.
     """
 
     grid: Grid
     read: Callable[[int], NDArray[np.float32]]
     frames: int = 1
-    repetition_s: float | None = None
-    storage: np.dtype[Any] | None = None
-    slope: float = 1.0
-    inter: float = 0.0
-    header: nib.Nifti1Header | None = None
+    storage: Storage = IN_MEMORY
     slices: Slices | None = None
     kind: Kind = NOT_SAID
     one_frame: str = _ONE_FRAME
@@ -97,7 +79,7 @@ def damage_in_words(message: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise ArSSRError(f"{message} ({reason(error)}).") from error
+        raise ArSSRError(f"{message} ({reason(error)})") from error
 
 
 def reason(error: BaseException) -> str:

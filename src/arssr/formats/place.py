@@ -8,12 +8,10 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid, corner_voxels, spacing_in_words
-
-Floats = NDArray[np.float64]
+from arssr.grid import Floats, Grid, corner_voxels, spacing_in_words
 
 # Of a box of unit vectors along the axes, at least that: a gantry that tilts by 30° makes 0.87.
 _FLAT = 0.3
@@ -71,7 +69,7 @@ def require_positive(spacing: Sequence[float], label: str) -> None:
     if min(spacing) < 0:
         raise ArSSRError(
             f"{label}: its header gives the voxels sizes of {spacing_in_words(spacing)}; they "
-            "must be positive."
+            "must be positive"
         )
 
 

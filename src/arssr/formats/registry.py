@@ -1,42 +1,36 @@
-"""Any image file in, any image file out: the suffix says which format."""
-
-from __future__ import annotations
+"""Any image file in, any image file out: `files.FORMATS` says how, its code is loaded here."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol, cast
 
 from arssr.errors import ArSSRError
-from arssr.files import image_suffix, is_dicom
-from arssr.formats import dicom, itk, meta, mgh, nifti, place
+from arssr.files import Format, format_named, image_format, is_series
+from arssr.formats import dicom, place
 from arssr.formats.kind import INTENSITIES, kind_of
-from arssr.formats.opened import Opened, Stored, damage_in_words, reason
-from arssr.formats.slices import slices_beside
-from arssr.formats.writing import OpenSink, Writer, streamed
+from arssr.formats.opened import Opened, damage_in_words, reason
+from arssr.formats.slices import Slices, slices_beside
+from arssr.formats.storage import Storage
+from arssr.formats.writing import OpenSink, Origin, Outline, Writer
 from arssr.grid import Grid
 
 
-@dataclass(frozen=True)
-class Format:
-    """A kind of file: what it is called in a sentence, how it is read, how it is written."""
+class Code(Protocol):
+    """The module of a format."""
 
-    name: str
-    open: Callable[[Path], Opened]
-    sink: OpenSink | None = None  # none where it is only read
+    open_image: Callable[[Path], Opened]
+    """Reads the header of a file; raises ArSSRError, and what `damage_in_words` knows."""
+
+    open_sink: OpenSink
+    """Takes the samples of an image that is to be written."""
 
 
-_NIFTI = Format("a NIfTI image", nifti.open_image, streamed(nifti.layout))
-_MGH = Format("an MGH image", mgh.open_image, streamed(mgh.layout))
-_NRRD = Format("a NRRD image", itk.open_image, itk.collected(itk.NRRD))
-_META = Format("a MetaImage", meta.open_image, itk.collected(itk.META))
-_FORMATS = (
-    dict.fromkeys((".nii", ".nii.gz", ".nii.zst"), _NIFTI)
-    | dict.fromkeys((".mgh", ".mgz"), _MGH)
-    | {".nrrd": _NRRD, ".nhdr": replace(_NRRD, sink=None)}
-    | dict.fromkeys((".mha", ".mhd"), _META)
-)
+def _code_of(kind: Format) -> Code:
+    return cast(Code, import_module(kind.module))
 
 
 def open_image(path: Path, series: str | None = None) -> Opened:
@@ -55,73 +49,117 @@ def open_image(path: Path, series: str | None = None) -> Opened:
 def _open(path: Path, series: str | None) -> Opened:
     with damage_in_words(f"{path}: cannot be read"):
         if not path.exists():
-            raise ArSSRError(f"{path}: there is no such file.")
-        if path.is_dir() or path.suffix.lower() == ".zip" or is_dicom(path):
+            raise ArSSRError(f"{path}: there is no such file")
+        if is_series(path):
             return dicom.open_series(path, series)
     if series is not None:
-        raise ArSSRError(f"{path}: only DICOM has series to choose from.")
-    kind = _FORMATS[image_suffix(path)]
+        raise ArSSRError(f"{path}: only DICOM has series to choose from")
+    kind = image_format(path)
     with damage_in_words(f"{path}: cannot be read as {kind.name}"):
-        opened = kind.open(path)
-    samples = kind_of(path, opened.header) if opened.kind.what == INTENSITIES else opened.kind
-    slices, doubts = slices_beside(path, opened.grid, opened.header)
+        opened = _code_of(kind).open_image(path)
+    header = opened.storage.header
+    samples = kind_of(path, header) if opened.kind.what == INTENSITIES else opened.kind
+    slices, doubts = slices_beside(path, opened.grid, header)
     opened.warnings.extend(doubts)
     return replace(opened, slices=slices, kind=samples)
+
+
+class Like(Protocol):
+    """What lends a result all that it cannot know itself: a Volume."""
+
+    @property
+    def grid(self) -> Grid: ...
+    @property
+    def storage(self) -> Storage: ...
+    @property
+    def slices(self) -> Slices | None: ...
 
 
 @contextmanager
 def open_writer(
     path: str | os.PathLike[str],
-    like: Stored,
+    like: Like,
     grid: Grid,
     overwrite: bool = False,
     frames: int = 1,
+    origin: Origin | None = None,
 ) -> Iterator[Writer]:
     """Write an image on `grid` plane by plane to exactly this file, whole or not at all.
 
-    `like`, a Volume, lends type, slope and intercept, and header fields. The suffix is the format;
-    NIfTI and MGH are written as the planes come, compressed in a thread of their own, in
-    the memory of a few slabs; the others when all planes are there. Missing folders are made.
+    `like`, a Volume, lends type, slope and intercept, header fields, and its slices where the grid
+    has them still. The suffix is the format; NIfTI and MGH are written as the planes come,
+    compressed in a thread of their own, in the memory of a few slabs; the others when all planes
+    are there. Missing folders are made.
 
     Raises ArSSRError as `check_output` and `Writer.put` do, and where planes are missing at the
     end.
     """
-    target = check_output(path, overwrite)
-    with _sink(target)(target, like, grid, frames) as sink:
-        writer = Writer(target, grid, frames, sink)
+    target = check_output(path, overwrite, frames > 1, origin.path if origin else None)
+    slices = like.slices.on(like.grid, grid) if like.slices else None
+    image = Outline(like.storage, grid, frames, slices, origin, overwrite)
+    with _code_of(_format_to_write(target)).open_sink(target, image) as sink:
+        writer = Writer(target, image, sink)
         yield writer
         writer.finish()
 
 
-def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+def check_output(
+    path: str | os.PathLike[str],
+    overwrite: bool = False,
+    several: bool = False,
+    source: Path | None = None,
+) -> Path:
     """The path, if an image can be written there: ask before the work, not after.
 
-    Raises ArSSRError for an unknown suffix, a folder, an existing file unless `overwrite`, and a
-    place where no file can be made.
+    several: whether it has several frames. source: what it is made from.
+
+    Raises ArSSRError for an unknown suffix, a folder that should be a file or the other way round,
+    something that exists already unless `overwrite`, a place where no file can be made, and for a
+    DICOM series of several frames, or made from anything else.
     """
     path = Path(path)
-    _sink(path)
-    written = (path, path.with_suffix(".zraw")) if image_suffix(path) == ".mhd" else (path,)
+    kind = _format_to_write(path)
     try:
-        if path.is_dir():
-            raise ArSSRError(f"{path}: this is a folder; name the file to write.")
-        for file in written:
+        if path.is_dir() and not kind.is_folder:
+            raise ArSSRError(f"{path}: this is a folder; name the file to write")
+        if kind.is_folder and path.exists() and not path.is_dir():
+            raise ArSSRError(f"{path}: is a file; {kind.name} needs a folder")
+        for file in (path, *(path.with_suffix(suffix) for suffix in kind.companions)):
             if not overwrite and (file.exists() or file.is_symlink()):
                 raise ArSSRError(
-                    f"{file}: exists already; --overwrite (overwrite=True) replaces it."
+                    f"{file}: exists already; --overwrite (overwrite=True) replaces it"
                 )
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-            raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder.")
+            raise ArSSRError(f"{path}: cannot be written, {folder} is not a writable folder")
     except OSError as error:
-        raise ArSSRError(f"{path}: cannot be written ({reason(error)}).") from error
+        raise ArSSRError(f"{path}: cannot be written ({reason(error)})") from error
+    if kind.is_folder and several:
+        raise ArSSRError(f"{path}: {kind.name} is one 3D image; name a file")
+    if kind.lent:
+        _require_source(path, kind, source)
     return path
 
 
-def _sink(path: Path) -> OpenSink:
-    """How the format of this name is written. Raises ArSSRError where it is not."""
-    suffix = image_suffix(path)
-    open_sink = _FORMATS[suffix].sink
-    if open_sink is None:
-        raise ArSSRError(f"{path}: {suffix} can only be read; name a file that ends in .nrrd.")
-    return open_sink
+def _require_source(path: Path, kind: Format, source: Path | None) -> None:
+    if source is None:
+        raise ArSSRError(
+            f"{path}: {kind.name} takes {kind.lent} from the one that it was made from; name that "
+            "(made_from=…)"
+        )
+    if source.exists() and not is_series(source):
+        raise ArSSRError(
+            f"{source}: is not {kind.name}, from which a derived one takes {kind.lent}; name a "
+            "file to write"
+        )
+
+
+def _format_to_write(path: Path) -> Format:
+    """The format that this name asks for. Raises ArSSRError where it is none that is written."""
+    kind = format_named(path) or image_format(path)
+    if kind.written_as:
+        raise ArSSRError(
+            f"{path}: {kind.suffixes[0]} can only be read; name a file that ends in "
+            f"{kind.written_as}"
+        )
+    return kind

@@ -14,10 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
-from arssr.formats.opened import Stored, damage_in_words
-from arssr.grid import shape_in_words
-
-Shape = tuple[int, int, int]
+from arssr.formats.opened import damage_in_words
+from arssr.grid import Shape, shape_in_words
 
 _SLAB_VOXELS = 2**22
 _LONGEST_AXIS = 2**31
@@ -34,11 +32,11 @@ def require_3d(shape: Sequence[int], label: str) -> None:
     """Refuse, in words, what has no three axes of voxels."""
     size = shape_in_words(shape)
     if len(shape) < 3:
-        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed.")
+        raise ArSSRError(f"{label}: this is a {len(shape)}D image ({size}); 3D is needed")
     if min(shape) < 1:
-        raise ArSSRError(f"{label}: there are no voxels ({size}).")
+        raise ArSSRError(f"{label}: there are no voxels ({size})")
     if max(shape) > _LONGEST_AXIS:
-        raise ArSSRError(f"{label}: no image is that large ({size}).")
+        raise ArSSRError(f"{label}: no image is that large ({size})")
 
 
 def require_one_value(shape: Sequence[int], label: str) -> None:
@@ -47,7 +45,7 @@ def require_one_value(shape: Sequence[int], label: str) -> None:
         size = shape_in_words(shape)
         raise ArSSRError(
             f"{label}: this is a {len(shape)}D image ({size}) of several values per voxel; give "
-            "one of its channels."
+            "one of its channels"
         )
 
 
@@ -56,7 +54,7 @@ def require_one_channel(count: int, label: str) -> None:
     if count != 1:
         raise ArSSRError(
             f"{label}: each voxel holds {count} values (colours or a vector), not one intensity; "
-            "give one channel."
+            "give one channel"
         )
 
 
@@ -74,7 +72,7 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
     size = 4 * math.prod(shape)
     if size > _LARGE and size > psutil.virtual_memory().available:
         raise ArSSRError(
-            f"{label}: its samples take {bytes_in_words(size)} and do not fit in memory."
+            f"{label}: its samples take {bytes_in_words(size)} and do not fit in memory"
         )
     with damage_in_words(
         f"{label}: the {bytes_in_words(size)} of samples cannot be read: the file is cut short or "
@@ -87,7 +85,7 @@ def gather(parts: Iterable[tuple[slice, ArrayLike]], shape: Shape, label: str) -
             if not np.isfinite(data[..., slab]).all():
                 raise ArSSRError(
                     f"{label}: there are NaN or infinite values; replace them first, for "
-                    "example with numpy.nan_to_num."
+                    "example with numpy.nan_to_num"
                 )
     return data
 
@@ -120,18 +118,3 @@ def encode(
     if int(highest) > limits.max:  # 64-bit types end between two doubles
         highest = np.nextafter(highest, 0)
     return np.clip(np.rint(stored, out=stored), limits.min, highest, out=stored).astype(dtype)
-
-
-def stored_type(like: Stored) -> np.dtype[Any]:
-    """The type that results are stored as: integers stay what they are, the rest is float32."""
-    if like.storage is not None and like.storage.kind in "iu":
-        return like.storage
-    return np.dtype(np.float32)
-
-
-def unscaled_type(like: Stored, known: Iterable[str]) -> np.dtype[Any]:
-    """The same for a format of these types only, without slope and intercept."""
-    dtype = stored_type(like)
-    if dtype in map(np.dtype, known) and (like.slope, like.inter) == (1, 0):
-        return dtype
-    return np.dtype(np.float32)

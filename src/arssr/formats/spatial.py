@@ -14,7 +14,6 @@ from arssr.errors import ArSSRError
 from arssr.formats import place, units
 from arssr.formats.opened import Opened
 from arssr.formats.samples import (
-    Shape,
     frame_in_words,
     gather,
     require_3d,
@@ -22,8 +21,9 @@ from arssr.formats.samples import (
     slabs,
     too_many,
 )
+from arssr.formats.storage import Storage
 from arssr.formats.streams import TRAILER
-from arssr.grid import Grid
+from arssr.grid import Grid, Shape
 
 # nibabel tells what it mends and refuses on standard error; readers tell what of it matters.
 UNHEARD = logging.Logger("nibabel, unheard")
@@ -51,7 +51,7 @@ def open_spatial(
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
     require_3d(shape, label)
     if affine is None:
-        raise ArSSRError(f"{label}: there is no affine, so no place in space.")
+        raise ArSSRError(f"{label}: there is no affine, so no place in space")
     affine = np.array(affine, dtype=np.float64)
     affine[:3] *= units.mm_per_unit(header)
     three: Shape = (shape[0], shape[1], shape[2])
@@ -59,10 +59,11 @@ def open_spatial(
         grid = Grid(three, affine)
     except ArSSRError as error:
         raise ArSSRError(f"{label}: {error}") from error
-    storage: np.dtype[Any] | None = dtype.newbyteorder("=")
+    stored_as: np.dtype[Any] | None = dtype.newbyteorder("=")
     slope, inter = getattr(samples, "slope", 1), getattr(samples, "inter", 0)
     if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
-        storage, slope, inter = None, 1, 0
+        stored_as, slope, inter = None, 1, 0
+    kept = None if header is None else header.copy()
 
     frames = shape[3] if len(shape) > 3 and set(shape[4:]) <= {1} else 1
     warnings: list[str] = []
@@ -88,11 +89,7 @@ def open_spatial(
         grid,
         read,
         frames,
-        repetition_s=units.repetition_s(header) if frames > 1 else None,
-        storage=storage,
-        slope=float(slope),
-        inter=float(inter),
-        header=None if header is None else header.copy(),
+        storage=Storage(stored_as, float(slope), float(inter), kept),
         close=stream.close if stream else lambda: None,
         warnings=warnings,
     )
@@ -100,10 +97,10 @@ def open_spatial(
 
 def _require_intensities(dtype: np.dtype[Any], label: str) -> None:
     if dtype.kind == "c":
-        raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead.")
+        raise ArSSRError(f"{label}: the samples are complex; give the magnitude image instead")
     if dtype.kind in "OSUMm":
-        raise ArSSRError(f"{label}: the samples are no numbers ({dtype}).")
+        raise ArSSRError(f"{label}: the samples are no numbers ({dtype})")
     if dtype.kind not in "iuf":
         raise ArSSRError(
-            f"{label}: the samples are colours (RGB), not intensities; give one channel."
+            f"{label}: the samples are colours (RGB), not intensities; give one channel"
         )

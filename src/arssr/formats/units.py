@@ -41,15 +41,9 @@ def repetition_s(header: nib.Nifti1Header | None) -> float | None:
     """Seconds from frame to frame; None where the header does not say so."""
     if header is None:
         return None
-    seconds = float(header["pixdim"][4]) * _SECONDS_PER_UNIT.get(names(header)[1], math.nan)
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
+    return seconds(float(header["pixdim"][4]) * _SECONDS_PER_UNIT.get(names(header)[1], math.nan))
 
 
-def header_with_repetition(seconds: float | None) -> nib.Nifti1Header | None:
-    """What carries the time between frames from a format that is not NIfTI to one that is."""
-    if not (seconds and math.isfinite(seconds) and seconds > 0):
-        return None
-    header = nib.Nifti1Header()
-    header.set_xyzt_units("mm", "sec")
-    header["pixdim"][4] = seconds
-    return header
+def seconds(stated: float | None) -> float | None:
+    """A time between frames as headers have it; None for what is none."""
+    return stated if stated is not None and math.isfinite(stated) and stated > 0 else None

@@ -15,13 +15,47 @@ from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import replacing
-from arssr.formats.opened import Stored
 from arssr.formats.samples import encode, slabs
+from arssr.formats.slices import Slices
+from arssr.formats.storage import Storage
 from arssr.formats.streams import open_writing
 from arssr.grid import Grid
 
 # Slabs that may wait for the compressor: it never stands still, and memory stays bounded.
 _WAITING = 2
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an image was made from, for formats that tell of it.
+
+    path, series: a scan, as in `Volume.read`. method: how it was made, in words.
+    """
+
+    path: Path
+    series: str | None = None
+    method: str = "super-resolved"
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """All that is known of an image before its samples come.
+
+    grid: of each of its frames. slices: on this grid, where they are known.
+    overwrite: whether what is there may be replaced.
+    """
+
+    storage: Storage
+    grid: Grid
+    frames: int = 1
+    slices: Slices | None = None
+    origin: Origin | None = None
+    overwrite: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(I, J, K), with the number of frames behind where there are several."""
+        return self.grid.shape if self.frames == 1 else (*self.grid.shape, self.frames)
 
 
 class Sink(Protocol):
@@ -34,15 +68,15 @@ class Sink(Protocol):
         """All planes have come."""
 
 
-OpenSink = Callable[[Path, Stored, Grid, int], AbstractContextManager[Sink]]
+OpenSink = Callable[[Path, Outline], AbstractContextManager[Sink]]
 
 
 class Writer:
     """Takes an image from its first plane along the last axis to its last, frame by frame."""
 
-    def __init__(self, path: Path, grid: Grid, frames: int, sink: Sink) -> None:
+    def __init__(self, path: Path, image: Outline, sink: Sink) -> None:
         self._path, self._sink = path, sink
-        self._plane_shape, self._total = grid.shape[:2], grid.shape[2] * frames
+        self._plane_shape, self._total = image.grid.shape[:2], image.grid.shape[2] * image.frames
         self._done = 0
 
     def put(self, slab: ArrayLike) -> None:
@@ -55,18 +89,18 @@ class Writer:
         if samples.ndim != 3 or samples.shape[:2] != self._plane_shape:
             raise ArSSRError(
                 f"{self._path}: not written, planes of shape {self._plane_shape} are needed, not "
-                f"a slab of shape {samples.shape}."
+                f"a slab of shape {samples.shape}"
             )
         count = samples.shape[2]
         if self._done + count > self._total:
             raise ArSSRError(
                 f"{self._path}: not written, {self._done + count} planes were given for "
-                f"{self._total}."
+                f"{self._total}"
             )
         for piece in slabs((*self._plane_shape, count)):
             if not np.isfinite(samples[..., piece]).all():
                 raise ArSSRError(
-                    f"{self._path}: not written, the samples have NaN or infinite values."
+                    f"{self._path}: not written, the samples have NaN or infinite values"
                 )
             self._sink.write(samples[..., piece])
         self._done += count
@@ -75,7 +109,7 @@ class Writer:
         """Raises ArSSRError where planes are missing or writing failed."""
         if self._done < self._total:
             raise ArSSRError(
-                f"{self._path}: not written, {self._done} of {self._total} planes were given."
+                f"{self._path}: not written, {self._done} of {self._total} planes were given"
             )
         self._sink.finish()
 
@@ -93,24 +127,24 @@ class Layout:
     tail: bytes = b""
 
 
-def streamed(layout: Callable[[Stored, Grid, int], Layout]) -> OpenSink:
+def streamed(layout: Callable[[Outline], Layout]) -> OpenSink:
     """The sink of a format that is written as the samples come, in the memory of a few slabs."""
 
     @contextmanager
-    def open_sink(target: Path, like: Stored, grid: Grid, frames: int) -> Iterator[Sink]:
+    def open_stream(target: Path, image: Outline) -> Iterator[Sink]:
         with (
             replacing(target) as temporary,
             open_writing(temporary) as file,
             ThreadPoolExecutor(1, "write") as thread,
         ):
-            sink = _Stream(layout(like, grid, frames), file.write, thread)
+            sink = _Stream(layout(image), file.write, thread)
             try:
                 yield sink
             except BaseException:
                 thread.shutdown(cancel_futures=True)
                 raise
 
-    return open_sink
+    return open_stream
 
 
 class _Stream:

@@ -19,12 +19,12 @@ from arssr.jobs.job import Job
 from arssr.jobs.running import Finish, begin
 from arssr.temporary import sweep, sweep_left
 from arssr.transforms.transform import Transform
-from arssr.upsampling.result import Facts
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.target import NoTargetError, Target
 from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
-__all__ = ["Facts", "ModelRef", "Outcome", "Place", "do", "run_jobs", "start"]
+__all__ = ["ModelRef", "Outcome", "Place", "do", "run_jobs", "start"]
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def run_jobs(
         else:
             for path in (job.destination, sidecar(job.destination), job.page):
                 sweep(path)
-            names = {"scan": str(job.source), "result": str(job.destination)}
-            yield Outcome(job, {**result, **names})
+            facts: Facts = {**result, "scan": str(job.source), "result": str(job.destination)}
+            yield Outcome(job, facts)
 
 
 def do(network: ModelRef | None, job: Job) -> Facts:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress
-from arssr.jobs.batch import Facts, ModelRef, do
+from arssr.jobs.batch import ModelRef, do
 from arssr.jobs.job import Job
+from arssr.upsampling.facts import Facts
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from arssr.errors import ArSSRError, in_one_line
-from arssr.files import is_dicom, sidecar
-from arssr.formats.dicom_writing import check_series_output
+from arssr.files import sidecar
 from arssr.formats.registry import check_output
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import NoTargetError
 from arssr.volume import Volume, open_frames, read_quietly
-
-DICOM = ".dicom"  # a destination of this name is a folder with a derived series
 
 
 @dataclass(frozen=True)
@@ -55,18 +52,7 @@ class Job:
 
     def check(self) -> None:
         """Refuse, before the work, what could not be written. Raises ArSSRError."""
-        if self.destination.suffix.lower() == DICOM:
-            check_series_output(self.destination, self.overwrite)
-            if self.request.frames:
-                raise ArSSRError(f"{self.destination}: a DICOM series is one 3D image; name a file")
-            archived = self.source.suffix.lower() == ".zip"
-            if self.source.is_file() and not (archived or is_dicom(self.source)):
-                raise ArSSRError(
-                    f"{self.source}: is no DICOM series, from which a derived one takes patient "
-                    "and study; name a file to write"
-                )
-        else:
-            check_output(self.destination, self.overwrite)
+        check_output(self.destination, self.overwrite, self.request.frames, self.source)
         for companion in self._companions():
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")

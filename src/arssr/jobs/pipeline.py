@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from arssr.jobs.job import Job
 from arssr.jobs.running import Finish
-from arssr.upsampling.result import Facts
+from arssr.upsampling.facts import Facts
 from arssr.volume import Volume
 
 T = TypeVar("T")

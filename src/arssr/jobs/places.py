@@ -3,25 +3,19 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from arssr.errors import ArSSRError, NothingMatchesError
 from arssr.files import (
-    IMAGE_SUFFIXES,
     find_images_below,
-    is_dicom_image,
+    format_named,
     output_suffix,
     sidecar,
     stem,
 )
+from arssr.formats.dicom import series_begun_in
 from arssr.formats.registry import open_image
-from arssr.jobs.job import DICOM
-
-# Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
-# whose they are.
-_OF_A_SERIES = ("SeriesInstanceUID", "PatientID", "SeriesDate", "SeriesTime")
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ def places(named: Sequence[Path], out: str, series: str | None = None) -> Places
     if not _is_folder(named, out):
         found = Places([(_only(named[0], target), target)])
     else:
-        if target.name.lower().endswith((*IMAGE_SUFFIXES, DICOM)) or target.is_file():
+        if format_named(target) or target.is_file():
             raise ArSSRError(
                 f"scans of a folder need a folder to be written to, not the file {out}"
             )
@@ -63,11 +57,12 @@ def places(named: Sequence[Path], out: str, series: str | None = None) -> Places
 
 def _is_folder(named: Sequence[Path], out: str) -> bool:
     target = Path(out)
-    is_series = target.suffix.lower() == DICOM
-    is_file = is_series or target.name.lower().endswith(IMAGE_SUFFIXES)
-    if len(named) > 1 or (target.is_dir() and not is_series):
+    kind = format_named(target)
+    if kind is not None and kind.is_folder and len(named) == 1:
+        return False
+    if len(named) > 1 or target.is_dir() or out.endswith(("/", os.sep)):
         return True
-    return (out.endswith(("/", os.sep)) and not is_series) or (named[0].is_dir() and not is_file)
+    return named[0].is_dir() and kind is None
 
 
 def _only(named: Path, target: Path) -> Path:
@@ -123,25 +118,13 @@ def _refuse_parts(folders: Iterable[Path]) -> None:
     """Refuse a series whose files lie in several folders, as far as their first files tell."""
     known: dict[tuple[str, ...], Path] = {}
     for folder in folders:
-        series = _series_of(folder)
+        series = series_begun_in(folder)
         if series and (other := known.setdefault(series, folder)) != folder:
             above = os.path.commonpath([folder.parent, other.parent]) or "."
             raise ArSSRError(
                 f"{other} and {folder} hold one DICOM series; name the folder above, {above}, and "
                 f"a file for the result (-o NAME.nii.gz --series {series[0]})"
             )
-
-
-def _series_of(folder: Path) -> tuple[str, ...]:
-    """What tells the series of the first DICOM file from others; () where that cannot be read."""
-    import pydicom
-
-    with suppress(Exception):  # a damaged header makes pydicom raise anything
-        first = next(path for path in sorted(folder.iterdir()) if is_dicom_image(path))
-        header = pydicom.dcmread(first, stop_before_pixels=True, specific_tags=list(_OF_A_SERIES))
-        if header.get("SeriesInstanceUID"):
-            return tuple(str(header.get(name, "")) for name in _OF_A_SERIES)
-    return ()
 
 
 def _unlike(folder: Path, series: str) -> str:

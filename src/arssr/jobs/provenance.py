@@ -15,6 +15,7 @@ from arssr.api import Model
 from arssr.field import VoxelField
 from arssr.files import replacing, sha256, sidecar
 from arssr.grid import Grid
+from arssr.upsampling.facts import Facts
 from arssr.volume import Volume
 from arssr.weights.licence import NOT_STATED
 from arssr.weights.limits import told_of_slices
@@ -26,7 +27,7 @@ def describe(
     options: Mapping[str, Any],
     model: Model | None = None,
     field: VoxelField | None = None,
-) -> dict[str, Any]:
+) -> Facts:
     """All it takes to make the result on `grid` again, as plain values.
 
     model: what was asked for; it has had its say where a field was made. Of that, `told` is what
@@ -34,7 +35,7 @@ def describe(
     and the noise in units of the image (null where unknown); `air_skipped` is the share of the
     scan's voxels that was left to the interpolation.
     """
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": dict(_versions()),
         "options": dict(options),
@@ -51,9 +52,9 @@ def describe(
     if field is not None:
         facts |= _of_field(field)
     chosen_by_us = options.get("acquisition", "auto") == "auto"
-    if model is not None and field is not None and chosen_by_us:
-        answer = told_of_slices(model.card, source.slices)
-        facts["told"] |= {"because": answer[1]} if answer is not None else {}
+    answer = told_of_slices(model.card, source.slices) if model is not None else None
+    if field is not None and chosen_by_us and answer is not None:
+        facts["told"] = {**facts["told"], "because": answer[1]}
     return facts
 
 
@@ -67,7 +68,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _of_model(model: Model) -> dict[str, Any]:
+def _of_model(model: Model) -> Facts:
     return {
         "model": {
             "name": model.name,
@@ -80,7 +81,7 @@ def _of_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _of_field(field: VoxelField) -> dict[str, Any]:
+def _of_field(field: VoxelField) -> Facts:
     noise = field.noise
     return {
         "told": {

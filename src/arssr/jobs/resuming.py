@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
@@ -12,7 +12,7 @@ from arssr.formats.bids import read_json
 from arssr.jobs.job import Job
 from arssr.temporary import under_way
 
-NO_REPORT = "no_report"  # in a sidecar: why there is none, though it was asked for
+NO_REPORT: Final = "no_report"  # in a sidecar: why there is none, though it was asked for
 
 
 def is_done(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -14,23 +14,24 @@ from arssr.api import Model
 from arssr.engine.machine import speeds
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
-from arssr.formats.dicom_writing import write_dicom_series
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
+from arssr.formats.writing import Origin
 from arssr.grid import Grid
 from arssr.interpolation import resample
-from arssr.jobs.job import DICOM, Job
+from arssr.jobs.job import Job
 from arssr.jobs.provenance import describe, write_sidecar
 from arssr.jobs.resuming import NO_REPORT
 from arssr.resolution import Resolution, measure_resolution
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
-from arssr.upsampling.result import Facts, Result, Where, result_of, where_of
+from arssr.upsampling.result import Result, Where, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
 from arssr.volume import Frames, Volume, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
 Finish = Callable[[], Facts]
-Foretell = Callable[[Facts], None]
+Foretell = Callable[[Mapping[str, Any]], None]
 # Of a report, for a million voxels of the result and besides. Processor time of `resample` and
 # `write_report` on three clinical scans at 1.5, 1 and 0.7 mm: 1.1 to 8.1 s for 2 to 21 million.
 _REPORT_SECONDS, _REPORT_SECONDS_BESIDES = 0.35, 1.0
@@ -80,8 +81,9 @@ def begin(
             require_disk(job.destination, volume, grid, len(frames))
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
-            _put(stack, job, volume, result)
-        facts = describe(volume, grid, job.asked, model, result.voxel_field) | result.facts
+            _put(stack, job, result)
+        made = describe(volume, grid, job.asked, model, result.voxel_field)
+        facts: Facts = {**made, **result.facts}
         resolution = result.measured.resolution if result.measured else where.resolution
         if result.voxel_field and model and (taught := trained_on(model.card, volume)):
             facts["notes"] = [*facts.get("notes", []), taught]
@@ -154,28 +156,22 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     }
 
 
-def _known_before(scan: Volume, result: Result) -> Facts:
+def _known_before(scan: Volume, result: Result) -> dict[str, Any]:
     """What should be told of a result before it is computed."""
+    facts: Mapping[str, Any] = result.facts
     names = ("target", "notes", "warnings", "cut_to_band")
-    known = {name: result.facts[name] for name in names if name in result.facts}
+    known = {name: facts[name] for name in names if name in facts}
     return {"input": scan.grid.describe(), **known}
 
 
-def _put(stack: ExitStack, job: Job, scan: Volume, result: Result) -> None:
+def _put(stack: ExitStack, job: Job, result: Result) -> None:
     """Compute the result and give it to a writer; closing the stack is the rest of writing."""
-    if job.destination.suffix.lower() == DICOM:
-        method = result.facts.get("method", "super-resolved")
-        stack.enter_context(_written_last(job, result.whole(), method))
-        return
-    writer = stack.enter_context(open_writer(job.destination, scan, result.grid, job.overwrite))
+    origin = Origin(job.source, job.series, result.facts.get("method", Origin.method))
+    writer = stack.enter_context(
+        open_writer(job.destination, result.scan, result.grid, job.overwrite, origin=origin)
+    )
     for slab in result.slabs:
         writer.put(slab)
-
-
-@contextmanager
-def _written_last(job: Job, whole: Volume, method: str) -> Iterator[None]:
-    yield
-    write_dicom_series(job.destination, whole, job.source, job.series, job.overwrite, method)
 
 
 def _put_frames(

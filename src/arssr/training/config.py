@@ -7,12 +7,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
 from arssr.degradation import named_degradation
 from arssr.errors import ArSSRError
-from arssr.files import shipped
 from arssr.networks import ModelConfig
+from arssr.shipped import read_yaml, shipped_yaml
 
 _SHARES = (
     *("own_view", "unknown", "anisotropic", "thick", "noisy", "contrast", "turned"),
@@ -257,27 +255,16 @@ def read_values(name_or_path: str, through: Sequence[str] = ()) -> dict[str, Any
     """
     if name_or_path in through:
         raise ArSSRError(f"recipes extend one another: {', '.join((*through, name_or_path))}")
-    values = _read_yaml(name_or_path)
+    values = read_yaml(name_or_path, presets(), "recipe")
+    if not isinstance(values, Mapping):
+        raise ArSSRError(f"{name_or_path} is not a training configuration")
+    values = dict(values)
     if "extends" not in values:
         return values
     base = str(values.pop("extends"))
     if base not in presets():
         base = str(Path(name_or_path).parent / base)
     return _extended(read_values(base, (*through, name_or_path)), values)
-
-
-def _read_yaml(name_or_path: str) -> dict[str, Any]:
-    preset, path = presets().get(name_or_path), Path(name_or_path)
-    if preset is None and not path.is_file():
-        known = ", ".join(sorted(presets()))
-        raise ArSSRError(f"no recipe {name_or_path!r}: neither a file nor one of {known}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8") if preset is None else preset)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ArSSRError(f"{name_or_path} is not valid YAML: {error}") from None
-    if not isinstance(values, Mapping):
-        raise ArSSRError(f"{name_or_path} is not a training configuration")
-    return dict(values)
 
 
 def _extended(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,4 +281,4 @@ def _extended(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def presets() -> dict[str, str]:
     """The recipes that ship, by name, as YAML."""
-    return shipped("arssr.training", "presets")
+    return shipped_yaml("arssr.training", "presets")

@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import is_image
 from arssr.formats.lps import lps_to_ras, lps_transform_to_ras
 from arssr.formats.opened import reason
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.transforms.transform import Affine, Step, Transform
 from arssr.transforms.warp import Meaning, displacement, read_warp
-
-Floats = NDArray[np.float64]
 
 _FAR_MM = 1e3  # over which a linear transform is measured
 _START = 4096  # bytes, in which a text file of 16 numbers ends

@@ -18,13 +18,12 @@ from scipy import ndimage
 
 from arssr.antialias import averaged, parts_of
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
     from arssr.field import ReportProgress, VoxelField
 
-Floats = NDArray[np.float64]
 
 _SLAB_POINTS = 2**20
 # What a voxel at an angle to the scan gains from being read in two parts along each axis: 0.1 to

@@ -26,11 +26,9 @@ from arssr.formats import itk, meta, nifti
 from arssr.formats.lps import TURNED
 from arssr.formats.opened import damage_in_words
 from arssr.formats.streams import TRAILER, open_reading
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.transforms.transform import Displacement, probes
 from arssr.volume import grid_of
-
-Floats = NDArray[np.float64]
 
 _DISPLACEMENTS, _VECTORS = 1006, 1007  # NIfTI's intents DISPVECT and VECTOR
 # A map is told by its mean gradient G: that of no deformation is 1, and G - 1 has the norm

@@ -1,12 +1,13 @@
 """What becomes of the frames of a 4D image, one after the other, and what is told of them all."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
-from arssr.upsampling.result import Facts, Result, Where, result_of
+from arssr.upsampling.result import Result, Where, result_of
 from arssr.volume import Frames
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
     the file, which frames were constant, the lowest value that any was clamped at, if all were,
     and of the residuals those of the frame where they were largest.
     """
-    kept: dict[str, Any] = {}
+    kept: Facts = {}
     warnings = dict.fromkeys(each for f in facts for each in f.get("warnings", []))
     constant = [_constant_in_words(n, f) for n, f in enumerate(facts) if "constant" in f]
     if constant:
@@ -56,7 +57,8 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
         kept["warnings"] = list(warnings)
     floors = [f["clamped_at"] for f in facts if "clamped_at" in f]
     if floors:
-        kept["clamped_at"] = None if None in floors else min(floors)
+        known = [floor for floor in floors if floor is not None]
+        kept["clamped_at"] = min(known) if len(known) == len(floors) else None
     residuals = [f["consistency"] for f in facts if "consistency" in f]
     if residuals:
         kept["consistency"] = max(residuals, key=lambda each: each.get("residual_before", 0.0))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
@@ -27,8 +28,6 @@ from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by
 
 if TYPE_CHECKING:
     from arssr.api import Model
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,8 @@ def _look(
         facts["target"] = where.because
     if not (plain or is_constant or where.transform) and (coarser := coarser_axes(seen.grid, grid)):
         facts["notes"] = [coarser]
-    facts |= measured.describe() if measured else {}
+    if measured and (cut := measured.describe().get("cut_to_band")):
+        facts["cut_to_band"] = cut
     if not (is_intensities or request.labels):
         facts["taken"] = scan.kind.taken()
     if is_constant:
@@ -256,7 +256,7 @@ def _as_asked(request: Request, scan: Volume) -> Volume:
 
 
 def _agreeing(
-    voxel_field: VoxelField, grid: Grid, facts: dict[str, Any], progress: ReportProgress
+    voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress
 ) -> Iterator[np.ndarray]:
     """The field made to agree with the scan; adds the residuals to the facts.
 

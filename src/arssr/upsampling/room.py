@@ -26,8 +26,7 @@ def require_memory(grid: Grid, copies: int = 1) -> None:
 
 def stored_bytes(volume: Volume, grid: Grid, frames: int = 1) -> float:
     """What a result takes on disk, stored as `volume` is and not compressed."""
-    stored = volume.storage
-    return frames * _voxels(grid) * (stored.itemsize if stored and stored.kind in "iu" else 4)
+    return frames * _voxels(grid) * volume.storage.written.itemsize
 
 
 def require_disk(path: Path, volume: Volume, grid: Grid, frames: int = 1) -> None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arssr.viewing.curves import Curve, Floats
+from arssr.grid import Floats
+from arssr.viewing.curves import Curve
 
 WIDTH, HEIGHT = 420, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 40

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.viewing.display import Plane, every_nth, magnitude
-
-Floats = NDArray[np.floating]
 
 _PROFILE_MM = 16.0
 _SPECTRUM_VOXELS = 256  # per axis, around the centre: enough frequencies, and bounded memory

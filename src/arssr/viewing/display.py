@@ -78,7 +78,7 @@ class Window:
         if not high > low:
             low, high = float(data.min()), float(data.max())
         if not high > low:
-            raise ArSSRError(f"The image is constant (every voxel is {low:g}): nothing to show.")
+            raise ArSSRError(f"the image is constant (every voxel is {low:g}): nothing to show")
         return cls(low, high)
 
     def grey_levels(self, lowest: float, highest: float) -> NDArray[np.float64]:

@@ -52,16 +52,6 @@ from arssr.volume import Volume
 _TRUTH = "truth"
 _log = logging.getLogger(__name__)
 
-# What metrics are called on the page, and in what unit; others go by their own name.
-_METRIC_NAMES = {
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "psnr_head": "PSNR in the head, dB",
-    "ssim_head": "SSIM in the head",
-    "nrmse": "NRMSE",
-    "hfen": "HFEN",
-}
-
 
 def write_report(
     path: Path,
@@ -91,11 +81,9 @@ def write_report(
     path = check_report(path, overwrite)
     names = [name for name, _ in volumes]
     if len(names) + (truth is not None) < 2:
-        raise ArSSRError("A comparison needs at least two images (the truth is one).")
+        raise ArSSRError("a comparison needs at least two images (the truth is one)")
     if len(set(names)) < len(names) or (truth is not None and _TRUTH in names):
-        raise ArSSRError(
-            f"Every image of a report needs a name of its own, not {', '.join(names)}."
-        )
+        raise ArSSRError(f"every image of a report needs a name of its own, not {', '.join(names)}")
     finest = min((volume for _, volume in volumes), key=lambda v: float(v.grid.spacing_mm.prod()))
     original = finest if truth is None else truth
     reference = canonical(original)
@@ -125,11 +113,11 @@ def check_report(path: Path, overwrite: bool = False) -> Path:
     """The path, if a report may be written there (ArSSRError otherwise)."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ArSSRError(f"{path}: the name of a report must end in .html.")
+        raise ArSSRError(f"{path}: the name of a report must end in .html")
     if path.is_dir():
-        raise ArSSRError(f"{path}: this is a folder; name the file to write.")
+        raise ArSSRError(f"{path}: this is a folder; name the file to write")
     if path.exists() and not overwrite:
-        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it.")
+        raise ArSSRError(f"{path}: exists already; --overwrite (overwrite=True) replaces it")
     return path
 
 
@@ -329,9 +317,7 @@ def _band_chart(scan: Shown, resolution: Resolution | None) -> list[Chart]:
 def _bins(images: Sequence[Shown], window: Window) -> NDArray[np.float64]:
     """Edges of about 80 bins over the window; integers on disk fill each bin alike."""
     steps = [
-        abs(image.original.slope)
-        for image in images
-        if image.original.storage is not None and image.original.storage.kind in "iu"
+        abs(image.original.storage.slope) for image in images if image.original.storage.is_whole
     ]
     step = max([1e-6 * window.width, *(s for s in steps if s < window.width / 20)])
     width = math.ceil(window.width / 80 / step) * step
@@ -341,7 +327,7 @@ def _bins(images: Sequence[Shown], window: Window) -> NDArray[np.float64]:
 
 def _metrics(images: Sequence[Shown], grid: Grid) -> dict[str, Any] | None:
     """A table of every image against the truth, the best of each column marked."""
-    from arssr.evaluation.metrics import HIGHER_IS_BETTER, score
+    from arssr.evaluation.metrics import METRICS, score
 
     truth = next((image for image in images if image.is_truth), None)
     if truth is None:
@@ -352,18 +338,12 @@ def _metrics(images: Sequence[Shown], grid: Grid) -> dict[str, Any] | None:
         for image in images
         if not image.is_truth
     }
-    columns = list(next(iter(scores.values())))
-    best = {
-        column: (max if column in HIGHER_IS_BETTER else min)(s[column] for s in scores.values())
-        for column in columns
-    }
+    columns = [METRICS[name] for name in next(iter(scores.values()))]
+    best = {c.name: c.best(s[c.name] for s in scores.values()) for c in columns}
     return {
-        "columns": [
-            (_METRIC_NAMES.get(c, c), "higher" if c in HIGHER_IS_BETTER else "lower")
-            for c in columns
-        ],
+        "columns": [(c.label, "higher" if c.higher_is_better else "lower") for c in columns],
         "rows": [
-            (name, [(_rounded(s[c]), len(scores) > 1 and s[c] == best[c]) for c in columns])
+            (name, [(_rounded(s[c]), len(scores) > 1 and s[c] == best[c]) for c in best])
             for name, s in scores.items()
         ],
         "resampled": [image.name for image in images if image.resampled],

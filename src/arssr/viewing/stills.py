@@ -121,7 +121,7 @@ def _planes_columns(
 ) -> tuple[Grid, Window, list[_Column], float]:
     """The frame, the window, what stands in each column, the reach of the error colours (or 0)."""
     if not columns:
-        raise ArSSRError("A figure needs at least one image.")
+        raise ArSSRError("a figure needs at least one image")
     finest = min((v for _, v in columns), key=lambda v: float(v.grid.spacing_mm.prod()))
     reference = canonical(finest if truth is None else truth)
     frame = reference.grid

@@ -6,10 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from arssr.engine.boxes import Box, Shape, grown, parts
+from arssr.engine.boxes import Box, grown, parts
 from arssr.engine.encoding.footprint import footprint
 from arssr.engine.encoding.pieces import portions, seen_for
 from arssr.engine.encoding.stream import LONGER, Room, stream
+from arssr.grid import Shape
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.parts import Part, convolutions
 

@@ -1,0 +1,66 @@
+"""What is told of a result, by every sidecar and in `--json`."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class Facts(TypedDict, total=False):
+    """The JSON beside every result: all that it takes to make it again, and what to know of it.
+
+    A grid is `shape` (I, J, K), `spacing_mm` along these axes and `orientation` (such as RAS).
+    What is not there did not happen: no network, nothing cut, nothing to warn of.
+    """
+
+    # What was made of what
+    created: str
+    """When, in ISO 8601, UTC."""
+    versions: Mapping[str, str]
+    """Of arssr, torch, numpy, python."""
+    options: Mapping[str, Any]
+    """What was asked for, beyond the defaults; by the names of Python."""
+    input: Mapping[str, Any]
+    """The scan: `file`, `sha256`, its grid and `slices` (`Slices.describe`; null if unknown)."""
+    output: Mapping[str, Any]
+    """The grid of the result."""
+    seconds: float
+    """From reading to the end of writing."""
+
+    # By what, where a network had a part
+    model: Mapping[str, Any]
+    """`name`, `sha256` and `licence` of the weights, and `config` of the network."""
+    device: str
+    precision: str
+    """In which it was computed: bf16, fp16 or float32."""
+    told: Mapping[str, Any]
+    """What the network was told: `acquisition_ijk`, `noise` (standard deviation in units of the
+    image, null if unknown), and `because` of what, for slices that do not touch."""
+    air_skipped: float
+    """The share of the scan's voxels that was left to interpolation."""
+
+    # What was done
+    target: str
+    """What was chosen where no target was named, and why."""
+    method: str
+    """How it was made without a network: copied, resampled, as labels or probabilities."""
+    taken: str
+    """What the scan was taken for, if not for intensities, and why."""
+    constant: float
+    """The value of every voxel of one of several frames, which stays as it is."""
+    cut_to_band: Mapping[str, Any]
+    """The grid that the scan was cut to, which is what was measured, and the verdict on the axes
+    `i`, `j` and `k` (`AxisResolution.describe`)."""
+    clamped_at: float | None
+    """The value that lower ones were raised to; null where they were left."""
+    consistency: Mapping[str, Any]
+    """`in_words`, and `residual_before` and `residual_after` as `share_of` the noise or the range;
+    see `Consistent.describe`."""
+
+    # What to know
+    notes: list[str]
+    warnings: list[str]
+    no_report: str
+    """Why there is no report, though one was asked for."""
+
+    # Beside what the file has
+    scan: str
+    result: str
