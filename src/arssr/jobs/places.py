@@ -16,7 +16,7 @@ from arssr.files import (
     sidecar,
     stem,
 )
-from arssr.formats.registry import open_image
+from arssr.formats.dicom import asked_for
 from arssr.jobs.job import DICOM
 
 # Where all are the same it is one series. UIDs alone prove nothing once they were replaced, to hide
@@ -147,7 +147,7 @@ def _series_of(folder: Path) -> tuple[str, ...]:
 def _unlike(folder: Path, series: str) -> str:
     """Why a folder has no such series, in words; "" where it has, or where more is wrong."""
     try:
-        open_image(folder, series).close()
+        asked_for(folder, series)
     except NothingMatchesError as error:
         return str(error)
     except ArSSRError:
