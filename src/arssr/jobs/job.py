@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from arssr.errors import ArSSRError, in_one_line
-from arssr.files import is_dicom, sidecar
+from arssr.files import IMAGE_SUFFIXES, is_dicom, is_image, sidecar
 from arssr.formats.dicom_writing import check_series_output
 from arssr.formats.registry import check_output
 from arssr.upsampling.request import Request
@@ -65,8 +65,14 @@ class Job:
                     f"{self.source}: is no DICOM series, from which a derived one takes patient "
                     "and study; name a file to write"
                 )
-        else:
+        elif is_image(self.destination):
             check_output(self.destination, self.overwrite)
+        else:
+            raise ArSSRError(
+                f"{self.destination}: the name of a result must end in "
+                f"{', '.join(IMAGE_SUFFIXES)}, in {DICOM} for a derived DICOM series, or in / for "
+                "a folder"
+            )
         for companion in self._companions():
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
