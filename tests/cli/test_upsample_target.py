@@ -187,12 +187,21 @@ def test_a_dry_run_names_a_scan_that_would_be_copied(
     assert alone.code == 0 and " of disk" in alone.err and " of memory" not in alone.err
 
 
+def test_a_dry_run_of_labels_says_where_they_would_lie(arssr: Arssr, tmp_path: Path) -> None:
+    drawn = (smooth((8, 9, 5), sigma=1) > 0.5).astype(np.float32)
+    scan = volume(drawn, THICK).write(tmp_path / "drawn.nii")
+    call = arssr("upsample", scan, "-o", tmp_path / "o.nii", "--labels", "--dry-run", "--json")
+    assert call.code == 0, call.err
+    [facts] = json.loads(call.out)
+    assert facts["method"] == "shares of labels" and facts["output"]["shape"] == [8, 9, 20]
+    assert "become 1 mm, as fine as the plane" in call.err and not (tmp_path / "o.nii").exists()
+
+
 def test_a_dry_run_tells_of_the_cut(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     scan = volume(zero_filled(anatomy((64, 48, 8)), 0, 0.6)).write(tmp_path / "scan.nii.gz")
     words = ("upsample", scan, "-o", tmp_path / "o.nii", "-m", tiny, "--scale", 2, "--dry-run")
-    assert re.search(
-        r"about 1\.6\d mm along i: .* from voxels of 1\.5\d+×1×1 mm", arssr(*words).err
-    )
+    said = arssr(*words).err
+    assert re.search(r"about 1\.6\d mm along i: .* from voxels of 1\.5\d+×1×1 mm", said)
 
 
 def test_seconds_as_a_person_says_them() -> None:
