@@ -77,7 +77,7 @@ def test_an_open_target_refines_thick_slices_alone() -> None:
     ("spacing", "slices_mm"),
     [((0.5, 0.5, 3), 0.8), ((0.5, 0.5, 6), 1.0), ((1, 1, 6), 1.0), ((0.9, 0.9, 9), 1.5)],
 )
-def test_an_open_target_goes_no_further_than_shipped_weights_were_taught(
+def test_an_open_target_goes_no_further_than_weights_were_trained_for(
     spacing: tuple[float, ...], slices_mm: float
 ) -> None:
     scan = Grid((30, 30, 20), np.diag([*spacing, 1.0]))
@@ -94,7 +94,7 @@ def test_an_open_target_goes_no_further_than_shipped_weights_were_taught(
         ((0.8, 0.797, 0.797), None, "0.798 mm along all axes already"),
         ((1, 1, 1.3), None, "along no axis clearly thicker than the others"),
         ((0.5, 0.5, 1), (1, 1, 1), "than what was measured (1 mm)"),
-        ((0.1, 0.1, 0.5), None, "than weights were taught (0.8 mm)"),
+        ((0.1, 0.1, 0.5), None, "than shipped weights were trained for (0.8 mm)"),
     ],
 )
 def test_where_no_slices_are_thick_a_target_is_wanted(

@@ -21,7 +21,7 @@ from arssr.volume import Image, Volume, grid_of
 Three = float | Sequence[float]
 
 _NOWHERE_ELSE = Transform(())
-# As far as shipped weights were taught (`valid` of their cards): what would be warned of is not
+# As far as `light` and `rdn` were trained (`valid` of their cards): what would be warned of is not
 # chosen where nobody asks for it.
 _FINEST_MM = 0.8
 _MOST_TIMES = 6.0
@@ -109,7 +109,7 @@ class Target:
         grid = self.on(scan.grid, measured)
         refined = grid.spacing_mm < scan.grid.spacing_mm * (1 - SAME_STEP)
         if (grid.spacing_mm[refined] > measured.spacing_mm.min() * (1 + SAME_STEP)).any():
-            why = "as far as shipped weights were taught"
+            why = "as fine as shipped weights were trained for"
         else:
             why = f"as fine as {'was measured in the plane' if resolution else 'the plane'}"
         return Chosen(grid, f"{_change(scan.grid, grid)}, {why}", resolution)
@@ -141,7 +141,7 @@ def _finer_slices_mm(source: Grid, measured: Grid) -> list[float]:
         else:
             than = f"what was measured ({finest:.4g} mm)" if finest > mm.min() else "the others"
             if source.thick_axes(finest):
-                than = f"weights were taught ({floor:g} mm)"
+                than = f"shipped weights were trained for ({floor:g} mm)"
             what = f"voxels of {spacing_in_words(mm)}, along no axis clearly thicker than {than}"
         raise NoTargetError(f"{what}; name a target, such as --scale 2")
     return [
