@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.thin import lively_network
-from tests.phantoms import rotated, smooth, tiny_config, tiny_network, volume
+from tests.phantoms import (
+    anatomy,
+    rotated,
+    smooth,
+    tiny_config,
+    tiny_network,
+    volume,
+    zero_filled,
+)
 
 import arssr
 from arssr import api
@@ -110,6 +118,20 @@ def test_without_a_target_thick_slices_alone_are_refined(model: Model) -> None:
 def test_an_axis_that_gets_coarser_is_told(model: Model) -> None:
     with pytest.warns(ArSSRWarning, match="coarser than the scan along i, j"):
         model.upsample(volume(smooth((6, 6, 4)), np.diag([0.5, 0.5, 4, 1])), spacing=1)
+
+
+def test_what_was_chosen_cut_and_left_over_is_told(model: Model) -> None:
+    """As the command line tells it."""
+    thick = volume(zero_filled(anatomy((64, 48, 6)), 0, 0.6), np.diag([1, 1, 5, 1]))
+    with pytest.warns(ArSSRWarning) as told:
+        model.upsample(thick)
+    said = [str(each.message) for each in told]
+    assert any("no target was named: slices of 5 mm along k become" in each for each in said)
+    assert any("zero-filled, measured on about 1.6" in each for each in said)
+    with pytest.warns(ArSSRWarning, match="residual against the scan"):
+        model.upsample(thick, scale=(1, 1, 2), consistent=True, noise=0.0)
+    with pytest.warns(ArSSRWarning, match="copied: no network had a part in it"):
+        model.upsample(thick, scale=1)
 
 
 def test_a_reference_in_another_orientation_gets_the_same_anatomy(model: Model) -> None:

@@ -222,8 +222,10 @@ class Model:
         (`scan.as_measured`) is taken back to those first, unless `as_stored`.
 
         The rest is as in `Request`, and as in `field`. What the command line warns of is an
-        `ArSSRWarning`, and so are its notes, which `strict` lets pass. Raises ArSSRError for bad
-        input, for phase, for what does not go together, and for results that do not fit.
+        `ArSSRWarning`, and so are its notes, which `strict` lets pass: the target that was chosen
+        where none was named, the cut to what was measured, the residual of `consistent`. Raises
+        ArSSRError for bad input, for phase, for what does not go together, and for results that
+        do not fit.
         """
         request = Request(
             Target(scale, spacing, shape, like, isotropic),
@@ -246,8 +248,11 @@ class Model:
         where = where_of(request, volume)
         require_memory(where.grid)
         result = result_of(self, request, volume, where, progress, where.resolution)
-        _warn(volume, told_of(result.facts))
-        return result.whole()
+        told = told_of(result.facts)
+        _warn(volume, told)
+        made = result.whole()
+        _warn(volume, [each for each in told_of(result.facts) if each not in told])
+        return made
 
     def _upsample_frames(
         self, image: Image, request: Request, progress: ReportProgress

@@ -345,11 +345,11 @@ def counted(number: int, thing: str) -> str:
 def bytes_in_words(count: float) -> str:
     """A number of bytes as a person says it.
 
-    >>> bytes_in_words(1_493_000_000)
-    '1.49 GB'
+    >>> bytes_in_words(1_493_000_000), bytes_in_words(999_600_000)
+    ('1.49 GB', '1 GB')
     """
     for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
+        if float(f"{count:.3g}") < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.4g} TB"

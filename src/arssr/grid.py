@@ -275,7 +275,8 @@ def spacing_in_words(spacing_mm: Iterable[float]) -> str:
     >>> spacing_in_words([0.5, 0.5, 1.25])
     '0.5×0.5×1.25 mm'
     """
-    return "×".join(f"{mm:.4g}" for mm in spacing_mm) + " mm"
+    steady = (round(float(mm), 5) for mm in spacing_mm)  # 0.71875 and a little less are one length
+    return "×".join(f"{mm:.4g}" for mm in steady) + " mm"
 
 
 def _apply(affine: Floats, points: ArrayLike) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from arssr.degradation import acquisition_names
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid
+from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
 from arssr.networks import NATIVE, UNKNOWN
 from arssr.noise import estimate_noise
@@ -73,7 +73,17 @@ class Measured:
         """What was done to the scan, as plain values for a sidecar; empty where nothing was."""
         if not any(self.cut_ijk):
             return {}
-        return {"cut_to_band": self.volume.grid.describe() | self.resolution.describe()}
+        grid, axes = self.volume.grid, zip("ijk", self.resolution.axes, strict=True)
+        measured = ", ".join(
+            f"{axis.measured_mm:.3g} mm along {name}" for name, axis in axes if axis.is_zero_filled
+        )
+        in_words = (
+            f"zero-filled, measured on about {measured}: super-resolved from voxels of "
+            f"{spacing_in_words(grid.spacing_mm)}, which surely hold all of that (--as-stored, "
+            "as_stored=True: from what is stored)"
+        )
+        described = {"in_words": in_words, **grid.describe(), **self.resolution.describe()}
+        return {"cut_to_band": described}
 
 
 def as_measured(scan: Volume, resolution: Resolution | None = None) -> Measured:

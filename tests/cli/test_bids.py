@@ -140,7 +140,7 @@ def test_a_zero_filled_scan_is_told_of(
     volume(zero_filled(anatomy((64, 48, 8)), 0, 0.6)).write(scan)
     words = ("--participant-label", "09", "--scale", 2, "-m", tiny, "--no-report")
     result = arssr("bids", dataset, tmp_path / "out", "participant", *words)
-    assert "stored on 1×1×1 mm, measured on 1.5" in result.err
+    assert "super-resolved from voxels of 1.5" in result.err
     [sidecar] = (tmp_path / "out" / "sub-09").rglob("*.json")
     assert "super-resolved from 1.5" in json.loads(sidecar.read_text())["Resolution"]
 

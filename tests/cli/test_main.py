@@ -77,6 +77,22 @@ def test_wrong_usage_is_exit_code_2_and_says_how(arssr: Arssr, words: list[str])
 
 
 @pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--threads", "0"], "'--threads': it must be at least 1"),
+        (["--jobs", "two"], "'--jobs': a whole number is needed"),
+        (["--precision", "half"], "'--precision': 'half' is not one of"),
+    ],
+)
+def test_a_value_that_is_none_is_told_of_in_plain_words(
+    arssr: Arssr, words: list[str], sentence: str
+) -> None:
+    result = arssr("upsample", "in.nii", "-o", "out.nii", *words)
+    assert result.code == 2
+    assert sentence in result.err
+
+
+@pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
         (ArSSRError("the [scan] is odd"), 1, "error: the [scan] is odd\n"),

@@ -10,6 +10,7 @@ from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.files import sha256
 from arssr.grid import Grid
+from arssr.scan import as_measured
 from arssr.volume import Storage, Volume
 from arssr.weights import registry
 from arssr.weights.files import save_weights
@@ -146,7 +147,13 @@ def test_what_is_not_there(
 def test_which_voxels_an_image_was_measured_on(arssr: Arssr, tmp_path: Path) -> None:
     data = zero_filled(anatomy((64, 72, 20)), axis=0, share=0.6)
     path = volume(data).write(tmp_path / "scan.nii.gz")
-    found = json.loads(arssr("info", path, "--json").out)["resolution"]
+    facts = json.loads(arssr("info", path, "--json").out)
+    found, of_it = facts["resolution"], facts["super_resolved_from_mm"]
+    assert of_it[1:] == [1, 1] and 1.4 < of_it[0] < found["i"]["measured_mm"]
+    cut = as_measured(Volume.read(path)).describe()["cut_to_band"]
+    assert of_it == cut["spacing_mm"]  # the same number as in the sidecar of a result
+    for mm in (of_it[0], found["i"]["measured_mm"]):
+        assert f"{mm:.3g}" in cut["in_words"]
     assert [found[axis]["ends"] for axis in "ijk"] == ["sharp", "full", "unknown"]
     assert found["i"]["share_of_stored_band"] == pytest.approx(0.6, abs=0.05)
     words = arssr("info", path).out

@@ -731,7 +731,7 @@ def test_a_zero_filled_scan_is_told_of_and_left_as_stored_on_demand(
     line = ["upsample", scan, "--scale", "1", "1", "2", "-m", tiny]
     ours = arssr(*line, "-o", tmp_path / "ours.nii.gz")
     facts = json.loads((tmp_path / "ours.json").read_text())
-    assert "measured on 1.5" in ours.err and "--as-stored" in ours.err
+    assert "from voxels of 1.5" in ours.err and "--as-stored" in ours.err
     assert facts["cut_to_band"]["shape"][0] < 45 and facts["cut_to_band"]["i"]["ends"] == "sharp"
     assert facts["output"]["shape"] == [64, 48, 16]
     stored = arssr(*line, "-o", tmp_path / "stored.nii.gz", "--as-stored")

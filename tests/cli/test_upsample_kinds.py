@@ -346,6 +346,14 @@ def test_a_transform_moves_the_result(arssr: Arssr, tiny: Path, scan: Path, tmp_
     a, b = Volume.read(plain).data, Volume.read(moved).data
     misses = [np.abs(b[2:6] - a[4:]).max(), np.abs(b[2:6] - a[:4]).max()]
     assert min(misses) < 0.05 * np.ptp(a) < max(misses)
+    foretold = arssr(
+        "upsample", scan, "-o", tmp_path / "dry.nii", "--like", reference, "-m", tiny,
+        "--transform", tmp_path / "shift.mat", "--dry-run",
+    )  # fmt: skip
+    assert foretold.code == 0, foretold.err
+    assert "8×9×5 voxels" in foretold.err and " of disk" in foretold.err
+    assert "time are not estimated where a transform" in foretold.err
+    assert not (tmp_path / "dry.nii").exists()
     call = arssr("upsample", scan, "-o", moved, "--scale", 2, "--transform", tmp_path / "shift.mat")
     assert call.code == 2 and "--like" in call.err
 

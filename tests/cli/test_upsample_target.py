@@ -53,19 +53,19 @@ def test_slices_become_as_fine_as_the_plane_was_measured_or_stored(
     arssr: Arssr, tiny: Path, tmp_path: Path
 ) -> None:
     data = zero_filled(zero_filled(anatomy((64, 72, 6)), 0, 0.6), 1, 0.6)
-    scan = volume(data, np.diag([0.5, 0.5, 4, 1])).write(tmp_path / "scan.nii.gz")
+    scan = volume(data, np.diag([1, 1, 6, 1])).write(tmp_path / "scan.nii.gz")
     found = {}
     for name, words in (("measured", ()), ("stored", ("--as-stored",)), ("labels", ("--labels",))):
         path = tmp_path / f"{name}.nii.gz"
         if name == "labels":
             scan.unlink()
-            volume((data > 0.5).astype(np.float32), np.diag([0.5, 0.5, 4, 1])).write(scan)
+            volume((data > 0.5).astype(np.float32), np.diag([1, 1, 6, 1])).write(scan)
         assert arssr("upsample", scan, "-o", path, "-m", tiny, *words).code == 0
         found[name] = Volume.read(path).grid
     for grid in found.values():
-        assert grid.shape[:2] == (64, 72) and grid.spacing_mm[:2] == pytest.approx(0.5)
-    assert 0.5 / 0.7 < found["measured"].spacing_mm[2] < 0.5 / 0.58  # surely no more than 0.7
-    assert found["stored"].spacing_mm[2] == found["labels"].spacing_mm[2] == pytest.approx(0.5)
+        assert grid.shape[:2] == (64, 72) and grid.spacing_mm[:2] == pytest.approx(1)
+    assert 1 / 0.7 < found["measured"].spacing_mm[2] < 1 / 0.58  # surely no more than 0.7
+    assert found["stored"].spacing_mm[2] == found["labels"].spacing_mm[2] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,21 @@ def test_a_dry_run_names_a_scan_that_would_be_copied(
     assert alone.code == 0 and " of disk" in alone.err and " of memory" not in alone.err
 
 
+def test_a_dry_run_of_labels_says_where_they_would_lie(arssr: Arssr, tmp_path: Path) -> None:
+    drawn = (smooth((8, 9, 5), sigma=1) > 0.5).astype(np.float32)
+    scan = volume(drawn, THICK).write(tmp_path / "drawn.nii")
+    call = arssr("upsample", scan, "-o", tmp_path / "o.nii", "--labels", "--dry-run", "--json")
+    assert call.code == 0, call.err
+    [facts] = json.loads(call.out)
+    assert facts["method"] == "shares of labels" and facts["output"]["shape"] == [8, 9, 20]
+    assert "become 1 mm, as fine as the plane" in call.err and not (tmp_path / "o.nii").exists()
+
+
 def test_a_dry_run_tells_of_the_cut(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     scan = volume(zero_filled(anatomy((64, 48, 8)), 0, 0.6)).write(tmp_path / "scan.nii.gz")
     words = ("upsample", scan, "-o", tmp_path / "o.nii", "-m", tiny, "--scale", 2, "--dry-run")
-    assert re.search(r"stored on 1×1×1 mm, measured on 1\.5\d+×1×1 mm", arssr(*words).err)
+    said = arssr(*words).err
+    assert re.search(r"about 1\.6\d mm along i: .* from voxels of 1\.5\d+×1×1 mm", said)
 
 
 def test_seconds_as_a_person_says_them() -> None:

@@ -146,6 +146,22 @@ def test_labels_and_phase_that_nobody_names_are_doubted_and_scans_are_not() -> N
         assert "phase" in doubt
 
 
+def test_what_is_said_to_be_magnitude_is_no_phase_whatever_its_values() -> None:
+    """Differences of label and control go all round Siemens' range of phase."""
+    data = np.linspace(-4096, 4095, 600, dtype=np.float32).reshape(10, 10, 6)
+    data[::2] = data[::2, ::-1]
+    assert unlike_intensities(data)
+    for said in (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M"]},
+        {"ComplexImageComponent": "MAGNITUDE"},
+    ):
+        kind = kind_described(said)
+        assert kind.what == INTENSITIES
+        assert not unlike_intensities(data, kind)
+    labels = np.digitize(smooth((24, 24, 12)), [0.4, 0.6]).astype(np.float32)
+    assert unlike_intensities(labels, kind)  # a map of labels may keep the header of its scan
+
+
 def test_what_a_network_is_not_for_is_refused_with_the_reason() -> None:
     kind = kind_of(Path("sub-01_dseg.nii.gz"))
     with pytest.raises(ArSSRError, match=r"here: holds labels, .*its name ends in dseg"):

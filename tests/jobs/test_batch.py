@@ -47,6 +47,29 @@ def test_outcomes_are_told_in_the_order_in_which_they_are_known(
     }
 
 
+class Refusing:
+    """A place that refuses every job, naming all of its paths as a worker knows them."""
+
+    def compute(
+        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
+    ) -> Iterator[tuple[int, Facts | BaseException]]:
+        for number, job in enumerate(jobs):
+            paths = job.source, job.destination, job.request.target.like, *job.request.transforms
+            yield number, ArSSRError(", ".join(map(str, paths)))
+
+
+def test_a_refusal_by_a_worker_names_paths_as_they_were_given(
+    jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs("out")
+    paths = ("scans/0.nii.gz", "out/0.nii.gz", "scans/1.nii.gz", "to.h5")
+    source, destination, like, transform = map(Path, paths)
+    request = Request(Target(like=like), transforms=(transform,))
+    [outcome] = run_jobs([Job(source, destination, request)], network, Refusing())
+    assert outcome.error == ", ".join(paths)
+
+
 def test_workers_get_absolute_paths_and_the_caller_its_own(
     jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,13 @@ def jobs(tmp_path: Path) -> list[Job]:
     return [Job(scan, tmp_path / "out" / scan.name, Request(Target(scale=2.0))) for scan in scans]
 
 
+@pytest.mark.parametrize("name", ["sharper", "scan.png"])
+def test_the_names_that_a_result_may_have_are_told(name: str, tmp_path: Path) -> None:
+    job = Job(tmp_path / "scan.nii", tmp_path / name, Request(Target(scale=2.0)))
+    with pytest.raises(ArSSRError, match=r"\.nii\.gz, .* in \.dicom for .* in / for a folder"):
+        job.check()
+
+
 def test_each_result_is_what_it_would_be_alone_and_they_come_in_order(
     model: Model, jobs: list[Job], tmp_path: Path
 ) -> None:

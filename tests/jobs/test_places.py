@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from tests.formats.mosaic import write_mosaic
 from tests.formats.series import write_series
 
 from arssr.errors import ArSSRError
@@ -104,6 +106,18 @@ def test_a_series_applies_to_each_folder(study: Path) -> None:
     assert sorted(path.name for path in taken.passed_over) == ["T2", "T2"]
     assert all("no series match 't1w'" in why for why in taken.passed_over.values())
     assert len(places(named, f"{study}/out", "flair").pairs) == 4  # each of them will say so
+
+
+def test_a_series_is_looked_for_in_headers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mosaic would be converted, which takes long, and again when its turn comes."""
+    monkeypatch.setattr("arssr.formats.dcm2niix.open_mosaic", lambda *_: pytest.fail("converted"))
+    for name in ("p1", "p2"):
+        image = pydicom.dcmread(write_mosaic(tmp_path / "in" / name / "1.dcm", STORED, GRID))
+        image.PatientID = name
+        image.save_as(tmp_path / "in" / name / "1.dcm")
+    assert len(places([tmp_path / "in"], f"{tmp_path}/out", "1").pairs) == 2
 
 
 def test_a_series_in_several_folders_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.transforms.transform import Displacement, Transform
 from arssr.upsampling.target import NoTargetError, Target, require_overlap
+from arssr.weights.limits import outside_valid_range
+from arssr.weights.registry import load
 
 SCAN = Grid((10, 12, 5), np.diag([-1.0, 1.0, 3.0, 1.0]))
 
@@ -72,12 +74,27 @@ def test_an_open_target_refines_thick_slices_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spacing", "slices_mm"),
+    [((0.5, 0.5, 3), 0.8), ((0.5, 0.5, 6), 1.0), ((1, 1, 6), 1.0), ((0.9, 0.9, 9), 1.5)],
+)
+def test_an_open_target_goes_no_further_than_weights_were_trained_for(
+    spacing: tuple[float, ...], slices_mm: float
+) -> None:
+    scan = Grid((30, 30, 20), np.diag([*spacing, 1.0]))
+    found = Target().on(scan)
+    assert tuple(found.spacing_mm) == pytest.approx((*spacing[:2], slices_mm))
+    for name in ("light", "rdn"):
+        assert outside_valid_range(load(name).card, scan, found) == []
+
+
+@pytest.mark.parametrize(
     ("spacing", "measured", "said"),
     [
         ((1, 1, 1), None, "1 mm along all axes already"),
         ((0.8, 0.797, 0.797), None, "0.798 mm along all axes already"),
         ((1, 1, 1.3), None, "along no axis clearly thicker than the others"),
         ((0.5, 0.5, 1), (1, 1, 1), "than what was measured (1 mm)"),
+        ((0.1, 0.1, 0.5), None, "than shipped weights were trained for (0.8 mm)"),
     ],
 )
 def test_where_no_slices_are_thick_a_target_is_wanted(

@@ -50,6 +50,17 @@ def test_scales_beyond_the_range_are_named(scale: float, named: list[str]) -> No
         assert part in sentence and "light" in sentence and "1 to " in sentence
 
 
+def test_an_axis_that_gets_back_its_stored_voxels_does_not_count() -> None:
+    card = {"name": "light", "valid": {**CARD["valid"], "spacing_mm": [0.8, 2]}}
+    stored = Grid((40, 28, 9), np.diag([0.5, 0.7, 5, 1]))
+    measured = stored.with_spacing((0.7, 0.7, 5))
+    target = stored.with_spacing((0.5, 0.7, 0.9))
+    assert len(outside_valid_range(card, measured, target)) == 2  # 5.6 with another, and 0.5 mm
+    assert outside_valid_range(card, measured, target, stored=stored) == []
+    [scale, *voxels] = outside_valid_range(card, measured, stored.scaled(3), stored=stored)
+    assert "4.2 along i" in scale and len(voxels) == 2  # what goes beyond them does
+
+
 def test_scales_below_what_was_drawn_are_named() -> None:
     card = {"name": "paper", "valid": {"scale": [2, 4], "scale_of_one_thick_axis": [2, 4]}}
     assert len(outside_valid_range(card, SCAN, SCAN.scaled(1.5))) == 3

@@ -120,7 +120,7 @@ def tell_making(
 
     foretold: what was told of it already. several: there are others, so that it is named.
     """
-    from arssr.grid import spacing_in_words
+    from arssr.upsampling.plain import NO_NETWORK
 
     new = {name: value for name, value in facts.items() if foretold.get(name) != value}
     name = f"{source.name}: " if several else ""
@@ -129,7 +129,7 @@ def tell_making(
     if "target" in new:
         stderr.print(f"{name}{new['target']}", markup=False, soft_wrap=True)
     if "method" in new:
-        line = f"{name}{new['method']}: no network had a part in it"
+        line = f"{name}{new['method']}: {NO_NETWORK}"
         stderr.print(line, markup=False, soft_wrap=True)
     notes, warnings = (
         [told for told in facts.get(kind, ()) if told not in foretold.get(kind, ())]
@@ -139,13 +139,7 @@ def tell_making(
         stderr.print(f"note: {name}{told}", markup=False, soft_wrap=True)
     warn(warnings, name)
     if cut := new.get("cut_to_band"):
-        stored, measured = (spacing_in_words(grid["spacing_mm"]) for grid in (facts["input"], cut))
-        stderr.print(
-            f"{name}stored on {stored}, measured on {measured}, from where it is super-resolved "
-            "(--as-stored: from what is stored)",
-            markup=False,
-            soft_wrap=True,
-        )
+        stderr.print(f"{name}{cut['in_words']}", markup=False, soft_wrap=True)
 
 
 def size_in_words(facts: Mapping[str, Any]) -> str:

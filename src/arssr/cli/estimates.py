@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def estimates(
-    model: "Model", jobs: "list[Job]", *, pass_over: bool = False
+    model: "Model | None", jobs: "list[Job]", *, pass_over: bool = False
 ) -> list[dict[str, Any]]:
     """What each job would take, told of as it is known; nothing is computed or written.
 
@@ -38,7 +38,9 @@ def estimates(
     return results
 
 
-def _estimate(model: "Model", job: "Job", scan: "Future[Volume]", several: bool) -> dict[str, Any]:
+def _estimate(
+    model: "Model | None", job: "Job", scan: "Future[Volume]", several: bool
+) -> dict[str, Any]:
     """A line about what one job would take."""
     from arssr.jobs.running import estimate
 
@@ -46,6 +48,8 @@ def _estimate(model: "Model", job: "Job", scan: "Future[Volume]", several: bool)
     parts = [str(job.destination), size_in_words(facts), *_needs(facts)]
     stderr.print("  ".join(parts), markup=False, soft_wrap=True)
     tell_making(job.source, facts, several=several)
+    if job.request.is_transformed and "method" not in facts:
+        stderr.print("memory and time are not estimated where a transform leads elsewhere")
     if facts["exists"]:
         there = ", ".join(facts["exists"])
         line = f"exists already: {there}; --overwrite replaces it"

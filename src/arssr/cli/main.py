@@ -1,5 +1,6 @@
 """`arssr`: the command line. Commands import what is heavy only when they run."""
 
+import re
 import signal
 import sys
 from typing import Any
@@ -14,9 +15,19 @@ from arssr.cli.examples import epilog
 from arssr.cli.numbers import join_triples
 from arssr.errors import ArSSRError
 
+# How pydantic, which typer has values checked by, says what a value has to be.
+_OF_PYDANTIC = (
+    (r"Value error, ", ""),
+    (r"Input should be a valid integer\b.*", "a whole number is needed"),
+    (r"Input should be a valid number\b.*", "a number is needed"),
+    (r"Input should be (greater than or equal to|less than or equal to) ", r"it must be \1 "),
+    (r"greater than or equal to ", "at least "),
+    (r"less than or equal to ", "at most "),
+)
+
 
 class _Command(TyperCommand):
-    """A command whose switches stand without a type."""
+    """A command whose switches stand without a type, and whose usage errors are in plain words."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Its parameters and --help."""
@@ -25,6 +36,15 @@ class _Command(TyperCommand):
             if getattr(param, "is_flag", False) and param.metavar is None:
                 param.metavar = ""
         return params
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments; raises `typer.BadParameter` for a value that is none of those allowed."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            for theirs, ours in _OF_PYDANTIC:
+                error.message = re.sub(theirs, ours, error.message)
+            raise
 
 
 app = typer.Typer(

@@ -118,10 +118,13 @@ def _list(path: Path, images: "list[Image]", as_json: bool) -> None:
 
 
 def _image(path: Path, series: str | None) -> dict[str, Any]:
-    from arssr.resolution import measure_resolution
+    from arssr.resolution import band_grid, measure_resolution
     from arssr.volume import read_quietly
 
     volume = read_quietly(path, series)
+    resolution = measure_resolution(volume)
+    measured = band_grid(volume.grid, resolution)
+    cut = {"super_resolved_from_mm": measured.describe()["spacing_mm"]}
     return {
         "image": path.name,
         **volume.grid.describe(),
@@ -134,7 +137,8 @@ def _image(path: Path, series: str | None) -> dict[str, Any]:
         "intercept": volume.storage.inter,
         "range": [float(volume.data.min()), float(volume.data.max())],
         "warnings": list(volume.warnings),
-        "resolution": measure_resolution(volume).describe(),
+        "resolution": resolution.describe(),
+        **(cut if measured != volume.grid else {}),
     }
 
 

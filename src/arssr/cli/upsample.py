@@ -184,8 +184,6 @@ def upsample(
     target = target_of(
         scale=scale, spacing=spacing, shape=shape, like=like, isotropic=isotropic or None
     )
-    if dry_run and labels:
-        raise typer.BadParameter("--dry-run estimates what a network takes; --labels needs none")
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     if overwrite and skip_existing:
         raise typer.BadParameter("name one of --overwrite and --skip-existing")
@@ -237,7 +235,7 @@ def upsample(
     if where != Local():
         results = _elsewhere(network, work, where)
     else:
-        results = estimates(loaded, work) if dry_run and loaded else _here(loaded, work)
+        results = estimates(loaded, work) if dry_run else _here(loaded, work)
     order = {str(source): number for number, (source, _) in enumerate(found.pairs)}
     results = sorted([*results, *known], key=lambda result: order[result["scan"]])
     if as_json:

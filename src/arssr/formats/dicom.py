@@ -87,6 +87,12 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
     )
 
 
+def asked_for(path: Path, wanted: str | None) -> Image:
+    """The image that is wanted, from headers alone. Raises ArSSRError as `choose` does."""
+    with unpacked(path) as folder:
+        return choose(series_in(folder, path), wanted, path)
+
+
 def contents(path: Path) -> list[Image]:
     """The images that can be asked for in a folder, .zip or file of DICOM; see `choose`."""
     with unpacked(path) as folder:

@@ -25,7 +25,9 @@ _LABEL_INTENTS = {1002: "label", 1003: "NeuroNames"}  # nifti1.h
 _BY_ENDING = {"dseg": LABELS, "mask": LABELS, ".seg": LABELS, "probseg": PROBABILITIES}
 # Only in names of BIDS: elsewhere a phase may be that of a contrast agent (`venous_phase`).
 _PHASE_SUFFIXES = ("phase", "phase1", "phase2", "phasediff")
-_PHASE_TYPES = ("P", "PHASE", "PHASE MAP")  # ImageType, in DICOM and in dcm2niix's JSON
+# ImageType and ComplexImageComponent, in DICOM and in dcm2niix's JSON
+_PHASE_TYPES = ("P", "PHASE", "PHASE MAP")
+_MAGNITUDE_TYPES = ("M", "MAGNITUDE")
 _ANGLES = ("rad", "radian", "radians", "deg", "degree", "degrees")
 
 _LOOKED_AT = 2**22  # voxels
@@ -37,7 +39,9 @@ _ALL_ROUND = 2e-3  # of the circle, at either end
 
 @dataclass(frozen=True)
 class Kind:
-    """What samples are: INTENSITIES, LABELS, PROBABILITIES or PHASE, and what says so."""
+    """What samples are: INTENSITIES, LABELS, PROBABILITIES or PHASE, and what says so, if
+    anything does.
+    """
 
     what: str = INTENSITIES
     because: str = ""
@@ -97,18 +101,26 @@ def kind_described(described: Mapping[str, Any]) -> Kind:
     'phase'
     """
     types = described.get("ImageType")
-    words = types if isinstance(types, Iterable) and not isinstance(types, str) else ()
-    for word in (*words, described.get("ComplexImageComponent")):
+    listed = types if isinstance(types, Iterable) and not isinstance(types, str) else ()
+    words = (*listed, described.get("ComplexImageComponent"))
+    for word in words:
         if str(word).upper() in _PHASE_TYPES:
             return Kind(PHASE, f"its image type is {word}")
     units = described.get("Units")
     if isinstance(units, str) and units.lower() in _ANGLES:
         return Kind(PHASE, f"its units are {units}")
+    for word in words:
+        if str(word).upper() in _MAGNITUDE_TYPES:
+            return Kind(INTENSITIES, f"its image type is {word}")
     return NOT_SAID
 
 
-def unlike_intensities(data: NDArray[np.float32]) -> list[str]:
-    """What intensities (I, J, K) look like, if not like any: a sentence, or none."""
+def unlike_intensities(data: NDArray[np.float32], kind: Kind = NOT_SAID) -> list[str]:
+    """What intensities (I, J, K) look like, if not like any: a sentence, or none.
+
+    kind: what is said of them; what is said to be intensities, though of values that phase has
+    (Siemens stores differences of magnitudes so), is no phase.
+    """
     planes = max(2, _LOOKED_AT // (data.shape[0] * data.shape[1]))
     middle = max(0, (data.shape[2] - planes) // 2)
     part = data[..., middle : middle + planes]
@@ -118,7 +130,7 @@ def unlike_intensities(data: NDArray[np.float32]) -> list[str]:
             "taken for intensities; if it is one, name --labels"
         ]
     lowest, highest = float(data.min()), float(data.max())
-    for start, end in _CIRCLES:
+    for start, end in () if kind.because else _CIRCLES:
         near = _ALL_ROUND * (end - start)
         if abs(lowest - start) < near and abs(highest - end) < near:
             return [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from arssr.errors import ArSSRError
-from arssr.files import Format, format_named, image_format, is_series
+from arssr.files import FORMATS, Format, format_named, image_format, image_suffixes, is_series
 from arssr.formats import dicom, place
 from arssr.formats.kind import INTENSITIES, kind_of
 from arssr.formats.opened import Opened, damage_in_words, reason
@@ -156,7 +156,11 @@ def _require_source(path: Path, kind: Format, source: Path | None) -> None:
 
 def _format_to_write(path: Path) -> Format:
     """The format that this name asks for. Raises ArSSRError where it is none that is written."""
-    kind = format_named(path) or image_format(path)
+    kind = format_named(path)
+    if kind is None:
+        series = [f"in {each.suffixes[0]} for {each.name}" for each in FORMATS if each.is_folder]
+        names = ", ".join([*image_suffixes(), *series])
+        raise ArSSRError(f"{path}: the name of a result must end in {names}, or in / for a folder")
     if kind.written_as:
         raise ArSSRError(
             f"{path}: {kind.suffixes[0]} can only be read; name a file that ends in "

@@ -97,7 +97,8 @@ def run_jobs(
         job = todo[number]
         if isinstance(result, BaseException):
             needs_target = isinstance(result, NoTargetError)
-            yield Outcome(job, error=job.in_words(result), needs_target=needs_target)
+            said = _as_named(job, job.in_words(result))
+            yield Outcome(job, error=said, needs_target=needs_target)
         else:
             for path in (job.destination, sidecar(job.destination), job.page):
                 sweep(path)
@@ -130,6 +131,19 @@ def _model(network: ModelRef) -> Model:
             _loaded.clear()
             _loaded[network] = network.load()
         return _loaded[network]
+
+
+def _as_named(job: Job, sentence: str) -> str:
+    """What a worker says of the portable job, with the paths that it was asked for by."""
+    request = job.request
+    given = [job.source, job.destination]
+    if isinstance(request.target.like, Path):
+        given.append(request.target.like)
+    if not isinstance(request.transforms, Transform):
+        given.extend(request.transforms)
+    for path in given:
+        sentence = sentence.replace(str(path.absolute()), str(path))
+    return sentence
 
 
 def _portable(job: Job) -> Job:

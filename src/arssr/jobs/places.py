@@ -14,8 +14,7 @@ from arssr.files import (
     sidecar,
     stem,
 )
-from arssr.formats.dicom import series_begun_in
-from arssr.formats.registry import open_image
+from arssr.formats.dicom import asked_for, series_begun_in
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _refuse_parts(folders: Iterable[Path]) -> None:
 def _unlike(folder: Path, series: str) -> str:
     """Why a folder has no such series, in words; "" where it has, or where more is wrong."""
     try:
-        open_image(folder, series).close()
+        asked_for(folder, series)
     except NothingMatchesError as error:
         return str(error)
     except ArSSRError:

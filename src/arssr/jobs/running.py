@@ -107,14 +107,14 @@ def begin(
     return finish
 
 
-def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
+def estimate(model: Model | None, job: Job, scan: Future[Volume] | None = None) -> dict[str, Any]:
     """What the job would take, as plain values; nothing is computed or written.
 
     Bytes of memory and disk (not compressed), and seconds, from the work and this machine's speed;
     `report_seconds` are those of the report, roughly. Every frame is taken to be as much work as
-    the first that is not constant. `exists` is what would have to be overwritten. Raises
-    ArSSRError where the job cannot be done otherwise, or has transforms. Where no network has a
-    part (`method`) memory and seconds are left out, as both are those of the network.
+    the first that is not constant. `exists` is what would have to be overwritten. Memory and
+    seconds are those of a network that reads its field on a lattice: they are left out where none
+    has a part (`method`), and through a transform. Raises ArSSRError where the job cannot be done.
     """
     replace(job, overwrite=True).check()
     volume, count = scan.result() if scan else job.read(), 1
@@ -125,8 +125,6 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     where = where_of(job.request, volume)
     require_disk(job.destination, volume, where.grid)
     result = result_of(model, job.request, volume, where, silent, where.resolution)
-    if job.request.is_transformed:
-        raise ArSSRError(f"{job.source}: what a transform takes cannot be estimated")
     known = _known_before(volume, result)
     if job.report:
         million = np.prod(result.grid.shape) / 1e6
@@ -142,7 +140,7 @@ def estimate(model: Model, job: Job, scan: Future[Volume] | None = None) -> dict
     }
     if "method" in result.facts:
         facts["method"] = result.facts["method"]
-    if result.voxel_field is None:
+    if result.voxel_field is None or job.request.is_transformed:
         return facts
     plan = result.voxel_field.plan(result.grid)
     network = result.voxel_field.network  # on the CPU, if no plan fits the GPU

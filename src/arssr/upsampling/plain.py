@@ -17,6 +17,7 @@ from arssr.volume import Volume
 
 COPIED = "copied"
 RESAMPLED = "resampled, anti-aliased"
+NO_NETWORK = "no network had a part in it"  # to be said of a method
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
 from arssr.upsampling.facts import Facts
-from arssr.upsampling.plain import COPIED, RESAMPLED, Plain, without_network
+from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
@@ -141,9 +141,9 @@ def _look(
     facts: Facts = {}
     warnings = [*scan.warnings, *where.doubts]
     if is_intensities and not (is_constant or (plain and plain.method == COPIED)):
-        warnings += unlike_intensities(scan.data)
+        warnings += unlike_intensities(scan.data, scan.kind)
         if model is not None and where.transform is None:
-            warnings += outside_valid_range(model.card, seen.grid, grid, seen.slices)
+            warnings += outside_valid_range(model.card, seen.grid, grid, seen.slices, scan.grid)
     _warn(request, scan, facts, warnings)
     if where.because:
         facts["target"] = where.because
@@ -245,10 +245,15 @@ def where_of(request: Request, scan: Volume) -> Where:
 def told_of(facts: Facts) -> list[str]:
     """The sentences of the facts about a result that whoever asked for it should hear.
 
-    First those on what is as it should be (`taken`, `notes`), which `strict` lets pass.
+    First those on what is as it should be, which `strict` lets pass. That on the residual
+    (`consistency`) is known when all slabs were taken.
     """
-    taken = [facts["taken"]] if "taken" in facts else []
-    return [*taken, *facts.get("notes", []), *facts.get("warnings", [])]
+    said = [facts[name] for name in ("taken", "target") if name in facts]
+    if facts.get("method") in (COPIED, RESAMPLED):
+        said.append(f"{facts['method']}: {NO_NETWORK}")
+    said += facts.get("notes", [])
+    said += [facts[name]["in_words"] for name in ("cut_to_band", "consistency") if name in facts]
+    return said + facts.get("warnings", [])
 
 
 def _as_asked(request: Request, scan: Volume) -> Volume:

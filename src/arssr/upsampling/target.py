@@ -21,6 +21,10 @@ from arssr.volume import Image, Volume, grid_of
 Three = float | Sequence[float]
 
 _NOWHERE_ELSE = Transform(())
+# As far as `light` and `rdn` were trained (`valid` of their cards): what would be warned of is not
+# chosen where nobody asks for it.
+_FINEST_MM = 0.8
+_MOST_TIMES = 6.0
 _ISOTROPIC = 1.05  # as far as words go: voxels of 1.301×1.333×1.333 mm are 1.32 mm along all axes
 
 
@@ -46,7 +50,7 @@ class Target:
     scale: output voxels per input voxel; spacing: mm; shape: voxels; each for all axes or one for
     each of (i, j, k). like: a grid, or an image whose grid to take. isotropic: the finest spacing
     of the scan along all axes. None of them: thick slices alone are refined, to the finest spacing
-    that was measured. Raises ArSSRError for several.
+    that was measured, but not below 0.8 mm nor more than 6 times. Raises ArSSRError for several.
 
     >>> scan = Grid((4, 4, 3), np.diag([1, 1, 5, 1]))
     >>> Target(scale=2).on(scan)
@@ -103,8 +107,12 @@ class Target:
             resolution = measure_resolution(scan)
         measured = band_grid(scan.grid, resolution) if resolution else scan.grid
         grid = self.on(scan.grid, measured)
-        plane = "as was measured in the plane" if resolution else "as the plane"
-        return Chosen(grid, f"{_change(scan.grid, grid)}, as fine {plane}", resolution)
+        refined = grid.spacing_mm < scan.grid.spacing_mm * (1 - SAME_STEP)
+        if (grid.spacing_mm[refined] > measured.spacing_mm.min() * (1 + SAME_STEP)).any():
+            why = "as fine as shipped weights were trained for"
+        else:
+            why = f"as fine as {'was measured in the plane' if resolution else 'the plane'}"
+        return Chosen(grid, f"{_change(scan.grid, grid)}, {why}", resolution)
 
     def asked(self) -> dict[str, Any]:
         """What was asked for, by name, as plain values: for a sidecar."""
@@ -119,21 +127,27 @@ class Target:
 
 
 def _finer_slices_mm(source: Grid, measured: Grid) -> list[float]:
-    """The spacing with slices as fine as anything that was measured, and the others as they are.
+    """The spacing with slices as fine as anything that was measured, as far as weights were taught,
+    and the others as they are.
 
     Raises NoTargetError where no slices are clearly thicker than that.
     """
-    finest = float(measured.spacing_mm.min())
-    thick = source.thick_axes(finest)
+    mm, finest = source.spacing_mm, float(measured.spacing_mm.min())
+    floor = max(finest, _FINEST_MM)
+    thick = source.thick_axes(floor)
     if not thick:
-        mm = source.spacing_mm
         if mm.max() <= mm.min() * _ISOTROPIC:
             what = f"{mm.mean():.3g} mm along all axes already"
         else:
             than = f"what was measured ({finest:.4g} mm)" if finest > mm.min() else "the others"
+            if source.thick_axes(finest):
+                than = f"shipped weights were trained for ({floor:g} mm)"
             what = f"voxels of {spacing_in_words(mm)}, along no axis clearly thicker than {than}"
         raise NoTargetError(f"{what}; name a target, such as --scale 2")
-    return [finest if axis in thick else float(source.spacing_mm[axis]) for axis in range(3)]
+    return [
+        max(floor, float(mm[axis]) / _MOST_TIMES) if axis in thick else float(mm[axis])
+        for axis in range(3)
+    ]
 
 
 def _change(source: Grid, grid: Grid) -> str:
@@ -144,7 +158,7 @@ def _change(source: Grid, grid: Grid) -> str:
     'no target was named: slices of 5 mm along k become 1 mm'
     """
     changed = [
-        f"{before:.4g} mm along {name} become {after:.4g} mm"
+        f"{spacing_in_words([before])} along {name} become {spacing_in_words([after])}"
         for name, before, after in zip("ijk", source.spacing_mm, grid.spacing_mm, strict=True)
         if after < before * (1 - SAME_STEP)
     ]

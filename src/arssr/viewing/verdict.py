@@ -79,7 +79,8 @@ def verdict_on(
     refined = _refined(measured.grid, result.grid)
     outside, trained = [], []
     if "method" not in facts:
-        outside = outside_valid_range(card, measured.grid, result.grid, measured.slices)
+        grids = measured.grid, result.grid
+        outside = outside_valid_range(card, *grids, measured.slices, scan.grid)
         trained = _trained(card, outside)
     answers = {
         "What was done": _done(scan, measured, result, refined, facts),
@@ -143,6 +144,7 @@ def _done(
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
         said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
+        said.append("Where it began are the smallest voxels on which it may have been measured.")
     said += _sentences(facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:

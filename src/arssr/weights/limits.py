@@ -27,9 +27,17 @@ _SPARSE = 0.2
 
 
 def outside_valid_range(
-    card: Mapping[str, Any], source: Grid, target: Grid, slices: Slices | None = None
+    card: Mapping[str, Any],
+    source: Grid,
+    target: Grid,
+    slices: Slices | None = None,
+    stored: Grid | None = None,
 ) -> list[str]:
     """One sentence for each way in which reading `source` on `target` leaves the card's range.
+
+    stored: that of the file, where `source` has the larger voxels that were measured. An axis that
+    gets back no more than zero filling had made of it does not count as refined: beside thick
+    slices that changes results by -0.07 to 0.05 dB (`benchmarks/resolution.py --parts filled`).
 
     Of `valid` in the card are checked, where it has them: `scale`, per axis that the target
     refines; `scale_of_one_thick_axis`, where it refines no other; `spacing_mm`, the voxel size
@@ -49,7 +57,7 @@ axis is refined)']
     """
     valid, name = card.get("valid", {}), card.get("name", "the model")
     scale = 1 / target.cell_in(source)
-    refined = np.flatnonzero(scale > 1 + _TOLERANCE)
+    refined = np.flatnonzero(target.cell_in(stored or source) < 1 / (1 + _TOLERANCE))
     limits = valid.get("scale_of_one_thick_axis" if len(refined) == 1 else "scale")
     sentences = [
         f"a scale of {scale[axis]:.3g} along {_AXES[axis]} is outside what {name} was trained "
@@ -60,7 +68,7 @@ axis is refined)']
     if valid and slices is not None and slices.axis in refined:
         sentences += filter(None, [unseen_slices(card, slices)])
     limits = valid.get("spacing_mm")
-    spacing_mm = target.spacing_mm[target.steps_in(source) < 1 - _TOLERANCE]
+    spacing_mm = target.spacing_mm[target.steps_in(stored or source) < 1 - _TOLERANCE]
     return sentences + [
         f"voxels of {mm:.3g} mm are outside what {name} was trained for, {_range(limits)} mm"
         for mm in _different(spacing_mm.tolist())
