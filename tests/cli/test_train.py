@@ -58,7 +58,7 @@ def test_from_images_to_weights_that_upsample(
     # a run is not trampled on; it goes on only if asked to
     assert "already holds a run" in refusal(arssr(*words, "-o", out))
     ended = arssr(*words, "-o", out, "--resume")
-    assert ended.code == 0 and "all 4 steps are taken; --steps makes" in ended.err
+    assert ended.code == 0 and "has taken all of its steps (4); --steps makes" in ended.err
     told = refusal(arssr(*words, "-o", out, "--resume", "--lr", "1e-3"))
     assert "lr is 0.0012 there, 0.001 here" in told
     longer = arssr(*words, "-o", out, "--resume", "--steps", 5)

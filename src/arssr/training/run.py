@@ -140,7 +140,8 @@ def train(
     if state is not None:
         trainer.restore(state)
     if trainer.step == trainer.total:
-        listener.on_news(f"all {trainer.total} steps are taken; --steps makes the run longer")
+        total = trainer.total
+        listener.on_news(f"the run has taken all of its steps ({total}); --steps makes it longer")
         return trainer
     _run(trainer, records, early, resume)
     return trainer
