@@ -382,7 +382,7 @@ def test_scales_that_are_none_are_refused(model: Model, value: Any) -> None:
 
 def test_a_constant_image_is_refused_by_name(model: Model, tmp_path: Path) -> None:
     path = volume(np.full((4, 4, 4), 7, np.float32)).write(tmp_path / "flat.nii")
-    with pytest.raises(ArSSRError, match=r"flat\.nii: every voxel is 7, so there is nothing"):
+    with pytest.raises(ArSSRError, match=r"flat\.nii: constant, every voxel is 7"):
         model.upsample(path, scale=2)
 
 

@@ -173,7 +173,7 @@ def test_other_types_of_samples(dtype: type) -> None:
 
 @pytest.mark.parametrize("value", [0, 7, -1e-3])
 def test_a_constant_image_is_refused(value: float) -> None:
-    with pytest.raises(ArSSRError, match=r"T1\.nii: every voxel is"):
+    with pytest.raises(ArSSRError, match=r"T1\.nii: constant, every voxel is"):
         Normalisation.fit(np.full((4, 4, 4), value, np.float32), "T1.nii")
 
 

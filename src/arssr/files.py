@@ -336,10 +336,10 @@ def json_beside(image: Path) -> Path | None:
 def counted(number: int, thing: str) -> str:
     """So many things.
 
-    >>> counted(1, "volume"), counted(5, "volume")
-    ('1 volume', '5 volumes')
+    >>> counted(1, "volume"), counted(2500, "step")
+    ('1 volume', '2,500 steps')
     """
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return f"{number} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def bytes_in_words(count: float) -> str:

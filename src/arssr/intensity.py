@@ -87,7 +87,7 @@ class Normalisation:
         if not (np.isfinite(lowest) and np.isfinite(highest)):
             raise ArSSRError(f"{label}: there are NaN or infinite values")
         if lowest == highest:
-            raise ArSSRError(f"{label}: every voxel is {lowest:g}, so there is nothing to see")
+            raise ArSSRError(f"{label}: constant, every voxel is {lowest:g}")
         samples = _samples(data)
         low, high = _percentiles(samples, _FEWEST)
         if low == high:

@@ -31,3 +31,16 @@ def test_a_training_that_ends_needs_no_forecast(
     for step in (1, 2):
         say(step, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_what_will_be_over_soon_needs_no_forecast(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After 24 s one row is left, which takes 12; then 3, which take 36."""
+    for total, told in ((4, ""), (6, "about 36 s for the 3 rows to come, 12 s each\n")):
+        clock = iter([0.0, 12.0, 24.0])
+        monkeypatch.setattr(forecast.time, "monotonic", clock.__next__)
+        say = forecast.Forecast("row")
+        for step in (1, 2, 3):
+            say(step, total)
+        assert capsys.readouterr().err == told

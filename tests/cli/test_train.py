@@ -11,6 +11,7 @@ from tests.phantoms import smooth, tiny_config, volume
 from arssr.cli.train import _Stop
 from arssr.errors import ArSSRError
 from arssr.training.config import TrainConfig
+from arssr.training.run import fitted
 from arssr.volume import Volume
 
 from .conftest import Arssr, Result
@@ -57,7 +58,7 @@ def test_from_images_to_weights_that_upsample(
     # a run is not trampled on; it goes on only if asked to
     assert "already holds a run" in refusal(arssr(*words, "-o", out))
     ended = arssr(*words, "-o", out, "--resume")
-    assert ended.code == 0 and "all 4 steps are taken; --steps makes" in ended.err
+    assert ended.code == 0 and "has taken all of its steps (4); --steps makes" in ended.err
     told = refusal(arssr(*words, "-o", out, "--resume", "--lr", "1e-3"))
     assert "lr is 0.0012 there, 0.001 here" in told
     longer = arssr(*words, "-o", out, "--resume", "--steps", 5)
@@ -133,6 +134,25 @@ def test_the_steps_of_a_run_in_a_given_time_stay(
     assert begun.code == 0
     for again in ((), ("--config", recipe, "--seconds", 5)):
         assert arssr(*words, *again, "--resume").code == 0
+
+
+def test_time_that_is_over_before_the_first_step_is_told(
+    arssr: Arssr,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Then there is one step, and weights that nobody should take for trained."""
+
+    def slow(config: TrainConfig, *_times: float) -> TrainConfig:
+        return fitted(config, 0.0, 1.0, 1.0)
+
+    monkeypatch.setattr("arssr.training.run.fitted", slow)
+    words = ("train", tmp_path / "heads", "-o", tmp_path / "run", "--device", "cpu")
+    assert arssr(*words, "--config", recipe, "--seconds", 9).code == 0
+    told = "took so long that the time is for a single step"
+    assert told in caplog.text and told in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_ctrl_c_waits_for_the_step_where_there_is_something_to_save() -> None:

@@ -99,7 +99,7 @@ def evaluate(
     methods = _methods(benchmark, models, baselines, device, blind, ensemble, measures)
     sizes = (len(paths), "volume"), (len(benchmark.settings), "setting"), (len(methods), "method")
     stderr.print(" × ".join(counted(*size) for size in sizes))
-    forecast = Forecast("rows")
+    forecast = Forecast("row")
     with progress_bar(counted=True) as bar:
         task = bar.add_task("checking", total=len(paths))
         found, unusable = survey(named(paths), require_reference, lambda: bar.advance(task))

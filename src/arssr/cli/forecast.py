@@ -4,15 +4,19 @@ import time
 
 from arssr.cli.console import stderr
 from arssr.cli.estimates import seconds_in_words
+from arssr.files import counted
 
 _AFTER_S = 20.0
 
 
 class Forecast:
-    """Says once, by its first steps (or what they are called), how long the others will take."""
+    """Says once, by the first steps (or what they are called), how long the others will take.
 
-    def __init__(self, steps: str = "steps") -> None:
-        self._steps = steps
+    Not where that is less than it has taken to know.
+    """
+
+    def __init__(self, step: str = "step") -> None:
+        self._step = step
         self._first: tuple[int, float] | None = None
         self._said = False
 
@@ -23,10 +27,10 @@ class Forecast:
             self._first = step, now
             return
         first, since = self._first
-        if not self._said and now - since > _AFTER_S and step < total:
+        if self._said or now - since <= _AFTER_S:
+            return
+        each, left = (now - since) / (step - first), total - step
+        if each * left > _AFTER_S:
             self._said = True
-            each, left = (now - since) / (step - first), total - step
-            time_left = seconds_in_words(each * left)
-            stderr.print(
-                f"about {time_left} for the {left:,} {self._steps} to come, {each:.2g} s each"
-            )
+            time_left, steps = seconds_in_words(each * left), counted(left, self._step)
+            stderr.print(f"about {time_left} for the {steps} to come, {each:.2g} s each")

@@ -113,7 +113,7 @@ def _train(args: argparse.Namespace) -> int:
         bar.remove_task(reading)
         epoch_steps = recipe.epoch_steps(len(items))
         stderr.print(
-            f"{args.epoch:,} epochs of {counted(epoch_steps, 'step')} on "
+            f"{counted(args.epoch, 'epoch')} of {counted(epoch_steps, 'step')} on "
             f"{describe_device(fabric.device)}, weights and validation every "
             f"{counted(args.summary_epoch, 'epoch')} and at the end",
             markup=False,

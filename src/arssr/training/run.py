@@ -44,6 +44,8 @@ from arssr.weights.registry import Weights
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+_log = logging.getLogger(__name__)
+
 # A run whose steps follow from the time that it is given:
 _SAFE = 0.97  # of that time is planned, for there are checkpoints, and slower steps
 _VALIDATIONS, _JUDGING = 8, 0.2  # at most so many, and at most this share of the time for them
@@ -117,15 +119,15 @@ def train(
             paths, config, fabric.device, listener.on_loading, shared=workers > 0
         )
         val_items = _judged(data.val, config, fabric.device)
-    records = Records(folder, config, data, val_items, fabric, started_from, listener)
-    torch.manual_seed(config.seed)
-    network = (
-        ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
-    )
-    make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
-    if seconds is not None:
-        listener.on_news("timing a few steps, to find how many fit")
-        records.config = _timed(make, network, records, began, seconds)
+        records = Records(folder, config, data, val_items, fabric, started_from, listener)
+        torch.manual_seed(config.seed)
+        network = (
+            ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
+        )
+        make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
+        if seconds is not None:
+            listener.on_news("timing a few steps, to find how many fit")
+            records.config = _timed(make, network, records, began, seconds)
     trainer: Trainer = make(
         records.config,
         network=network,
@@ -138,7 +140,8 @@ def train(
     if state is not None:
         trainer.restore(state)
     if trainer.step == trainer.total:
-        listener.on_news(f"all {trainer.total} steps are taken; --steps makes the run longer")
+        total = trainer.total
+        listener.on_news(f"the run has taken all of its steps ({total}); --steps makes it longer")
         return trainer
     _run(trainer, records, early, resume)
     return trainer
@@ -197,7 +200,10 @@ def _timed(
     before = time.monotonic()
     records.validate(trial.averaged.eval())
     now = time.monotonic()
-    return records.fabric.broadcast(fitted(config, seconds - (now - began), step_s, now - before))
+    config = fitted(config, seconds - (now - began), step_s, now - before)
+    if config.steps == 1:
+        _log.warning("reading and timing took so long that the time is for a single step")
+    return records.fabric.broadcast(config)
 
 
 def fitted(config: TrainConfig, seconds: float, step_s: float, validation_s: float) -> TrainConfig:
