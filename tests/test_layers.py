@@ -1,4 +1,4 @@
-"""Imports go one way: the list of layers in docs/architecture.md is held to the code."""
+"""The shape of the code: imports go one way, and what must be read at once fits on a screen."""
 
 import ast
 import re
@@ -79,3 +79,16 @@ def test_only_commands_print() -> None:
         unit_of(path) for path in FILES if any(True for _ in prints(ast.parse(path.read_text())))
     }
     assert printing <= {"cli", "compat", "demo"}
+
+
+def test_files_and_functions_are_short() -> None:
+    """Signatures, which the commands have long ones of, do not count."""
+    files = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
+    functions = {
+        node.name: lines
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and (lines := (node.end_lineno or 0) - node.body[0].lineno + 1) > 60
+    }
+    assert not files and not functions

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,6 +42,8 @@ from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from arssr.bids.dataset import Scan
     from arssr.bids.derivatives import Derivatives
     from arssr.bids.participants import Done
@@ -153,13 +156,8 @@ def bids(
             return
         with progress_bar(counted=True) as bar:
             task = bar.add_task("scans", total=len(scans))
-
-            def on_progress(what: str, share: float) -> None:
-                bar.update(task, description=f"{what} {share:.0%}")
-
-            for each in super_resolve(
-                derivatives, scans, request, network, where, on_progress, **how
-            ):
+            tell = partial(_progress, bar, task)
+            for each in super_resolve(derivatives, scans, request, network, where, tell, **how):
                 done.append(each)
                 bar.update(task, completed=len(done))
                 _tell(each)
@@ -172,6 +170,10 @@ def bids(
         raise typer.Exit(1)
     if done and all(each.needs_target for each in done):
         raise typer.Exit(2)
+
+
+def _progress(bar: "Progress", task: "TaskID", what: str, share: float) -> None:
+    bar.update(task, description=f"{what} {share:.0%}")
 
 
 def spread_lists(arguments: Sequence[str]) -> list[str]:

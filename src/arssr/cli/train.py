@@ -14,7 +14,12 @@ from arssr.cli.options import SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from arssr.training.config import TrainConfig
+    from arssr.training.loop import Progress as Step
+    from arssr.training.loop import Trainer
+    from arssr.training.records import Listener
 
 
 def train(
@@ -98,8 +103,6 @@ def train(
     )
 
     from arssr.training.feed import default_workers
-    from arssr.training.loop import Progress
-    from arssr.training.records import BEST, WEIGHTS, Listener
     from arssr.training.run import make_fabric
     from arssr.training.run import train as run
     from arssr.weights.registry import load
@@ -111,39 +114,7 @@ def train(
         workers = default_workers(fabric.device, devices)
     stop = _Stop(None if stop_after is None else began + stop_after)
     with progress_bar() as bar:
-        reading = bar.add_task("checking", total=None)
-        training = bar.add_task("training", total=None, visible=False)
-
-        forecast = Forecast()
-
-        def on_checking(done: int, total: int) -> None:
-            bar.update(reading, completed=done, total=total)
-
-        def on_loading(done: int, total: int) -> None:
-            bar.update(reading, completed=done, total=total, description="reading")
-
-        def on_step(progress: Progress) -> None:
-            stop.can_wait = True
-            forecast(progress.step, progress.total)
-            bar.update(reading, visible=False)
-            text = f"step {progress.step}/{progress.total}  loss {progress.loss:.4f}"
-            bar.update(
-                training,
-                completed=progress.step,
-                total=progress.total,
-                description=text,
-                visible=True,
-            )
-
-        def on_validation(values: Mapping[str, float], step: int) -> None:
-            bar.console.print(
-                f"step {step}: gain over cubic {values['gain']:+.2f} dB on average, "
-                f"{values['worst']:+.2f} dB at worst"
-            )
-
-        def on_news(sentence: str) -> None:
-            bar.console.print(sentence, markup=False, soft_wrap=True)
-
+        listener = _listener(bar, stop)
         with stop:
             trainer = run(
                 recipe,
@@ -157,8 +128,49 @@ def train(
                 seconds=None if resume or seconds is None else began + seconds - time.monotonic(),
                 skip_unusable=skip_unusable,
                 should_stop=stop,
-                listener=Listener(on_step, on_checking, on_loading, on_validation, on_news),
+                listener=listener,
             )
+    _end(trainer, out, stop)
+
+
+def _listener(bar: "Progress", stop: "_Stop") -> "Listener":
+    """Tells on the terminal what a run does; from its first step on the run can be stopped."""
+    from arssr.training.records import Listener
+
+    reading = bar.add_task("checking", total=None)
+    training = bar.add_task("training", total=None, visible=False)
+    forecast = Forecast()
+
+    def on_checking(done: int, total: int) -> None:
+        bar.update(reading, completed=done, total=total)
+
+    def on_loading(done: int, total: int) -> None:
+        bar.update(reading, completed=done, total=total, description="reading")
+
+    def on_step(step: "Step") -> None:
+        stop.can_wait = True
+        forecast(step.step, step.total)
+        bar.update(reading, visible=False)
+        text = f"step {step.step}/{step.total}  loss {step.loss:.4f}"
+        bar.update(training, completed=step.step, total=step.total, description=text)
+        bar.update(training, visible=True)
+
+    def on_validation(values: Mapping[str, float], step: int) -> None:
+        bar.console.print(
+            f"step {step}: gain over cubic {values['gain']:+.2f} dB on average, "
+            f"{values['worst']:+.2f} dB at worst"
+        )
+
+    def on_news(sentence: str) -> None:
+        bar.console.print(sentence, markup=False, soft_wrap=True)
+
+    return Listener(on_step, on_checking, on_loading, on_validation, on_news)
+
+
+def _end(trainer: "Trainer", out: Path, stop: "_Stop") -> None:
+    """Say how far it came and where the weights are; exit with 130 after Ctrl-C."""
+    from arssr.training.records import BEST, WEIGHTS
+
     stopped = trainer.step < trainer.total
     if stopped:
         stderr.print(f"stopped at step {trainer.step} of {trainer.total}; --resume goes on")

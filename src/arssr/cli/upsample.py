@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from arssr.api import Model
     from arssr.jobs.batch import ModelRef, Place
     from arssr.jobs.job import Job
+    from arssr.jobs.places import Places
     from arssr.jobs.running import Finish
     from arssr.upsampling.facts import Facts
     from arssr.volume import Volume
@@ -217,33 +218,50 @@ def upsample(
     for reason in found.passed_over.values():
         tell_passed_over(reason)
     work = [replace(pattern, source=source, destination=result) for source, result in found.pairs]
-    loaded, network = None, None
-    if where == Local() and not labels:
-        from arssr.api import load_model
-
-        loaded = load_model(model, device, precision)
-    elif not labels:
-        from arssr.jobs.batch import ModelRef
-
-        network = ModelRef.find(model, device, precision)
+    loaded, network = (None, None) if labels else _weights(where, model, device, precision)
     known: list[Mapping[str, Any]] = []
     if skip_existing:
         used = loaded.weights if loaded else network
         work, known = _left(work, used.sha256 if used else None)
-    exists = any(job.destination.exists() for job in work)
+    exists = any(job.destination.exists() for job in work) and not (skip_existing or overwrite)
     results: Sequence[Mapping[str, Any]]
     if where != Local():
         results = _elsewhere(network, work, where)
     else:
         results = estimates(loaded, work) if dry_run else _here(loaded, work)
+    _end(found, [*results, *known], as_json, exists)
+
+
+def _weights(
+    where: "Place", model: str, device: str, precision: str
+) -> "tuple[Model | None, ModelRef | None]":
+    """The model for work in this process, or what other processes load it by."""
+    from arssr.jobs.local import Local
+
+    if where == Local():
+        from arssr.api import load_model
+
+        return load_model(model, device, precision), None
+    from arssr.jobs.batch import ModelRef
+
+    return None, ModelRef.find(model, device, precision)
+
+
+def _end(
+    found: "Places", results: Sequence[Mapping[str, Any]], as_json: bool, some_exist: bool
+) -> None:
+    """Tell what became of all, in the order in which they were named; exit with 1 or 2 for errors.
+
+    some_exist: some results were there before, and neither option that deals with that was given.
+    """
     order = {str(source): number for number, (source, _) in enumerate(found.pairs)}
-    results = sorted([*results, *known], key=lambda result: order[result["scan"]])
+    results = sorted(results, key=lambda result: order[result["scan"]])
     if as_json:
         left_out = found.passed_over.items()
         print_json([*results, *({"scan": str(s), "passed_over": why} for s, why in left_out)])
     _sum(results)
     if any("error" in result for result in results):
-        if exists and len(results) > 1 and not (skip_existing or overwrite):
+        if some_exist and len(results) > 1:
             stderr.print("some were there before: --skip-existing goes on with the rest")
         raise typer.Exit(2 if all("needs_target" in result for result in results) else 1)
 
