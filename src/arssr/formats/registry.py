@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from arssr.errors import ArSSRError
-from arssr.files import FORMATS, Format, format_named, image_format, image_suffixes, is_series
+from arssr.files import FORMATS, Format, format_named, image_format, is_series
 from arssr.formats import dicom, place
 from arssr.formats.kind import INTENSITIES, kind_of
 from arssr.formats.opened import Opened, damage_in_words, reason
@@ -159,7 +159,8 @@ def _format_to_write(path: Path) -> Format:
     kind = format_named(path)
     if kind is None:
         series = [f"in {each.suffixes[0]} for {each.name}" for each in FORMATS if each.is_folder]
-        names = ", ".join([*image_suffixes(), *series])
+        written = [each for each in FORMATS if not (each.is_folder or each.written_as)]
+        names = ", ".join([suffix for each in written for suffix in each.suffixes] + series)
         raise ArSSRError(f"{path}: the name of a result must end in {names}, or in / for a folder")
     if kind.written_as:
         raise ArSSRError(

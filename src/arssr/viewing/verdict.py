@@ -144,7 +144,7 @@ def _done(
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
         said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
-        said.append("Where it began are the smallest voxels on which it may have been measured.")
+        said.append("Work began on the smallest voxels on which it may have been measured.")
     said += _sentences(facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
