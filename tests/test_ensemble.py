@@ -30,6 +30,7 @@ from arssr.engine.features import FeatureMap
 from arssr.engine.machine import Speed
 from arssr.ensemble import EnsembleField, Flip, flips
 from arssr.errors import ArSSRError
+from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.transforms.transform import Affine, Transform, resample_through
@@ -305,3 +306,20 @@ def test_points_of_any_shape() -> None:
     assert mean.at(np.ones((2, 3, 3))).dtype == np.float32
     with pytest.raises(ArSSRError, match="three coordinates"):
         mean.at([1, 2])
+
+
+def test_where_one_member_had_to_go_the_next_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, computing = NETWORKS["residual"], list[ImplicitVoxelNetwork]()
+    image = volume(300 + 900 * smooth((5, 6, 4)))
+    real = VoxelField.slabs
+
+    def slabs(self: VoxelField, *args: Any) -> Any:
+        if not computing:
+            self._runner.leave_gpu("out of memory")
+        computing.append(self.network)
+        return real(self, *args)
+
+    monkeypatch.setattr(VoxelField, "slabs", slabs)
+    ensemble_of(given, image, 4).on(image.grid.scaled(2))
+    assert len(computing) == 4 and given not in computing
+    assert all(network is computing[0] for network in computing)

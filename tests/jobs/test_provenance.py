@@ -10,6 +10,7 @@ import pytest
 from tests.phantoms import smooth, tiny_config, tiny_network, volume
 
 from arssr.api import load_model
+from arssr.engine import out_of_memory
 from arssr.errors import ArSSRError
 from arssr.files import sha256
 from arssr.formats.slices import Slices
@@ -106,3 +107,19 @@ def test_the_sidecar_lies_beside_the_image_and_nothing_else_does(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ArSSRError, match="cannot write"):
         write_sidecar(path / "under a file" / "a.nii", {})
+
+
+def test_a_field_that_had_to_leave_its_device_says_where_it_was_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out_of_memory, "fast_bf16", lambda _: False)
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny_network(), {})
+    model = load_model(weights, "cpu", "bf16")
+    scan = volume(smooth((5, 6, 4)))
+    field, other = model.field(scan), model.field(scan)
+    field._runner.leave_gpu("out of memory")
+    precisions = [
+        describe(scan, scan.grid, {}, model, each)["precision"] for each in (field, other)
+    ]
+    assert precisions == ["float32", "bfloat16"] and model.precision == "bfloat16"
