@@ -15,8 +15,9 @@ the Gaussian's).
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from arssr.grid import SAME_STEP, Grid
+from arssr.grid import SAME_STEP, Floats, Grid
 
 _REACH = 2  # output voxels to each side of a centre that the filter takes in
 
@@ -31,13 +32,13 @@ def parts_ijk(grid: Grid, source: Grid) -> tuple[int, int, int]:
     return parts_of(grid.steps_in(source))
 
 
-def parts_of(step_ijk: np.ndarray) -> tuple[int, int, int]:
+def parts_of(step_ijk: Floats) -> tuple[int, int, int]:
     """The same from the lengths (3,) of a grid's steps in source voxels."""
     i, j, k = np.maximum(np.ceil(step_ijk - SAME_STEP), 1).astype(int).tolist()
     return i, j, k
 
 
-def averaging_matrix(n_out: int, parts: int) -> np.ndarray:
+def averaging_matrix(n_out: int, parts: int) -> Floats:
     """Matrix (n_out, n_out · parts), float64, that takes parts of voxels together.
 
     Rows sum to 1. Beyond its ends the image is continued in a straight line, by its odd reflection
@@ -59,8 +60,8 @@ def averaging_matrix(n_out: int, parts: int) -> np.ndarray:
 
 
 def averaged(
-    slabs: Iterable[np.ndarray], parts: tuple[int, int, int], n_last: int
-) -> Iterator[np.ndarray]:
+    slabs: Iterable[NDArray[np.float32]], parts: tuple[int, int, int], n_last: int
+) -> Iterator[NDArray[np.float32]]:
     """An image on a grid from its samples on the same grid cut into `parts`.
 
     slabs: float32 (I · parts, J · parts, any) that follow each other along the last axis, which
@@ -85,7 +86,9 @@ def averaged(
             held, first = held[..., max(drop, 0) :], first + max(drop, 0)
 
 
-def _averaged_in_plane(slab: np.ndarray, parts: tuple[int, int, int]) -> np.ndarray:
+def _averaged_in_plane(
+    slab: NDArray[np.float32], parts: tuple[int, int, int]
+) -> NDArray[np.float32]:
     for axis in (0, 1):
         if parts[axis] > 1:
             matrix = averaging_matrix(slab.shape[axis] // parts[axis], parts[axis])

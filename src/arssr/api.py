@@ -24,8 +24,6 @@ points and on any plane.
 (2,)
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Sequence
@@ -60,7 +58,7 @@ class Options(TypedDict, total=False):
     scale: Three | None
     spacing: Three | None
     shape: Sequence[int] | None
-    like: Grid | Image | None
+    like: "Grid | Image | None"
     isotropic: bool
     transform: Transforms
     labels: bool
@@ -191,7 +189,7 @@ class Model:
         scale: Three | None = None,
         spacing: Three | None = None,
         shape: Sequence[int] | None = None,
-        like: Grid | Image | None = None,
+        like: "Grid | Image | None" = None,
         isotropic: bool = False,
         transform: Transforms = (),
         frames: bool = False,

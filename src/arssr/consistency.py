@@ -31,7 +31,7 @@ from torch import Tensor
 from arssr.degradation import WIDEST_GAP, Degradation, KSpace, Slice, named_degradation
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import SAME_STEP, Grid
+from arssr.grid import SAME_STEP, Floats, Grid
 from arssr.interpolation import apply_axis_matrices, resampling_matrices
 from arssr.networks import UNKNOWN
 from arssr.volume import Volume
@@ -242,7 +242,7 @@ def _degradation(name: str, slices: Slices | None) -> Degradation | None:
 
 
 def _axis_matrix(
-    degradation: Degradation | None, n_in: int, positions: np.ndarray, step: float
+    degradation: Degradation | None, n_in: int, positions: Floats, step: float
 ) -> Tensor:
     """(n_out, n_in) float32: measured voxels `step` target voxels long from the target's voxels."""
     if step <= 1 + SAME_STEP:  # the same voxels
@@ -258,7 +258,7 @@ def _axis_matrix(
     return torch.from_numpy(matrix.astype(np.float32))
 
 
-def _k_space_matrix(n_in: int, positions: np.ndarray, step: float) -> np.ndarray:
+def _k_space_matrix(n_in: int, positions: Floats, step: float) -> Floats:
     """As `KSpace.axis_matrix`, where the field of view need not be a whole number of `n_in` voxels.
 
     The lines of k-space are periods of the scan's field of view. Of those that were measured a sum
@@ -277,7 +277,7 @@ def _k_space_matrix(n_in: int, positions: np.ndarray, step: float) -> np.ndarray
     amplitudes = np.linalg.solve(weighted @ waves, weighted)
     kept = np.where(2 * np.abs(lines) == n_out, 0.5, 1.0)  # Nyquist: half to each side
     measured = np.exp(2j * np.pi / period * np.outer(positions, lines)) * kept
-    matrix: np.ndarray = (measured @ amplitudes).real
+    matrix: Floats = (measured @ amplitudes).real
     return matrix
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.interpolation import along_axes, axis_matrix, without_traces
 from arssr.volume import Volume
 
@@ -23,13 +24,13 @@ WIDEST_GAP = 0.9  # between slices, as a share of their distance: thinner slices
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
-def low_resolution_positions(n_out: int, scale: float) -> np.ndarray:
+def low_resolution_positions(n_out: int, scale: float) -> Floats:
     """Centres of `n_out` voxels, each `scale` voxels long, counted from the first voxel's edge.
 
     >>> low_resolution_positions(3, 2.0)
     array([0.5, 2.5, 4.5])
     """
-    return (np.arange(n_out) + 0.5) * scale - 0.5
+    return (np.arange(n_out, dtype=np.float64) + 0.5) * scale - 0.5
 
 
 class Degradation(Protocol):
@@ -40,7 +41,7 @@ class Degradation(Protocol):
         """The acquisition, as `--acquisition` names it."""
         ...
 
-    def axis_matrix(self, n_in: int, positions: np.ndarray, scale: float) -> np.ndarray:
+    def axis_matrix(self, n_in: int, positions: Floats, scale: float) -> Floats:
         """Matrix (n_out, n_in): what voxels of length `scale` centred at `positions` measure."""
         ...
 
@@ -57,7 +58,7 @@ class Spline:
     aligned_corners: bool = False
     name: str = "spline"
 
-    def axis_matrix(self, n_in: int, positions: np.ndarray, scale: float) -> np.ndarray:
+    def axis_matrix(self, n_in: int, positions: Floats, scale: float) -> Floats:
         """See `Degradation.axis_matrix`."""
         if self.aligned_corners:
             # what the default mode does, without the zero that rounding leaves it at some far ends
@@ -76,7 +77,7 @@ class KSpace:
     apodisation: float = 0.0
     name: str = "kspace"
 
-    def axis_matrix(self, n_in: int, positions: np.ndarray, scale: float) -> np.ndarray:
+    def axis_matrix(self, n_in: int, positions: Floats, scale: float) -> Floats:
         """See `Degradation.axis_matrix`."""
         cutoff = n_in / (2 * max(scale, 1.0))
         frequency = np.arange(int(np.floor(cutoff + 1e-9)) + 1)
@@ -113,7 +114,7 @@ class Slice:
         if not 0 <= self.ramp <= 1:
             raise ArSSRError(f"the ramps of a slice must be between 0 and 1, not {self.ramp}")
 
-    def axis_matrix(self, n_in: int, positions: np.ndarray, scale: float) -> np.ndarray:
+    def axis_matrix(self, n_in: int, positions: Floats, scale: float) -> Floats:
         """See `Degradation.axis_matrix`."""
         if scale <= 1:
             return axis_matrix("cubic", n_in, positions)
@@ -128,7 +129,7 @@ class Slice:
         return without_traces(weight / weight.sum(axis=1, keepdims=True))
 
 
-def _trapezoid_integral(x: np.ndarray, thickness: float, ramp: float) -> np.ndarray:
+def _trapezoid_integral(x: Floats, thickness: float, ramp: float) -> Floats:
     """Integral from 0 to x of a trapezoid of height 1 around 0, `thickness` wide at half height."""
     reach = np.minimum(np.abs(x), (thickness + ramp) / 2)
     on_ramp = np.maximum(reach - (thickness - ramp) / 2, 0)
@@ -167,7 +168,9 @@ def acquisition_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(degradation.name for degradation in _NAMED.values()))
 
 
-def add_rician_noise(data: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+def add_rician_noise(
+    data: NDArray[np.float32], sigma: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """Magnitude of `data` with complex Gaussian noise of standard deviation `sigma` in each part.
 
     (Gudbjartsson and Patz 1995, eq. 1.) float32 in and out.
@@ -206,8 +209,8 @@ def degrade(
 
 
 def _apply(
-    data: np.ndarray, grid: Grid, scale_ijk: np.ndarray, degradation: Degradation
-) -> np.ndarray:
+    data: NDArray[np.float32], grid: Grid, scale_ijk: Floats, degradation: Degradation
+) -> NDArray[np.float32]:
     matrices = [
         degradation.axis_matrix(n_in, low_resolution_positions(n_out, k), k)
         if k > 1

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.plan import FEWER_PLANES, Plan, budget_of
@@ -91,7 +91,7 @@ class EnsembleField(VoxelField):
         plan = self._plan(self._reading(fine), held)
         return replace(plan, members=len(self._flips), parts=parts)
 
-    def slabs(self, grid: Grid, progress: ReportProgress = silent) -> Iterator[np.ndarray]:
+    def slabs(self, grid: Grid, progress: ReportProgress = silent) -> Iterator[NDArray[np.float32]]:
         """See `VoxelField.slabs`."""
         cut = parts_ijk(grid, self.grid)
         if max(cut) > 1:  # the filter reaches from one part of the output into the next
@@ -102,7 +102,7 @@ class EnsembleField(VoxelField):
 
     def read_by(
         self, read: Read, grid: Grid, progress: ReportProgress = silent
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[NDArray[np.float32]]:
         """See `VoxelField.read_by`; the last member's slabs, by then the mean, go as they come."""
         parts, _, room = self._parts(grid)
         planes = math.ceil(grid.shape[2] / parts)
@@ -122,11 +122,13 @@ class EnsembleField(VoxelField):
                     so_far += slab
                     done += slab.shape[2]
                     if number + 1 == count:
-                        yield so_far / count
+                        yield so_far / np.float32(count)
                 self._runner.network = member.network  # on the CPU, if it had to go there
                 del member  # and its features, before the next has any
 
-    def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
+    def at(
+        self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
         """See `VoxelField.at`. All members are computed for it: ask for many points at once."""
         budget, resident = budget_of(self.memory)
         room = budget - resident - self._member_bytes

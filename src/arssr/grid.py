@@ -6,8 +6,6 @@ is the *centre* of the first box, so along an axis of n voxels the field of view
 World coordinates are RAS+ millimetres, as nibabel has them.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -108,7 +106,7 @@ class Grid:
             "orientation": self.orientation,
         }
 
-    def scaled(self, scale: float | Sequence[float]) -> Grid:
+    def scaled(self, scale: float | Sequence[float]) -> "Grid":
         """The grid rule: `scale` output voxels per voxel (one factor, or one per axis).
 
         The corner edge stays, the spacing is exactly ``spacing / scale``, and there are
@@ -125,13 +123,13 @@ class Grid:
         counts = np.maximum(np.rint(np.round(wanted, 5)), 1)
         return self._resized(_three_ints(counts), factors)
 
-    def with_spacing(self, spacing_mm: float | Sequence[float]) -> Grid:
+    def with_spacing(self, spacing_mm: float | Sequence[float]) -> "Grid":
         """Like `scaled`, but told the voxel size (one for all axes, or one each) in mm."""
         with np.errstate(over="ignore"):
             factors = self.spacing_mm / _three_positive(spacing_mm, "spacing")
         return self.scaled(factors.tolist())
 
-    def isotropic(self) -> Grid:
+    def isotropic(self) -> "Grid":
         """Voxels as long along every axis as they are along the finest.
 
         >>> Grid((4, 4, 3), np.diag([1, 1, 5, 1])).isotropic()
@@ -151,7 +149,7 @@ class Grid:
         found = zip(self.shape, self.spacing_mm, strict=True)
         return [axis for axis, (n, mm) in enumerate(found) if n > 1 and mm > longest]
 
-    def part(self, box: Sequence[slice]) -> Grid:
+    def part(self, box: Sequence[slice]) -> "Grid":
         """The voxels that three slices (without steps) choose, where they were.
 
         Raises ArSSRError where a slice chooses none.
@@ -161,7 +159,7 @@ class Grid:
         index_map[:3, 3] = [r.start for r in ranges]
         return Grid(_three_ints([len(r) for r in ranges]), self.affine @ index_map)
 
-    def flipped(self, axes: Iterable[int]) -> Grid:
+    def flipped(self, axes: Iterable[int]) -> "Grid":
         """The same voxels, counted from the other end along these axes.
 
         >>> Grid((4, 4, 3), np.diag([1, 1, 5, 1])).flipped([2]).to_world((0, 0, 2))
@@ -172,12 +170,12 @@ class Grid:
             index_map[axis, axis], index_map[axis, 3] = -1, self.shape[axis] - 1
         return Grid(self.shape, self.affine @ index_map)
 
-    def with_shape(self, shape: Sequence[int]) -> Grid:
+    def with_shape(self, shape: Sequence[int]) -> "Grid":
         """The same field of view, exactly, cut into this many voxels per axis."""
         counts = _checked_shape(shape)
         return self._resized(counts, np.divide(counts, self.shape))
 
-    def _resized(self, shape: tuple[int, int, int], factors: Floats) -> Grid:
+    def _resized(self, shape: tuple[int, int, int], factors: Floats) -> "Grid":
         """Voxels 1/factors as large from the same corner edge on: A · [diag(1/k), (1/k - 1)/2]."""
         cell = 1 / factors
         index_map = np.diag([*cell, 1.0])
@@ -192,11 +190,11 @@ class Grid:
         """(..., 3) RAS+ mm → (..., 3) voxel coordinates (fractions, and outside values too)."""
         return _apply(np.linalg.inv(self.affine).astype(np.float64, copy=False), points_ras_mm)
 
-    def index_map_to(self, other: Grid) -> Floats:
+    def index_map_to(self, other: "Grid") -> Floats:
         """(4, 4) matrix that takes voxel coordinates here to those of the same place in `other`."""
         return np.linalg.solve(other.affine, self.affine).astype(np.float64, copy=False)
 
-    def steps_in(self, source: Grid) -> Floats:
+    def steps_in(self, source: "Grid") -> Floats:
         """(3,) how far one step along each axis of this grid goes in `source`, in its voxels.
 
         >>> scan = Grid((4, 4, 3), np.diag([1, 1, 5, 1]))
@@ -209,7 +207,7 @@ class Grid:
         steps: Floats = np.linalg.norm(self.index_map_to(source)[:3, :3], axis=0)
         return steps
 
-    def cell_in(self, source: Grid) -> Floats:
+    def cell_in(self, source: "Grid") -> Floats:
         """(3,) how long a voxel of this grid is along each axis of `source`, in its voxels.
 
         Where axes are swapped this is another order than that of `steps_in`; where they are
@@ -218,7 +216,7 @@ class Grid:
         cell: Floats = np.linalg.norm(self.index_map_to(source)[:3, :3], axis=1)
         return cell
 
-    def axis_positions_in(self, source: Grid) -> AxisPositions | None:
+    def axis_positions_in(self, source: "Grid") -> AxisPositions | None:
         """Voxel coordinates of this grid in `source`, axis by axis; None where axes are oblique.
 
         Each axis of this grid must run along one axis of `source`: permuted, flipped, scaled and
@@ -245,7 +243,7 @@ class Grid:
         )
         return AxisPositions((axes[0], axes[1], axes[2]), (i, j, k))
 
-    def matches(self, other: Grid, tolerance_voxels: float = 1e-3) -> bool:
+    def matches(self, other: "Grid", tolerance_voxels: float = 1e-3) -> bool:
         """Whether both have the same shape and no voxel differs in place by more than this."""
         if self.shape != other.shape:
             return False

@@ -1,7 +1,5 @@
 """The intensities a network sees: about 0 to 1."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -67,12 +65,12 @@ class Normalisation:
         object.__setattr__(self, "scale", scale)
 
     @classmethod
-    def identity(cls) -> Normalisation:
+    def identity(cls) -> "Normalisation":
         """Leaves every value as it is."""
         return cls(offset=0.0, scale=1.0)
 
     @classmethod
-    def fit(cls, data: NDArray[np.floating], label: str = "the image") -> Normalisation:
+    def fit(cls, data: NDArray[np.floating], label: str = "the image") -> "Normalisation":
         """Takes the 0.05th and 99.95th percentile of the data to 0 and 1.
 
         Where these coincide (an object in less than a thousandth of the image), the least and the
@@ -123,7 +121,7 @@ class _Bulk:
     top: float
 
     @classmethod
-    def of(cls, samples: NDArray[np.floating], noise: float = 0.0) -> _Bulk:
+    def of(cls, samples: NDArray[np.floating], noise: float = 0.0) -> "_Bulk":
         """Without the darkest and the brightest 5 % of the object.
 
         The object is what differs from the median, the background of a small one, by more than

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.antialias import averaged, averaging_matrix, parts_ijk
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
     import torch
 
-Places = TypeVar("Places", np.ndarray, "torch.Tensor")
+Places = TypeVar("Places", NDArray[Any], "torch.Tensor")
 Kind = Literal["nearest", "linear", "cubic"]
 REACH = 1.0  # voxels beyond the field of view at which an image's border value still stands
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -39,7 +39,7 @@ def outside(index: Places, n: Any) -> Places:
     return (index < -0.5 - REACH) | (index > n - 0.5 + REACH)
 
 
-def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
+def axis_matrix(kind: Kind, n_in: int, positions: Floats) -> Floats:
     """Matrix (n_out, n_in), float64, that interpolates `n_in` samples at `positions`.
 
     Outside the samples the border value is repeated, as `scipy.ndimage` does with
@@ -70,13 +70,13 @@ def axis_matrix(kind: Kind, n_in: int, positions: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=128)
-def _spline_coefficients(n: int) -> np.ndarray:
+def _spline_coefficients(n: int) -> Floats:
     """Matrix (n + 24, n) from samples to B-spline coefficients, the border repeated outside."""
     padded = np.pad(np.eye(n), ((_EDGE_PADDING, _EDGE_PADDING), (0, 0)), mode="edge")
     return without_traces(ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest"))
 
 
-def without_traces(values: np.ndarray) -> np.ndarray:
+def without_traces(values: NDArray[Any]) -> NDArray[Any]:
     """Weights or normalised samples, with 0 for those that change no sum in float32.
 
     Products of the least of them would be subnormal, and some processors multiply those a hundred
@@ -113,7 +113,7 @@ def apply_axis_matrices(data: "torch.Tensor", matrices: Sequence["torch.Tensor"]
     return data
 
 
-def along_axes(data: NDArray[np.float32], matrices: Sequence[np.ndarray]) -> NDArray[np.float32]:
+def along_axes(data: NDArray[np.float32], matrices: Sequence[Floats]) -> NDArray[np.float32]:
     """`apply_axis_matrices` for arrays: (I, J, K), matrices (n_out, n_in) of any type; float32."""
     import torch
 
@@ -165,11 +165,11 @@ def spline_at(coefficients: "torch.Tensor", positions: "torch.Tensor") -> "torch
 class SplineCoefficients:
     """Cubic-spline coefficients of an image (I, J, K), for interpolation at single points."""
 
-    def __init__(self, image: np.ndarray) -> None:
+    def __init__(self, image: NDArray[np.float32]) -> None:
         padded = np.pad(image, _EDGE_PADDING, mode="edge")
         self.padded = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
 
-    def at(self, positions: np.ndarray) -> np.ndarray:
+    def at(self, positions: Floats) -> NDArray[np.float32]:
         """The image at voxel coordinates (…, 3), float32; the same as `axis_matrix("cubic", …)`."""
         return ndimage.map_coordinates(
             self.padded,
@@ -199,7 +199,7 @@ def resample(volume: Volume, grid: Grid, kind: Kind = "cubic") -> Volume:
 
 def resampling_matrices(
     source: Grid, grid: Grid, kind: Kind = "cubic"
-) -> tuple[tuple[int, int, int], list[np.ndarray]] | None:
+) -> tuple[tuple[int, int, int], list[Floats]] | None:
     """What `resample` does axis by axis; None where the axes of the grids are oblique.
 
     The source axis that each axis of `grid` follows, and for each axis of `source` a matrix
@@ -222,7 +222,7 @@ def _parts(kind: Kind, grid: Grid, source: Grid) -> tuple[int, int, int]:
     return (1, 1, 1) if kind == "nearest" else parts_ijk(grid, source)
 
 
-def _resample_points(volume: Volume, grid: Grid, kind: Kind) -> np.ndarray:
+def _resample_points(volume: Volume, grid: Grid, kind: Kind) -> NDArray[np.float32]:
     to_source = grid.index_map_to(volume.grid)
     return ndimage.affine_transform(
         volume.data,

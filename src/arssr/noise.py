@@ -15,8 +15,6 @@ not quite. So
 benchmarks/noise.py measures all of it; docs/noise.md has the results.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ as anatomy does, and whatever cuts, smooths or drowns it shows as a departure fr
 Frequencies are shares of the stored band: 1 is the Nyquist frequency, half a cycle per voxel.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -5,8 +5,6 @@ and RAS+ millimetres. What the file used instead (integer type, slope, intercept
 is remembered and used again when a result is written; `arssr.formats` knows how.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator
@@ -111,7 +109,7 @@ class Volume:
         return stem(self.path) if self.path else "volume"
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], series: str | None = None) -> Volume:
+    def read(cls, path: str | os.PathLike[str], series: str | None = None) -> "Volume":
         """The 3D image in a file, or in a folder or .zip of DICOM files.
 
         series: which one where there are several: its UID, number, or a part of its description;
@@ -123,7 +121,7 @@ class Volume:
         return _logged(read_quietly(Path(path), series))
 
     @classmethod
-    def from_nibabel(cls, image: SpatialImage) -> Volume:
+    def from_nibabel(cls, image: SpatialImage) -> "Volume":
         """A nibabel image, of any spatial type, as a Volume with data of its own.
 
         4D images of a single frame count as 3D. Raises ArSSRError for other numbers of axes,
@@ -141,7 +139,7 @@ class Volume:
         return _logged(_from_opened(opened, 0, Path(filename) if filename else None))
 
     @classmethod
-    def coerce(cls, image: Image) -> Volume:
+    def coerce(cls, image: Image) -> "Volume":
         """A Volume from whatever stands for one, see `Image`.
 
         Raises ArSSRError as `read` and `from_nibabel` do, and for what stands for none.
@@ -156,7 +154,7 @@ class Volume:
         _require_one_frame(opened, _UNNAMED)
         return _from_opened(opened, 0, None)
 
-    def with_data(self, data: ArrayLike, grid: Grid) -> Volume:
+    def with_data(self, data: ArrayLike, grid: Grid) -> "Volume":
         """Other samples of the same image: storage, units and name as here. How results arise.
 
         The slices stay what they are where the grid still has their planes (`Slices.on`); a grid
@@ -165,7 +163,7 @@ class Volume:
         slices = None if self.slices is None else self.slices.on(self.grid, grid)
         return replace(self, data=np.asarray(data, dtype=np.float32), grid=grid, slices=slices)
 
-    def stored_as(self, dtype: DTypeLike, slope: float = 1.0, inter: float = 0.0) -> Volume:
+    def stored_as(self, dtype: DTypeLike, slope: float = 1.0, inter: float = 0.0) -> "Volume":
         """The same image, to be written in another type: value = stored * slope + inter.
 
         >>> Volume(np.zeros((4, 4, 3)), Grid((4, 4, 3), np.eye(4))).stored_as("int16")
@@ -178,7 +176,7 @@ class Volume:
         """`data`, for numpy: `np.asarray(volume)`."""
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    def to_sitk(self) -> sitk.Image:
+    def to_sitk(self) -> "sitk.Image":
         """A float32 image of SimpleITK, with axes (i, j, k) and a place in LPS as it has them."""
         return itk.as_image(np.ascontiguousarray(self.data.T), self.grid)
 
@@ -283,7 +281,7 @@ def open_frames(image: Image, series: str | None = None) -> Frames:
     return Frames(path, _open_in_memory(image))
 
 
-def grid_of(image: Grid | Image) -> Grid:
+def grid_of(image: "Grid | Image") -> Grid:
     """The grid of whatever stands for an image, or itself; no sample is read.
 
     So an image of any kind of samples has one: of several frames, with NaN, complex, in colour.

@@ -124,7 +124,7 @@ def test_an_empty_mask_has_a_result_though_no_report(
     words = ("participant", "-s", "mask", "--scale", 2, "-m", tiny)
     call = arssr("bids", dataset, tmp_path / "out", *words)
     assert call.code == 0 and "1 of 1 done" in call.err
-    assert "no report, The image is constant" in caplog.text
+    assert "no report, the image is constant" in caplog.text
     [result] = (tmp_path / "out").rglob("*_mask.nii.gz")
     assert not values(result).any()
 

@@ -1,7 +1,5 @@
 """The files of a .zip, unpacked where they can do no harm."""
 
-from __future__ import annotations
-
 import tempfile
 import zipfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Mosaics, read by dcm2niix (https://github.com/rordenlab/dcm2niix), if it is there."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

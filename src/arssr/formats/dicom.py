@@ -4,8 +4,6 @@ Geometry comes from the headers of its slices (PS3.3 C.7.6.2): position, orienta
 spacing of each, checked against one another.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress

@@ -2,8 +2,6 @@
 are there twice, places that contradict one another.
 """
 
-from __future__ import annotations
-
 import filecmp
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +77,7 @@ def doubts_of(header: Any) -> list[str]:
     return found
 
 
-def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[str]]:
+def each_once(slices: "Sequence[Slice]", label: Path) -> "tuple[list[Slice], list[str]]":
     """The slices without copies: the same instance twice, as archives export it, counts once, and
     so do images of the same samples in the same place, with a sentence about them.
 
@@ -108,7 +106,7 @@ def each_once(slices: Sequence[Slice], label: Path) -> tuple[list[Slice], list[s
     return list(places.values()), [words] if copies else []
 
 
-def _key(image: Slice) -> Any:
+def _key(image: "Slice") -> Any:
     """The same for images of one place, to 1 µm; of no place, for itself alone."""
     if image.place is None:
         return image.path
@@ -116,7 +114,7 @@ def _key(image: Slice) -> Any:
     return (image.shape_ij, *(np.round(numbers, 3) + 0.0).tolist())
 
 
-def _alike(one: Slice, other: Slice) -> bool:
+def _alike(one: "Slice", other: "Slice") -> bool:
     if filecmp.cmp(one.path, other.path, shallow=False):
         return True
     said, also_said = ((_key(image), image.frames, image.storage) for image in (one, other))
@@ -125,7 +123,7 @@ def _alike(one: Slice, other: Slice) -> bool:
     return np.array_equal(read_pixels(one.path)[0], read_pixels(other.path)[0])
 
 
-def doubts_among(slices: Sequence[Slice], grid: Grid) -> list[str]:
+def doubts_among(slices: "Sequence[Slice]", grid: Grid) -> list[str]:
     """Sentences about what slices, in their order on the grid, say of one another."""
     found = list(dict.fromkeys(doubt for image in slices for doubt in image.doubts))
     frames = {image.frame_of_reference for image in slices}

@@ -1,7 +1,5 @@
 """A frame of an enhanced MR image as the header of a classic one (PS3.3 A.4), for new slices."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the slices of a DICOM image lie, as one grid, or in words why they are no volume."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -2,8 +2,6 @@
 one in every frame of an enhanced one.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ A series may hold several images (echoes, magnitude and phase, stacks), and an i
 b-value, and which is label and which control, only frames of one image.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

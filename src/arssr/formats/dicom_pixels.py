@@ -6,8 +6,6 @@ lengths that are true, and only where all of them are there. What stored values 
 and intercept) is left out: GDCM decides by the kind of image whether it minds it.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import tempfile

@@ -2,8 +2,6 @@
 series that it was made from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime

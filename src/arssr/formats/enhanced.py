@@ -4,8 +4,6 @@ Enhanced files say once what is true of all frames, and in functional groups wha
 Here every frame gets a header as classic files have it, so that nothing else need know of groups.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

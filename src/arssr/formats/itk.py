@@ -4,8 +4,6 @@ it and MetaImage.
 Its arrays are (k, j, i), so that the transpose is (i, j, k).
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,13 +92,13 @@ def open_image(path: Path) -> Opened:
     )
 
 
-def is_itk(image: object) -> TypeGuard[sitk.Image]:
+def is_itk(image: object) -> "TypeGuard[sitk.Image]":
     """Whether it is an image of SimpleITK, which is not imported for that."""
     loaded = sys.modules.get("SimpleITK")
     return loaded is not None and isinstance(image, loaded.Image)
 
 
-def open_in_memory(image: sitk.Image, label: str) -> Opened:
+def open_in_memory(image: "sitk.Image", label: str) -> Opened:
     """An image of SimpleITK, 3D or 4D; raises ArSSRError, beginning with the label.
 
     Its arrays are (k, j, i) in LPS, ours (i, j, k) in RAS.
@@ -129,7 +127,7 @@ def open_in_memory(image: sitk.Image, label: str) -> Opened:
     return Opened(grid, read, frames, Storage(dtype))
 
 
-def as_image(samples_kji: NDArray[Any], grid: Grid, repetition_s: float = 1.0) -> sitk.Image:
+def as_image(samples_kji: NDArray[Any], grid: Grid, repetition_s: float = 1.0) -> "sitk.Image":
     """An image of SimpleITK of samples (k, j, i), or (frames, k, j, i), on a grid."""
     import SimpleITK as sitk  # noqa: N813
 
@@ -163,7 +161,7 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     return np.moveaxis(vectors, -1, 0).T if image.GetNumberOfComponentsPerPixel() > 1 else vectors
 
 
-def _affine_lps(reader: sitk.ImageFileReader | sitk.Image) -> NDArray[np.float64]:
+def _affine_lps(reader: "sitk.ImageFileReader | sitk.Image") -> NDArray[np.float64]:
     """Of the first three axes; in a 4D image the last one is time."""
     n = reader.GetDimension()
     affine = np.eye(4)

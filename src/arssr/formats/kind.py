@@ -2,8 +2,6 @@
 probabilities, or phase. Only intensities are for a network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass

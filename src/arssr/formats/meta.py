@@ -5,8 +5,6 @@ of the process: a few changed bytes end in a crash, and samples that cannot be u
 for zeros without a word. Format: https://docs.itk.org/en/latest/learn/metaio.html
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The header holds spacing, directions and the place of the centre in single precision.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

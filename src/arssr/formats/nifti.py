@@ -1,7 +1,5 @@
 """NIfTI-1 and NIfTI-2 files, https://nifti.nimh.nih.gov/nifti-1/"""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import IO, Any

@@ -2,8 +2,6 @@
 the image has a place at all. Format: https://teem.sourceforge.net/nrrd/format.html
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

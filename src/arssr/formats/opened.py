@@ -2,8 +2,6 @@
 and the formats.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Where headers say that an image lies, and what of that cannot be true."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import nibabel as nib

@@ -2,8 +2,6 @@
 that neither way needs a second copy of a large image.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any

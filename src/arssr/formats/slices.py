@@ -1,7 +1,5 @@
 """How the slices of a scan lie: how thick each is, and how far it is to the next."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -76,7 +74,7 @@ class Slices:
             "acquired_in_3d": self.three_d,
         }
 
-    def on(self, before: Grid, after: Grid) -> Slices | None:
+    def on(self, before: Grid, after: Grid) -> "Slices | None":
         """The same slices in an image on another grid, if it has them still.
 
         They are kept by a part of the image, by an image that is finer within the slices only, and

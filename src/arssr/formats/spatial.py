@@ -1,7 +1,5 @@
 """Images as nibabel gives them: samples in some array, an affine, perhaps a NIfTI header."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from typing import IO, Any

@@ -2,8 +2,6 @@
 as small, and Zstandard. The same content always gives the same bytes: no name, no time.
 """
 
-from __future__ import annotations
-
 import sys
 import zlib
 from collections.abc import Iterator

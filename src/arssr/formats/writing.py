@@ -1,7 +1,5 @@
 """Images on their way to the disk, plane by plane, whole or not at all."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -4,8 +4,6 @@ The machines share the file system with the scans, the results and the weights. 
 own does one scan at a time, with all its cores; any other as many as it has threads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +49,7 @@ class Slurm:
     workers: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def cluster(self) -> SLURMCluster:
+    def cluster(self) -> "SLURMCluster":
         """The cluster, still without workers. Raises ArSSRError where the options do not do."""
         try:
             import dask
@@ -95,7 +93,7 @@ _MISSING = "clusters need dask: pip install 'arssr[cluster]'"
 
 
 @contextmanager
-def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
+def _client(cluster: "str | SLURMCluster") -> "Iterator[Client]":
     try:
         from distributed import Client
     except ImportError:
@@ -109,7 +107,7 @@ def _client(cluster: str | SLURMCluster) -> Iterator[Client]:
 
 
 def _compute(
-    client: Client, network: ModelRef | None, jobs: Sequence[Job]
+    client: "Client", network: ModelRef | None, jobs: Sequence[Job]
 ) -> Iterator[tuple[int, Facts | BaseException]]:
     from distributed import KilledWorker, as_completed
 

@@ -5,8 +5,6 @@ knows the affine one only); FSL's and FreeSurfer's by nitransforms; images of ve
 `arssr.transforms.warp`. docs/transforms.md has the list, and what no file says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

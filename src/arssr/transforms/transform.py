@@ -5,8 +5,6 @@ direction). Composed with the field of the scan that is a super-resolved image o
 grid, and nothing in between is ever resampled. `arssr.transforms.registration` reads their files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -105,11 +103,11 @@ class Transform:
 
 
 def resample_through(
-    field: VoxelField,
+    field: "VoxelField",
     transform: Transform,
     grid: Grid,
     samples: int = _SAMPLES,
-    progress: ReportProgress | None = None,
+    progress: "ReportProgress | None" = None,
 ) -> Volume:
     """What the field of a moving scan looks like on a grid in the reference's space.
 
@@ -121,11 +119,11 @@ def resample_through(
 
 
 def slabs_through(
-    field: VoxelField,
+    field: "VoxelField",
     transform: Transform,
     grid: Grid,
     samples: int = _SAMPLES,
-    progress: ReportProgress | None = None,
+    progress: "ReportProgress | None" = None,
 ) -> Iterator[NDArray[np.float32]]:
     """`resample_through` in slabs (I, J, n) that follow each other along the last axis.
 
@@ -145,7 +143,9 @@ def slabs_through(
     cell = np.median(np.linalg.norm(steps / (i, j, k), axis=2), axis=0)
     fine = grid.scaled((i, j, k))
 
-    def read(field: VoxelField, fine: Grid, tell: ReportProgress) -> Iterator[NDArray[np.float32]]:
+    def read(
+        field: "VoxelField", fine: Grid, tell: "ReportProgress"
+    ) -> Iterator[NDArray[np.float32]]:
         n = max(1, _SLAB_POINTS // (fine.shape[0] * fine.shape[1]))
         for start in range(0, fine.shape[2], n):
             part = fine.part((slice(None), slice(None), slice(start, start + n)))

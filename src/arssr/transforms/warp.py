@@ -10,8 +10,6 @@ No header field says which. What does is how each program marks its files:
   displacements, RAS.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
@@ -53,7 +54,7 @@ class Result:
 
     scan: Volume
     grid: Grid
-    slabs: Iterable[np.ndarray]
+    slabs: Iterable[NDArray[np.float32]]
     facts: Facts
     voxel_field: VoxelField | None = None
     measured: Measured | None = None
@@ -177,7 +178,7 @@ def _without_network(
     scan: Volume,
     grid: Grid,
     facts: Facts,
-) -> Iterator[np.ndarray]:
+) -> Iterator[NDArray[np.float32]]:
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
     require_memory(grid, plain.copies)
     if request.consistent:
@@ -207,18 +208,18 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
 
 
 def _clamped(
-    slabs: Iterator[np.ndarray], facts: Facts, floor: float | None
-) -> Iterator[np.ndarray]:
+    slabs: Iterator[NDArray[np.float32]], facts: Facts, floor: float | None
+) -> Iterator[NDArray[np.float32]]:
     """The slabs with nothing below the floor, which is a fact."""
     facts["clamped_at"] = floor
     return slabs if floor is None else (np.maximum(s, np.float32(floor), out=s) for s in slabs)
 
 
-def _made(make: Callable[[], Volume]) -> Iterator[np.ndarray]:
+def _made(make: Callable[[], Volume]) -> Iterator[NDArray[np.float32]]:
     yield make().data
 
 
-def _constant(frame: Volume, grid: Grid) -> Iterator[np.ndarray]:
+def _constant(frame: Volume, grid: Grid) -> Iterator[NDArray[np.float32]]:
     """A frame in which nothing varies (a dummy, or one that was lost) stays one."""
     return repeat(np.full((*grid.shape[:2], 1), frame.data.flat[0], np.float32), grid.shape[2])
 
@@ -262,7 +263,7 @@ def _as_asked(request: Request, scan: Volume) -> Volume:
 
 def _agreeing(
     voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress
-) -> Iterator[np.ndarray]:
+) -> Iterator[NDArray[np.float32]]:
     """The field made to agree with the scan; adds the residuals to the facts.
 
     Raises ArSSRError at once where it cannot be.
@@ -272,7 +273,7 @@ def _agreeing(
         raise ArSSRError("consistency needs the noise level, or it would fit the noise; name it")
     Acquisition(scan.grid, grid, told, scan.slices)
 
-    def slabs() -> Iterator[np.ndarray]:
+    def slabs() -> Iterator[NDArray[np.float32]]:
         sigma = noise * voxel_field.normalisation.scale
         done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
         facts["consistency"] = done.describe(voxel_field.normalisation.scale)

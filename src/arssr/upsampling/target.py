@@ -2,8 +2,6 @@
 nobody said, thick slices alone as fine as their plane.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -62,7 +60,7 @@ class Target:
     scale: Three | None = None
     spacing: Three | None = None
     shape: Sequence[int] | None = None
-    like: Grid | Image | None = None
+    like: "Grid | Image | None" = None
     isotropic: bool = False
 
     def __post_init__(self) -> None:

@@ -1,7 +1,5 @@
 """Line charts as numbers for an SVG: the template draws them, the style sheet colours them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +90,7 @@ class _Frame(NamedTuple):
     y_high: float
 
     @classmethod
-    def around(cls, xs: Sequence[Floats], ys: Sequence[Floats], y_low: float | None) -> _Frame:
+    def around(cls, xs: Sequence[Floats], ys: Sequence[Floats], y_low: float | None) -> "_Frame":
         """All of the curves with a margin, or from `y_low` up."""
         low, high = min(float(y.min()) for y in ys), max(float(y.max()) for y in ys)
         margin = 0.04 * (high - low) or 1.0

@@ -1,7 +1,5 @@
 """What a picture does not show: the course of intensities, their spectrum, their distribution."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

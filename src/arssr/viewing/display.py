@@ -5,8 +5,6 @@ on the left of a sagittal plane. Axes are permuted and flipped to run right, ant
 nearly as they can without interpolation; an oblique volume is shown along its own axes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -65,7 +63,7 @@ class Window:
         return self.high - self.low
 
     @classmethod
-    def fit(cls, data: NDArray[np.float32]) -> Window:
+    def fit(cls, data: NDArray[np.float32]) -> "Window":
         """From the 1st percentile of all voxels to the 99.8th of the object.
 
         Raises ArSSRError for a constant image: there is nothing to see.

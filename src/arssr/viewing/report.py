@@ -5,8 +5,6 @@ that would grow too large it carries every n-th slice of each plane instead. Its
 `templates/viewer.js`, its look `templates/report.css`.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Mapping, Sequence

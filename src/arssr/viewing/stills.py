@@ -1,7 +1,5 @@
 """Still pictures: one PNG a person takes in at a glance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -145,7 +143,7 @@ def _canvas(
     column_inches: float = _COLUMN_INCHES,
     top: float = 0.3,
     bottom: float = 0.1,
-) -> tuple[Figure, NDArray[np.object_]]:
+) -> "tuple[Figure, NDArray[np.object_]]":
     """A dark figure of tightly packed panels without ticks; no global matplotlib state."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -176,7 +174,7 @@ def _canvas(
 
 
 def _draw(
-    axis: Axes,
+    axis: "Axes",
     column: _Column,
     plane: Plane,
     box: _Box,
@@ -225,14 +223,14 @@ def _detail_box(detail: Detail, frame: Grid) -> _Box:
     return _Box(across, up)
 
 
-def _outline(axis: Axes, box: _Box) -> None:
+def _outline(axis: "Axes", box: _Box) -> None:
     from matplotlib.patches import Rectangle
 
     corner = (box.across[0], box.up[0])
     axis.add_patch(Rectangle(corner, *box.size, fill=False, edgecolor=_ACCENT, linewidth=0.8))
 
 
-def _label_sides(axis: Axes, plane: Plane) -> None:
+def _label_sides(axis: "Axes", plane: Plane) -> None:
     places = [(0.03, 0.5, plane.left), (0.97, 0.5, plane.right)]
     places += [(0.5, 0.97, plane.top), (0.5, 0.03, plane.bottom)]
     for x, y, text in places:
@@ -249,7 +247,7 @@ def _label_sides(axis: Axes, plane: Plane) -> None:
         )
 
 
-def _scale_bar(axis: Axes, box: _Box) -> None:
+def _scale_bar(axis: "Axes", box: _Box) -> None:
     """A round number of millimetres, up to 0.3 of the width."""
     lengths = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
     mm = next((mm for mm in lengths if mm <= 0.3 * box.size[0]), lengths[-1])
@@ -268,14 +266,14 @@ def _scale_bar(axis: Axes, box: _Box) -> None:
     )
 
 
-def _halo() -> list[AbstractPathEffect]:
+def _halo() -> "list[AbstractPathEffect]":
     """A dark rim that keeps bright lines and letters legible on bright tissue."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=2.4, foreground="black", alpha=0.7), Normal()]
 
 
-def _colour_legend(figure: Figure, axis: Axes, reach: float) -> None:
+def _colour_legend(figure: "Figure", axis: "Axes", reach: float) -> None:
     """A small scale under the last panel."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -288,13 +286,13 @@ def _colour_legend(figure: Figure, axis: Axes, reach: float) -> None:
     bar.outline.set(edgecolor=_FAINT, linewidth=0.5)
 
 
-def _error_colours() -> LinearSegmentedColormap:
+def _error_colours() -> "LinearSegmentedColormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("error", _ERROR_COLOURS)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: "Figure", path: Path) -> Path:
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, format="png", facecolor=_BACKGROUND)
     return Path(path)

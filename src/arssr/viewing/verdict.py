@@ -4,8 +4,6 @@ result agrees with it, whether the weights know its like, and where to look.
 Every sentence is computed from the scan, the result and what the sidecar says of its making.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
