@@ -1,10 +1,10 @@
 """How well the noise of scans is estimated, and what it does to results.
 
     python benchmarks/noise.py DATA [--parts steady added interpolated clean air results]
-                                    [--model light]
+                                    [--images FILE …] [--model light]
 
-DATA holds `val` and `clinical` (see the README there). Prints the Markdown tables of docs/noise.md,
-with noise in percent of the range of intensities:
+DATA holds `val` and `clinical` (see the README there); --images are measured in place of `val`.
+Prints the Markdown tables of docs/noise.md, with noise in percent of the range of intensities:
 
 steady: what is told of clinical scans, whole, cropped and padded with air, and what used to be;
 added: sqrt(σ² with − σ² without) of Rician noise added to validation scans, over what was added;
@@ -44,12 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--images", nargs="+", type=Path)
     parser.add_argument("--model", default="light")
     options = parser.parse_args()
-    val, clinical = (
-        [Volume.read(path) for path in sorted((options.data / folder).glob("*.nii.gz"))]
-        for folder in ("val", "clinical")
-    )
+    clinical = read(sorted((options.data / "clinical").glob("*.nii.gz")))
+    val = read(options.images or sorted((options.data / "val").glob("*.nii.gz")))
     for part in options.parts:
         started = time.perf_counter()
         match part:
@@ -66,6 +65,11 @@ def main() -> None:
             case "results":
                 print_results(val, options.model)
         print(f"\n{part}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def read(paths: Sequence[Path]) -> list[Volume]:
+    """All of them."""
+    return [Volume.read(path) for path in paths]
 
 
 def used_to_be(volume: Volume) -> float:
