@@ -62,6 +62,13 @@ def test_every_part_of_the_package_has_one_line() -> None:
     assert sorted(listed) == sorted({unit_of(path) for path in FILES})
 
 
+def test_the_map_names_every_module() -> None:
+    found = re.search(r"## The map\n\n```\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found
+    words = set(re.findall(r"\w+", found[1])) | {"__init__", "__main__"}
+    assert not [str(path) for path in FILES if path.stem not in words]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_go_down(path: Path) -> None:
     height = {unit: -number for number, line in enumerate(layers()) for unit in line}
