@@ -430,7 +430,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[], nib.Nifti1Image], str]] = {
     "complex": (lambda: image(smooth((4, 4, 4)).astype(np.complex64)), "complex"),
     "4D": (lambda: image(smooth((4, 4, 8)).reshape(4, 4, 4, 2)), "4D .*four_to_three"),
     "NaN": (lambda: image(with_nan()), "NaN"),
-    "constant": (lambda: image(np.full((4, 4, 4), 3, np.int16)), "nothing to see"),
+    "constant": (lambda: image(np.full((4, 4, 4), 3, np.int16)), "constant"),
     "singular": (singular, "singular"),
 }
 
@@ -668,7 +668,7 @@ def test_one_bad_scan_does_not_stop_the_others(
     assert files(out) == {"head_SR.nii.gz", "head_SR.json"}
     broken, flat, head = json.loads(result.out)
     assert broken["scan"].endswith("broken.nii") and "cannot be read" in broken["error"]
-    assert "nothing to see" in flat["error"]
+    assert "constant" in flat["error"]
     assert head["result"] == str(out / "head_SR.nii.gz") and "error" not in head
     assert result.err.count("error: ") == 2 and "1 of 3 done, 2 failed" in result.err
 
