@@ -24,6 +24,7 @@ from torch import Tensor
 from arssr.api import Model, load_model
 from arssr.engine.encoding import convolution, stages, stream
 from arssr.engine.encoding.maps import Map
+from arssr.engine.machine import cpu_model
 from arssr.evaluation.tables import markdown_table
 from arssr.interpolation import resample
 from arssr.networks import ImplicitVoxelNetwork
@@ -40,7 +41,8 @@ Each line is the engine without one of its parts, on a single thread. Seconds ar
 for this process, the shortest of all rounds, in which the variants took turns; other programs \
 used the machine too, so ratios count, not seconds. The column "in each round" has the lowest and \
 the highest ratio of the rounds. MB: features and activations, as planned. The difference is that \
-to the whole engine's result, in dB below its range."""
+to the whole engine's result, in dB below its range. Lines that begin with "bfloat16" lack both \
+parts, and compare with the line "bfloat16"."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,8 @@ def main() -> None:
     ]
     header = ["model", "without", "seconds", "ratio", "in each round", "MB", "difference, dB"]
     command = f"`python benchmarks/engine_ablation.py {given.scan.name}`"
-    section = f"{TITLE}\n\n{command}. {NOTES}\n\n{markdown_table(header, lines)}\n"
+    machine = f"{cpu_model()}, torch {torch.__version__}"
+    section = f"{TITLE}\n\n{command}, {machine}. {NOTES}\n\n{markdown_table(header, lines)}\n"
     print(section)
     if given.out:
         page = given.out.read_text(encoding="utf-8")
