@@ -6,17 +6,21 @@ Both go on from the shipped `light` on the same samples of DATA/train. `names` i
 each axis, as the product does. `numbers` is told more, through channels whose weights begin as
 zero: by how much each number differs from what is typical of the name; each is withheld at random.
 The encoder stays as it is. What it makes of the samples is computed once and kept in the folder;
-how that is modulated and decoded is learnt. So this takes five minutes of one core, not the hours
+how that is modulated and decoded is learnt. So this takes four minutes of one core, not the hours
 of a training. Prints the table of docs/training.md, judged on DATA/val.
 """
 
 import argparse
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from arssr.degradation import KSpace, Slice
@@ -25,7 +29,8 @@ from arssr.networks import ACQUISITIONS, ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.model import SEEN, sample_trilinear
 from arssr.training import sampler
 from arssr.training.config import SamplingConfig
-from arssr.training.data import load_items
+from arssr.training.data import Item, load_items
+from arssr.training.draw import Draw
 from arssr.training.images import Resident
 from arssr.training.loop import batch_loss
 from arssr.training.run import chosen_precision
@@ -44,7 +49,7 @@ FAST = chosen_precision("auto", torch.device("cpu")) == "bf16"
 NAMED = sampler._condition
 
 
-def condition(item, what, view, _known):
+def condition(item: Item, what: Draw, view: sampler._View, _known: object) -> list[float]:
     """In place of the sampler's own: per axis its names, and how gap, profile (0 Gaussian, 1 box)
     and window differ from the typical.
     """
@@ -90,7 +95,7 @@ def encoded(light: ImplicitVoxelNetwork, data: sampler.Batch) -> dict:
     return vars(data) | {"image": size, "features": read}
 
 
-def answer(network, data, told):
+def answer(network: ImplicitVoxelNetwork, data: dict, told: ArrayLike) -> Tensor:
     """Intensities at the points; told: (3,) or (N, 3), 1 for each number that is told."""
     vector = data["condition"].clone()
     for places in NUMBERS_AT:
@@ -138,7 +143,7 @@ def judge(columns: dict, groups: list[tuple[str, dict]]) -> None:
         print(f"| {name} |", " | ".join(f"{mean:+.2f}" for mean in np.mean(rows, axis=0)), "|")
 
 
-def kept(path: Path, make):
+def kept(path: Path, make: Callable[[], Any]) -> Any:
     """What was made before, or now."""
     if not path.exists():
         made = make()
