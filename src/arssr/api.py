@@ -122,7 +122,7 @@ class Model:
 
     def field(
         self,
-        image: Image | Measured,
+        image: "Image | Measured",
         *,
         towards: Grid | None = None,
         acquisition: str | Sequence[str] = "auto",
