@@ -21,7 +21,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from arssr.api import Model, load_model
 from arssr.engine.decoding import on_gpu
-from arssr.engine.intensities import Finish
 from arssr.evaluation.head import mni152_head
 from arssr.evaluation.tables import markdown_table
 from arssr.formats.samples import Encoding
@@ -31,6 +30,7 @@ from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
 from arssr.jobs.running import Finish as Rest
 from arssr.jobs.running import Prepared, begin, run
+from arssr.on_device import Finish
 from arssr.scan import as_measured
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target

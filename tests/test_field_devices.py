@@ -62,7 +62,7 @@ def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Runner, "device", CUDA)
     monkeypatch.setattr(module, "to_device", lambda array, _: torch.as_tensor(array))
-    monkeypatch.setattr("arssr.engine.intensities.to_host", to_host)
+    monkeypatch.setattr("arssr.on_device.to_host", to_host)
     monkeypatch.setattr(module.Stopwatch, "on", lambda *_: nullcontext())
     return happened
 

@@ -33,7 +33,6 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
-from arssr.engine.intensities import samples_on
 from arssr.engine.machine import set_threads
 from arssr.engine.precision import named_device, named_precision
 from arssr.ensemble import EnsembleField, flips
@@ -42,6 +41,7 @@ from arssr.field import ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ModelConfig
+from arssr.on_device import samples_on
 from arssr.resolution import Resolution
 from arssr.scan import Measured, acquisition_ijk, as_acquisition, noise_level, refined_axes
 from arssr.upsampling.facts import Facts

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from arssr.antialias import averaged, parts_ijk
-from arssr.engine.intensities import Finish
 from arssr.engine.plan import FEWER_PLANES, Plan, budget_of
 from arssr.errors import ArSSRError
 from arssr.field import AS_IT_IS, Read, ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.on_device import Finish
 from arssr.volume import Volume
 
 Flip = tuple[int, ...]  # the axes that are turned round

@@ -20,7 +20,6 @@ from arssr.engine.decoding.on_gpu import decode_blocks
 from arssr.engine.decoding.points import decode_points
 from arssr.engine.decoding.taps import nearest_voxel
 from arssr.engine.features import FeatureMap
-from arssr.engine.intensities import Finish, normalised, samples_on
 from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device
@@ -29,6 +28,7 @@ from arssr.grid import AxisPositions, Grid, Shape
 from arssr.intensity import Normalisation
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.on_device import Finish, normalised, samples_on
 from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done

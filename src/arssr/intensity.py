@@ -34,6 +34,9 @@ _RINGING = 0.2
 # Percentiles of more voxels than this are taken from every n-th: they differ by nothing that
 # matters, and a large image need not be sorted.
 _ENOUGH_VOXELS = 2**24
+# What is less changes no sum in float32. Four such factors (a sample, and a weight of an
+# interpolation for each axis) are no subnormal float32 yet.
+NOTHING = 1e-9
 _WAVELET = pywt.Wavelet("db2")
 # Wavelet details smaller than this are constant background seen through float32, not noise.
 _NO_DETAIL = 1e-5

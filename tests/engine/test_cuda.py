@@ -12,13 +12,13 @@ from tests.phantoms import smooth, volume
 from arssr.engine.air import active_voxels
 from arssr.engine.boxes import Box
 from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly, trial
-from arssr.engine.intensities import Finish, normalised, samples_on
 from arssr.engine.transfer import beside, to_device
 from arssr.field import VoxelField
 from arssr.formats.samples import Encoding
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.noise import estimate_noise
+from arssr.on_device import Finish, normalised, samples_on
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICE = torch.device("cuda")

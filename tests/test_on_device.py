@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from arssr.engine import intensities
-from arssr.engine.intensities import Finish, normalised, samples_on
+from arssr import on_device
 from arssr.errors import ArSSRError
 from arssr.formats.samples import Encoding
 from arssr.intensity import Normalisation
 from arssr.interpolation import without_traces
+from arssr.on_device import Finish, normalised, samples_on
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 5), st.integers(1, 40))
 images = arrays(np.float32, shapes, elements=st.floats(-1e6, 1e6, width=32))
@@ -85,7 +85,7 @@ def test_what_leaves_a_device_is_no_larger_than_what_is_stored(
         sent.append(values)
         return values.numpy
 
-    monkeypatch.setattr(intensities, "to_host", to_host)
+    monkeypatch.setattr(on_device, "to_host", to_host)
     Finish(0.0, Encoding(np.dtype(np.uint16), 0.5)).leaving(torch.ones(4, 5, 6))
     told, slab = sent
     assert (told.numel(), slab.numel(), slab.element_size()) == (1, 4 * 5 * 6, 2)

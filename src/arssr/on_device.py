@@ -14,8 +14,7 @@ from torch import Tensor
 from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
 from arssr.formats.samples import Encoding, in_file_order
-from arssr.intensity import Normalisation
-from arssr.interpolation import NOTHING
+from arssr.intensity import NOTHING, Normalisation
 
 _TOGETHER = 2**19  # voxels, which stay in a CPU's cache
 _INFINITE = "the result has NaN or infinite values"
