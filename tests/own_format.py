@@ -6,6 +6,7 @@ import numpy as np
 
 from arssr.files import Format
 from arssr.formats.opened import Opened
+from arssr.formats.samples import Encoding
 from arssr.formats.spatial import open_spatial
 from arssr.formats.writing import Layout, Outline, streamed
 
@@ -24,7 +25,7 @@ def open_image(path: Path) -> Opened:
 def layout(image: Outline) -> Layout:
     """The bytes before the samples, and the type of these."""
     shape, affine = np.array(image.grid.shape, "<i8"), image.grid.affine.astype("<f8")
-    return Layout(shape.tobytes() + affine.tobytes(), np.dtype("<f4"))
+    return Layout(shape.tobytes() + affine.tobytes(), Encoding(np.dtype("<f4")))
 
 
 open_sink = streamed(layout)

@@ -3,6 +3,7 @@
 Without a GPU its ways are gone on a CPU: large blocks, and slabs that are fetched one later.
 """
 
+import gc
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from arssr import field as module
 from arssr.engine import out_of_memory
+from arssr.engine.features import FeatureMap
 from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, make_plan
 from arssr.errors import ArSSRError
@@ -60,7 +62,7 @@ def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Runner, "device", CUDA)
     monkeypatch.setattr(module, "to_device", lambda array, _: torch.as_tensor(array))
-    monkeypatch.setattr(module, "to_host", to_host)
+    monkeypatch.setattr("arssr.on_device.to_host", to_host)
     monkeypatch.setattr(module.Stopwatch, "on", lambda *_: nullcontext())
     return happened
 
@@ -72,6 +74,33 @@ def test_a_gpu_computes_a_slab_while_the_one_before_leaves_it(
     slabs = list(field_of().slabs(grid))
     assert [slab.shape[2] for slab in slabs] == [3, 3, 3, 1]
     assert as_a_gpu == ["computed", *["computed", "fetched"] * 3, "fetched"]
+
+
+def test_features_on_a_gpu_go_with_their_field(
+    thin_slabs: object, as_a_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: nothing makes Python look for cycles because a GPU's memory is full of them."""
+    made: list[weakref.ref[FeatureMap]] = []
+
+    class Remembered(FeatureMap):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(module, "FeatureMap", Remembered)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            field = field_of()
+            for scale in (1.5, 2.0):
+                field.on(IMAGE.grid.scaled(scale))
+            assert len(made) == 1 and made[0]() is not None
+            held = weakref.ref(made.pop()()._room)  # type: ignore[union-attr]
+            del field
+            assert held() is None
+    finally:
+        gc.enable()
 
 
 class Computed(TorchDispatchMode):

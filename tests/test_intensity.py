@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,7 +12,7 @@ from skimage.restoration import estimate_sigma
 from tests.phantoms import tissue
 
 from arssr.errors import ArSSRError
-from arssr.intensity import Normalisation, finest_detail
+from arssr.intensity import Normalisation, Ordered, finest_detail
 from arssr.volume import Volume
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data"
@@ -65,6 +66,25 @@ def test_the_percentiles_go_to_0_and_1() -> None:
     normalisation = Normalisation.fit(data)
     assert normalisation.offset == pytest.approx(5)
     assert normalisation.scale == pytest.approx(9990)
+
+
+@given(images, st.floats(0, 0.5), st.floats(0, 1000))
+def test_what_is_looked_up_in_order_is_what_numpy_finds(
+    data: np.ndarray, share: float, distance: float
+) -> None:
+    for given_as in (data, torch.from_numpy(data)):  # a tensor goes a GPU's way
+        found = Ordered.of(given_as)
+        expected = np.percentile(data, (100 * share, 100 - 100 * share))
+        np.testing.assert_allclose(found.percentiles(share), expected, rtol=1e-6, atol=1e-3)
+        differing = np.abs(data - np.median(data))
+        if not np.isclose(differing, distance, rtol=1e-5).any():  # where rounding decides
+            assert found.differing(distance) == pytest.approx(np.mean(differing > distance))
+
+
+@given(images)
+def test_a_tensor_is_fitted_as_an_array_is(data: np.ndarray) -> None:
+    here, there = Normalisation.fit(data), Normalisation.fit(torch.from_numpy(data))
+    assert (here, here.set_by_few) == (there, there.set_by_few)
 
 
 def test_a_few_spikes_do_not_decide() -> None:

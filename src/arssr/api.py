@@ -41,7 +41,9 @@ from arssr.field import ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ModelConfig
-from arssr.scan import acquisition_ijk, as_acquisition, noise_level, refined_axes
+from arssr.on_device import samples_on
+from arssr.resolution import Resolution
+from arssr.scan import Measured, acquisition_ijk, as_acquisition, noise_level, refined_axes
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.request import Request, Transforms, as_transforms
@@ -120,7 +122,7 @@ class Model:
 
     def field(
         self,
-        image: Image,
+        image: "Image | Measured",
         *,
         towards: Grid | None = None,
         acquisition: str | Sequence[str] = "auto",
@@ -133,6 +135,7 @@ class Model:
     ) -> VoxelField:
         """The image as a field: encoded once, when it is first read, and read anywhere.
 
+        image: as in `upsample`, or a scan whose resolution is known already (`as_measured`).
         acquisition: auto, kspace (or 3D), slice (or 2D), spline or unknown, for all axes or one
             for each. auto takes an axis clearly thicker than the others for the slice direction;
             of slices that do not touch it tells what `limits.told_of_slices` says. (`upsample` is
@@ -145,13 +148,18 @@ class Model:
         """
         members = flips(ensemble)
         acquisition = as_acquisition(acquisition)
+        resolution: Resolution | None = None
+        if isinstance(image, Measured):
+            resolution = None if any(image.cut_ijk) else image.resolution
+            image = image.volume
         volume = Volume.coerce(image)
         label = str(volume.path) if volume.path else "the image"
         volume.kind.require_intensities(label)
+        samples = samples_on(volume.data, self.device)
         # what of the paper's flavour was trained here knows the intensities of files
         if normalisation is None and not self.config.normalises and "recipe" in self.card:
             normalisation = Normalisation.identity()
-        norm = normalisation or Normalisation.fit(volume.data, label)
+        norm = normalisation or Normalisation.fit(samples, label)
         if (
             towards is not None
             and isinstance(acquisition, str)
@@ -159,7 +167,7 @@ class Model:
         ):
             acquisition = refined_axes(acquisition, volume.grid, towards)
         told = acquisition_ijk(acquisition, volume.grid, volume.slices, self.card)
-        level = noise_level(noise, volume, norm, told)
+        level = noise_level(noise, volume, norm, told, resolution, samples)
         make = partial(EnsembleField, members=members) if ensemble > 1 else VoxelField
         return make(
             self.network,
@@ -170,6 +178,7 @@ class Model:
             memory=memory,
             skip_air=skip_air,
             progress=progress,
+            samples=samples,
         )
 
     @overload

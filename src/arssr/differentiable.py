@@ -34,7 +34,7 @@ class DifferentiableField:
         device = features.device
         self._features = features.flatten(0, 2)
         self._active = torch.from_numpy(field.active).to(device)
-        spline = SplineCoefficients(field.image.numpy()).padded
+        spline = SplineCoefficients(field.image.cpu().numpy()).padded
         self._spline = torch.from_numpy(spline).to(device)[None]
         to_index = np.linalg.inv(field.grid.affine)
         self._to_index = torch.from_numpy(to_index).to(device)

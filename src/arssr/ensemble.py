@@ -21,10 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.plan import FEWER_PLANES, Plan, budget_of
 from arssr.errors import ArSSRError
-from arssr.field import Read, ReportProgress, VoxelField, silent
+from arssr.field import AS_IT_IS, Read, ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.on_device import Finish
 from arssr.volume import Volume
 
 Flip = tuple[int, ...]  # the axes that are turned round
@@ -70,6 +71,7 @@ class EnsembleField(VoxelField):
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
+        samples: torch.Tensor | None = None,
         members: Sequence[Flip] = _FLIPS,
     ) -> None:
         super().__init__(
@@ -81,6 +83,7 @@ class EnsembleField(VoxelField):
             memory=memory,
             skip_air=skip_air,
             progress=progress,
+            samples=samples,
         )
         self._flips, self._skip_air = members, skip_air
 
@@ -91,14 +94,17 @@ class EnsembleField(VoxelField):
         plan = self._plan(self._reading(fine), held)
         return replace(plan, members=len(self._flips), parts=parts)
 
-    def slabs(self, grid: Grid, progress: ReportProgress = silent) -> Iterator[NDArray[np.float32]]:
+    def slabs(
+        self, grid: Grid, progress: ReportProgress = silent, finish: Finish = AS_IT_IS
+    ) -> Iterator[NDArray[np.float32]]:
         """See `VoxelField.slabs`."""
         cut = parts_ijk(grid, self.grid)
         if max(cut) > 1:  # the filter reaches from one part of the output into the next
-            yield from averaged(self.slabs(grid.scaled(cut), progress), cut, grid.shape[2])
+            found = averaged(self.slabs(grid.scaled(cut), progress), cut, grid.shape[2])
         else:
             self.plan(grid)  # refuses what does not fit
-            yield from self.read_by(VoxelField.slabs, grid, progress)
+            found = self.read_by(VoxelField.slabs, grid, progress)
+        yield from map(finish.here, found)
 
     def read_by(
         self, read: Read, grid: Grid, progress: ReportProgress = silent

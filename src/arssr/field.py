@@ -22,18 +22,13 @@ from arssr.engine.decoding.taps import nearest_voxel
 from arssr.engine.features import FeatureMap
 from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
-from arssr.engine.transfer import to_device, to_host
+from arssr.engine.transfer import to_device
 from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid, Shape
 from arssr.intensity import Normalisation
-from arssr.interpolation import (
-    REACH,
-    SplineCoefficients,
-    apply_axis_matrices,
-    axis_matrix,
-    without_traces,
-)
+from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.on_device import Finish, normalised, samples_on
 from arssr.volume import Volume
 
 ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
@@ -47,6 +42,8 @@ _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
 # Voxels of an output that are no smaller than the input's: what the network was trained for.
 _LARGEST_CELL = 1.0
+AS_IT_IS = Finish()
+_BEYOND_FP16 = "this image goes beyond the range of fp16; use bf16 or float32"
 
 
 def silent(_what: str, _share: float) -> None:
@@ -60,6 +57,7 @@ class VoxelField:
     noise: its standard deviation in normalised intensity, or None for unknown.
     memory: bytes that the whole process may take; by default a share of what is free.
     skip_air: leave air (`arssr.engine.air`) to the interpolation that the network corrects.
+    samples: the volume's, where the network is, if they are there already.
 
     Nothing is computed before the first reading. Features are then kept if they fit; else they
     are computed in a window that moves with the reading. They and arithmetic are in the network's
@@ -79,6 +77,7 @@ class VoxelField:
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
+        samples: torch.Tensor | None = None,
     ) -> None:
         self.volume = volume
         self.normalisation = normalisation
@@ -86,12 +85,12 @@ class VoxelField:
         self.noise = noise
         self.memory = memory
         self._progress = progress
-        image = without_traces(normalisation.apply(volume.data))
-        self.image = torch.from_numpy(np.ascontiguousarray(image))
-        self._sent = self.image  # where the network is
+        if samples is None:
+            samples = samples_on(volume.data, network.device)
+        self.image = normalised(samples, normalisation)
         self._condition = network.condition(acquisition_ijk, noise)
         if network.corrects and skip_air:
-            self.active = active_voxels(self.image.numpy())
+            self.active = active_voxels(self.image)
         else:
             self.active = np.ones(self.image.shape, bool)
         self._core = read_for(self.active)
@@ -139,20 +138,27 @@ class VoxelField:
             done += slab.shape[2]
         return self.volume.with_data(data, grid)
 
-    def slabs(self, grid: Grid, progress: ReportProgress = silent) -> Iterator[np.ndarray]:
+    def slabs(
+        self, grid: Grid, progress: ReportProgress = silent, finish: Finish = AS_IT_IS
+    ) -> Iterator[np.ndarray]:
         """The field on any grid as slabs (I, J, n) float32, the next planes along its last axis.
 
         As many together as the memory allows: an output may be larger than that. Along axes that
-        are coarser than the input's it is read finely and averaged down.
+        are coarser than the input's it is read finely and averaged down. finish: what becomes of
+        each slab, which then may be of another type.
         """
         parts = parts_ijk(grid, self.grid)
         if max(parts) > 1:
             fine = self.slabs(grid.scaled(parts), progress)
-            yield from averaged(fine, parts, grid.shape[2])
+            yield from map(finish.here, averaged(fine, parts, grid.shape[2]))
             return
         reading = self._reading(grid)
         lattice = grid.axis_positions_in(self.grid)
-        read = partial(self._oblique, grid) if lattice is None else self._lattice(grid, lattice)
+        read = (
+            partial(self._oblique, grid, finish)
+            if lattice is None
+            else self._lattice(grid, lattice, finish)
+        )
         coming: deque[Coming] = deque()
         for slab in self._runner.resumed(partial(self._computed, reading, read, progress)):
             coming.append(slab)
@@ -258,12 +264,11 @@ class VoxelField:
             features.require(int(planes.min()) - 1, int(planes.max()) + 2)
 
     def _image_there(self) -> torch.Tensor:
-        """The image where the network is; on a GPU it is kept."""
-        if self._sent.device != self._runner.device:
-            self._sent = to_device(self.image, self._runner.device)
-        return self._sent
+        """The image where the network is."""
+        self.image = to_device(self.image, self._runner.device)
+        return self.image
 
-    def _lattice(self, grid: Grid, lattice: AxisPositions) -> ReadSlab:
+    def _lattice(self, grid: Grid, lattice: AxisPositions, finish: Finish) -> ReadSlab:
         """What reads slabs of a grid whose axes run along the input's."""
         along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
         for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
@@ -276,7 +281,7 @@ class VoxelField:
         ]
 
         def read(features: FeatureMap, planes: slice, report: Callable[[float], None]) -> Coming:
-            device, dtype = self._runner.device, self.network.dtype
+            device = self._runner.device
             decode = decode_blocks if device.type == "cuda" else decode_lattice
             parts = [slice(None)] * 3
             parts[last] = planes
@@ -289,24 +294,21 @@ class VoxelField:
             self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
             for box, block in decode(self.network, features, (i, j, k), cell, self.active, report):
                 values[box] += block[..., 0]
-            arrived = to_host(values)
-
-            def finish() -> np.ndarray:
-                data = self._in_units(arrived(), dtype)
-                for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
-                    outside = (p < -0.5 - REACH) | (p > n - 0.5 + REACH)
-                    if outside.any():
-                        np.moveaxis(data, axis, 0)[outside] = self.normalisation.offset
-                return data.transpose(lattice.axes)
-
-            return finish
+            values.mul_(self.normalisation.scale).add_(self.normalisation.offset)
+            for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
+                beyond = np.flatnonzero(outside(p, n))
+                if len(beyond):
+                    there = to_device(beyond, device)
+                    values.index_fill_(axis, there, self.normalisation.offset)
+            doubt = _BEYOND_FP16 if self.network.dtype == torch.float16 else ""
+            return finish.leaving(values.permute(lattice.axes), doubt)
 
         return read
 
     def _in_units(self, values: np.ndarray, computed_in: torch.dtype) -> np.ndarray:
         """Normalised values in the input's units."""
         if computed_in == torch.float16 and not np.isfinite(values).all():
-            raise ArSSRError("this image goes beyond the range of fp16; use bf16 or float32")
+            raise ArSSRError(_BEYOND_FP16)
         return self.normalisation.invert(values)
 
     def _cell(self, grid: Grid) -> np.ndarray:
@@ -314,7 +316,12 @@ class VoxelField:
         return np.linalg.norm(grid.index_map_to(self.grid)[:3, :3], axis=1)
 
     def _oblique(
-        self, grid: Grid, features: FeatureMap, planes: slice, report: Callable[[float], None]
+        self,
+        grid: Grid,
+        finish: Finish,
+        features: FeatureMap,
+        planes: slice,
+        report: Callable[[float], None],
     ) -> Coming:
         """A slab of a grid whose axes run across the input's."""
         to_source = grid.index_map_to(self.grid)
@@ -334,7 +341,7 @@ class VoxelField:
             index = np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1)
             flat[start:stop] = self._values(features, positions(index), self._cell(grid))
             report(stop / flat.size)
-        return lambda: data
+        return lambda: finish.here(data)
 
     def _scattered(self, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """Values (P,) at voxel coordinates (P, 3) of the input, in any order."""
@@ -361,9 +368,9 @@ class VoxelField:
         values[wanted] = decode_points(self.network, features, index[wanted], small)[:, 0]
         if self.network.corrects:
             if self._spline is None:
-                self._spline = SplineCoefficients(self.image.numpy())
+                self._spline = SplineCoefficients(self.image.cpu().numpy())
             values += self._spline.at(index)
         values = self._in_units(values, self.network.dtype)
-        beyond = (index < -0.5 - REACH) | (index > np.array(self._shape) - 0.5 + REACH)
+        beyond = outside(index, np.array(self._shape))
         values[beyond.any(axis=1)] = self.normalisation.offset
         return values

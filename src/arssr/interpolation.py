@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from arssr.antialias import averaged, averaging_matrix, parts_ijk
 from arssr.grid import Floats, Grid
+from arssr.intensity import NOTHING
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ REACH = 1.0  # voxels beyond the field of view at which an image's border value 
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 # Cubic B-spline coefficients forget an edge by a factor of 0.27 a voxel: 1e-7 after this many.
 _EDGE_PADDING = 12
-# Four such factors (a sample, and a weight for each axis) are no subnormal float32 yet.
-_NOTHING = 1e-9
 
 
 def outside(index: Places, n: Any) -> Places:
@@ -82,7 +81,7 @@ def without_traces(values: NDArray[Any]) -> NDArray[Any]:
     Products of the least of them would be subnormal, and some processors multiply those a hundred
     times slower.
     """
-    return np.where(np.abs(values) < _NOTHING, 0, values)
+    return np.where(np.abs(values) < NOTHING, 0, values)
 
 
 def _bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:

@@ -9,17 +9,20 @@ Frequencies are shares of the stored band: 1 is the Nyquist frequency, half a cy
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from arssr.degradation import KSpace, low_resolution_positions
 from arssr.grid import Floats, Grid
-from arssr.interpolation import along_axes
+from arssr.interpolation import apply_axis_matrices
 from arssr.volume import Volume
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Ending = Literal["full", "sharp", "slow", "noise", "unknown"]
 
@@ -178,14 +181,26 @@ def at_band(volume: Volume, grid: Grid) -> Volume:
     """The scan on a grid of the same field of view whose band is no wider: its k-space, cut."""
     if grid == volume.grid:
         return volume
+    import torch
+
+    samples = torch.from_numpy(np.ascontiguousarray(volume.data))
+    return volume.with_data(cut_samples(samples, grid.shape).numpy(), grid)
+
+
+def cut_samples(samples: "Tensor", shape: Sequence[int]) -> "Tensor":
+    """Samples (I, J, K) on no more voxels in the same field of view: what `at_band` makes of them,
+    on their device.
+    """
+    if tuple(samples.shape) == tuple(shape):
+        return samples
     matrices = []
-    for n_in, n_out in zip(volume.grid.shape, grid.shape, strict=True):
-        positions = low_resolution_positions(n_out, n_in / n_out)
+    for n_in, n_out in zip(samples.shape, shape, strict=True):
         matrix = np.eye(n_in)
         if n_out < n_in:
+            positions = low_resolution_positions(n_out, n_in / n_out)
             matrix = KSpace().axis_matrix(n_in, positions, n_in / n_out)
-        matrices.append(matrix)
-    return volume.with_data(along_axes(volume.data, matrices), grid)
+        matrices.append(samples.new_tensor(matrix))
+    return apply_axis_matrices(samples, matrices)
 
 
 # --- the spectrum along an axis ------------------------------------------------------------------
@@ -196,59 +211,59 @@ def _measure_axis(lines_last: NDArray[np.float32], dark: float, mm: float) -> Ax
     if n < _SHORTEST:
         return AxisResolution(mm)
     step = max(1, math.isqrt(lines_last[..., 0].size // (_SPARE * _LINES)))
-    segments = _segments(lines_last[::step, ::step].reshape(-1, n), dark)
-    if not segments:
+    lines = lines_last[::step, ::step].reshape(-1, n)
+    rows, first, end = _segments(lines > dark)
+    if not len(rows):
         return AxisResolution(mm)
-    power = _mean_power(segments, n)
+    power = _mean_power(lines[rows], first, end)
     reference = float(np.interp(_REFERENCE, FREQUENCIES, power))
     if not reference > 0:
         return AxisResolution(mm)
     s = 10 * np.log10(power / reference + _NOTHING)
-    width = 4 / float(np.median([len(segment) for segment in segments]))
+    width = 4 / float(np.median(end - first))
     floor = float(np.sqrt(power[FREQUENCIES > 0.1].min()))
     return _judged(s, width, floor, mm)
 
 
-def _segments(lines: NDArray[np.float32], dark: float) -> list[NDArray[np.float32]]:
-    """The longest part of each line that is inside the object; of lines that cross most of it.
+def _segments(bright: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
+    """Lines (M, n) that cross most of the object: (L,) their numbers, and where the longest part
+    of each that is inside the object begins and ends.
 
     What lies outside is left out for its borders: a mask put on after interpolation has edges
     that fill the whole band again.
     """
-    n = lines.shape[-1]
-    gap = max(1, int(_GAP * n))
-    margin = ((0, 0), (gap, gap))
-    near = ndimage.maximum_filter1d(np.pad(lines > dark, margin), gap, axis=1)
-    inside = ndimage.minimum_filter1d(near, gap, axis=1, origin=-1 if gap % 2 == 0 else 0)
-    edges = np.diff(np.pad(inside[:, gap:-gap], ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    found = []
-    for line, edge in zip(lines, edges, strict=True):
-        first, end = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
-        if len(first):
-            longest = int(np.argmax(end - first))
-            found.append(line[first[longest] : end[longest]])
-    if not found:
-        return []
-    lengths = np.array([len(segment) for segment in found])
-    least = max(_SHORTEST, 0.6 * np.percentile(lengths, 95))
-    long = np.flatnonzero(lengths >= least)
-    return [found[index] for index in long[:: max(1, len(long) // _LINES)]]
+    gap = max(1, int(_GAP * bright.shape[1]))
+    line, at = np.nonzero(bright)
+    is_last = np.append((np.diff(line) > 0) | (np.diff(at) > gap), True)[: len(at)]
+    end, line = at[is_last] + 1, line[is_last]
+    first = at[np.roll(is_last, 1)]
+    longest = np.lexsort((first, first - end, line))
+    line, chosen = np.unique(line[longest], return_index=True)
+    first, end = first[longest[chosen]], end[longest[chosen]]
+    lengths = end - first
+    if not len(lengths):
+        return line, first, end
+    long = np.flatnonzero(lengths >= max(_SHORTEST, 0.6 * np.percentile(lengths, 95)))
+    taken = long[:: max(1, len(long) // _LINES)]
+    return line[taken], first[taken], end[taken]
 
 
-def _mean_power(segments: list[NDArray[np.float32]], n: int) -> Floats:
-    """Mean power (257,) at `FREQUENCIES`, Hann-windowed; of white noise: its variance."""
+def _mean_power(
+    lines: NDArray[np.float32], first: NDArray[np.intp], end: NDArray[np.intp]
+) -> Floats:
+    """Mean power (257,) at `FREQUENCIES` of parts of lines (L, n), Hann-windowed; of white noise:
+    its variance.
+    """
+    n = lines.shape[1]
     padded = max(512, 2 ** int(np.ceil(np.log2(n))))
-    total = np.zeros(padded // 2 + 1)
-    for start in range(0, len(segments), 256):
-        part = segments[start : start + 256]
-        windowed = np.zeros((len(part), padded))
-        for row, segment in zip(windowed, part, strict=True):
-            window = np.hanning(len(segment) + 2)[1:-1]
-            window /= np.linalg.norm(window)
-            mean = np.average(segment, weights=window)
-            row[: len(segment)] = (segment - mean) * window
-        total += (np.abs(np.fft.rfft(windowed)) ** 2).sum(axis=0)
-    return np.interp(FREQUENCIES, np.linspace(0, 1, len(total)), total / len(segments))
+    length = end - first
+    phase = (np.arange(n) - first[:, None] + 1) / (length[:, None] + 1)
+    window = np.where((phase > 0) & (phase < 1), 0.5 - 0.5 * np.cos(2 * np.pi * phase), 0)
+    window /= np.linalg.norm(window, axis=1, keepdims=True)
+    mean = (lines * window).sum(axis=1) / window.sum(axis=1)
+    windowed = (lines - mean[:, None]) * window
+    power = (np.abs(np.fft.rfft(windowed, padded)) ** 2).mean(axis=0)
+    return np.interp(FREQUENCIES, np.linspace(0, 1, len(power)), power)
 
 
 # --- what it means -------------------------------------------------------------------------------

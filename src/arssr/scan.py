@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from arssr.degradation import acquisition_names
 from arssr.errors import ArSSRError
@@ -123,16 +124,21 @@ def refined_axes(acquisition: str, source: Grid, target: Grid) -> tuple[str, ...
 
 
 def noise_level(
-    noise: float | str | None, volume: Volume, norm: Normalisation, told: Sequence[str]
+    noise: float | str | None,
+    volume: Volume,
+    norm: Normalisation,
+    told: Sequence[str],
+    resolution: Resolution | None = None,
+    samples: Tensor | None = None,
 ) -> float | None:
     """What to tell a network about the noise, in normalised intensity; see `Model.field`.
 
-    told: the acquisition of each axis.
+    told: the acquisition of each axis. resolution, samples: see `estimate_noise`.
     """
     if noise is None or noise == UNKNOWN:
         return None
     if noise == "auto":
-        estimate = estimate_noise(volume) / norm.scale
+        estimate = estimate_noise(volume, resolution, samples) / norm.scale
         folded = _FOLDED_ANATOMY if "spline" in told else 0.0
         return float(np.sqrt(max(estimate**2 - folded**2, 0.0)))
     require_noise(noise)

@@ -715,7 +715,7 @@ def test_the_system_failing_on_one_scan_is_a_sentence(
 def test_interrupting_leaves_nothing_half_written(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: VoxelField, grid: Grid, progress: object) -> Iterator[np.ndarray]:
+    def interrupted(self: VoxelField, grid: Grid, *_: object) -> Iterator[np.ndarray]:
         yield np.zeros((*grid.shape[:2], 1), np.float32)
         raise KeyboardInterrupt
 

@@ -2,13 +2,41 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from arssr.api import load_model
 from arssr.degradation import degrade, named_degradation
-from arssr.engine.air import active_voxels
+from arssr.engine import air
 from arssr.evaluation.head import mni152_head
 from arssr.evaluation.metrics import Reference
 from arssr.interpolation import resample
+
+
+def active_voxels(image: np.ndarray) -> np.ndarray:
+    return air.active_voxels(torch.from_numpy(image))
+
+
+images = arrays(
+    np.float32,
+    st.tuples(*[st.integers(1, 9)] * 3),
+    elements=st.sampled_from([-0.5, 0.0, 0.004, 0.01, 0.0100001, 0.013, 1.0]),
+)
+
+
+@given(images, st.integers(1, 200))
+def test_it_is_what_filters_find_however_many_voxels_are_looked_at_together(
+    image: np.ndarray, together: int
+) -> None:
+    highest = ndimage.maximum_filter(image, size=5, mode="nearest")
+    lowest = ndimage.minimum_filter(image, size=5, mode="nearest")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(air, "_TOGETHER", together)
+        found = active_voxels(image)
+    assert np.array_equal(found, highest - lowest > 0.01)
 
 
 @pytest.mark.parametrize("background", [0.0, 0.3, -0.2])

@@ -9,11 +9,16 @@ import torch
 from tests.engine.decoding.test_triton_kernel import network_of
 from tests.phantoms import smooth, volume
 
+from arssr.engine.air import active_voxels
 from arssr.engine.boxes import Box
 from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly, trial
+from arssr.engine.transfer import beside, to_device
 from arssr.field import VoxelField
+from arssr.formats.samples import Encoding
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
+from arssr.noise import estimate_noise
+from arssr.on_device import Finish, normalised, samples_on
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICE = torch.device("cuda")
@@ -117,3 +122,46 @@ def test_too_little_memory_means_smaller_pieces_then_the_cpu(
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "going on in smaller pieces" in caplog.text and "on the CPU" in caplog.text
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_second_field_takes_no_more_than_the_first_and_both_what_was_planned() -> None:
+    """Of features that are much larger than all else."""
+    image, network = volume(smooth((96, 96, 96))), network_on(DEVICE, torch.bfloat16)
+    taken = []
+    for _ in range(3):
+        torch.cuda.reset_peak_memory_stats(DEVICE)
+        field = VoxelField(network, image, Normalisation.identity())
+        grid = image.grid.scaled(2)
+        planned = field.plan(grid).gpu
+        field.on(grid)
+        taken.append(torch.cuda.max_memory_allocated(DEVICE))
+        del field
+    assert max(taken) < 1.05 * taken[0]
+    assert 0.85 < taken[0] / planned < 1.15
+
+
+def test_the_scan_is_prepared_on_the_gpu_as_on_the_cpu() -> None:
+    data = np.random.default_rng(0).gamma(2, 50, (64, 60, 62)).astype(np.float32)
+    there = samples_on(data, DEVICE)
+    norm = Normalisation.fit(data)
+    assert Normalisation.fit(there) == norm
+    seen = normalised(there, norm)
+    np.testing.assert_array_equal(seen.cpu(), normalised(torch.from_numpy(data), norm))
+    np.testing.assert_array_equal(active_voxels(seen), active_voxels(seen.cpu()))
+    here = estimate_noise(volume(data))
+    assert estimate_noise(volume(data), samples=there) == pytest.approx(here, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
+def test_a_slab_leaves_the_gpu_as_memory_would_store_it(dtype: type) -> None:
+    slab = np.random.default_rng(0).normal(100, 300, (33, 20, 17)).astype(np.float32)
+    finish = Finish(0.0, Encoding(np.dtype(dtype), 0.1 if dtype is not np.float32 else 1.0))
+    found = finish.leaving(torch.from_numpy(slab).to(DEVICE))()
+    np.testing.assert_array_equal(found, finish.here(slab.copy()))
+    assert found.flags.f_contiguous
+
+
+def test_what_is_prepared_beside_does_not_wait_for_what_is_computed() -> None:
+    with beside(DEVICE):
+        made = torch.ones(1000, device=DEVICE)
+    assert to_device(made, DEVICE) is made and float(made.sum()) == 1000

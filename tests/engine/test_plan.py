@@ -4,8 +4,11 @@ import math
 import re
 
 import numpy as np
+import pytest
+import torch
 from tests.engine.thin import box
 
+from arssr.engine import plan as module
 from arssr.engine.plan import Plan, budget_of, make_plan, reading_of
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
@@ -49,3 +52,16 @@ def test_more_memory_is_never_refused_and_never_more_work() -> None:
         assert plan.layout.flops <= work
         work = plan.layout.flops
     assert work < math.inf
+
+
+def test_a_gpu_holds_the_features_and_the_process_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_cpu = plan_of(64e9)
+    assert on_cpu.gpu == 0 and "gpu" not in on_cpu.describe()["memory_bytes"]
+    monkeypatch.setattr(ImplicitVoxelNetwork, "device", torch.device("cuda"))
+    monkeypatch.setattr(module, "available_bytes", lambda _device=None: 64e9)
+    plan = plan_of(64e9)
+    weights = sum(p.numel() * p.element_size() for p in NETWORK.parameters())
+    taken = plan.layout.features + plan.layout.activations
+    assert plan.gpu > weights + taken > 10 * plan.slabs
+    assert plan.memory - plan.resident < plan.slabs + 1e9 < taken
+    assert plan.describe()["memory_bytes"]["gpu"] == round(plan.gpu)

@@ -4,7 +4,7 @@ import pkgutil
 import re
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -23,7 +23,7 @@ from arssr.field import VoxelField
 from arssr.files import sha256, sidecar
 from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
-from arssr.jobs.running import Finish, begin, run
+from arssr.jobs.running import Finish, Prepared, begin, run
 from arssr.upsampling.request import Request
 from arssr.upsampling.result import Facts
 from arssr.upsampling.target import Target
@@ -61,11 +61,22 @@ def test_the_names_that_a_result_may_have_are_told(name: str, tmp_path: Path) ->
         replace(job, destination=tmp_path / f"scan_SR{suffix}").check()
 
 
+def all_of(
+    model: Model, jobs: list[Job], *tell: Callable[[Job, Facts | Exception], None]
+) -> Iterator[tuple[Job, Facts | Exception]]:
+    """As the command line does them."""
+
+    def start(job: Job, prepared: Future[Prepared]) -> Finish:
+        return begin(model, job, ahead=prepared)
+
+    return run_each(partial(Prepared, model), start, jobs, *tell)
+
+
 def test_each_result_is_what_it_would_be_alone_and_they_come_in_order(
     model: Model, jobs: list[Job], tmp_path: Path
 ) -> None:
     told: list[tuple[Job, Facts | Exception]] = []
-    done = list(run_each(lambda job, scan: begin(model, job, scan=scan), jobs, partial(_add, told)))
+    done = list(all_of(model, jobs, partial(_add, told)))
     assert [job for job, _ in done] == jobs and told == done
     for job, facts in done:
         alone = replace(job, destination=tmp_path / "alone" / job.destination.name)
@@ -93,7 +104,7 @@ def test_a_result_that_cannot_be_written_is_the_only_one_missing(
     jobs[1] = replace(jobs[1], source=volume(noise).write(large), destination=folder / large.name)
     jobs[3].source.write_bytes(b"no image")
     with full_disk(60_000):
-        done = list(run_each(lambda job, scan: begin(model, job, scan=scan), jobs))
+        done = list(all_of(model, jobs))
     assert [isinstance(outcome, ArSSRError) for _, outcome in done] == [0, 1, 0, 1, 0]
     assert f"cannot write {jobs[1].destination}" in str(done[1][1])
     assert "cannot be read" in str(done[3][1])
@@ -106,7 +117,7 @@ def test_one_is_written_while_the_next_is_computed_and_no_more_wait(jobs: list[J
     finished: list[Job] = []
     begun = [threading.Event() for _ in jobs]
 
-    def start(job: Job, scan: Future[Volume]) -> Finish:
+    def start(job: Job, prepared: Future[Any]) -> Finish:
         number = len(started)
         assert len(finished) >= number - 1
         started.append(job)
@@ -120,25 +131,55 @@ def test_one_is_written_while_the_next_is_computed_and_no_more_wait(jobs: list[J
 
         return finish
 
-    done = list(run_each(start, jobs))
+    done = list(run_each(Job.read, start, jobs))
     assert [outcome for _, outcome in done] == [{}] * len(jobs)
     assert started == finished == jobs
+
+
+def test_the_next_is_prepared_while_one_is_computed_and_no_more(
+    model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one with a limit of memory only when it is its turn."""
+    jobs[3] = replace(jobs[3], request=replace(jobs[3].request, memory=1e12))
+    prepared = [threading.Event() for _ in jobs]
+    make, before_its_turn = Model.field, list[list[bool]]()
+    fields = dict[Path, weakref.ref[VoxelField]]()
+
+    def field(self: Model, image: Any, **options: Any) -> VoxelField:
+        made = make(self, image, **options)
+        assert made.volume.path is not None
+        fields[made.volume.path] = weakref.ref(made)
+        prepared[[job.source for job in jobs].index(made.volume.path)].set()
+        return made
+
+    monkeypatch.setattr(Model, "field", field)
+
+    def start(job: Job, ahead: Future[Prepared]) -> Finish:
+        ahead.result()
+        number = jobs.index(job)
+        if number in (0, 1, 3):
+            assert prepared[number + 1].wait(PATIENCE), "the next is not prepared"
+        before_its_turn.append([event.is_set() for event in prepared])
+        finish = begin(model, job, ahead=ahead)
+        assert fields[job.source]() is None, "what was prepared is still held"
+        return finish
+
+    outcomes = [outcome for _, outcome in run_each(partial(Prepared, model), start, jobs)]
+    assert all(isinstance(outcome, dict) for outcome in outcomes)
+    assert before_its_turn[0] == [True, True, False, False, False]
+    assert before_its_turn[1] == [True, True, True, False, False]
+    assert not before_its_turn[2][3] and before_its_turn[3][4]
 
 
 def test_with_a_limit_of_memory_the_next_waits(jobs: list[Job]) -> None:
     events: list[str] = []
 
-    def start(job: Job, scan: Future[Volume]) -> Finish:
+    def start(job: Job, prepared: Future[Any]) -> Finish:
         events.append("computed")
         return partial(_finish, events)
 
-    assert len(
-        list(
-            run_each(
-                start, [replace(job, request=replace(job.request, memory=1e9)) for job in jobs]
-            )
-        )
-    ) == len(jobs)
+    limited = [replace(job, request=replace(job.request, memory=1e9)) for job in jobs]
+    assert len(list(run_each(Job.read, start, limited))) == len(jobs)
     assert events == ["computed", "written"] * len(jobs)
 
 
@@ -167,22 +208,22 @@ def test_the_field_is_given_back_before_the_result_is_written(
         voxel_field.features()
         raise MemoryError
 
-    outcomes = [outcome for _, outcome in run_each(failing, jobs[1:3])]
+    outcomes = [outcome for _, outcome in run_each(Job.read, failing, jobs[1:3])]
     assert [type(outcome) for outcome in outcomes] == [MemoryError] * 2 and held == [0, 0]
 
 
 def test_an_interruption_leaves_what_is_written_whole_and_nothing_else(
     model: Model, jobs: list[Job]
 ) -> None:
-    def start(job: Job, scan: Future[Volume]) -> Finish:
+    def start(job: Job, prepared: Future[Any]) -> Finish:
         def progress(what: str, share: float) -> None:
             if job is jobs[1] and what == "decoding":
                 raise KeyboardInterrupt
 
-        return begin(model, job, progress, scan)
+        return begin(model, job, progress, prepared)
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_each(start, jobs))
+        list(run_each(partial(Prepared, model), start, jobs))
     first = jobs[0].destination
     assert set(first.parent.iterdir()) == {first, sidecar(first)}
 

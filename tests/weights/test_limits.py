@@ -138,12 +138,12 @@ def test_without_a_card_nothing_is_promised() -> None:
 
 def test_a_range_that_hangs_on_a_few_voxels_is_named_and_no_other() -> None:
     scan = smooth((20, 20, 20))
-    assert range_set_by_few(CARD, scan, Normalisation.fit(scan)) is None
+    assert range_set_by_few(CARD, Normalisation.fit(scan)) is None
     few = np.zeros((20, 20, 20), np.float32)
     few[3, 3, 3:17] = 5  # 0.175 %
-    assert "fewer than 0.2 %" in (range_set_by_few(CARD, few, Normalisation.fit(few)) or "")
+    assert "fewer than 0.2 %" in (range_set_by_few(CARD, Normalisation.fit(few)) or "")
     few[3, 3:17, 3:17] = 5
-    assert range_set_by_few(CARD, few, Normalisation.fit(few)) is None
+    assert range_set_by_few(CARD, Normalisation.fit(few)) is None
 
 
 def test_axes_that_get_coarser_are_named() -> None:

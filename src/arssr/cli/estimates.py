@@ -19,10 +19,10 @@ def estimates(
 
     pass_over: a scan that wants a target is passed over, not an error.
     """
-    from arssr.jobs.pipeline import reading_ahead
+    from arssr.jobs.pipeline import doing_ahead
 
     results: list[dict[str, Any]] = []
-    for job, scan in reading_ahead(jobs):
+    for job, scan in doing_ahead(lambda job: job.read(), jobs):
         try:
             results.append(_estimate(model, job, scan, several=len(jobs) > 1))
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,9 +57,8 @@ if TYPE_CHECKING:
     from arssr.jobs.batch import ModelRef, Place
     from arssr.jobs.job import Job
     from arssr.jobs.places import Places
-    from arssr.jobs.running import Finish
+    from arssr.jobs.running import Finish, Prepared
     from arssr.upsampling.facts import Facts
-    from arssr.volume import Volume
 
 
 def upsample(
@@ -300,7 +300,7 @@ def _sum(results: Sequence[Mapping[str, Any]]) -> None:
 def _here(model: "Model | None", jobs: "list[Job]") -> list[Mapping[str, Any]]:
     """What became of each job, done by this process; told of as it is known."""
     from arssr.jobs.pipeline import run_each
-    from arssr.jobs.running import begin
+    from arssr.jobs.running import Prepared, begin
     from arssr.temporary import sweep_left
 
     sweep_left(job.destination.parent for job in jobs)
@@ -312,7 +312,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[Mapping[str, Any]]:
     several = len(jobs) > 1
     with progress_bar() as bar:
 
-        def start(job: "Job", scan: "Future[Volume]") -> "Finish":
+        def start(job: "Job", prepared: "Future[Prepared]") -> "Finish":
             while told:
                 bar.remove_task(told.pop())  # the bars of what is under way, and of the last
             task = tasks[job.destination] = bar.add_task(f"{job.source.name}: reading", total=1.0)
@@ -324,7 +324,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[Mapping[str, Any]]:
                 foretold[job.destination] = facts
                 tell_making(job.source, facts, several=several)
 
-            return begin(model, job, on_progress, scan, foretell)
+            return begin(model, job, on_progress, prepared, foretell)
 
         def tell(job: "Job", outcome: "Facts | Exception") -> None:
             told.append(tasks.pop(job.destination))
@@ -333,7 +333,7 @@ def _here(model: "Model | None", jobs: "list[Job]") -> list[Mapping[str, Any]]:
             else:
                 _tell(job, outcome, foretold.pop(job.destination), several)
 
-        for job, outcome in run_each(start, jobs, tell):
+        for job, outcome in run_each(partial(Prepared, model), start, jobs, tell):
             if isinstance(outcome, Exception):
                 results.append(job.failed(outcome))
             else:

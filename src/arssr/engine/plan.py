@@ -29,6 +29,10 @@ _SLAB_SHARE = 0.15  # share of the memory for slabs; a slab has at least one pla
 # before), and the memory that the process takes besides (oneDNN's kernels, the writer, memory that
 # the allocator keeps, threads).
 _SLAB_BYTES = 12
+# On a GPU, counted by hand and not measured: bytes per voxel of the image and of its samples, and
+# per voxel of a slab (interpolated along an axis or two, decoded, rounded in float64, as stored,
+# and the slab before).
+_GPU_IMAGE_BYTES, _GPU_SLAB_BYTES = 8, 28
 _GROWTH_BYTES, _THREAD_BYTES = 45e6, 20e6
 # Measured: the share of a bare convolution's speed that encoding reaches; the seconds of a thread
 # for each number that enters a layer of the decoder (interpolation, activation), besides the
@@ -82,12 +86,12 @@ def reading_of(grid: Grid, source: Grid, active: np.ndarray) -> Reading:
 
 def _count_active(lattice: AxisPositions, active: np.ndarray) -> float:
     """The number of output voxels of a lattice whose nearest input voxel is active."""
-    outputs = active
-    for axis in (2, 1, 0):  # the sum goes over one axis of the input after the other
-        positions = lattice.positions[lattice.axes.index(axis)]
-        nearest = nearest_voxel(positions, outputs.shape[axis])
-        outputs = outputs @ np.bincount(nearest, minlength=outputs.shape[axis]).astype(float)
-    return float(outputs)
+    along: list[np.ndarray] = [np.empty(0)] * 3  # how many lie nearest to each plane
+    for axis, positions in zip(lattice.axes, lattice.positions, strict=True):
+        n = active.shape[axis]
+        along[axis] = np.bincount(nearest_voxel(positions, n), minlength=n).astype(np.float64)
+    i, j, k = along
+    return float(i @ [j @ (plane @ k) for plane in active])
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Plan:
     memory for these planes until they are written. decode_values: numbers that enter the decoder's
     layers, where they take time besides the products. held: memory that the reader holds besides.
     members: the output is the mean of so many readings. parts: the output is computed in so many
-    parts, one after the other, each from features of its own.
+    parts, one after the other, each from features of its own. gpu: memory of a GPU that it takes in
+    all, weights and features that are kept included; 0 where the CPU computes.
     """
 
     reading: Reading
@@ -113,12 +118,13 @@ class Plan:
     held: float = 0.0
     members: int = 1
     parts: int = 1
+    gpu: float = 0.0
 
     @property
     def memory(self) -> float:
-        """The most memory that the process will have at a time."""
-        computing = self.layout.features + self.layout.activations + self.slabs + self.held
-        return self.resident + _growth() + computing
+        """The most memory that the process will have at a time, that of a GPU left out."""
+        computing = 0.0 if self.gpu else self.layout.features + self.layout.activations
+        return self.resident + _growth() + computing + self.slabs + self.held
 
     def seconds(self, speed: Speed) -> float:
         """How long the output takes at a machine's speed in the network's precision."""
@@ -145,6 +151,7 @@ class Plan:
                 "activations": round(layout.activations),
                 "slabs": round(self.slabs),
                 "held": round(self.held),
+                **({"gpu": round(self.gpu)} if self.gpu else {}),
             },
             "features_kept": "whole" if layout.whole else "window",
             "columns": list(layout.columns),
@@ -221,7 +228,16 @@ def make_plan(
     values = 0.0  # a GPU reads and writes numbers faster than it multiplies
     if device.type == "cpu":
         values = reading.voxels * sum(m.in_features for m in network.decoder.layers())
-    return Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
+    plan = Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
+    if device.type != "cuda":
+        return plan
+    lasting = float(sum(p.numel() * p.element_size() for p in network.parameters()))
+    lasting += _GPU_IMAGE_BYTES * math.prod(map(float, shape))
+    on_its_way = _GPU_SLAB_BYTES * math.prod((*map(float, reading.shape[:2]), slab))
+    # activations are gone when the first slab is read from features that are kept whole
+    at_a_time = max if layout.whole else sum
+    computing = (kept or layout).features + at_a_time((layout.activations, on_its_way))
+    return replace(plan, gpu=lasting + computing)
 
 
 def _least_work(

@@ -5,7 +5,8 @@ what has been pinned and gives it out again once the copies from or to it are do
 leave one after the other alternate between two buffers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -14,21 +15,28 @@ from torch import Tensor
 
 
 def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """A host array on a device: itself on a CPU, on a GPU a copy that is under way."""
+    """A host array on a device: itself on a CPU, on a GPU a copy that is under way.
+
+    A tensor may be anywhere; where it is there already it is itself.
+    """
     tensor = torch.as_tensor(array)
     if device.type != "cuda":
         return tensor.to(device)
+    if tensor.device.type == "cuda":  # perhaps made `beside` what is done now
+        tensor.record_stream(torch.cuda.current_stream(device))
+        return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def to_host(values: Tensor) -> Callable[[], np.ndarray]:
     """Starts a copy to the host; what is returned waits for it and gives the array.
 
-    On a stream of its own, so that what the GPU is given to do next goes on meanwhile.
+    On a stream of its own, so that what the GPU is given to do next goes on meanwhile. The array
+    lies in memory as the tensor does.
     """
     if values.device.type != "cuda":
         return values.cpu().numpy
-    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host = torch.empty_like(values, device="cpu", pin_memory=True)
     stream = _copies(values.device)
     stream.wait_stream(torch.cuda.current_stream(values.device))
     with torch.cuda.stream(stream):
@@ -41,6 +49,26 @@ def to_host(values: Tensor) -> Callable[[], np.ndarray]:
         return host.numpy()
 
     return arrived
+
+
+@contextmanager
+def beside(device: torch.device) -> Iterator[None]:
+    """What a GPU is given here does not wait for what other threads have given it.
+
+    At the end it is done.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    stream = _aside(device)
+    with torch.cuda.stream(stream):
+        yield
+        stream.synchronize()
+
+
+@cache
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @cache

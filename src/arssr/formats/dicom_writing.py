@@ -21,7 +21,7 @@ from arssr.formats.dicom_header import read_header
 from arssr.formats.dicom_images import choose
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import damage_in_words
-from arssr.formats.samples import encode
+from arssr.formats.samples import Encoding
 from arssr.formats.storage import Storage
 from arssr.formats.writing import Origin, Outline, Sink
 from arssr.grid import Grid, spacing_in_words
@@ -55,18 +55,20 @@ def open_sink(target: Path, image: Outline) -> Iterator[Sink]:
 
 
 class _Series:
+    encoding = Encoding(np.dtype(np.float32))  # which integers fit is known when all are there
+
     def __init__(self, target: Path, image: Outline) -> None:
         if image.origin is None:
             raise TypeError("a derived series needs the one that it is derived from")
         self._target, self._image = target, image
         self._header = _derived_header(image.origin, image.grid)
         _place(self._header, image, target)
-        self._data = np.empty(image.grid.shape, np.float32)
+        self._data = np.empty(image.grid.shape, np.float32, order="F")
         self._done = 0
 
-    def write(self, samples: NDArray[np.float32]) -> None:
-        end = self._done + samples.shape[2]
-        self._data[..., self._done : end] = samples
+    def write(self, stored: NDArray[np.float32]) -> None:
+        end = self._done + stored.shape[2]
+        self._data[..., self._done : end] = stored
         self._done = end
 
     def finish(self) -> None:
@@ -78,8 +80,9 @@ class _Series:
             replacing_folder(self._target, self._image.overwrite) as temporary,
             damage_in_words(f"{self._target}: cannot be written"),
         ):
+            encoding = Encoding(dtype, float(slope), float(inter))
             for k in range(grid.shape[2]):
-                plane = encode(self._data[..., k], dtype, float(slope), float(inter))
+                plane = encoding.encode(self._data[..., k])
                 _write_slice(temporary, header, grid, k, plane)
 
 

@@ -20,7 +20,7 @@ from arssr.formats.kind import LABELS, NOT_SAID, Kind
 from arssr.formats.lps import lps_to_ras, ras_to_lps
 from arssr.formats.opened import Opened
 from arssr.formats.samples import (
-    encode,
+    Encoding,
     frame_in_words,
     gather,
     require_3d,
@@ -199,14 +199,14 @@ open_sink = collected(NRRD)
 class _Collected:
     def __init__(self, target: Path, image: Outline, image_io: str) -> None:
         self._target, self._image, self._image_io = target, image, image_io
-        self._dtype = image.storage.written_unscaled(*_INTEGERS)
-        self._samples = np.empty(image.shape[::-1], self._dtype)
+        self.encoding = Encoding(image.storage.written_unscaled(*_INTEGERS))
+        self._samples = np.empty(image.shape[::-1], self.encoding.dtype)
         self._planes = self._samples.reshape(-1, *self._samples.shape[-2:])
         self._done = 0
 
-    def write(self, samples: NDArray[np.float32]) -> None:
-        end = self._done + samples.shape[2]
-        self._planes[self._done : end] = encode(samples, self._dtype, 1, 0).T
+    def write(self, stored: NDArray[Any]) -> None:
+        end = self._done + stored.shape[2]
+        self._planes[self._done : end] = stored.T
         self._done = end
 
     def finish(self) -> None:

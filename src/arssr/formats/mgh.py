@@ -13,6 +13,7 @@ from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 from arssr.formats import units
 from arssr.formats.opened import Opened
 from arssr.formats.place import require_positive, unlike_sizes
+from arssr.formats.samples import Encoding
 from arssr.formats.spatial import UNHEARD, open_spatial
 from arssr.formats.streams import open_reading
 from arssr.formats.writing import Layout, Outline, streamed
@@ -63,7 +64,7 @@ def layout(image: Outline) -> Layout:
     if image.frames > 1:
         header["tr"] = 1000 * (image.storage.repetition_s or 0)
     content = header.binaryblock
-    return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), dtype, tail=content[_HEAD:])
+    return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), Encoding(dtype), content[_HEAD:])
 
 
 open_sink = streamed(layout)

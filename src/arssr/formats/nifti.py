@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from arssr.errors import ArSSRError
 from arssr.formats import place, units
 from arssr.formats.opened import Opened
+from arssr.formats.samples import Encoding
 from arssr.formats.spatial import UNHEARD, open_spatial
 from arssr.formats.storage import Storage
 from arssr.formats.streams import open_reading
@@ -93,7 +94,7 @@ def layout(image: Outline) -> Layout:
     head = io.BytesIO()
     header.write_to(head)  # up to the first sample: there are no extensions
     slope, inter = header.get_slope_inter()  # as the file has them, in single precision
-    return Layout(head.getvalue(), header.get_data_dtype(), slope, inter)
+    return Layout(head.getvalue(), Encoding(header.get_data_dtype(), slope, inter))
 
 
 open_sink = streamed(layout)

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from arssr.errors import ArSSRError
 from arssr.files import replacing
-from arssr.formats.samples import encode, slabs
+from arssr.formats.samples import Encoding, in_file_order, slabs
 from arssr.formats.slices import Slices
 from arssr.formats.storage import Storage
 from arssr.formats.streams import open_writing
 from arssr.grid import Grid
 
+Content = bytes | memoryview
 # Slabs that may wait for the compressor: it never stands still, and memory stays bounded.
 _WAITING = 2
 
@@ -57,10 +58,16 @@ class Outline:
 
 
 class Sink(Protocol):
-    """What a format makes of samples: all planes in order, of all frames."""
+    """What a format makes of samples: all planes in order, of all frames.
 
-    def write(self, samples: NDArray[np.float32]) -> None:
-        """Take (I, J, n) finite float32, the next n planes; they may change afterwards."""
+    encoding: how it takes them.
+    """
+
+    @property
+    def encoding(self) -> Encoding: ...
+
+    def write(self, stored: NDArray[Any]) -> None:
+        """Take (I, J, n) of the stored type, the next n planes; they do not change afterwards."""
 
     def finish(self) -> None:
         """All planes have come."""
@@ -84,24 +91,40 @@ class Writer:
         than the grid has, NaN and infinite values, and where the disk is full or refuses.
         """
         samples = np.asarray(slab, dtype=np.float32)
-        if samples.ndim != 3 or samples.shape[:2] != self._plane_shape:
-            raise ArSSRError(
-                f"{self._path}: not written, planes of shape {self._plane_shape} are needed, not "
-                f"a slab of shape {samples.shape}"
-            )
-        count = samples.shape[2]
-        if self._done + count > self._total:
-            raise ArSSRError(
-                f"{self._path}: not written, {self._done + count} planes were given for "
-                f"{self._total}"
-            )
-        for piece in slabs((*self._plane_shape, count)):
+        self._require_planes(samples.shape)
+        for piece in slabs((*self._plane_shape, samples.shape[2])):
             if not np.isfinite(samples[..., piece]).all():
                 raise ArSSRError(
                     f"{self._path}: not written, the samples have NaN or infinite values"
                 )
-            self._sink.write(samples[..., piece])
-        self._done += count
+            self._sink.write(in_file_order(self.encoding.encode(samples[..., piece])))
+        self._done += samples.shape[2]
+
+    def put_stored(self, slab: NDArray[Any]) -> None:
+        """The next n planes as `encoding` stores them: (I, J, n), finite, best in Fortran order.
+
+        The array is kept until it is written, and must not change. Raises as `put` does.
+        """
+        self._require_planes(slab.shape)
+        self._sink.write(slab)
+        self._done += slab.shape[2]
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the file stores samples."""
+        return self._sink.encoding
+
+    def _require_planes(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[:2] != self._plane_shape:
+            raise ArSSRError(
+                f"{self._path}: not written, planes of shape {self._plane_shape} are needed, not "
+                f"a slab of shape {shape}"
+            )
+        if self._done + shape[2] > self._total:
+            raise ArSSRError(
+                f"{self._path}: not written, {self._done + shape[2]} planes were given for "
+                f"{self._total}"
+            )
 
     def finish(self) -> None:
         """Raises ArSSRError where planes are missing or writing failed."""
@@ -119,9 +142,7 @@ class Layout:
     """
 
     head: bytes
-    dtype: np.dtype[Any]
-    slope: float = 1.0
-    inter: float = 0.0
+    encoding: Encoding
     tail: bytes = b""
 
 
@@ -146,26 +167,29 @@ def streamed(layout: Callable[[Outline], Layout]) -> OpenSink:
 
 
 class _Stream:
-    """Encodes at once, compresses and writes in a thread of its own."""
+    """Compresses and writes in a thread of its own."""
 
     def __init__(
-        self, layout: Layout, write: Callable[[bytes], object], thread: ThreadPoolExecutor
+        self, layout: Layout, write: Callable[[Content], object], thread: ThreadPoolExecutor
     ) -> None:
         self._layout, self._write, self._thread = layout, write, thread
         self._waiting: deque[Future[object]] = deque()
         self._queue(layout.head)
 
-    def write(self, samples: NDArray[np.float32]) -> None:
-        layout = self._layout
-        stored = encode(samples, layout.dtype, layout.slope, layout.inter)
-        self._queue(stored.tobytes(order="F"))
+    @property
+    def encoding(self) -> Encoding:
+        return self._layout.encoding
+
+    def write(self, stored: NDArray[Any]) -> None:
+        planes = stored.astype(self.encoding.dtype, copy=False).T
+        self._queue(np.ascontiguousarray(planes).reshape(-1).view(np.uint8).data)
 
     def finish(self) -> None:
         self._queue(self._layout.tail)
         while self._waiting:
             self._waiting.popleft().result()
 
-    def _queue(self, content: bytes) -> None:
+    def _queue(self, content: Content) -> None:
         while len(self._waiting) >= _WAITING:
             self._waiting.popleft().result()  # raises what went wrong in the thread
         self._waiting.append(self._thread.submit(self._write, content))

@@ -16,12 +16,11 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.jobs.job import Job
-from arssr.jobs.running import Finish, begin
+from arssr.jobs.running import Finish, Prepared, begin
 from arssr.temporary import sweep, sweep_left
 from arssr.transforms.transform import Transform
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.target import NoTargetError, Target
-from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
 __all__ = ["ModelRef", "Outcome", "Place", "do", "run_jobs", "start"]
@@ -111,21 +110,28 @@ def do(network: ModelRef | None, job: Job) -> Facts:
     return start(network, job)()
 
 
+def prepare(network: ModelRef | None, job: Job) -> Prepared:
+    """One job by this process as far as it can be done before its turn."""
+    return Prepared(_model(network), job)
+
+
 def start(
     network: ModelRef | None,
     job: Job,
-    scan: Future[Volume] | None = None,
+    prepared: Future[Prepared] | None = None,
     progress: ReportProgress = silent,
 ) -> Finish:
     """One job by this process as far as it is computed; see `arssr.jobs.running.begin`."""
-    return begin(_model(network) if network else None, job, progress, scan)
+    return begin(_model(network), job, progress, prepared)
 
 
 _loaded: dict[ModelRef, Model] = {}
 _loading = Lock()  # a dask worker may have several threads
 
 
-def _model(network: ModelRef) -> Model:
+def _model(network: ModelRef | None) -> Model | None:
+    if network is None:
+        return None
     with _loading:
         if network not in _loaded:
             _loaded.clear()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from arssr.field import ReportProgress
-from arssr.jobs.batch import ModelRef, do, start
+from arssr.jobs.batch import ModelRef, do, prepare, start
 from arssr.jobs.job import Job
 from arssr.jobs.pipeline import run_each
 from arssr.upsampling.facts import Facts
@@ -31,7 +31,8 @@ class Local:
         """See `arssr.jobs.batch.Place`."""
         if self.processes == 1:
             begin = partial(start, network, progress=progress)
-            for number, (_, outcome) in enumerate(run_each(begin, jobs)):
+            outcomes = run_each(partial(prepare, network), begin, jobs)
+            for number, (_, outcome) in enumerate(outcomes):
                 yield number, outcome
             return
         work = partial(_do, network)

@@ -1,4 +1,4 @@
-"""Many jobs in a row: one scan is read, one computed and one written at a time."""
+"""Many jobs in a row: one scan is prepared, one computed and one written at a time."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -10,21 +10,22 @@ from typing import TypeVar
 from arssr.jobs.job import Job
 from arssr.jobs.running import Finish
 from arssr.upsampling.facts import Facts
-from arssr.volume import Volume
 
 T = TypeVar("T")
 
 
 def run_each(
-    start: Callable[[Job, Future[Volume]], Finish],
+    prepare: Callable[[Job], T],
+    start: Callable[[Job, Future[T]], Finish],
     jobs: Sequence[Job],
     tell: Callable[[Job, Facts | Exception], None] = lambda _job, _outcome: None,
 ) -> Iterator[tuple[Job, Facts | Exception]]:
     """Every job in turn, and what `run` returns for it or raises.
 
-    While one is computed the next is read and the one before is written: no more than one result
-    is held besides that which is under way.
-    start: what to do with a job and its scan, such as `begin` with a model. tell: hears, in a
+    While one is computed the next is prepared and the one before is written: no more than one
+    result is held besides that which is under way.
+    prepare, start: what to do before a job's turn, and with what came of that, such as `Prepared`
+    and `begin` with a model. tell: hears, in a
     thread of its own, what became of each as soon as that is known; the iterator is one behind.
     """
 
@@ -35,10 +36,10 @@ def run_each(
 
     with ThreadPoolExecutor(1, "finish") as thread:
         before: tuple[Job, Future[Facts | Exception]] | None = None
-        for job, scan in reading_ahead(jobs):
+        for job, prepared in doing_ahead(prepare, jobs):
             if job.request.memory and before:
                 wait([before[1]])  # its report may take as much again
-            ending = thread.submit(end, job, _caught(partial(start, job, scan)))
+            ending = thread.submit(end, job, _caught(partial(start, job, prepared)))
             if before:
                 yield before[0], before[1].result()
             before = job, ending
@@ -54,14 +55,16 @@ def _caught(work: Callable[[], T]) -> T | Exception:
         return error
 
 
-def reading_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Volume]]]:
-    """Each job and its scan, which is read while the job before it runs.
+def doing_ahead(
+    prepare: Callable[[Job], T], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Future[T]]]:
+    """Each job and what `prepare` makes of it while the job before it runs.
 
-    The future raises what reading raised.
+    The future raises what that raised.
     """
-    with ThreadPoolExecutor(1, "read") as thread:
-        ahead = [thread.submit(job.read) for job in jobs[:1]]
+    with ThreadPoolExecutor(1, "prepare") as thread:
+        ahead = [thread.submit(prepare, job) for job in jobs[:1]]
         for job, following in zip_longest(jobs, jobs[1:]):
             if following is not None:
-                ahead.append(thread.submit(following.read))
+                ahead.append(thread.submit(prepare, following))
             yield job, ahead.pop(0)

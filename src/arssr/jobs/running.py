@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from arssr.api import Model
 from arssr.engine.machine import speeds
+from arssr.engine.transfer import beside
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
@@ -39,40 +41,71 @@ _REPORT_SECONDS, _REPORT_SECONDS_BESIDES = 0.35, 1.0
 _log = logging.getLogger(__name__)
 
 
-def run(
-    model: Model | None,
-    job: Job,
-    progress: ReportProgress = silent,
-    scan: Future[Volume] | None = None,
-) -> Facts:
+class Relay:
+    """Passes on what is told of progress, to whom it is set."""
+
+    def __init__(self) -> None:
+        self.to: ReportProgress = silent
+
+    def __call__(self, what: str, share: float) -> None:
+        self.to(what, share)
+
+
+class Prepared:
+    """A scan, where its result lies, and what the result will come of.
+
+    With a limit of memory, which another job may need now, that is made only when it is taken.
+    """
+
+    def __init__(self, model: Model | None, job: Job) -> None:
+        self.volume, self.progress = job.read(), Relay()
+        self.where = where_of(job.request, self.volume)
+        require_disk(job.destination, self.volume, self.where.grid)
+        self._made: Result | None = None
+        if job.request.memory is None:
+            with beside(model.device if model else torch.device("cpu")):
+                self._made = self._result(model, job)
+
+    def take(self, model: Model | None, job: Job) -> Result:
+        """What the result comes of; it is not kept here, as it may hold features."""
+        made, self._made = self._made or self._result(model, job), None
+        return made
+
+    def _result(self, model: Model | None, job: Job) -> Result:
+        where = self.where
+        return result_of(model, job.request, self.volume, where, self.progress, where.resolution)
+
+
+def run(model: Model | None, job: Job, progress: ReportProgress = silent) -> Facts:
     """Do the job; returns what the sidecar says and the names of the files.
 
-    model: None will do for labels. scan: the source, where it is being read already. The result
-    goes to the disk as it is made. Raises ArSSRError for a scan that cannot be read, a result
-    that does not fit and a destination that cannot be written; nothing half-written is left then.
+    model: None will do for labels. The result goes to the disk as it is made. Raises ArSSRError
+    for a scan that cannot be read, a result that does not fit and a destination that cannot be
+    written; nothing half-written is left then.
     """
-    return begin(model, job, progress, scan)()
+    return begin(model, job, progress)()
 
 
 def begin(
     model: Model | None,
     job: Job,
     progress: ReportProgress = silent,
-    scan: Future[Volume] | None = None,
+    ahead: Future[Prepared] | None = None,
     foretell: Foretell = lambda _facts: None,
 ) -> Finish:
     """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
 
-    foretell: hears, before the work, what is known of it by then. What is returned holds the scan
-    and what waits to be written, but neither the field nor its features.
+    ahead: the job, where it is being prepared already. foretell: hears, before the work, what is
+    known of it by then. What is returned holds the scan and what waits to be written, but neither
+    the field nor its features.
     """
     started = time.perf_counter()
     progress("reading", 0.0)
     job.check()
-    volume = scan.result() if scan else job.read()
-    where = where_of(job.request, volume)
-    require_disk(job.destination, volume, where.grid)
-    result = result_of(model, job.request, volume, where, progress, where.resolution)
+    prepared = ahead.result() if ahead else Prepared(model, job)
+    prepared.progress.to = progress
+    volume, where = prepared.volume, prepared.where
+    result = prepared.take(model, job)
     grid = result.grid
     foretell(_known_before(volume, result))
     with ExitStack() as stack:
@@ -168,8 +201,8 @@ def _put(stack: ExitStack, job: Job, result: Result) -> None:
     writer = stack.enter_context(
         open_writer(job.destination, result.scan, result.grid, job.overwrite, origin=origin)
     )
-    for slab in result.slabs:
-        writer.put(slab)
+    for slab in result.slabs(writer.encoding):
+        writer.put_stored(slab)
 
 
 def _put_frames(
@@ -191,8 +224,8 @@ def _put_frames(
         open_writer(job.destination, scan, first.grid, job.overwrite, len(frames))
     )
     for made in each_result(model, job.request, frames, where, first, progress):
-        for slab in made.slabs:
-            writer.put(slab)
+        for slab in made.slabs(writer.encoding):
+            writer.put_stored(slab)
         told.append(made.facts)
         if "constant" in first.facts:
             first = made

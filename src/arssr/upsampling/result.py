@@ -1,11 +1,11 @@
 """What becomes of one 3D image: where its result lies, what makes it, and what is told of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,10 @@ from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
+from arssr.formats.samples import Encoding
+from arssr.formats.samples import slabs as small_slabs
 from arssr.grid import Grid
+from arssr.on_device import Finish
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
@@ -29,6 +32,8 @@ from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by
 
 if TYPE_CHECKING:
     from arssr.api import Model
+
+Slabs = Callable[[Encoding | None], Iterator[NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,14 @@ class Where:
 
 @dataclass(frozen=True)
 class Result:
-    """What comes of a 3D scan: slabs (I, J, n) float32 along the last axis, computed as they are
-    taken, and facts about their making beyond the options (known when all have been taken).
+    """What comes of a 3D scan: slabs (I, J, n) along the last axis, as a file stores them or, for
+    None, float32; they are computed as they are taken. And facts about their making beyond the
+    options (known when all have been taken).
     """
 
     scan: Volume
     grid: Grid
-    slabs: Iterable[NDArray[np.float32]]
+    slabs: Slabs
     facts: Facts
     voxel_field: VoxelField | None = None
     measured: Measured | None = None
@@ -62,7 +68,7 @@ class Result:
     def whole(self) -> Volume:
         """All slabs, as an image of the kind of the scan."""
         data, done = np.empty((*self.grid.shape[:2], 0), np.float32), 0
-        for slab in self.slabs:
+        for slab in self.slabs(None):
             if slab.shape == self.grid.shape:
                 data = slab
                 continue
@@ -90,7 +96,7 @@ def result_of(
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
     if "constant" in facts:
-        return Result(moved, grid, _constant(scan, grid), facts)
+        return Result(moved, grid, _finished(_constant(scan, grid)), facts)
     if plain:
         slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
@@ -98,7 +104,7 @@ def result_of(
         raise ArSSRError("only labels can do without a model")
     told = request.acquisition
     voxel_field = model.field(
-        measured.volume if measured else scan,
+        measured or scan,
         towards=grid,
         acquisition=measured.acquisition(told, grid, model.card) if measured else told,
         noise=request.noise,
@@ -107,18 +113,22 @@ def result_of(
         skip_air=request.skip_air,
         progress=progress,
     )
-    few = range_set_by_few(model.card, voxel_field.volume.data, voxel_field.normalisation)
+    few = range_set_by_few(model.card, voxel_field.normalisation)
     if few and model.config.normalises:
         _warn(request, scan, facts, [few])
+    floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
-        slabs = slabs_through(voxel_field, where.transform, grid, progress=progress)
+        through = slabs_through(voxel_field, where.transform, grid, progress=progress)
+        taken = _finished(through, floor)
     elif request.consistent:
         require_memory(grid, copies=3)
-        slabs = _agreeing(voxel_field, grid, facts, progress)
+        taken = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
     else:
-        slabs = voxel_field.slabs(grid, progress)
-    slabs = _clamped(slabs, facts, _floor(model, request, scan))
-    return Result(moved, grid, slabs, facts, voxel_field, measured)
+
+        def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
+            return voxel_field.slabs(grid, progress, Finish(floor, encoding))
+
+    return Result(moved, grid, taken, facts, voxel_field, measured)
 
 
 def _look(
@@ -178,15 +188,16 @@ def _without_network(
     scan: Volume,
     grid: Grid,
     facts: Facts,
-) -> Iterator[NDArray[np.float32]]:
+) -> Slabs:
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
     require_memory(grid, plain.copies)
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method
-    if plain.method != RESAMPLED:
-        return _made(plain.make)
-    return _clamped(_made(plain.make), facts, _floor(model, request, scan))
+    floor = None
+    if plain.method == RESAMPLED:
+        floor = facts["clamped_at"] = _floor(model, request, scan)
+    return _finished(_made(plain.make), floor)
 
 
 def _measured(
@@ -207,12 +218,17 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     )
 
 
-def _clamped(
-    slabs: Iterator[NDArray[np.float32]], facts: Facts, floor: float | None
-) -> Iterator[NDArray[np.float32]]:
-    """The slabs with nothing below the floor, which is a fact."""
-    facts["clamped_at"] = floor
-    return slabs if floor is None else (np.maximum(s, np.float32(floor), out=s) for s in slabs)
+def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
+    """Slabs that are in memory already, of any size; for a file they go in small ones."""
+
+    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
+        finish = Finish(floor, encoding)
+        for slab in slabs:
+            i, j, n = slab.shape
+            for planes in small_slabs((i, j, n)) if encoding else [slice(None)]:
+                yield finish.here(slab[..., planes])
+
+    return taken
 
 
 def _made(make: Callable[[], Volume]) -> Iterator[NDArray[np.float32]]:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arssr.files import sha256
 from arssr.formats.slices import Slices
 from arssr.grid import Grid, spacing_in_words
 from arssr.identity import is_among, samples_sha256
-from arssr.intensity import Normalisation, set_by_few
+from arssr.intensity import Normalisation
 from arssr.networks import UNKNOWN
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
@@ -106,18 +105,16 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
     return f"{said}; a spacing of {kept} keeps them"
 
 
-def range_set_by_few(
-    card: Mapping[str, Any], data: NDArray[np.floating], normalisation: Normalisation
-) -> str | None:
+def range_set_by_few(card: Mapping[str, Any], normalisation: Normalisation) -> str | None:
     """A sentence where fewer than 0.2 % of the voxels set the range of intensities that is seen.
 
     >>> data = np.zeros((10, 10, 20))
     >>> data[5, 5, 5] = 1000
-    >>> range_set_by_few({"name": "light"}, data, Normalisation.fit(data))
+    >>> range_set_by_few({"name": "light"}, Normalisation.fit(data))
     'fewer than 0.2 % of the voxels set the range of intensities that light sees; little of it is \
 left for the others'
     """
-    if not set_by_few(data, normalisation):
+    if not normalisation.set_by_few:
         return None
     return (
         "fewer than 0.2 % of the voxels set the range of intensities that "
