@@ -45,6 +45,10 @@ class Decoder(nn.Module, ABC):
     def enter(self, features: Tensor, place: Tensor) -> Tensor:
         """What `read` takes, of features (…, F) and places (…, P)."""
 
+    def enter_lattice(self, features: Tensor, shares: Tables) -> Tensor:
+        """The same on a lattice, of the shares of its axes; it may overwrite the features."""
+        return self.enter(features, self.join(shares))
+
     @abstractmethod
     def read(self, entered: Tensor) -> Tensor:
         """The values (…, channels)."""
@@ -161,6 +165,11 @@ class ResidualDecoder(Decoder):
 
     def enter(self, features: Tensor, place: Tensor) -> Tensor:
         return features + place
+
+    def enter_lattice(self, features: Tensor, shares: Tables) -> Tensor:
+        i, j, k = shares
+        # the places of all voxels, and their sum with the features, would be two blocks more
+        return features.add_((i[:, None] + j)[:, :, None]).add_(k)
 
     def read(self, entered: Tensor) -> Tensor:
         x = nn.functional.gelu(entered)

@@ -74,8 +74,10 @@ def _enter_planes(
     across = torch.from_numpy(along_k.matrix(features.shape[2])).to(features)
     for part, planes in along_i.planes(features, _PLANES):
         lines = torch.matmul(down, planes.flatten(2)).unflatten(-1, planes.shape[2:])
-        place = decoder.join((rows[part], columns, layers))
-        yield part, decoder.enter(torch.matmul(across, lines), place)
+        del planes
+        block = torch.matmul(across, lines)
+        del lines  # with the planes as large as the block, which is decoded next
+        yield part, decoder.enter_lattice(block, (rows[part], columns, layers))
 
 
 def _cropped(box: Box, wanted: np.ndarray) -> tuple[Box, np.ndarray]:
