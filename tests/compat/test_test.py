@@ -13,7 +13,7 @@ from tests.phantoms import rotated, smooth, tiny_config, tiny_network
 from arssr.compat.test import main
 from arssr.grid import Grid
 from arssr.networks import ImplicitVoxelNetwork
-from arssr.volume import Volume
+from arssr.volume import Storage, Volume
 from arssr.weights.files import save_reference, save_weights
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
@@ -95,7 +95,7 @@ def test_header_says_where_the_voxels_are(here: Path) -> None:
 def test_integer_input_gives_unrounded_output(here: Path) -> None:
     save_reference(here / "w.pkl", paper_network())
     grid = Grid((5, 5, 5), np.eye(4))
-    Volume(np.rint(9 * smooth((5, 5, 5))), grid, np.dtype(np.uint8)).write(here / "in" / "a.nii")
+    Volume(np.rint(9 * smooth((5, 5, 5))), grid, Storage("uint8")).write(here / "in" / "a.nii")
     arguments = ["-input_path", "in", "-output_path", "out", "-encoder", "ResCNN", *TINY]
     assert main([*arguments, "-pre_trained_model", "w.pkl"]) == 0
     image = nib.load(here / "out" / "ArSSR_ResCNN_recon_2d0x_a.nii")

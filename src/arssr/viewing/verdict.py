@@ -97,6 +97,7 @@ def verdict_on(
 def name_in_words(image: Volume) -> str:
     """What an image is called on a page; of a BIDS data set, the subject first.
 
+    >>> import numpy as np
     >>> from pathlib import Path
     >>> data, grid = np.zeros((2, 2, 2)), Grid((2, 2, 2), np.eye(4))
     >>> name_in_words(Volume(data, grid, path=Path("sub-01_ses-b_run-2_T1w.nii.gz")))
