@@ -71,7 +71,7 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     their parent, and when it leaves the pool by an exception.
     """
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(count, context, _begin_worker, (count,)) as pool:
+    with ProcessPoolExecutor(count, context, begin_worker, (count,)) as pool:
         try:
             yield pool
         except BaseException:
@@ -80,8 +80,8 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def _begin_worker(count: int) -> None:
-    """Share the processor with the other workers; know when to end."""
+def begin_worker(count: int) -> None:
+    """In a new process: share the processor with the other workers; know when to end."""
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // count))

@@ -21,7 +21,7 @@ from .conftest import Arssr, Result
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "matplotlib", "skimage", "lightning", "yaml")
 COMMANDS = (
     *("upsample", "bids", "prepare", "train", "adapt", "evaluate", "compare", "bench"),
-    *("models", "info"),
+    *("models", "info", "view"),
 )
 LOADED = """
 import json, sys

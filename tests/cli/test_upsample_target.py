@@ -10,9 +10,9 @@ import pytest
 from tests.phantoms import anatomy, smooth, tiny_network, volume, zero_filled
 
 from arssr.cli import console
-from arssr.cli.estimates import seconds_in_words
 from arssr.field import VoxelField
 from arssr.grid import Grid
+from arssr.jobs.needs import seconds_in_words
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from arssr.cli.console import print_json, progress_bar, stderr, warn
-from arssr.cli.estimates import seconds_in_words
 from arssr.cli.forecast import Forecast
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.jobs.needs import seconds_in_words
 
 
 def adapt(

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from arssr.cli.console import complain, size_in_words, stderr, tell_making, tell_passed_over
+from arssr.jobs.needs import needs_in_words
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,7 +46,7 @@ def _estimate(
     from arssr.jobs.running import estimate
 
     facts = estimate(model, job, scan)
-    parts = [str(job.destination), size_in_words(facts), *_needs(facts)]
+    parts = [str(job.destination), size_in_words(facts), *needs_in_words(facts)]
     stderr.print("  ".join(parts), markup=False, soft_wrap=True)
     tell_making(job.source, facts, several=several)
     if job.request.is_transformed and "method" not in facts:
@@ -69,38 +70,5 @@ def _tell_sum(done: list[dict[str, Any]]) -> None:
     if peaks:
         together["memory_bytes"] = {"peak": max(peaks)}
     count = f"{len(done)} scan{'s' if len(done) > 1 else ''}"
-    line = "  ".join([f"together: {count}", *_needs(together, at_most=" at most")])
+    line = "  ".join([f"together: {count}", *needs_in_words(together, at_most=" at most")])
     stderr.print(line, markup=False, soft_wrap=True)
-
-
-def _needs(facts: dict[str, Any], at_most: str = "") -> list[str]:
-    """Memory, disk and time in words; memory and time are a network's, where one has a part."""
-    from arssr.files import bytes_in_words
-
-    disk = f"up to {bytes_in_words(facts['disk_bytes'])} of disk"
-    report = facts.get("report_seconds")
-    besides = [f"{seconds_in_words(report)} for the report"] if report else []
-    if "memory_bytes" not in facts:
-        return [disk, *(f"about {spent}" for spent in besides)]
-    memory = f"{bytes_in_words(facts['memory_bytes']['peak'])} of memory{at_most}"
-    spent = " and ".join([seconds_in_words(facts["seconds"]), *besides])
-    return [memory, disk, f"about {spent}"]
-
-
-def seconds_in_words(seconds: float) -> str:
-    """A time as a person says it, to two digits or to the second.
-
-    >>> [seconds_in_words(s) for s in (0.034, 5.26, 59.7, 310, 7260, 2.5e6)]
-    ['0.034 s', '5.3 s', '1 min', '5 min 10 s', '2 h 1 min', '28 d 22 h']
-    """
-    if seconds < 9.95:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    large, small, units = (*divmod(whole, 60), ("min", "s"))
-    if large >= 60:
-        large, small, units = (*divmod(round(seconds / 60), 60), ("h", "min"))
-        if large >= 48:
-            large, small, units = (*divmod(round(seconds / 3600), 24), ("d", "h"))
-    return f"{large} {units[0]}" + (f" {small} {units[1]}" if small else "")

@@ -8,6 +8,10 @@ EXAMPLES = {
         ("T2.nii.gz -o T2_on_T1.nii.gz --like T1.nii.gz", "on another image's grid"),
         ("scans/ -o sharper/ --dry-run", "what would be made, and how long it takes"),
     ),
+    "view": (
+        ("FLAIR.nii.gz", "see it, super-resolve it and compare, in a browser"),
+        ("--no-browser --port 8000", "on a server; it prints how to connect"),
+    ),
     "bids": (
         ("BIDS_DIR OUT_DIR participant", "thick T1w images become thin"),
         ("BIDS_DIR OUT_DIR participant --spacing 1 -s T2w FLAIR", "others, to 1 mm"),

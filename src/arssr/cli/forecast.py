@@ -3,8 +3,8 @@
 import time
 
 from arssr.cli.console import stderr
-from arssr.cli.estimates import seconds_in_words
 from arssr.files import counted
+from arssr.jobs.needs import seconds_in_words
 
 _AFTER_S = 20.0
 

@@ -8,7 +8,18 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from arssr.cli import adapt, bench, bids, compare, evaluate, models, prepare, train, upsample
+from arssr.cli import (
+    adapt,
+    bench,
+    bids,
+    compare,
+    evaluate,
+    models,
+    prepare,
+    train,
+    upsample,
+    view,
+)
 from arssr.cli.bids import spread_lists
 from arssr.cli.console import complain, log_traceback, show_log
 from arssr.cli.examples import epilog
@@ -56,7 +67,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    *(upsample.upsample, bids.bids, prepare.prepare, train.train, adapt.adapt),
+    *(upsample.upsample, view.view, bids.bids, prepare.prepare, train.train, adapt.adapt),
     *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info),
 ):
     _name = _command.__name__

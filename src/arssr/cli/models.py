@@ -118,28 +118,10 @@ def _list(path: Path, images: "list[Image]", as_json: bool) -> None:
 
 
 def _image(path: Path, series: str | None) -> dict[str, Any]:
-    from arssr.resolution import band_grid, measure_resolution
+    from arssr.jobs.about import about
     from arssr.volume import read_quietly
 
-    volume = read_quietly(path, series)
-    resolution = measure_resolution(volume)
-    measured = band_grid(volume.grid, resolution)
-    cut = {"super_resolved_from_mm": measured.describe()["spacing_mm"]}
-    return {
-        "image": path.name,
-        **volume.grid.describe(),
-        "extent_mm": [round(float(mm), 3) for mm in volume.grid.extent_mm],
-        "affine": volume.grid.affine.tolist(),
-        "slices": volume.slices.describe() if volume.slices else None,
-        "samples": volume.kind.what,
-        "stored_as": str(volume.storage.dtype),
-        "slope": volume.storage.slope,
-        "intercept": volume.storage.inter,
-        "range": [float(volume.data.min()), float(volume.data.max())],
-        "warnings": list(volume.warnings),
-        "resolution": resolution.describe(),
-        **(cut if measured != volume.grid else {}),
-    }
+    return {"image": path.name, **about(read_quietly(path, series))}
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -115,6 +115,12 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     return np.moveaxis(values.reshape(i, n, j, k), 1, -1)
 
 
+def is_one_file(path: Path) -> bool:
+    """Whether the samples of a .mha file lie in itself; raises ValueError for what is none."""
+    with path.open("rb") as file:
+        return _fields(file)[0]["ElementDataFile"].upper() == "LOCAL"
+
+
 def _channels(fields: dict[str, str]) -> int:
     return int(fields.get("ElementNumberOfChannels", "1"))
 

@@ -37,6 +37,18 @@ def read_fields(path: Path) -> tuple[dict[str, str], int]:
         return fields, file.tell()
 
 
+def is_one_file(path: Path) -> bool:
+    """Whether the samples of a .nrrd file surely lie in itself.
+
+    SimpleITK reads the header with a parser of its own, so whatever may be a field that names
+    another file counts as one, in whichever spelling; so does a header that does not end.
+    """
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    ends = re.search(rb"\r?\n\r?\n", head) is not None
+    return ends and re.search(rb"data[\s_-]*file", head, re.IGNORECASE) is None
+
+
 def mm_per_unit(fields: Mapping[str, str], label: str) -> float:
     """Millimetres in the unit of the first three axes; 1 where none is given.
 

@@ -23,7 +23,7 @@ from arssr.upsampling.facts import Facts
 from arssr.upsampling.target import NoTargetError, Target
 from arssr.weights.registry import load, shipped
 
-__all__ = ["ModelRef", "Outcome", "Place", "do", "run_jobs", "start"]
+__all__ = ["ModelRef", "Outcome", "Place", "do", "model_of", "run_jobs", "start"]
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,11 @@ _loading = Lock()  # a dask worker may have several threads
 
 
 def _model(network: ModelRef | None) -> Model | None:
-    if network is None:
-        return None
+    return None if network is None else model_of(network)
+
+
+def model_of(network: ModelRef) -> Model:
+    """The model, which this process keeps for the next time."""
     with _loading:
         if network not in _loaded:
             _loaded.clear()

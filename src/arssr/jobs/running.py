@@ -19,7 +19,6 @@ from arssr.field import ReportProgress, silent
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
 from arssr.formats.writing import Origin
-from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.jobs.job import Job
 from arssr.jobs.provenance import describe, write_sidecar
@@ -29,7 +28,7 @@ from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Result, Where, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
-from arssr.volume import Frames, Volume, open_frames, read_quietly
+from arssr.volume import Frames, Volume, grid_of, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
 Finish = Callable[[], Facts]
@@ -132,7 +131,7 @@ def begin(
         if job.report:
             progress("report", 1.0)
             card = model.card if model else {}
-            if reason := _write_report(job, volume, grid, facts, card, resolution):
+            if reason := write_page(job, volume, facts, card, resolution):
                 facts[NO_REPORT] = reason
                 write_sidecar(job.destination, facts)
         return {"scan": str(job.source), "result": str(job.destination), **facts}
@@ -233,22 +232,26 @@ def _put_frames(
     return first
 
 
-def _write_report(
+def write_page(
     job: Job,
     scan: Volume,
-    grid: Grid,
     facts: Facts,
     card: Mapping[str, Any],
-    resolution: Resolution | None,
+    resolution: Resolution | None = None,
+    called: str = "",
 ) -> str:
-    """The page, or in words why there is none; it needs input, cubic and result in memory.
+    """The report of a job whose result is there, or in words why there is none; it needs input,
+    cubic and result in memory.
 
     A result without anything to show, such as an empty mask, is a result all the same.
+    facts: what its sidecar says. resolution: of the scan, where it is known. called: the scan's
+    name, where its file has another.
     """
     from arssr.viewing.report import write_report
     from arssr.viewing.verdict import verdict_on
 
     try:
+        grid = grid_of(job.destination)
         require_memory(grid, copies=2)
         if job.request.labels:
             scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
@@ -260,6 +263,7 @@ def _write_report(
         beside = [] if cubic is None else [("cubic", cubic)]
         shown = [("input", scan), *beside, ("result", result)]
         verdict = verdict_on(scan, result, facts, card, resolution, cubic)
+        verdict = replace(verdict, scan=called or verdict.scan)
         made = {"result": facts}
         write_report(job.page, shown, None, made, True, verdict, resolution)
     except ArSSRError as error:

@@ -82,7 +82,7 @@ def verdict_on(
         trained = _trained(card, outside)
     answers = {
         "What was done": _done(scan, measured, result, refined, facts),
-        "What the scan is": _of_scan(scan, resolution, facts),
+        "What the scan is": of_scan(scan, resolution, facts),
         "Does the result agree with the scan?": _agreement(measured, result, cubic, facts),
         "Do the weights know its like?": trained,
         "What to look at": _where_to_look(refined, facts),
@@ -173,7 +173,8 @@ def _taken(facts: Mapping[str, Any]) -> list[str]:
     return [f"The scan {facts['taken']}."] if "taken" in facts else []
 
 
-def _of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any]) -> list[str]:
+def of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any]) -> list[str]:
+    """How finely it was measured along each axis, and how noisy the weights were told it is."""
     if resolution is None:
         return []
     world = io_orientation(scan.grid.affine)[:, 0].astype(int)
