@@ -10,7 +10,7 @@ from arssr.errors import ArSSRError
 from arssr.jobs.job import Job
 from arssr.jobs.needs import seconds_in_words
 
-_TOO_EARLY = 0.05  # of the decoding: what it takes is not known from less
+_TOO_EARLY = 0.05  # of a step: how long it takes is not known from less
 
 
 @dataclass
@@ -35,7 +35,8 @@ class Run:
     share: float = 0.0
     error: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    _decoding_since: float | None = None
+    _step: str = ""
+    _step_began: float = 0.0
 
     def hear(self, what: str, share: float) -> None:
         """How far it is: which step, and what share of that is done.
@@ -44,18 +45,23 @@ class Run:
         """
         if self.is_cancelled:
             raise ArSSRError("cancelled")
-        if what.startswith("decoding") and self._decoding_since is None:
-            self._decoding_since = time.monotonic()
+        now = time.monotonic()
+        step = what.partition(",")[0]
+        if not self.began:
+            self.began = now
+        if step != self._step:
+            self._step, self._step_began = step, now
         self.what, self.share = what, share
 
     def seconds_left(self) -> float | None:
-        """By the estimate and by what is done; None where neither says anything."""
+        """By the estimate, and by the step under way; None where neither says anything (more)."""
         now = time.monotonic()
-        left = None if self.seconds is None else max(self.seconds - (now - self.began), 0.0)
-        if self._decoding_since is not None and self.share > _TOO_EARLY:
-            by_share = (now - self._decoding_since) * (1 - self.share) / self.share
-            left = by_share if left is None else max(left, by_share)
-        return left
+        left = []
+        if self.seconds is not None and self.began:
+            left.append(self.seconds - (now - self.began))
+        if self.share > _TOO_EARLY:
+            left.append((now - self._step_began) * (1 - self.share) / self.share)
+        return max(left) if left and max(left) > 0 else None
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for the page."""

@@ -5,7 +5,6 @@ in the order in which they were asked for. All files lie in one private folder.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -70,6 +69,7 @@ class Session:
         self._scans: dict[str, Scan] = {}
         self._runs: dict[str, Run] = {}
         self._lock = Lock()
+        self._is_warm = False  # the process that computes has been started
         self._looker, self._computer = Worker(folder / "looking"), Worker(folder / "computing")
         self._looking, self._computing = (ThreadPoolExecutor(1) for _ in range(2))
         for path in named:
@@ -221,6 +221,9 @@ class Session:
         else:
             scan.facts = facts
             scan.state = "to choose" if "images" in facts else "ready"
+            if not self._is_warm:
+                self._is_warm = True
+                self._computing.submit(self._computer.ask, tasks.get_ready, self._network)
 
     def _job(self, scan: Scan, asked: Mapping[str, Any], folder: Path) -> Job:
         if scan.path is None or scan.state != "ready":
@@ -239,7 +242,7 @@ class Session:
         with self._lock:
             if run.state != "waiting":
                 return
-            run.state, run.began = "running", time.monotonic()
+            run.state = "running"
         like = run.asked.get("target", {}).get("like")
         called = self._scans[like].name if like in self._scans else ""
         run.folder.mkdir(mode=0o700)

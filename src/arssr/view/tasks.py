@@ -77,6 +77,11 @@ def look(
     return {**facts, "in_words": words}
 
 
+def get_ready(network: ModelRef, _progress: ReportProgress) -> None:
+    """Load what every result needs."""
+    model_of(network)
+
+
 def foresee(network: ModelRef, job: Job, _progress: ReportProgress) -> dict[str, Any]:
     """What a job would take, as `arssr upsample --dry-run` says it; raises ArSSRError likewise."""
     model = _model_for(network, job)
