@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.phantoms import smooth
 
+from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef
@@ -79,19 +80,19 @@ class Page:
             pool.submit(lambda: None).result()
 
 
+def ask_here(task: Callable[..., Any], *values: Any, progress: ReportProgress = silent) -> Any:
+    """What a worker answers, from this process."""
+    kind, said = worker._answer(task, values, progress)
+    if kind == "failed":
+        raise ArSSRError(said)
+    return said
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are done by this process."""
 
-    def ask(
-        _: object, task: Callable[..., Any], *values: Any, progress: ReportProgress = silent
-    ) -> Any:
-        kind, said = worker._answer(task, values, progress)
-        if kind == "failed":
-            raise worker.ArSSRError(said)
-        return said
-
-    monkeypatch.setattr(worker.Worker, "ask", ask)
+    monkeypatch.setattr(worker.Worker, "ask", staticmethod(ask_here))
 
 
 @pytest.fixture
