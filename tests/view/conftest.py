@@ -1,5 +1,11 @@
-"""The server in this process, with the tasks of its workers done here as well."""
+"""The server in this process, with the tasks of its workers done here as well; or as it is."""
 
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +120,62 @@ def thick(tmp_path: Path) -> Path:
     grid = Grid((12, 11, 5), np.diag([1.0, 1, 3, 1]))
     scan = Volume(1000 * smooth(grid.shape, sigma=1), grid)
     return scan.write(tmp_path / "scans" / "FLAIR.nii.gz")
+
+
+class Server:
+    """A running `arssr view`; temporary files lie in a folder of the test."""
+
+    def __init__(self, folder: Path, *words: object, browser: str = "false %s") -> None:
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self.said = folder / "said"
+        environment = os.environ | {"TMPDIR": str(self.temporary), "BROWSER": browser}
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "arssr", "view", *map(str, words)],
+                env=environment,
+                stderr=said,
+                stdout=said,
+                start_new_session=True,
+            )
+        wait_for(lambda: "Ctrl-C" in self.said.read_text())
+        [address] = [w for w in self.said.read_text().split() if "/#" in w]
+        self.origin, _, self.token = address.partition("/#")
+
+    def call(self, method: str, path: str, body: bytes | None = None, session: str = "") -> Any:
+        headers = {"Origin": self.origin, "Authorization": f"Bearer {session}"}
+        asked = urllib.request.Request(
+            f"{self.origin}/api/{path}", body, headers=headers, method=method
+        )
+        with urllib.request.urlopen(asked) as answer:
+            return json.load(answer)
+
+    def enter(self) -> str:
+        """The token of a session."""
+        body = json.dumps({"token": self.token}).encode()
+        return str(self.call("POST", "session", body)["session"])
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def wait_for(what: Callable[[], Any]) -> None:
+    end = time.monotonic() + 90
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def start(tmp_path: Path, network: ModelRef) -> Iterator[Callable[..., Server]]:
+    running = []
+
+    def begin(*words: object, **more: str) -> Server:
+        running.append(Server(tmp_path, "-m", network.weights, *words, **more))
+        return running[-1]
+
+    yield begin
+    for server in running:
+        server.process.kill()
+        server.process.wait()

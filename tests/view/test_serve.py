@@ -1,17 +1,10 @@
 """`arssr view` as a process: where it listens, how the browser comes in, what is left of it."""
 
-import json
-import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -21,68 +14,11 @@ from arssr.cli import view as command
 from arssr.jobs.batch import ModelRef
 from arssr.view.server import private_folder
 
+from .conftest import Server, wait_for
+
 BROWSER = """#!/bin/sh
 echo "$@" > {calls}
 """
-
-
-class Server:
-    """A running `arssr view`; temporary files lie in a folder of the test."""
-
-    def __init__(self, folder: Path, *words: object, browser: str = "false %s") -> None:
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir()
-        self.said = folder / "said"
-        environment = os.environ | {"TMPDIR": str(self.temporary), "BROWSER": browser}
-        with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "arssr", "view", *map(str, words)],
-                env=environment,
-                stderr=said,
-                stdout=said,
-                start_new_session=True,
-            )
-        wait_for(lambda: "Ctrl-C" in self.said.read_text())
-        [address] = [w for w in self.said.read_text().split() if "/#" in w]
-        self.origin, _, self.token = address.partition("/#")
-
-    def call(self, method: str, path: str, body: bytes | None = None, session: str = "") -> Any:
-        headers = {"Origin": self.origin, "Authorization": f"Bearer {session}"}
-        asked = urllib.request.Request(
-            f"{self.origin}/api/{path}", body, headers=headers, method=method
-        )
-        with urllib.request.urlopen(asked) as answer:
-            return json.load(answer)
-
-    def enter(self) -> str:
-        """The token of a session."""
-        body = json.dumps({"token": self.token}).encode()
-        return str(self.call("POST", "session", body)["session"])
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-
-def wait_for(what: Callable[[], Any]) -> None:
-    end = time.monotonic() + 90
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def start(tmp_path: Path, network: ModelRef) -> Iterator[Callable[..., Server]]:
-    running = []
-
-    def begin(*words: object, **more: str) -> Server:
-        running.append(Server(tmp_path, "-m", network.weights, *words, **more))
-        return running[-1]
-
-    yield begin
-    for server in running:
-        server.process.kill()
-        server.process.wait()
 
 
 @pytest.mark.slow

@@ -4,9 +4,7 @@ import io
 import json
 import os
 import signal
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,7 +26,7 @@ from arssr.view import tasks
 from arssr.view.session import Session
 from arssr.volume import Volume
 
-from .conftest import Page, ask_here
+from .conftest import Page, ask_here, wait_for
 
 
 def sent(page: Page, path: Path, name: str = "") -> str:
@@ -53,6 +51,13 @@ def test_a_scan_is_told_of_in_plain_words(page: Page, thick: Path) -> None:
     assert "12×11×5 voxels of 1×1×3 mm." in facts["in_words"]
     assert any("Foot–head" in words for words in facts["in_words"])
     assert any(words.startswith("Noise: ") for words in facts["in_words"])
+
+
+def test_a_fact_that_is_no_number_spoils_nothing(
+    page: Page, thick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "estimate_noise", lambda _: float("nan"))
+    assert page.looked(sent(page, thick))["facts"]["noise"] is None
 
 
 def test_a_scan_is_shown_as_it_is(page: Page, thick: Path, tmp_path: Path) -> None:
@@ -247,13 +252,6 @@ def test_a_waiting_result_is_taken_from_the_queue(page: Page, thick: Path) -> No
     go.set()
     assert page.done(first)["state"] == "cancelled" and page.done(second)["state"] == "done"
     page.call("GET", f"runs/{first}/nifti", 404)
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 90
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

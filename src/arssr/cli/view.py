@@ -10,7 +10,7 @@ import typer
 
 from arssr.cli.console import stderr
 from arssr.cli.options import Device, Memory, ModelName, Precision, bytes_of
-from arssr.cli.session import Quiet, Threads
+from arssr.cli.session import Threads
 from arssr.errors import ArSSRError
 
 
@@ -32,7 +32,6 @@ def view(
         ),
     ] = False,
     threads: Threads = None,
-    quiet: Quiet = False,
 ) -> None:
     """See scans, super-resolve them and compare, in a browser. They stay on this machine.
 

@@ -1,6 +1,8 @@
 """What worker processes do for the page; all that reads an image happens here."""
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,7 +76,7 @@ def look(
         words.append(f"It {volume.kind.taken()}.")
     if unseen := unseen_slices(card, volume.slices):
         words.append(f"{unseen[0].upper()}{unseen[1:]}.")
-    return {**facts, "in_words": words}
+    return _plain({**facts, "in_words": words})
 
 
 def get_ready(network: ModelRef, _progress: ReportProgress) -> None:
@@ -87,12 +89,13 @@ def foresee(network: ModelRef, job: Job, _progress: ReportProgress) -> dict[str,
     model = _model_for(network, job)
     facts = estimate(model, job)
     valid = model.card.get("valid", {}) if model else {}
-    known = {name: value for name, value in facts.items() if name not in ("scan", "result")}
-    return {
-        **{name: value for name, value in known.items() if name != "exists"},
+    paths = ("scan", "result", "exists")
+    known = {name: value for name, value in facts.items() if name not in paths}
+    words = {
         "in_words": needs_in_words(facts),
         "trained_for": valid_in_words(valid) if valid else "",
     }
+    return _plain({**known, **words})
 
 
 def upsample(
@@ -108,7 +111,7 @@ def upsample(
     if like:
         facts["options"] = {**facts["options"], "like": like}
     write_sidecar(job.destination, facts)
-    return facts
+    return _plain(facts)
 
 
 def cubic(job: Job, path: Path, _progress: ReportProgress) -> None:
@@ -147,3 +150,9 @@ def dicom(job: Job, archive: Path, _progress: ReportProgress) -> None:
 
 def _model_for(network: ModelRef, job: Job) -> Model | None:
     return None if job.request.labels else model_of(network)
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """As browsers read JSON, which has neither NaN nor infinities: null for these."""
+    plain: dict[str, Any] = json.loads(json.dumps(facts), parse_constant=lambda _: None)
+    return plain
