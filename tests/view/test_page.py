@@ -58,6 +58,7 @@ def test_a_dropped_scan_is_seen_computed_and_saved(
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.goto((folder / "open.html").as_uri())
     expect(page).to_have_url(f"{server.origin}/", timeout=SOON)  # without its token
+    expect(page.locator("#file")).to_be_enabled(timeout=SOON)
     page.set_input_files("#file", thick)
     expect(page.get_by_role("heading", level=2)).to_contain_text(
         "FLAIR.nii.gz: ready", timeout=SOON

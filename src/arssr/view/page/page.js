@@ -23,6 +23,7 @@ async function enter() {
   session = (await json("POST", "session", { token })).session;
   $("file").onchange = trying(async () => send([...$("file").files]));
   $("folder").onchange = trying(async () => send([...$("folder").files]));
+  $("file").disabled = $("folder").disabled = false;
   poll();
 }
 
