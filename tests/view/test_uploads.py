@@ -55,7 +55,8 @@ def test_no_suffix_but_those_of_images_is_kept(page: Page, name: str) -> None:
 def test_no_data_set_around_the_folder_says_anything_of_an_upload(thick: Path, page: Page) -> None:
     (page.folder / "dataset_description.json").write_text("{}")
     (page.folder / "file-000001.json").write_text('{"SliceThickness": 1}')
-    (page.folder / "FLAIR.json").write_text('{"SliceThickness": 1}')
+    for name in ("000001.json", "FLAIR.json"):
+        (page.folder / name).write_text('{"SliceThickness": 1}')
     facts = page.looked(page.send("FLAIR.nii.gz", ("FLAIR.nii.gz", thick.read_bytes())))["facts"]
     assert facts["slices"] is None
 
