@@ -1,0 +1,25 @@
+/** Python's answers, as `tools/export_web.py` writes them. */
+
+type Three = [number, number, number];
+
+export interface GoldenCase {
+  name: string;
+  shape: Three;
+  affine: number[][];
+  scale: Three;
+  skip_air: boolean;
+  target_shape: Three;
+  target_affine: number[][];
+  told: string[];
+  noise: number | null;
+  offset: number;
+  range: number;
+  air: number;
+}
+
+export interface Golden {
+  model: string;
+  cases: GoldenCase[];
+  ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
+  axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
+}
