@@ -105,6 +105,7 @@ export class Gpu {
   }
 
   async run(dispatch: Dispatch): Promise<void> {
+    await this.build(dispatch.kernel);
     const full = this.waiting.length === SLOTS || this.pending + dispatch.work > this.work;
     if (full) await this.flush();
     this.waiting.push(dispatch);
@@ -121,7 +122,7 @@ export class Gpu {
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const [slot, { kernel, parameters, buffers, groups }] of waiting.entries()) {
-      const { pipeline, layout } = this.build(kernel);
+      const { pipeline, layout } = this.built.get(kernel.code)!;
       this.slots.set(parameters, (slot * SLOT) / WORD);
       const size = MOST_PARAMETERS * WORD;
       const resources: GPUBindingResource[] = [
@@ -174,9 +175,9 @@ export class Gpu {
     this.work = Math.min(Math.max(fits, this.work / MOST_GROWTH), this.work * MOST_GROWTH);
   }
 
-  private build({ code, bindings }: Kernel): Built {
-    const known = this.built.get(code);
-    if (known) return known;
+  /** Compiles a kernel when it is first asked for. */
+  private async build({ code, bindings }: Kernel): Promise<void> {
+    if (this.built.has(code)) return;
     const { device } = this;
     const visibility = GPUShaderStage.COMPUTE;
     const layout = device.createBindGroupLayout({
@@ -188,11 +189,10 @@ export class Gpu {
         }),
       ],
     });
-    const pipeline = device.createComputePipeline({
+    const pipeline = await device.createComputePipelineAsync({
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module: device.createShaderModule({ code }) },
     });
     this.built.set(code, { pipeline, layout });
-    return { pipeline, layout };
   }
 }
