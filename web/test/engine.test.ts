@@ -30,7 +30,10 @@ let page: Page;
 const complaints: string[] = [];
 
 beforeAll(async () => {
-  server = await createServer({ server: { port: 0, host: '127.0.0.1' }, logLevel: 'error' });
+  server = await createServer({
+    server: { port: 0, host: '127.0.0.1', hmr: false, watch: null },
+    logLevel: 'error',
+  });
   await server.listen();
   browser = await chromium.launch({
     executablePath: CHROMIUM,
@@ -67,6 +70,31 @@ test.each(golden.cases.map(({ name }) => name))(
     expect((await compared(name)).largest).toBeLessThan(TOLERANCE);
   },
   10 * MINUTES,
+);
+
+test.each<Options>([
+  { layout: { cuts: [1, 1], planes: 1 }, axes: [2, 1, 0] },
+  { layout: { cuts: [1, 2], planes: 3 }, axes: [0, 1, 2] },
+  { layout: { cuts: [2, 1], planes: 4 }, axes: [1, 2, 0] },
+  { budget: 3 * 2 ** 20 },
+])(
+  'a volume that is streamed and cut is what Python makes of it: %o',
+  async (options) => {
+    expect((await compared('wide', options)).largest).toBeLessThan(TOLERANCE);
+  },
+  10 * MINUTES,
+);
+
+test.each<[string, Options, RegExp]>([
+  ['too little memory', { budget: 2 ** 16 }, /takes [\d.]+ MB/],
+  ['a lost device', { spoil: 'lose' }, /graphics card stopped/],
+  ['a cancelled run', { spoil: 'cancel' }, /abort/],
+])(
+  '%s is a sentence',
+  async (_, options, sentence) => {
+    await expect(compared('everywhere', options)).rejects.toThrow(sentence);
+  },
+  2 * MINUTES,
 );
 
 test('nothing was complained about', () => {

@@ -119,6 +119,6 @@ describe('the stream', () => {
     const tight = layoutOf(graph, [256, 512, 512], 2 ** 28, 2 ** 27);
     expect(tight.cuts[0] * tight.cuts[1]).toBeGreaterThan(1);
     expect(tight.bytes).toBeLessThanOrEqual(2 ** 28);
-    expect(() => layoutOf(graph, [9, 9, 9], 1000, 2 ** 27)).toThrow('bytes');
+    expect(() => layoutOf(graph, [9, 9, 9], 1000, 2 ** 27)).toThrow('graphics memory');
   });
 });

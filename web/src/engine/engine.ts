@@ -8,8 +8,8 @@
 
 import { cubicMatrix, linearTaps, nearestVoxel, type Banded } from '../interpolation';
 import { graphOf, type Convolution, type Graph } from './graph';
-import { GpuError, type Gpu, type Kernel } from './gpu';
-import { ALONG_AXIS, CORRECT, convolution, ENTER, OF_CONVOLUTION } from './kernels';
+import { GpuError, type Gpu } from './gpu';
+import { ALONG_AXIS, CONVOLUTIONS, CORRECT, END, ENTER, OF_CONVOLUTION } from './kernels';
 import { grown, layoutOf, length, parts, type Box, type Layout, type Three } from './layout';
 import type { Model, Told } from './model';
 import { schedule, type Planes, type Schedule } from './schedule';
@@ -258,48 +258,44 @@ class Upsampling {
     const size = map3((n) => length(box[n]));
     for (const [n, { map }] of inputs.entries()) {
       const end = n === inputs.length - 1;
-      const kernel = convolution({
-        reach,
-        onto: n > 0,
-        activation: end && each.relu ? 'relu' : 'none',
-        added: end ? added.map(({ everywhere }) => (everywhere ? 'first' : 'all')) : [],
-      });
       const { buffers, bias } = this.weights[number];
-      await this.tiled(kernel, computed, size, {
+      await this.tiled(reach, computed, size, {
         buffers: [maps[map], buffers[n], bias, maps[number + 1]],
         quads: [this.quadsOf(map), this.quadsOf(number + 1)],
         rings: [rings[map], rings[number + 1]],
-        added: end
-          ? added.map((one) => ({
-              buffer: maps[one.map],
-              ring: rings[one.map],
-              quads: this.quadsOf(one.map),
-            }))
-          : [],
-        taps: (2 * reach + 1) ** 3,
+        added: (end ? added : []).map(({ map, everywhere }) => ({
+          ...{ buffer: maps[map], ring: rings[map], quads: this.quadsOf(map), everywhere },
+        })),
+        end: (n > 0 ? END.onto : 0) | (end && each.relu ? END.relu : 0),
       });
     }
   }
 
-  /** A convolution kernel over planes, in dispatches that are no more work than a submission. */
+  /** A convolution over planes, in dispatches that are no more work than a submission. */
   private async tiled(
-    kernel: Kernel,
+    reach: 0 | 1,
     planes: Planes,
     [n, rows, columns]: Three,
     on: {
       buffers: GPUBuffer[];
       quads: [number, number];
       rings: [number, number];
-      added: { buffer: GPUBuffer; ring: number; quads: number }[];
-      taps: number;
+      added: { buffer: GPUBuffer; ring: number; quads: number; everywhere: boolean }[];
+      end: number;
     },
   ): Promise<void> {
     const { tile, quads } = OF_CONVOLUTION;
     const across = Math.ceil(columns / tile);
     const down = Math.ceil(rows / tile);
     const groups = Math.ceil(on.quads[1] / quads);
-    const workOfTile =
-      across * tile * tile * on.taps * on.quads[0] * 4 * groups * quads * 4;
+    const taps = (2 * reach + 1) ** 3;
+    const workOfTile = across * tile * tile * taps * on.quads[0] * 4 * groups * quads * 4;
+    const [, , bias] = on.buffers;
+    const added = [0, 1].map((at) => on.added[at] ?? { buffer: bias, ring: 1, quads: 1 });
+    const end = on.added.reduce(
+      (sum, { everywhere }, at) => sum | END.added[at] | (everywhere ? END.everywhere[at] : 0),
+      on.end,
+    );
     for (let p = planes.start; p < planes.stop; ) {
       const fit = Math.floor(this.gpu.work / (workOfTile * down));
       const count = Math.min(Math.max(fit, 1), planes.stop - p, Math.floor(MOST_GROUPS / groups));
@@ -307,12 +303,12 @@ class Upsampling {
         const most = count > 1 ? down : Math.max(1, Math.floor(this.gpu.work / workOfTile));
         const tiles = Math.min(most, down - first, MOST_GROUPS);
         await this.gpu.run({
-          kernel,
+          kernel: CONVOLUTIONS[reach],
           parameters: [
-            ...[n, rows, columns, p, first, ...on.quads, ...on.rings],
-            ...on.added.flatMap(({ ring, quads }) => [ring, quads]),
+            ...[n, rows, columns, p, first, ...on.quads, ...on.rings, end],
+            ...added.flatMap(({ ring, quads }) => [ring, quads]),
           ],
-          buffers: [...on.buffers, ...on.added.map(({ buffer }) => buffer)],
+          buffers: [...on.buffers, ...added.map(({ buffer }) => buffer)],
           groups: [across, tiles, count * groups],
           work: workOfTile * tiles * count,
         });
@@ -452,15 +448,14 @@ class Upsampling {
         work: count * quads * 4 * 40,
       });
       for (const { weights, bias } of this.hidden) {
-        const kernel = convolution({ reach: 0, onto: false, activation: 'gelu', added: [] });
         const { tile } = OF_CONVOLUTION;
         const used: Three = [1, Math.ceil(count / tile), tile];
-        await this.tiled(kernel, { start: 0, stop: 1 }, used, {
+        await this.tiled(0, { start: 0, stop: 1 }, used, {
           buffers: [entered, weights, bias, computed],
           quads: [quads, quads],
           rings: [1, 1],
           added: [],
-          taps: 1,
+          end: END.gelu,
         });
         [entered, computed] = [computed, entered];
       }

@@ -5,7 +5,7 @@ const SLOT = 256; // bytes between the parameters of two dispatches
 const SLOTS = 256;
 const MOST_PARAMETERS = 16;
 const TARGET_MS = 50; // what a submission should take; operating systems reset a GPU after 2 s
-const FIRST_WORK = 2e7; // multiplications of the first submission, before anything is known
+const FIRST_WORK = 5e6; // multiplications of the first submission, before anything is known
 const MOST_GROWTH = 2;
 const SMALL = 0.25; // a submission of less than this share of the work tells nothing of the speed
 
@@ -40,6 +40,8 @@ export class Gpu {
   /** The longest submission so far, and how many there were. */
   longestMs = 0;
   submissions = 0;
+  /** Multiplications so far. */
+  done = 0;
 
   private readonly built = new Map<string, Built>();
   private readonly parameters: GPUBuffer;
@@ -60,6 +62,17 @@ export class Gpu {
     device.addEventListener('uncapturederror', ({ error }) => {
       this.failure ??= new GpuError(error.message);
     });
+  }
+
+  /** The browser's GPU, with the largest buffers that it allows. Throws where there is none. */
+  static async open(signal?: AbortSignal): Promise<Gpu> {
+    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) {
+      throw new GpuError('this browser offers web pages no graphics card to compute with (WebGPU)');
+    }
+    const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+    const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
+    return new Gpu(await adapter.requestDevice({ requiredLimits }), signal);
   }
 
   /** Bytes of the largest buffer that a kernel can be given. */
@@ -169,6 +182,7 @@ export class Gpu {
 
   private learn(work: number, ms: number): void {
     this.submissions += 1;
+    this.done += work;
     this.longestMs = Math.max(this.longestMs, ms);
     if (work < SMALL * this.work) return;
     const fits = (work / Math.max(ms, 0.1)) * TARGET_MS;

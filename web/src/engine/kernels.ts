@@ -10,14 +10,16 @@ const TILE = 8; // rows and columns of the outputs of a workgroup
 const QUADS = 8; // vectors of output channels of a workgroup; of input channels of a part
 export const OF_CONVOLUTION = { tile: TILE, quads: QUADS } as const;
 
-export interface ConvolutionKind {
-  reach: 0 | 1;
-  /** Adds to what the output holds, not to the bias. */
-  onto: boolean;
-  activation: 'none' | 'relu' | 'gelu';
-  /** Maps that are added in the end; of 'first', the first channel to every channel. */
-  added: ('all' | 'first')[];
-}
+/** What becomes of the sums of a convolution; any of them together, as a number. */
+export const END = {
+  /** They are added to what the output holds, not to the bias. */
+  onto: 1,
+  relu: 2,
+  gelu: 4,
+  /** A map is added; of another that is added everywhere, the first channel to every channel. */
+  added: [8, 32],
+  everywhere: [16, 64],
+} as const;
 
 // Abramowitz and Stegun 7.1.26: |error| < 1.5e-7
 const GELU = `
@@ -31,36 +33,47 @@ fn gelu(x: vec4f) -> vec4f {
 
 const seq = (n: number): number[] => [...Array(n).keys()];
 
+const products = (taps: number): string[] =>
+  seq(taps).map(
+    (tap) => `
+          let m${tap} = shared_weights[(${tap}u * ${QUADS}u + q) * ${QUADS}u + thread.x];
+          ${seq(TILE)
+            .map((c) => `y${c} += m${tap} * x${c + tap};`)
+            .join(' ')}`,
+  );
+
+const addition = (n: 0 | 1): string => `
+  if ((p.end & ${END.added[n]}u) != 0u) {
+    let from_map = place(i32(plane), row, column, p.added_ring${n}) * p.added_quads${n};
+    if ((p.end & ${END.everywhere[n]}u) != 0u) {
+      value += vec4f(added${n}[from_map].x);
+    } else {
+      value += added${n}[from_map + quad];
+    }
+  }`;
+
 /**
  * A convolution of one map, register-tiled: a thread computes eight columns of a row, four channels
  * each. The weights of three taps (or one) and 32 × 32 channels go through workgroup memory at a
- * time: 12 KiB.
+ * time: 12 KiB. One kernel for whatever becomes of the sums, as compiling takes seconds.
  */
-export function convolution({ reach, onto, activation, added }: ConvolutionKind): Kernel {
+function convolution(reach: 0 | 1): Kernel {
   const taps = 2 * reach + 1;
   const matrices = taps * QUADS * QUADS;
   const outs = seq(TILE);
-  const products = seq(taps).map(
-    (tap) => `
-          let m${tap} = shared_weights[(${tap}u * ${QUADS}u + q) * ${QUADS}u + thread.x];
-          ${outs.map((c) => `y${c} += m${tap} * x${c + tap};`).join(' ')}`,
-  );
-  const addition = (kind: 'all' | 'first', n: number): string =>
-    kind === 'all'
-      ? `value += added${n}[place(i32(plane), row, column, p.added_ring${n}) * p.out_quads + quad];`
-      : `value += vec4f(added${n}[place(i32(plane), row, column, p.added_ring${n}) * p.added_quads${n}].x);`;
   const code = `
 struct Parameters {
   planes: i32, rows: i32, columns: i32, first_plane: u32, first_tile: u32,
   in_quads: u32, out_quads: u32, in_ring: i32, out_ring: i32,
-  added_ring0: i32, added_quads0: u32, added_ring1: i32, added_quads1: u32,
+  end: u32, added_ring0: i32, added_quads0: u32, added_ring1: i32, added_quads1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Parameters;
 @group(0) @binding(1) var<storage, read> source: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weights: array<mat4x4f>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4f>;
-${added.map((_, n) => `@group(0) @binding(${5 + n}) var<storage, read> added${n}: array<vec4f>;`).join('\n')}
+@group(0) @binding(5) var<storage, read> added0: array<vec4f>;
+@group(0) @binding(6) var<storage, read> added1: array<vec4f>;
 var<workgroup> shared_weights: array<mat4x4f, ${matrices}>;
 ${GELU}
 fn place(plane: i32, row: i32, column: i32, ring: i32) -> u32 {
@@ -73,9 +86,11 @@ fn value_at(line: u32, column: i32, quad: u32) -> vec4f {
 fn finish(sum: vec4f, plane: u32, row: i32, column: i32, quad: u32) {
   if (row >= p.rows || column >= p.columns || quad >= p.out_quads) { return; }
   let at = place(i32(plane), row, column, p.out_ring) * p.out_quads + quad;
-  var value = sum + ${onto ? 'output[at]' : 'bias[quad]'};
-  ${{ none: '', relu: 'value = max(value, vec4f());', gelu: 'value = gelu(value);' }[activation]}
-  ${added.map(addition).join('\n  ')}
+  var value = sum;
+  if ((p.end & ${END.onto}u) != 0u) { value += output[at]; } else { value += bias[quad]; }
+  if ((p.end & ${END.relu}u) != 0u) { value = max(value, vec4f()); }
+  if ((p.end & ${END.gelu}u) != 0u) { value = gelu(value); }
+${addition(0)}${addition(1)}
   output[at] = value;
 }
 @compute @workgroup_size(${QUADS}, ${TILE})
@@ -111,16 +126,20 @@ fn main(
           ${seq(TILE + taps - 1)
             .map((c) => `let x${c} = value_at(line, column + ${c - reach}, input_quad);`)
             .join('\n          ')}
-          ${products.join('')}
+          ${products(taps).join('')}
         }
       }
     }
   }
   let quad = out_group * ${QUADS}u + thread.x;
-  ${outs.map((c) => `finish(y${c}, plane, row, column + ${c}, quad);`).join('\n  ')}
+  var sums = array(${outs.map((c) => `y${c}`).join(', ')});
+  for (var c = 0; c < ${TILE}; c++) { finish(sums[c], plane, row, column + c, quad); }
 }`;
-  return { code, bindings: `rrrw${'r'.repeat(added.length)}` };
+  return { code, bindings: 'rrrwrr' };
 }
+
+/** Of 1×1×1 and of 3×3×3 voxels. */
+export const CONVOLUTIONS = [convolution(0), convolution(1)] as const;
 
 /** One axis of a volume [outer][n][inner] times a matrix with few entries a row, which lie together. */
 export const ALONG_AXIS: Kernel = {

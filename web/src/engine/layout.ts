@@ -1,9 +1,12 @@
 /** How a lattice is cut into pieces, so that the maps of each fit into memory. */
 
+import { GpuError } from './gpu';
 import type { Graph } from './graph';
 import { schedule, type Planes, type Schedule } from './schedule';
 
 export type Three = readonly [number, number, number];
+const inMb = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
+
 /** Ranges along planes, rows and columns. */
 export type Box = readonly [Planes, Planes, Planes];
 
@@ -72,5 +75,5 @@ export function layoutOf(graph: Graph, shape: Three, budget: number, largest: nu
       least = Math.min(least, bytes);
     }
   }
-  throw new Error(`this takes ${least} bytes on the graphics card at least, of ${budget}`);
+  throw new GpuError(`this takes ${inMb(least)} of graphics memory, and may take ${inMb(budget)}`);
 }
