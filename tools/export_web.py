@@ -1,7 +1,7 @@
 """Write the weights that the browser's engine loads, and Python's answers for its tests.
 
     python tools/export_web.py light --to web/public/models
-    python tools/export_web.py light --to web/public/models --golden web/test/golden
+    python tools/export_web.py light rdn --to web/public/models --golden web/test/golden
 
 `NAME.bin` holds the parameters as float16, in the order of the manifest `NAME.json`: configuration,
 what the encoder is made of (in the words of `networks/parts.py`), the shape and the place of each
@@ -51,6 +51,7 @@ CASES = (
     Case("everywhere", (9, 14, 11), (1, 1, 1), (2, 1.5, 1), skip_air=False),
     Case("wide", (4, 8, 72), (2, 1, 1), (2, 1, 1)),
 )
+FEW = Case("few", (5, 6, 7), (1, 1, 1), (2, 1, 1))  # larger networks take seconds for these
 
 
 def export(weights: Weights, folder: Path) -> None:
@@ -114,21 +115,23 @@ def head(case: Case, seed: int) -> Volume:
     return Volume(data.astype(np.float32), grid)
 
 
-def golden(weights: Weights, folder: Path) -> None:
-    """Write volumes, and what Python makes of them with these weights."""
+def golden(models: list[Weights], folder: Path) -> None:
+    """Write volumes, and what Python makes of them: all cases with the first of the models."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = arssr.load_model(weights.name, device="cpu", precision="float32")
+    asked = [(models[0], case, case.name) for case in CASES]
+    asked += [(weights, FEW, f"{FEW.name}-{weights.name}") for weights in models[1:]]
     described = []
-    for seed, case in enumerate(CASES):
+    for seed, (weights, case, name) in enumerate(asked):
         volume = head(case, seed)
         grid = volume.grid.scaled(case.scale)
+        model = arssr.load_model(weights.name, device="cpu", precision="float32")
         field = model.field(volume, towards=grid, skip_air=case.skip_air)
-        made = field.on(grid)
-        for what, data in (("in", volume.data), ("out", made.data)):
-            np.ascontiguousarray(data, "<f4").tofile(folder / f"{case.name}.{what}.f32")
+        for what, data in (("in", volume.data), ("out", field.on(grid).data)):
+            np.ascontiguousarray(data, "<f4").tofile(folder / f"{name}.{what}.f32")
         described.append(
             {
-                "name": case.name,
+                "name": name,
+                "model": weights.name,
                 "shape": volume.grid.shape,
                 "affine": volume.grid.affine.tolist(),
                 "scale": case.scale,
@@ -142,7 +145,7 @@ def golden(weights: Weights, folder: Path) -> None:
                 "air": field.air,
             }
         )
-    answers = {"model": weights.name, "cases": described, "ranges": ranges(), "axes": axes()}
+    answers = {"cases": described, "ranges": ranges(), "axes": axes()}
     (folder / "golden.json").write_text(json.dumps(answers) + "\n")
 
 
@@ -193,14 +196,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("model", help="the name of shipped weights")
+    parser.add_argument("models", nargs="+", help="names of shipped weights")
     parser.add_argument("--to", type=Path, required=True, help="folder of the weights")
     parser.add_argument("--golden", type=Path, help="folder of Python's answers")
     asked = parser.parse_args()
-    weights = load(asked.model)
-    export(weights, asked.to)
+    models = [load(name) for name in asked.models]
+    for weights in models:
+        export(weights, asked.to)
     if asked.golden:
-        golden(weights, asked.golden)
+        golden(models, asked.golden)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ async function measure(n: number): Promise<string[]> {
   const seconds = (performance.now() - since) / 1000;
   const { vendor, architecture, description } = gpu.device.adapterInfo;
   const { submissions, longestMs } = gpu;
-  gpu.close();
+  gpu.device.destroy();
   return [
     `${[vendor, architecture, description].filter(Boolean).join(' ') || 'a nameless GPU'}`,
     `${n}³ → ${SCALE * n}³ voxels in ${seconds.toFixed(2)} s`,

@@ -4,6 +4,7 @@ type Three = [number, number, number];
 
 export interface GoldenCase {
   name: string;
+  model: string;
   shape: Three;
   affine: number[][];
   scale: Three;
@@ -18,7 +19,6 @@ export interface GoldenCase {
 }
 
 export interface Golden {
-  model: string;
   cases: GoldenCase[];
   ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
   axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];

@@ -17,6 +17,7 @@ import { convolutionWeights, linearWeights, type Axes } from './weights';
 
 const CHUNK = 2 ** 20; // output voxels that leave the GPU together
 const ROWS = 2 ** 15; // voxels that are decoded together
+const SAME_STEP = 1e-3; // voxels: steps that differ by less are equal (grid.py)
 const MOST_GROUPS = 65535; // of a dispatch, along an axis
 
 export interface Asked {
@@ -42,14 +43,23 @@ export interface Asked {
 /** Hears the share of the work that is done. */
 export type Report = (share: number) => void;
 
-/** Normalised intensities [plane][row][column] of the output. */
+/**
+ * Normalised intensities [plane][row][column] of the output. Throws a GpuError for what the GPU
+ * cannot do and for targets that are coarser than the image.
+ */
 export async function upsample(
   gpu: Gpu,
   model: Model,
   asked: Asked,
   report: Report = () => undefined,
 ): Promise<Float32Array> {
-  return new Upsampling(gpu, model, asked).run(report);
+  const coarser = asked.positions.some((at) => at.some((p, n) => p - at[n - 1] > 1 + SAME_STEP));
+  if (coarser) throw new GpuError('a target that is coarser than the scan is not computed here');
+  try {
+    return await new Upsampling(gpu, model, asked).run(report);
+  } finally {
+    gpu.clear();
+  }
 }
 
 /** Along one axis: what each output position reads. */

@@ -55,7 +55,8 @@ export class Gpu {
     readonly device: GPUDevice,
     private readonly signal?: AbortSignal,
   ) {
-    this.parameters = this.buffer(SLOT * SLOTS, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    this.parameters = device.createBuffer({ size: SLOT * SLOTS, usage });
     void device.lost.then(({ message }) => {
       this.failure ??= new GpuError(`the graphics card stopped (${message || 'no reason given'})`);
     });
@@ -107,8 +108,9 @@ export class Gpu {
     }
   }
 
-  /** Frees all memory; the device stays. */
-  close(): void {
+  /** Frees all buffers, and forgets what was asked for and not yet submitted. */
+  clear(): void {
+    [this.waiting, this.pending] = [[], 0];
     this.release(...this.owned);
   }
 

@@ -49,7 +49,7 @@ export function streamed(graph: Graph, n: number, most: number, kept: number): S
 
 /**
  * The fewest pieces whose maps take no more than `budget` bytes, each no more than `largest`.
- * shape: of the voxels whose features are wanted. Throws where not even the smallest pieces fit.
+ * shape: planes, rows and columns of the image. Throws where not even the smallest pieces fit.
  */
 export function layoutOf(graph: Graph, shape: Three, budget: number, largest: number): Layout {
   const [n, rows, columns] = shape;
@@ -57,7 +57,7 @@ export function layoutOf(graph: Graph, shape: Three, budget: number, largest: nu
   let least = Infinity;
   const rings = PLANES.filter((most) => most <= Math.max(n, 1)).map((most) => ({
     most,
-    rings: streamed(graph, n + halo, most, 2).rings,
+    rings: streamed(graph, n, most, 2).rings,
   }));
   for (let total = 1; total <= MOST_CUTS * MOST_CUTS; total *= 2) {
     // the longer side is cut first
@@ -66,7 +66,7 @@ export function layoutOf(graph: Graph, shape: Three, budget: number, largest: nu
       cuts = rows / cuts[0] >= columns / cuts[1] ? [cuts[0] * 2, cuts[1]] : [cuts[0], cuts[1] * 2];
     }
     const [r, c] = [rows, columns].map((size, n) =>
-      cuts[n] === 1 ? size : Math.ceil(size / cuts[n]) + 2 + halo,
+      Math.min(size, Math.ceil(size / cuts[n]) + 2 + halo),
     );
     for (const { most, rings: slots } of rings) {
       const each = ringBytes(graph, slots, r, c);
