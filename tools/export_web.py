@@ -26,6 +26,7 @@ from arssr.intensity import Normalisation
 from arssr.interpolation import axis_matrix
 from arssr.networks import SEEN, parts
 from arssr.networks.parts import Part
+from arssr.resolution import measure_resolution
 from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
 
@@ -145,8 +146,48 @@ def golden(models: list[Weights], folder: Path) -> None:
                 "air": field.air,
             }
         )
-    answers = {"cases": described, "ranges": ranges(), "axes": axes()}
+    spectra = resolutions(folder)
+    answers = {"cases": described, "ranges": ranges(), "axes": axes(), "spectra": spectra}
     (folder / "golden.json").write_text(json.dumps(answers) + "\n")
+
+
+def resolutions(folder: Path) -> list[dict[str, Any]]:
+    """Write scans that were cut, smoothed or noisy along one axis, and what their spectra tell."""
+    rng, shape = np.random.default_rng(11), (64, 48, 40)
+    i, j, k = (np.abs(np.fft.fftfreq(n)) for n in shape)
+    frequency = np.sqrt(i[:, None, None] ** 2 + j[:, None] ** 2 + k**2) + 0.01
+    anatomy = np.fft.fftn(rng.normal(size=shape)) / frequency**1.5
+
+    def image(of: NDArray[Any]) -> NDArray[np.float32]:
+        real = np.fft.ifftn(of).real
+        return np.asarray(500 + 100 * real / real.std(), np.float32)
+
+    images = {
+        "native": image(anatomy),
+        "zero-filled": image(anatomy * (i < 0.3)[:, None, None]),
+        "smoothed": image(anatomy * np.exp(-30 * j**2)[:, None]),
+        "noisy": image(anatomy) + rng.normal(0, 60, shape).astype(np.float32),
+        "thin": image(anatomy)[:, :, :12],
+    }
+    head = np.hypot(*(np.indices(shape[:2]) - 28))[..., None] < 20
+    images["in air"] = images["zero-filled"] * np.where(head, 1, 0.02)
+    found = []
+    for name, data in images.items():
+        volume = Volume(np.ascontiguousarray(data, np.float32), Grid(data.shape, np.eye(4)))
+        volume.data.astype("<f4").tofile(folder / f"{name}.in.f32")
+        told = [
+            {
+                "share": axis.share,
+                "low": axis.low,
+                "high": axis.high,
+                "ending": axis.ending,
+                "dropDb": axis.drop_db,
+                "floor": axis.floor,
+            }
+            for axis in measure_resolution(volume).axes
+        ]
+        found.append({"name": name, "shape": volume.grid.shape, "axes": told})
+    return found
 
 
 def ranges() -> list[dict[str, Any]]:

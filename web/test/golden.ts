@@ -1,5 +1,7 @@
 /** Python's answers, as `tools/export_web.py` writes them. */
 
+import type { AxisResolution } from '../src/resolution';
+
 type Three = [number, number, number];
 
 export interface GoldenCase {
@@ -21,5 +23,6 @@ export interface GoldenCase {
 export interface Golden {
   cases: GoldenCase[];
   ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
+  spectra: { name: string; shape: Three; axes: AxisResolution[] }[];
   axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
 }

@@ -10,6 +10,7 @@ import { schedule } from '../src/engine/schedule';
 import { positionsAlong, scaled, spacingOf } from '../src/grid';
 import { apply, fit } from '../src/intensity';
 import { cubicMatrix } from '../src/interpolation';
+import { measureResolution } from '../src/resolution';
 import type { Golden } from './golden';
 
 const file = (path: string): Buffer => readFileSync(new URL(path, import.meta.url));
@@ -47,6 +48,19 @@ test.each(golden.ranges)('the range of an image that is $name', ({ data, shape, 
   const found = fit(Float32Array.from(data), shape);
   expect(Math.abs(found.offset - python.offset)).toBeLessThan(1e-6 * python.range);
   expect(found.range / python.range).toBeCloseTo(1, 6);
+});
+
+test.each(golden.spectra)('the resolution of a scan that is $name', ({ name, shape, axes }) => {
+  const found = measureResolution(image(name), shape, [shape[1] * shape[2], shape[2], 1]);
+  axes.forEach((python, axis) => {
+    const { ending, ...numbers } = found[axis];
+    expect(ending).toBe(python.ending);
+    expect(numbers.share).toBeCloseTo(python.share, 9);
+    expect(numbers.low).toBeCloseTo(python.low, 9);
+    expect(numbers.high).toBeCloseTo(python.high, 9);
+    expect(numbers.dropDb).toBeCloseTo(python.dropDb, 3);
+    expect(numbers.floor / (python.floor || 1)).toBeCloseTo(python.floor ? 1 : 0, 4);
+  });
 });
 
 test.each(golden.axes)('cubic interpolation of $n samples at $scale times', (python) => {
