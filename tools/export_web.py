@@ -26,7 +26,8 @@ from arssr.intensity import Normalisation
 from arssr.interpolation import axis_matrix
 from arssr.networks import SEEN, parts
 from arssr.networks.parts import Part
-from arssr.resolution import measure_resolution
+from arssr.noise import estimate_noise
+from arssr.scan import as_measured
 from arssr.volume import Volume
 from arssr.weights.registry import Weights, load
 
@@ -173,8 +174,10 @@ def resolutions(folder: Path) -> list[dict[str, Any]]:
     images["in air"] = images["zero-filled"] * np.where(head, 1, 0.02)
     found = []
     for name, data in images.items():
-        volume = Volume(np.ascontiguousarray(data, np.float32), Grid(data.shape, np.eye(4)))
+        affine = np.diag([1.0, 1.0, 3.0 if name == "thin" else 1.0, 1.0])
+        volume = Volume(np.ascontiguousarray(data, np.float32), Grid(data.shape, affine))
         volume.data.astype("<f4").tofile(folder / f"{name}.in.f32")
+        measured = as_measured(volume)
         told = [
             {
                 "share": axis.share,
@@ -184,9 +187,24 @@ def resolutions(folder: Path) -> list[dict[str, Any]]:
                 "dropDb": axis.drop_db,
                 "floor": axis.floor,
             }
-            for axis in measure_resolution(volume).axes
+            for axis in measured.resolution.axes
         ]
-        found.append({"name": name, "shape": volume.grid.shape, "axes": told})
+        cut = measured.volume
+        found.append(
+            {
+                "name": name,
+                "shape": volume.grid.shape,
+                "affine": volume.grid.affine.tolist(),
+                "axes": told,
+                "noise": estimate_noise(volume),
+                "band": {"shape": cut.grid.shape, "affine": cut.grid.affine.tolist()},
+                "middle": cut.data[tuple(n // 2 for n in cut.data.shape)].item(),
+                "acquisition": [
+                    {"scale": s, "told": measured.acquisition("auto", cut.grid.scaled(s), {})}
+                    for s in ((2, 2, 2), (1, 1, 2), (1, 1, 1))
+                ],
+            }
+        )
     return found
 
 

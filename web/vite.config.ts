@@ -5,5 +5,6 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/setup.ts',
     fileParallelism: false,
+    testTimeout: 60_000,
   },
 });

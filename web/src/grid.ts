@@ -27,12 +27,22 @@ export function scaled(grid: Grid, factors: readonly number[]): Grid {
     // rounded twice: 25 · 2.3 is 57.49999999999999, and such dust must not decide a tie
     return Math.max(roundedToEven(Number((grid.shape[axis] * factors[axis]).toFixed(5))), 1);
   });
+  return resized(grid, [counts[0], counts[1], counts[2]], factors);
+}
+
+/** The same field of view, exactly, cut into this many voxels per axis. */
+export function withShape(grid: Grid, shape: Grid['shape']): Grid {
+  return resized(grid, shape, AXES.map((axis) => shape[axis] / grid.shape[axis]));
+}
+
+/** Voxels 1/factors as large from the same corner edge on. */
+function resized(grid: Grid, shape: Grid['shape'], factors: readonly number[]): Grid {
   const affine = grid.affine.map((row) => {
     const columns = AXES.map((axis) => row[axis] / factors[axis]);
     const shift = AXES.reduce((sum, axis) => sum + row[axis] * ((1 / factors[axis] - 1) / 2), 0);
     return [...columns, row[3] + shift];
   });
-  return { shape: [counts[0], counts[1], counts[2]], affine };
+  return { shape, affine };
 }
 
 /** Voxels as long along every axis as they are along the finest. */

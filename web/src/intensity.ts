@@ -1,5 +1,7 @@
 /** The intensities that a network sees: `arssr/intensity.py`, where each constant is explained. */
 
+import { percentile } from './percentile';
+
 const FEWEST = 0.0005;
 const EXTREMES = 0.05;
 const LONGEST_TAIL = 2;
@@ -146,11 +148,4 @@ function sampled(data: Float32Array): Float32Array {
 /** The values below and above which this share of sorted values lies. */
 function ends(sorted: Float32Array, share: number): [number, number] {
   return [percentile(sorted, share), percentile(sorted, 1 - share)];
-}
-
-function percentile(sorted: Float32Array, share: number): number {
-  const at = share * (sorted.length - 1);
-  const low = Math.min(Math.floor(at), sorted.length - 1);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
 }

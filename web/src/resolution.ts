@@ -3,6 +3,8 @@
  * constant is explained. Frequencies are shares of the stored band.
  */
 
+import { percentile } from './percentile';
+
 export type Ending = 'full' | 'sharp' | 'slow' | 'noise' | 'unknown';
 
 export interface AxisResolution {
@@ -271,11 +273,4 @@ function lostInNoise(s: number[]): number {
 
 function argmax(values: number[]): number {
   return values.indexOf(Math.max(...values));
-}
-
-function percentile(sorted: Float32Array, share: number): number {
-  const place = share * (sorted.length - 1);
-  const low = Math.floor(place);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
 }

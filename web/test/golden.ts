@@ -1,5 +1,6 @@
 /** Python's answers, as `tools/export_web.py` writes them. */
 
+import type { Grid } from '../src/grid';
 import type { AxisResolution } from '../src/resolution';
 
 type Three = [number, number, number];
@@ -23,6 +24,17 @@ export interface GoldenCase {
 export interface Golden {
   cases: GoldenCase[];
   ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
-  spectra: { name: string; shape: Three; axes: AxisResolution[] }[];
+  spectra: GoldenScan[];
   axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
+}
+
+export interface GoldenScan extends Grid {
+  name: string;
+  shape: Three;
+  axes: AxisResolution[];
+  noise: number;
+  /** The grid that it is cut to, and the voxel in its middle. */
+  band: Grid;
+  middle: number;
+  acquisition: { scale: Three; told: string[] }[];
 }

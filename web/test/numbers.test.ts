@@ -7,10 +7,12 @@ import { graphOf } from '../src/engine/graph';
 import { layoutOf, streamed } from '../src/engine/layout';
 import { Model, type Manifest } from '../src/engine/model';
 import { schedule } from '../src/engine/schedule';
-import { positionsAlong, scaled, spacingOf } from '../src/grid';
+import { positionsAlong, scaled, spacingOf, type Grid } from '../src/grid';
 import { apply, fit } from '../src/intensity';
 import { cubicMatrix } from '../src/interpolation';
+import { estimateNoise } from '../src/noise';
 import { measureResolution } from '../src/resolution';
+import { acquisitionOf, atBand, bandGrid } from '../src/scan';
 import type { Golden } from './golden';
 
 const file = (path: string): Buffer => readFileSync(new URL(path, import.meta.url));
@@ -20,23 +22,29 @@ const image = (name: string): Float32Array => {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 };
 
+function expectSame(found: Grid, python: Grid): void {
+  found.affine.forEach((row, n) =>
+    row.forEach((value, m) => expect(value).toBeCloseTo(python.affine[n][m], 9)),
+  );
+}
+
 describe.each(golden.cases)('$name', ({ name, shape, affine, scale, ...python }) => {
   const target = scaled({ shape, affine }, scale);
 
   test('the grid rule gives the same voxels in the same places', () => {
     expect(target.shape).toEqual(python.target_shape);
-    target.affine.forEach((row, n) =>
-      row.forEach((value, m) => expect(value).toBeCloseTo(python.target_affine[n][m], 9)),
-    );
+    expectSame(target, { shape: python.target_shape, affine: python.target_affine });
     spacingOf(target).forEach((mm, n) =>
       expect(mm).toBeCloseTo(spacingOf({ shape, affine })[n] / scale[n], 9),
     );
   });
 
-  test('the range and the air are the same', () => {
+  test('the range, the noise and the air are the same', () => {
     const found = fit(image(name), shape);
     expect(Math.abs(found.offset - python.offset)).toBeLessThan(1e-6 * python.range);
     expect(found.range / python.range).toBeCloseTo(1, 6);
+    const noise = estimateNoise(image(name), shape) / found.range;
+    expect(Math.abs(noise - (python.noise ?? 0))).toBeLessThan(1e-5);
     if (!python.skip_air) return;
     const active = activeVoxels(apply(found, image(name)), shape);
     const air = 1 - active.reduce((a, b) => a + b, 0) / active.length;
@@ -61,6 +69,24 @@ test.each(golden.spectra)('the resolution of a scan that is $name', ({ name, sha
     expect(numbers.dropDb).toBeCloseTo(python.dropDb, 3);
     expect(numbers.floor / (python.floor || 1)).toBeCloseTo(python.floor ? 1 : 0, 4);
   });
+});
+
+test.each(golden.spectra)('the noise of a scan that is $name', ({ name, shape, noise }) => {
+  const off = estimateNoise(image(name), shape) - noise;
+  expect(Math.abs(off)).toBeLessThan(1e-4 * Math.max(noise, 1));
+});
+
+test.each(golden.spectra)('a scan that is $name is cut and told as in Python', (python) => {
+  const cut = bandGrid(python, python.axes);
+  expect(cut.shape).toEqual(python.band.shape);
+  expectSame(cut, python.band);
+  const [i, j, k] = cut.shape;
+  const middle = (Math.floor(i / 2) * j + Math.floor(j / 2)) * k + Math.floor(k / 2);
+  const found = atBand(image(python.name), python, cut)[middle];
+  expect(found / python.middle).toBeCloseTo(1, 5);
+  for (const { scale, told } of python.acquisition) {
+    expect(acquisitionOf(cut, python.axes, scale)).toEqual(told);
+  }
 });
 
 test.each(golden.axes)('cubic interpolation of $n samples at $scale times', (python) => {
