@@ -6,19 +6,22 @@
  * plane reads, the plane is decoded and leaves the GPU.
  */
 
-import { cubicMatrix, linearTaps, nearestVoxel, type Banded } from '../interpolation';
-import { graphOf, type Convolution, type Graph } from './graph';
+import { cubicMatrix, linearTaps, nearestVoxel } from '../interpolation';
+import { interpolate } from './base';
 import { GpuError, type Gpu } from './gpu';
-import { ALONG_AXIS, CONVOLUTIONS, CORRECT, END, ENTER, OF_CONVOLUTION } from './kernels';
-import { grown, layoutOf, length, parts, type Box, type Layout, type Three } from './layout';
+import { graphOf, type Convolution, type Graph } from './graph';
+import { CORRECT, END, ENTER, OF_CONVOLUTION } from './kernels';
+import { grown, layoutOf, length, map3, parts, type Box, type Layout, type Three } from './layout';
 import type { Model, Told } from './model';
+import { Reading, touched, type Along } from './reading';
 import { schedule, type Planes, type Schedule } from './schedule';
+import { Scratch } from './scratch';
+import { tiled } from './tiled';
 import { convolutionWeights, linearWeights, type Axes } from './weights';
 
 const CHUNK = 2 ** 20; // output voxels that leave the GPU together
 const ROWS = 2 ** 15; // voxels that are decoded together
 const SAME_STEP = 1e-3; // voxels: steps that differ by less are equal (grid.py)
-const MOST_GROUPS = 65535; // of a dispatch, along an axis
 
 export interface Asked {
   /** Normalised intensities [plane][row][column]. */
@@ -62,13 +65,6 @@ export async function upsample(
   }
 }
 
-/** Along one axis: what each output position reads. */
-interface Along {
-  taps: { first: number; second: number; share: number }[];
-  nearest: number[];
-  cubic: Banded;
-}
-
 class Upsampling {
   private readonly graph: Graph;
   private readonly along: readonly [Along, Along, Along];
@@ -78,7 +74,7 @@ class Upsampling {
   private readonly last: GPUBuffer;
   private readonly gain: GPUBuffer;
   private readonly places: readonly [Float32Array, Float32Array, Float32Array];
-  private readonly scratch = new Map<string, GPUBuffer>();
+  private readonly scratch: Scratch;
   private readonly quads: number;
 
   constructor(
@@ -87,6 +83,7 @@ class Upsampling {
     private readonly asked: Asked,
   ) {
     const { shape, positions, told, axes } = asked;
+    this.scratch = new Scratch(gpu);
     this.graph = graphOf(model);
     this.quads = Math.ceil(model.width / 4);
     this.along = map3((n) => ({
@@ -269,7 +266,7 @@ class Upsampling {
     for (const [n, { map }] of inputs.entries()) {
       const end = n === inputs.length - 1;
       const { buffers, bias } = this.weights[number];
-      await this.tiled(reach, computed, size, {
+      await tiled(this.gpu, reach, computed, size, {
         buffers: [maps[map], buffers[n], bias, maps[number + 1]],
         quads: [this.quadsOf(map), this.quadsOf(number + 1)],
         rings: [rings[map], rings[number + 1]],
@@ -278,53 +275,6 @@ class Upsampling {
         })),
         end: (n > 0 ? END.onto : 0) | (end && each.relu ? END.relu : 0),
       });
-    }
-  }
-
-  /** A convolution over planes, in dispatches that are no more work than a submission. */
-  private async tiled(
-    reach: 0 | 1,
-    planes: Planes,
-    [n, rows, columns]: Three,
-    on: {
-      buffers: GPUBuffer[];
-      quads: [number, number];
-      rings: [number, number];
-      added: { buffer: GPUBuffer; ring: number; quads: number; everywhere: boolean }[];
-      end: number;
-    },
-  ): Promise<void> {
-    const { tile, quads } = OF_CONVOLUTION;
-    const across = Math.ceil(columns / tile);
-    const down = Math.ceil(rows / tile);
-    const groups = Math.ceil(on.quads[1] / quads);
-    const taps = (2 * reach + 1) ** 3;
-    const workOfTile = across * tile * tile * taps * on.quads[0] * 4 * groups * quads * 4;
-    const [, , bias] = on.buffers;
-    const added = [0, 1].map((at) => on.added[at] ?? { buffer: bias, ring: 1, quads: 1 });
-    const end = on.added.reduce(
-      (sum, { everywhere }, at) => sum | END.added[at] | (everywhere ? END.everywhere[at] : 0),
-      on.end,
-    );
-    for (let p = planes.start; p < planes.stop; ) {
-      const fit = Math.floor(this.gpu.work / (workOfTile * down));
-      const count = Math.min(Math.max(fit, 1), planes.stop - p, Math.floor(MOST_GROUPS / groups));
-      for (let first = 0; first < down; ) {
-        const most = count > 1 ? down : Math.max(1, Math.floor(this.gpu.work / workOfTile));
-        const tiles = Math.min(most, down - first, MOST_GROUPS);
-        await this.gpu.run({
-          kernel: CONVOLUTIONS[reach],
-          parameters: [
-            ...[n, rows, columns, p, first, ...on.quads, ...on.rings, end],
-            ...added.flatMap(({ ring, quads }) => [ring, quads]),
-          ],
-          buffers: [...on.buffers, ...added.map(({ buffer }) => buffer)],
-          groups: [across, tiles, count * groups],
-          work: workOfTile * tiles * count,
-        });
-        first += tiles;
-      }
-      p += count;
     }
   }
 
@@ -371,7 +321,7 @@ class Upsampling {
     for (let start = planes.start; start < planes.stop; start += most) {
       const stop = Math.min(start + most, planes.stop);
       const chunk: Box = [{ start, stop }, rows, columns];
-      const output = await this.interpolate(chunk);
+      const output = await interpolate(this.gpu, this.scratch, this.asked, this.along, chunk);
       if (there) await this.correct(chunk, output, there);
       const values = await this.gpu.read(output, (stop - start) * r * c);
       const [, n, m] = this.outShape;
@@ -384,66 +334,16 @@ class Upsampling {
     }
   }
 
-  /** Cubic interpolation of a box of the output. */
-  private async interpolate(chunk: Box): Promise<GPUBuffer> {
-    const { image, shape } = this.asked;
-    const bands = map3((n) => {
-      const { entries, first, weights } = this.along[n].cubic;
-      const { start, stop } = chunk[n];
-      const from = Math.min(...first.subarray(start, stop));
-      const to = Math.max(...first.subarray(start, stop)) + entries;
-      return {
-        ...{ entries, range: { start: from, stop: to } },
-        first: first.slice(start, stop).map((at) => at - from),
-        weights: Float32Array.from(weights.subarray(start * entries, stop * entries)),
-      };
-    });
-    const size = bands.map(({ range }) => length(range));
-    const part = new Float32Array(size[0] * size[1] * size[2]);
-    let at = 0;
-    for (let i = bands[0].range.start; i < bands[0].range.stop; i++) {
-      for (let j = bands[1].range.start; j < bands[1].range.stop; j++) {
-        const line = (i * shape[1] + j) * shape[2];
-        const { start, stop } = bands[2].range;
-        part.set(image.subarray(line + start, line + stop), at);
-        at += stop - start;
-      }
-    }
-    let source = await this.filled('base 0', part);
-    for (const [n, { entries, first, weights }] of bands.entries()) {
-      const inner = size.slice(n + 1).reduce((a, b) => a * b, 1);
-      const n_in = size[n];
-      size[n] = length(chunk[n]);
-      const total = size[0] * size[1] * size[2];
-      const output = await this.room(`base ${n + 1}`, total * 4);
-      const across = Math.min(Math.ceil(total / 64), MOST_GROUPS);
-      await this.gpu.run({
-        kernel: ALONG_AXIS,
-        parameters: [n_in, size[n], inner, entries, total, across],
-        buffers: [
-          source,
-          await this.filled(`first ${n}`, first),
-          await this.filled(`band ${n}`, weights),
-          output,
-        ],
-        groups: [across, Math.ceil(total / 64 / across), 1],
-        work: total * entries,
-      });
-      source = output;
-    }
-    return source;
-  }
-
   /** Adds what the network says to a box of the output, where that is not air. */
   private async correct(chunk: Box, output: GPUBuffer, there: There): Promise<void> {
     const { gpu, quads } = this;
     const { box, ring, features, taps, places } = there;
     const list = this.wantedIn(chunk);
     if (!list.length) return;
-    const wanted = await this.filled('wanted', list);
+    const wanted = await this.scratch.filled('wanted', list);
     const [planes, rows, columns] = chunk;
-    let entered = await this.room('entered', ROWS * quads * 16);
-    let computed = await this.room('computed', ROWS * quads * 16);
+    let entered = await this.scratch.room('entered', ROWS * quads * 16);
+    let computed = await this.scratch.room('computed', ROWS * quads * 16);
     for (let start = 0; start < list.length; start += ROWS) {
       const count = Math.min(ROWS, list.length - start);
       await gpu.run({
@@ -460,7 +360,7 @@ class Upsampling {
       for (const { weights, bias } of this.hidden) {
         const { tile } = OF_CONVOLUTION;
         const used: Three = [1, Math.ceil(count / tile), tile];
-        await this.tiled(0, { start: 0, stop: 1 }, used, {
+        await tiled(this.gpu, 0, { start: 0, stop: 1 }, used, {
           buffers: [entered, weights, bias, computed],
           quads: [quads, quads],
           rings: [1, 1],
@@ -496,24 +396,6 @@ class Upsampling {
     return found.subarray(0, count);
   }
 
-  /** A buffer of at least so many bytes, the same one for a name while it is large enough. */
-  private async room(name: string, bytes: number): Promise<GPUBuffer> {
-    const known = this.scratch.get(name);
-    if (known && known.size >= bytes) return known;
-    if (known) {
-      await this.gpu.flush(); // what was asked for before still needs it
-      this.gpu.release(known);
-    }
-    const made = this.gpu.storage(bytes);
-    this.scratch.set(name, made);
-    return made;
-  }
-
-  private async filled(name: string, data: Float32Array | Uint32Array): Promise<GPUBuffer> {
-    const buffer = await this.room(name, data.byteLength);
-    await this.gpu.write(buffer, data);
-    return buffer;
-  }
 }
 
 interface There {
@@ -522,52 +404,4 @@ interface There {
   features: GPUBuffer;
   taps: GPUBuffer;
   places: GPUBuffer;
-}
-
-/** Which output planes can be decoded, and what those still read that cannot. */
-class Reading {
-  private readonly last: number[] = []; // plane of features that must be there, for each output
-  private readonly first: number[] = []; // plane that this output or a later one still reads
-
-  constructor({ taps, nearest }: Along, active: Planes, from: number) {
-    let most = -1;
-    for (const [n, { second }] of taps.entries()) {
-      const wanted = nearest[n] >= active.start && nearest[n] < active.stop;
-      most = Math.max(most, wanted ? second - from : -1);
-      this.last.push(most);
-    }
-    let least = Infinity;
-    for (let n = taps.length - 1; n >= 0; n--) {
-      const wanted = nearest[n] >= active.start && nearest[n] < active.stop;
-      least = Math.min(least, wanted ? taps[n].first - from : Infinity);
-      this.first.unshift(least);
-    }
-  }
-
-  /** The outputs before this one can be decoded once the planes before `stop` are there. */
-  readyBy(stop: number): number {
-    const next = this.last.findIndex((plane) => plane >= stop);
-    return next < 0 ? this.last.length : next;
-  }
-
-  firstRead(output: number): number {
-    return output < this.first.length ? this.first[output] : Infinity;
-  }
-}
-
-/** The voxels that outputs in a range read, if they lie in active ones. */
-function touched({ taps, nearest }: Along, range: Planes, active: Planes): Planes {
-  const read = taps.slice(range.start, range.stop).filter((_, n) => {
-    const at = nearest[range.start + n];
-    return at >= active.start && at < active.stop;
-  });
-  if (!read.length) throw new GpuError('a piece of the output reads nothing');
-  return {
-    start: Math.min(...read.map(({ first }) => first)),
-    stop: Math.max(...read.map(({ second }) => second)) + 1,
-  };
-}
-
-function map3<T>(make: (axis: number) => T): [T, T, T] {
-  return [make(0), make(1), make(2)];
 }

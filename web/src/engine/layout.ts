@@ -77,3 +77,7 @@ export function layoutOf(graph: Graph, shape: Three, budget: number, largest: nu
   }
   throw new GpuError(`this takes ${inMb(least)} of graphics memory, and may take ${inMb(budget)}`);
 }
+
+export function map3<T>(make: (axis: number) => T): [T, T, T] {
+  return [make(0), make(1), make(2)];
+}
