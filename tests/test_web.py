@@ -1,0 +1,84 @@
+"""What the browser's engine loads, and the engine itself where Node.js and Chromium are here."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tools.export_web import export, in_words
+
+from arssr.errors import ArSSRError
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.parts import convolutions
+from arssr.weights.registry import Weights, load
+
+WEB = Path(__file__).parents[1] / "web"
+NPM, CHROMIUM = shutil.which("npm"), shutil.which("chromium")
+
+
+@pytest.mark.parametrize("name", ["light", "rdn"])
+def test_the_exported_parameters_are_those_of_the_weights(name: str, tmp_path: Path) -> None:
+    weights = load(name)
+    export(weights, tmp_path)
+    manifest = json.loads((tmp_path / f"{name}.json").read_text())
+    values = np.fromfile(tmp_path / f"{name}.bin", "<f2")
+    state = weights.network.state_dict()
+    assert manifest["tensors"].keys() == state.keys()
+    for parameter, where in manifest["tensors"].items():
+        count = int(np.prod(where["shape"]))
+        found = values[where["offset"] : where["offset"] + count].reshape(where["shape"])
+        assert np.array_equal(found, state[parameter].half().numpy()), parameter
+
+
+@pytest.mark.parametrize("encoder", ["light", "rdn", "rescnn", "srresnet"])
+def test_the_words_of_an_encoder_name_its_convolutions_in_order(encoder: str) -> None:
+    network = ImplicitVoxelNetwork(ModelConfig(encoder=encoder, feature_dim=8, decoder_width=8))
+    names = {id(module): name for name, module in network.named_modules()}
+    part = network.encoder.parts()
+    assert part is not None
+    said = list(_convolutions(in_words(part, names)))
+    assert said == [names[id(conv)] for conv in convolutions(part)]
+
+
+def test_a_network_of_the_papers_flavour_is_refused(tmp_path: Path) -> None:
+    network = ImplicitVoxelNetwork(ModelConfig("paper", "light", 8, 4, 8))
+    with pytest.raises(ArSSRError, match="residual"):
+        export(Weights("own", network, {}, tmp_path / "own.safetensors"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_exported_weights_are_exact_in_float16(tmp_path: Path) -> None:
+    state = load("light").network.state_dict()
+    assert all(torch.equal(tensor, tensor.half().float()) for tensor in state.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NPM is None or CHROMIUM is None, reason="needs Node.js and Chromium")
+@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="npm ci in web/ first")
+def test_the_browsers_engine_gives_the_numbers_of_python() -> None:
+    assert NPM is not None
+    environment = {**os.environ, "ARSSR_PYTHON": sys.executable, "CHROMIUM": str(CHROMIUM)}
+    done = subprocess.run(
+        [NPM, "test"], cwd=WEB, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _convolutions(words: Any) -> Iterator[str]:
+    """The names in the words of a part, in order."""
+    if isinstance(words, list):
+        for each in words:
+            yield from _convolutions(each)
+    elif isinstance(words, dict):
+        for key, value in words.items():
+            if key == "conv":
+                yield value
+            else:
+                yield from _convolutions(value)

@@ -1,0 +1,40 @@
+/** Python's answers, as `tools/export_web.py` writes them. */
+
+import type { Grid } from '../src/grid';
+import type { AxisResolution } from '../src/resolution';
+
+type Three = [number, number, number];
+
+export interface GoldenCase {
+  name: string;
+  model: string;
+  shape: Three;
+  affine: number[][];
+  scale: Three;
+  skip_air: boolean;
+  target_shape: Three;
+  target_affine: number[][];
+  told: string[];
+  noise: number | null;
+  offset: number;
+  range: number;
+  air: number;
+}
+
+export interface Golden {
+  cases: GoldenCase[];
+  ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
+  spectra: GoldenScan[];
+  axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
+}
+
+export interface GoldenScan extends Grid {
+  name: string;
+  shape: Three;
+  axes: AxisResolution[];
+  noise: number;
+  /** The grid that it is cut to, and the voxel in its middle. */
+  band: Grid;
+  middle: number;
+  acquisition: { scale: Three; told: string[] }[];
+}

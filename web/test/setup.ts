@@ -1,0 +1,12 @@
+/** Has Python write the weights and its answers, which are not committed. */
+
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export default function setup(): void {
+  const python = process.env['ARSSR_PYTHON'] ?? 'python3';
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const models = ['light', 'rdn', 'rescnn', 'srresnet'];
+  const asked = [...models, '--to', 'web/public/models', '--golden', 'web/test/golden'];
+  execFileSync(python, ['tools/export_web.py', ...asked], { cwd: root, stdio: 'inherit' });
+}
