@@ -24,7 +24,7 @@ from arssr.engine.out_of_memory import Runner
 from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device
 from arssr.errors import ArSSRError
-from arssr.grid import AxisPositions, Grid, Shape
+from arssr.grid import AxisPositions, Grid, Shape, corner_voxels
 from arssr.intensity import Normalisation
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import ImplicitVoxelNetwork
@@ -274,7 +274,7 @@ class VoxelField:
         for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
             along[source_axis] = positions
         last = lattice.axes[2]
-        cell = np.minimum(self._cell(grid), _LARGEST_CELL)
+        cell = np.minimum(grid.cell_in(self.grid), _LARGEST_CELL)
         matrices = [
             torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
             for n, p in zip(self._shape, along, strict=True)
@@ -311,10 +311,6 @@ class VoxelField:
             raise ArSSRError(_BEYOND_FP16)
         return self.normalisation.invert(values)
 
-    def _cell(self, grid: Grid) -> np.ndarray:
-        """The size of a grid's voxels in voxels of the image (3,), along the image's axes."""
-        return np.linalg.norm(grid.index_map_to(self.grid)[:3, :3], axis=1)
-
     def _oblique(
         self,
         grid: Grid,
@@ -327,7 +323,7 @@ class VoxelField:
         to_source = grid.index_map_to(self.grid)
         shape = (*grid.shape[:2], planes.stop - planes.start)
         first = to_source[:3, 3] + planes.start * to_source[:3, 2]
-        corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape) - 1)
+        corners = corner_voxels(shape)
 
         def positions(index: np.ndarray) -> np.ndarray:
             return index @ to_source[:3, :3].T + first
@@ -339,7 +335,7 @@ class VoxelField:
         for start in range(0, flat.size, _OBLIQUE_CHUNK):
             stop = min(start + _OBLIQUE_CHUNK, flat.size)
             index = np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1)
-            flat[start:stop] = self._values(features, positions(index), self._cell(grid))
+            flat[start:stop] = self._values(features, positions(index), grid.cell_in(self.grid))
             report(stop / flat.size)
         return lambda: finish.here(data)
 
