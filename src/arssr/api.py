@@ -14,8 +14,8 @@ Volume(9×9×28 voxels of 1×1×1 mm, RAS, stored as float32, 9.07 KB)
 >>> model.upsample(scan, spacing=(0.8, 1, 2)).grid
 Grid(11×9×14 voxels of 0.8×1×2 mm, RAS)
 
-What is read more than once is a field: encoded once, read on any grid, oblique ones too, at any
-points and on any plane.
+What is read more than once is a field: encoded once, read on any grid, oblique ones too, and at
+any points.
 
 >>> field = model.field(scan)
 >>> field.on(scan.grid.isotropic()).data.shape

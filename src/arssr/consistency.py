@@ -34,6 +34,7 @@ from arssr.formats.slices import Slices
 from arssr.grid import SAME_STEP, Floats, Grid
 from arssr.interpolation import apply_axis_matrices, resampling_matrices
 from arssr.networks import UNKNOWN
+from arssr.on_device import samples_on
 from arssr.volume import Volume
 
 # Regularisation where there is no noise, as a share of the largest eigenvalue: above rounding.
@@ -183,7 +184,7 @@ def make_consistent(
     acquisition = Acquisition(scan.grid, result.grid, acquisition_ijk, scan.slices)
     noise = sigma * acquisition.noise_left
     with torch.inference_mode():
-        image, given = tensor_of(result), tensor_of(scan)
+        image, given = samples_on(result.data), samples_on(scan.data)
         residual = acquisition.measured(given) - acquisition.measure(image)
         explained = acquisition.solve(residual, noise, acquisition.counted(given))
         corrected = acquisition.spread(explained).add_(image)
@@ -193,11 +194,6 @@ def make_consistent(
             acquisition.residual(given, corrected),
             noise,
         )
-
-
-def tensor_of(volume: Volume) -> Tensor:
-    """The samples (I, J, K), float32."""
-    return torch.from_numpy(np.ascontiguousarray(volume.data))
 
 
 def in_percent(share: float) -> str:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from arssr.intensity import Ordered
+from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_samples, measure_resolution
 from arssr.volume import Volume
 
@@ -62,7 +63,7 @@ def estimate_noise(
     20
     """
     if samples is None:
-        samples = torch.from_numpy(np.ascontiguousarray(volume.data))
+        samples = samples_on(volume.data)
     resolution = resolution or measure_resolution(volume)
     data = _on_measured_voxels(samples, resolution)
     axes = [axis for axis in range(3) if data.shape[axis] >= len(_DETAILS)]

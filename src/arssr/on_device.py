@@ -16,6 +16,7 @@ from arssr.errors import ArSSRError
 from arssr.formats.samples import Encoding, in_file_order
 from arssr.intensity import NOTHING, Normalisation
 
+_CPU = torch.device("cpu")
 _TOGETHER = 2**19  # voxels, which stay in a CPU's cache
 _INFINITE = "the result has NaN or infinite values"
 _BLOCK = 16  # rows and planes that a CPU turns round together: lines of cache
@@ -23,7 +24,7 @@ _BLOCK = 16  # rows and planes that a CPU turns round together: lines of cache
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32}
 
 
-def samples_on(data: np.ndarray, device: torch.device) -> Tensor:
+def samples_on(data: np.ndarray, device: torch.device = _CPU) -> Tensor:
     """An image's samples (I, J, K) on a device; on a CPU its own, not to be changed."""
     data = np.ascontiguousarray(data)
     return to_device(data if data.flags.writeable else data.copy(), device)

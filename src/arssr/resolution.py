@@ -181,10 +181,9 @@ def at_band(volume: Volume, grid: Grid) -> Volume:
     """The scan on a grid of the same field of view whose band is no wider: its k-space, cut."""
     if grid == volume.grid:
         return volume
-    import torch
+    from arssr.on_device import samples_on
 
-    samples = torch.from_numpy(np.ascontiguousarray(volume.data))
-    return volume.with_data(cut_samples(samples, grid.shape).numpy(), grid)
+    return volume.with_data(cut_samples(samples_on(volume.data), grid.shape).numpy(), grid)
 
 
 def cut_samples(samples: "Tensor", shape: Sequence[int]) -> "Tensor":

@@ -56,7 +56,7 @@ def test_a_scan_is_told_of_in_plain_words(page: Page, thick: Path) -> None:
 def test_a_fact_that_is_no_number_spoils_nothing(
     page: Page, thick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "estimate_noise", lambda _: float("nan"))
+    monkeypatch.setattr(tasks, "estimate_noise", lambda *_: float("nan"))
     assert page.looked(sent(page, thick))["facts"]["noise"] is None
 
 

@@ -257,6 +257,8 @@ def _counts(done: "list[Done]", failed: int = 0, passed: int = 0) -> str:
 
 def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: int = 0) -> None:
     """A line for each kind of image that nothing was made of, with how many there are."""
+    from arssr.files import counted
+
     phase = sum(bool(each.passed_over) and not each.needs_target for each in done)
     isotropic = needs_target + sum(each.needs_target for each in done)
     suffixes = Counter({suffix: count for suffix, count in others.items() if suffix})
@@ -269,8 +271,7 @@ def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: in
     )
     for count, why in kinds:
         if count:
-            images = "image" if count == 1 else "images"
-            tell_passed_over(f"{count} {images}, {why}")
+            tell_passed_over(f"{counted(count, 'image')}, {why}")
 
 
 def _as_json(done: "Done") -> Mapping[str, Any]:

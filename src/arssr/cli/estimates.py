@@ -62,6 +62,8 @@ def _tell_sum(done: list[dict[str, Any]]) -> None:
     """A line about what they would take together; of the memory, the most that one would."""
     if not done:
         return
+    from arssr.files import counted
+
     together: dict[str, Any] = {
         name: sum(facts[name] for facts in done if name in facts)
         for name in ("disk_bytes", "seconds", "report_seconds")
@@ -69,6 +71,6 @@ def _tell_sum(done: list[dict[str, Any]]) -> None:
     peaks = [facts["memory_bytes"]["peak"] for facts in done if "memory_bytes" in facts]
     if peaks:
         together["memory_bytes"] = {"peak": max(peaks)}
-    count = f"{len(done)} scan{'s' if len(done) > 1 else ''}"
+    count = counted(len(done), "scan")
     line = "  ".join([f"together: {count}", *needs_in_words(together, at_most=" at most")])
     stderr.print(line, markup=False, soft_wrap=True)

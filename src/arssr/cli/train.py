@@ -152,8 +152,7 @@ def _listener(bar: "Progress", stop: "_Stop") -> "Listener":
         forecast(step.step, step.total)
         bar.update(reading, visible=False)
         text = f"step {step.step}/{step.total}  loss {step.loss:.4f}"
-        bar.update(training, completed=step.step, total=step.total, description=text)
-        bar.update(training, visible=True)
+        bar.update(training, completed=step.step, total=step.total, description=text, visible=True)
 
     def on_validation(values: Mapping[str, float], step: int) -> None:
         bar.console.print(

@@ -18,7 +18,7 @@ from arssr.evaluation.plots import plot
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
 from arssr.evaluation.taught import told_of_taught
-from arssr.files import replacing
+from arssr.files import counted, replacing
 
 _PACKAGES = ("arssr", "torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
 _NOTES = """\
@@ -82,8 +82,7 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """The tables, with a word on what they say."""
-        volumes = len({row.volume_sha256 for row in self.rows})
-        count = "1 volume" if volumes == 1 else f"{volumes} volumes"
+        count = counted(len({row.volume_sha256 for row in self.rows}), "volume")
         parts = [
             f"# Evaluation: {self.name}",
             self.about,

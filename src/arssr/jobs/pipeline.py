@@ -25,8 +25,8 @@ def run_each(
     While one is computed the next is prepared and the one before is written: no more than one
     result is held besides that which is under way.
     prepare, start: what to do before a job's turn, and with what came of that, such as `Prepared`
-    and `begin` with a model. tell: hears, in a
-    thread of its own, what became of each as soon as that is known; the iterator is one behind.
+    and `begin` with a model. tell: hears, in a thread of its own, what became of each as soon as
+    that is known; the iterator is one behind.
     """
 
     def end(job: Job, rest: Finish | Exception) -> Facts | Exception:

@@ -11,6 +11,7 @@ from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
 _SWITCHES = ("consistent", "strict", "as_stored", "clamp", "skip_air", "labels")
+_TARGETS = ("scale", "spacing", "shape", "isotropic", "like")
 _KNOWN = (*_SWITCHES, "target", "acquisition", "noise", "ensemble")
 
 
@@ -71,13 +72,7 @@ def request_of(
 
 
 def _target(asked: Any, path_of: Callable[[str], Path]) -> Target:
-    if not isinstance(asked, dict) or asked.keys() - {
-        "scale",
-        "spacing",
-        "shape",
-        "isotropic",
-        "like",
-    }:
+    if not isinstance(asked, dict) or asked.keys() - {*_TARGETS}:
         raise ArSSRError("a target is one of scale, spacing, shape, isotropic and like")
     for name in ("scale", "spacing"):
         value = asked.get(name)

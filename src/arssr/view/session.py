@@ -90,12 +90,11 @@ class Session:
     def describe(self) -> dict[str, Any]:
         """All scans, and all that was asked for, as plain values."""
         scans, runs = list(self._scans.values()), list(self._runs.values())
-        described = {
+        return {
             "model": Path(self._network.weights).name,
             "scans": [scan.describe() for scan in scans],
             "runs": [run.describe() for run in runs],
         }
-        return described
 
     def scan(self, key: str) -> Scan:
         """A scan by its id. Raises UnknownError."""
@@ -148,7 +147,7 @@ class Session:
         """What a result would take; the future raises ArSSRError."""
         scan = self.scan(key)
         job = self._job(scan, asked, self._folder / "unwritten")
-        return self._ask(scan, tasks.foresee, self._network, job)
+        return self._looking.submit(self._ask, scan, tasks.foresee, self._network, job)
 
     def start(self, key: str, asked: Mapping[str, Any], seconds: float | None = None) -> Run:
         """Compute a result when its turn comes. Raises ArSSRError for what cannot be asked.
@@ -213,11 +212,10 @@ class Session:
     def _looked(self, scan: Scan) -> None:
         try:
             if scan.upload is not None:
-                self._looker.ask(tasks.require_one_file, scan.path)
-            facts = self._looker.ask(tasks.look, self._network, scan.path, scan.series, scan.shown)
+                self._ask(scan, tasks.require_one_file, scan.path)
+            facts = self._ask(scan, tasks.look, self._network, scan.path, scan.series, scan.shown)
         except ArSSRError as error:
-            scan.error = self._in_words(scan, error)
-            scan.state = "failed"
+            scan.error, scan.state = str(error), "failed"
         else:
             scan.facts = facts
             scan.state = "to choose" if "images" in facts else "ready"
@@ -261,34 +259,25 @@ class Session:
                 state, error = ("cancelled", "") if run.is_cancelled else (state, error)
             run.facts, run.error, run.state = facts, error, state
 
-    def _ask(self, scan: Scan, task: Callable[..., Any], *values: Any) -> Future[Any]:
-        def ask() -> Any:
-            try:
-                return self._looker.ask(task, *values)
-            except ArSSRError as error:
-                raise ArSSRError(self._in_words(scan, error)) from None
-
-        return self._looking.submit(ask)
+    def _ask(self, scan: Scan, task: Callable[..., Any], *values: Any) -> Any:
+        """What the process that looks at scans answers; its errors speak of what the page knows."""
+        try:
+            return self._looker.ask(task, *values)
+        except ArSSRError as error:
+            raise ArSSRError(self._in_words(scan, error)) from None
 
     def _made(self, run: Run, path: Path, task: Callable[..., Any]) -> Path:
         if not path.exists():
-            self._look_at(run, task, run.job, path)
+            self._ask(self.scan(run.scan), task, run.job, path)
         return path
 
     def _report(self, run: Run) -> Path:
         if run.job.request.frames:
             raise ArSSRError("a report shows one 3D image, and this result has several frames")
         if not run.job.page.exists():
-            name = stem(Path(self.scan(run.scan).name))
-            self._look_at(run, tasks.report, self._network, run.job, name)
+            scan = self.scan(run.scan)
+            self._ask(scan, tasks.report, self._network, run.job, stem(Path(scan.name)))
         return run.job.page
-
-    def _look_at(self, run: Run, task: Callable[..., Any], *values: Any) -> None:
-        scan = self.scan(run.scan)
-        try:
-            self._looker.ask(task, *values)
-        except ArSSRError as error:
-            raise ArSSRError(self._in_words(scan, error)) from None
 
     def _in_words(self, scan: Scan, error: ArSSRError) -> str:
         """The sentence with names that the page knows, not those of temporary files."""

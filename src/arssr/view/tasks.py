@@ -28,7 +28,7 @@ from arssr.noise import estimate_noise
 from arssr.resolution import measure_resolution
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.room import require_memory
-from arssr.viewing.verdict import of_scan
+from arssr.viewing.verdict import of_scan, sentences
 from arssr.volume import Volume, grid_of, open_frames, open_writer, read_quietly
 from arssr.weights.limits import unseen_slices
 
@@ -66,16 +66,14 @@ def look(
         words.append(f"{count} frames, of which the first is shown.")
     if volume.slices:
         words.append(f"It has {volume.slices}.")
-    card = model_of(network).card
     facts = {**about(volume, resolution), "frames": count, "noise": None}
     if volume.kind.what == INTENSITIES:
-        facts["noise"] = estimate_noise(volume)
+        facts["noise"] = estimate_noise(volume, resolution)
         told = {"told": {"noise": facts["noise"]}, "options": {"noise": "auto"}}
         words += of_scan(volume, resolution, told)
     else:
         words.append(f"It {volume.kind.taken()}.")
-    if unseen := unseen_slices(card, volume.slices):
-        words.append(f"{unseen[0].upper()}{unseen[1:]}.")
+    words += sentences(unseen_slices(model_of(network).card, volume.slices))
     return _plain({**facts, "in_words": words})
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from nibabel.orientations import io_orientation
 
-from arssr.consistency import Acquisition, in_percent, tensor_of
+from arssr.consistency import Acquisition, in_percent
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
 from arssr.formats.bids import BIDSName
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
+from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_to_band
 from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.viewing.display import PLANES
@@ -144,7 +145,7 @@ def _done(
         stored = spacing_in_words(scan.grid.spacing_mm)
         said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
         said.append("Work began on the smallest voxels on which it may have been measured.")
-    said += _sentences(facts.get("target"), *facts.get("notes", []))
+    said += sentences(facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
         way = _WAYS.get(told[each.axis])
@@ -156,7 +157,7 @@ def _done(
     flips = facts["options"].get("ensemble", 1)
     return (
         said
-        + _sentences(facts["told"].get("because"))
+        + sentences(facts["told"].get("because"))
         + ([f"It is the mean over {flips} flips of the scan."] if flips > 1 else [])
     )
 
@@ -205,11 +206,11 @@ def _agreement(
         acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
     except ArSSRError as error:
         return [f"Not computed: {error}."]
-    span, scan = _span(measured), tensor_of(measured)
-    size = acquisition.residual(scan, tensor_of(result))
+    span, scan = _span(measured), samples_on(measured.data)
+    size = acquisition.residual(scan, samples_on(result.data))
     beside = ""
     if cubic is not None:
-        interpolated = acquisition.residual(scan, tensor_of(cubic)) / span
+        interpolated = acquisition.residual(scan, samples_on(cubic.data)) / span
         beside = f" (cubic interpolation by {in_percent(interpolated)})"
     said = [
         f"Measured again as the scan was, the result differs from it by {in_percent(size / span)} "
@@ -265,8 +266,9 @@ def _span(scan: Volume) -> float:
         return 1.0
 
 
-def _sentences(*fragments: str | None) -> list[str]:
-    return [f"{f[0].upper()}{f[1:]}." for f in fragments if f]
+def sentences(*fragments: str | None) -> list[str]:
+    """What is said in lower case elsewhere, as sentences of a page."""
+    return [f"{_capital(fragment)}." for fragment in fragments if fragment]
 
 
 def _capital(of: object) -> str:

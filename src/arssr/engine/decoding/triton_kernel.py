@@ -91,9 +91,8 @@ def _kernel(  # type: ignore[no-untyped-def]
         x = tl.load(place_i + i[:, None] * WIDTH + f[None, :]).to(tl.float32)
         x += tl.load(place_j + j[:, None] * WIDTH + f[None, :]).to(tl.float32)
         x += tl.load(place_k + k[:, None] * WIDTH + f[None, :]).to(tl.float32)
-        for corner in range(
-            8
-        ):  # not unrolled: loads of all corners together take too many registers
+        # not unrolled: loads of all corners together take too many registers
+        for corner in range(8):
             at_i = corner // 4 * n_i + i
             at_j = corner // 2 % 2 * n_j + j
             at_k = corner % 2 * n_k + k
