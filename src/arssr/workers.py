@@ -84,7 +84,9 @@ def begin_worker(count: int) -> None:
     """In a new process: share the processor with the other workers; know when to end."""
     import torch
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    threads = max(1, torch.get_num_threads() // count)
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # by which the compressor goes
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, _: _end(128 + number))
     parent = multiprocessing.parent_process()
