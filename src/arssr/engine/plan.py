@@ -231,13 +231,18 @@ def make_plan(
     plan = Plan(reading, layout, budget, resident, slab, slab * per_plane, flops, values, held)
     if device.type != "cuda":
         return plan
+    return replace(plan, gpu=_gpu_bytes(network, shape, plan, (kept or layout).features))
+
+
+def _gpu_bytes(network: ImplicitVoxelNetwork, shape: Shape, plan: Plan, features: float) -> float:
+    """What a GPU will hold: weights, the image, features, and what is computed at a time."""
     lasting = float(sum(p.numel() * p.element_size() for p in network.parameters()))
     lasting += _GPU_IMAGE_BYTES * math.prod(map(float, shape))
-    on_its_way = _GPU_SLAB_BYTES * math.prod((*map(float, reading.shape[:2]), slab))
+    plane = math.prod(map(float, plan.reading.shape[:2]))
+    on_its_way = _GPU_SLAB_BYTES * plane * plan.slab_planes
     # activations are gone when the first slab is read from features that are kept whole
-    at_a_time = max if layout.whole else sum
-    computing = (kept or layout).features + at_a_time((layout.activations, on_its_way))
-    return replace(plan, gpu=lasting + computing)
+    at_a_time = max if plan.layout.whole else sum
+    return lasting + features + at_a_time((plan.layout.activations, on_its_way))
 
 
 def _least_work(

@@ -48,15 +48,8 @@ def open_spatial(
     shape = tuple(map(int, samples.shape))
     dtype = np.dtype(getattr(samples, "dtype", np.float32))
     require_3d(shape, label)
-    if affine is None:
-        raise ArSSRError(f"{label}: there is no affine, so no place in space")
-    affine = np.array(affine, dtype=np.float64)
-    affine[:3] *= units.mm_per_unit(header)
     three: Shape = (shape[0], shape[1], shape[2])
-    try:
-        grid = Grid(three, affine)
-    except ArSSRError as error:
-        raise ArSSRError(f"{label}: {error}") from error
+    grid = _grid(three, affine, header, label)
     stored_as: np.dtype[Any] | None = dtype.newbyteorder("=")
     slope, inter = getattr(samples, "slope", 1), getattr(samples, "inter", 0)
     if np.ndim(slope) or np.ndim(inter):  # one for each slice, as Philips PAR files have
@@ -66,7 +59,7 @@ def open_spatial(
     frames = shape[3] if len(shape) > 3 and set(shape[4:]) <= {1} else 1
     warnings: list[str] = []
     if header is not None:
-        warnings += place.in_nifti(header, affine, units.mm_per_unit(header))
+        warnings += place.in_nifti(header, grid.affine, units.mm_per_unit(header))
 
     def read(frame: int) -> NDArray[np.float32]:
         _require_intensities(dtype, label)
@@ -91,6 +84,20 @@ def open_spatial(
         close=stream.close if stream else lambda: None,
         warnings=warnings,
     )
+
+
+def _grid(
+    shape: Shape, affine: NDArray[Any] | None, header: nib.Nifti1Header | None, label: str
+) -> Grid:
+    """Where the image lies, in millimetres."""
+    if affine is None:
+        raise ArSSRError(f"{label}: there is no affine, so no place in space")
+    affine = np.array(affine, dtype=np.float64)
+    affine[:3] *= units.mm_per_unit(header)
+    try:
+        return Grid(shape, affine)
+    except ArSSRError as error:
+        raise ArSSRError(f"{label}: {error}") from error
 
 
 def _require_intensities(dtype: np.dtype[Any], label: str) -> None:

@@ -109,6 +109,14 @@ class Lesson:
         """Whether all axes are degraded at once."""
         return len(self.axes) == 3
 
+    def describe(self) -> dict[str, Any]:
+        """What it is, for a card."""
+        return {
+            "acquisition": self.acquisition,
+            "axes": list(self.axes),
+            "scale": round(self.scale, 4),
+        }
+
     def item(self) -> Item:
         """What is trained on: the scan up to a gap before the held-out part."""
         end = max(1, self.cut - 2 * math.ceil(self.scale))
@@ -245,11 +253,7 @@ def adapt(
         **{key: weights.card[key] for key in kept if key in weights.card},
         "adapted": after > before,
         "data": [_describe_scan(scan)],
-        "lesson": {
-            "acquisition": lesson.acquisition,
-            "axes": list(lesson.axes),
-            "scale": round(lesson.scale, 4),
-        },
+        "lesson": lesson.describe(),
         "held_out": {
             "axis": lesson.held_axis,
             "from_voxel": lesson.cut,

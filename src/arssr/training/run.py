@@ -103,27 +103,21 @@ def train(
     folder that holds another run.
     """
     began = time.monotonic()
-    state = load_checkpoint(folder) if resume else None
-    if state is None and (folder / NAME).exists():
-        raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
+    state = _state(folder, resume)
     started_from = _started_from(init, folder if resume else None)
     with remembering() as early:
         taught = _taught(named(train_paths), config, state)
         if workers:
             prepare_workers()
-        kept = state.get("kept", {}) if state else {}
-        val = named(val_paths)
+        val, kept = named(val_paths), state.get("kept", {}) if state else {}
         data = find_data(taught, val, config, skip_unusable, kept, listener.on_checking)
         paths = {image.name: image.path for image in data.train}
-        images = training_images(
-            paths, config, fabric.device, listener.on_loading, shared=workers > 0
-        )
+        shared = workers > 0
+        images = training_images(paths, config, fabric.device, listener.on_loading, shared=shared)
         val_items = _judged(data.val, config, fabric.device)
         records = Records(folder, config, data, val_items, fabric, started_from, listener)
         torch.manual_seed(config.seed)
-        network = (
-            ImplicitVoxelNetwork(config.model) if init is None else grow(init.network, config.model)
-        )
+        network = grow(init.network, config.model) if init else ImplicitVoxelNetwork(config.model)
         make = partial(Trainer, images=images, fabric=fabric, folder=folder, workers=workers)
         if seconds is not None:
             listener.on_news("timing a few steps, to find how many fit")
@@ -139,17 +133,26 @@ def train(
     )
     if state is not None:
         trainer.restore(state)
-    if trainer.step == trainer.total:
-        total = trainer.total
-        listener.on_news(f"the run has taken all of its steps ({total}); --steps makes it longer")
-        return trainer
     _run(trainer, records, early, resume)
     return trainer
 
 
+def _state(folder: Path, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint of the run to resume; None for a new one, whose folder must be free."""
+    if resume:
+        return load_checkpoint(folder)
+    if (folder / NAME).exists():
+        raise ArSSRError(f"{folder} already holds a run; continue it with --resume or name another")
+    return None
+
+
 def _run(trainer: Trainer, records: Records, early: MemoryHandler, resume: bool) -> None:
-    """Take the steps that are left; one process of all keeps a diary."""
+    """Take the steps that are left, if any are; one process of all keeps a diary."""
     data, config, fabric = records.data, records.config, records.fabric
+    if (total := trainer.total) == trainer.step:
+        news = f"the run has taken all of its steps ({total}); --steps makes it longer"
+        records.listener.on_news(news)
+        return
     start = (
         f"{'at' if resume else 'from'} step {trainer.step} of {trainer.total}, "
         f"{config.model.encoder} on {counted(len(data.train), 'image')}, "

@@ -130,12 +130,10 @@ def _page(
 
     chief: the image whose grid is on display, and whose window is that for all.
     """
-    window, mask, common = chief.window, chief.object_mask, seen_by_all(images)
-    spread = _spread(images, one_window)
+    window, common, side = chief.window, seen_by_all(images), detail_side_mm(grid)
+    mask, spread = chief.object_mask, _spread(images, one_window, common)
     if common is not None:
         mask &= common
-        spread[~common] = 0
-    side = detail_side_mm(grid)
     details = [find_detail(spread, mask, grid, plane, side) for plane in PLANES]
     line = edge_line(chief.data, spread, mask, grid, PLANES[0])
     start = middle(mask)
@@ -161,9 +159,6 @@ def _page(
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
     }
-    where = [
-        f"{_place_in_words(d.plane, d.centre, grid)}, {d.side_mm:.3g} mm wide" for d in details
-    ]
     line_place = _place_in_words(PLANES[0], line.centre, grid)
     charts = _charts(images, grid, line, mask, common, window)
     return {
@@ -177,7 +172,7 @@ def _page(
         "partial": common is not None,
         "step": float(max(np.diff(own)[128] for own in levels)),
         "planes": PLANES,
-        "details": where,
+        "details": [_detail_in_words(detail, grid) for detail in details],
         "line_place": f"{line_place}, {line.length_mm:.3g} mm long",
         "charts": [*charts, *_band_chart(images[0], resolution)],
         "metrics": _metrics(images, grid),
@@ -185,13 +180,21 @@ def _page(
     }
 
 
-def _spread(images: Sequence[Shown], one_window: bool) -> NDArray[np.float32]:
-    """How far the methods are apart, voxel by voxel; where there is but one, all images."""
+def _spread(
+    images: Sequence[Shown], one_window: bool, common: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """How far the methods are apart, voxel by voxel; where there is but one, all images.
+
+    common: the voxels that all images show; nothing is apart elsewhere.
+    """
     methods = [image for image in images if not (image.is_truth or image.is_blocks)]
     compared = methods if len(methods) > 1 else images
-    return disagreement(
+    spread = disagreement(
         [each.data if one_window else each.window.shares(each.data) for each in compared]
     )
+    if common is not None:
+        spread[~common] = 0
+    return spread
 
 
 def _against(images: Sequence[Shown]) -> int:
@@ -241,6 +244,10 @@ def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
     mm = grid.to_world(at)[plane.normal]
     side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
     return f"{plane.name}, {side} {abs(mm):.1f} mm"
+
+
+def _detail_in_words(detail: Detail, grid: Grid) -> str:
+    return f"{_place_in_words(detail.plane, detail.centre, grid)}, {detail.side_mm:.3g} mm wide"
 
 
 def _charts(
