@@ -21,8 +21,8 @@ export default defineConfig(({ mode }) => ({
     license: { fileName: 'notices.txt' },
     rolldownOptions: {
       output: {
+        codeSplitting: false,
         entryFileNames: 'page.js',
-        chunkFileNames: '[name].js',
         assetFileNames: '[name][extname]',
       },
     },
