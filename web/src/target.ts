@@ -37,8 +37,11 @@ function given(target: Target): (typeof NAMES)[number] | null {
   return names[0] ?? null;
 }
 
-/** Whether none was named: thick slices alone are refined. */
-export const isOpen = (target: Target): boolean => given(target) === null;
+/** What was named of a target, without what was not. */
+export function inOrder(target: Target): Partial<Target> {
+  const name = given(target);
+  return name === null ? {} : { [name]: target[name] };
+}
 
 /**
  * The grid that a scan on `source` is brought to.

@@ -101,7 +101,7 @@ export function encoded(values: Float32Array, { type, slope, inter }: Encoding):
 }
 
 /** A file of float32 samples in order, not compressed. */
-export function asFloat32(storage: Storage, grid: Grid, samples: Float32Array<ArrayBuffer>): Blob {
+export function asFloat32(storage: Storage, grid: Grid, samples: BlobPart): Blob {
   const { head } = layoutOf({ ...storage, type: FLOAT32, slope: 1, inter: 0 }, grid);
   return new Blob([head, samples]);
 }
