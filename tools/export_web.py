@@ -10,8 +10,10 @@ of them in float32. All of it is derived from what is committed, and is not comm
 """
 
 import argparse
+import hashlib
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,9 @@ def export(weights: Weights, folder: Path) -> None:
         tensors[name] = {"shape": list(parameter.shape), "offset": offset}
         values.append(parameter.numpy().astype("<f2").ravel())
         offset += parameter.numel()
+    content = np.concatenate(values).tobytes()
     manifest = {
+        "arssr": version("arssr"),
         "name": weights.name,
         "sha256": weights.sha256,
         "config": config.to_dict(),
@@ -76,10 +80,11 @@ def export(weights: Weights, folder: Path) -> None:
         "encoder": in_words(encoder, names),
         "hidden": [names[id(layer)] for layer in network.decoder.layers()[:-1]],
         "tensors": tensors,
+        "values_sha256": hashlib.sha256(content).hexdigest(),
         "card": {key: weights.card[key] for key in _TOLD_BY_CARD if key in weights.card},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{weights.name}.bin").write_bytes(np.concatenate(values).tobytes())
+    (folder / f"{weights.name}.bin").write_bytes(content)
     (folder / f"{weights.name}.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 

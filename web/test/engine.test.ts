@@ -100,7 +100,6 @@ test.each<[string, Options, RegExp]>([
   ['too little memory', { budget: 2 ** 16 }, /takes [\d.]+ MB/],
   ['a lost device', { spoil: 'lose' }, /graphics card stopped/],
   ['a coarser target', { coarser: true }, /coarser/],
-  ['a cancelled run', { spoil: 'cancel' }, /abort/],
 ])(
   '%s is a sentence',
   async (_, options, sentence) => {
