@@ -23,7 +23,8 @@ export class Bar {
     type: 'range', min: '-7', max: '0', step: 'any', aria: { label: 'Scale of the difference' },
   });
   private readonly scale = h('output');
-  private readonly legend: HTMLElement;
+  /** Of the colours of a difference; it lies on the picture. */
+  readonly legend: HTMLElement;
   private readonly place = h('output', { className: 'place' });
 
   /** `need` makes sure that there is cubic interpolation. */
@@ -59,7 +60,6 @@ export class Bar {
       'div',
       { className: 'bar' },
       this.compare,
-      this.legend,
       h('div', { className: 'window' },
         h('label', {}, 'Black ', this.black), h('label', {}, 'White ', this.white),
         button('Auto', () => viewer.autoWindow(), { title: 'Black and white from the scan (W)' })),

@@ -69,7 +69,7 @@ class Page {
       h('p', { className: 'soft' }, this.backend.privacy),
       ask,
     );
-    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element);
+    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element, bar.legend);
     const main = h('main', {}, h('section', { className: 'stage', aria: { label: 'Picture' } }, picture, bar.element), panel.element);
     document.body.replaceChildren(head, this.message, this.welcome, main, this.file, this.folder, this.help);
     await viewer.begin(canvas);
@@ -192,6 +192,7 @@ class Page {
     if (known) return known;
     const made = new TargetForm(this.backend, scan, () => this.refresh());
     this.forms.set(scan.id, made);
+    made.refresh();
     return made;
   }
 

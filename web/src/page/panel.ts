@@ -5,11 +5,12 @@ import { button, h, key } from './dom';
 import type { TargetForm } from './target';
 
 const SAVED: readonly { kind: Kind; words: string; hint: string }[] = [
-  { kind: 'nifti', words: 'NIfTI', hint: 'The result, .nii.gz (S)' },
-  { kind: 'dicom', words: 'DICOM', hint: 'A derived series, .zip' },
-  { kind: 'report', words: 'Report', hint: 'A page about it, .html' },
-  { kind: 'sidecar', words: 'Facts', hint: 'How it was made, .json' },
+  { kind: 'nifti', words: 'NIfTI', hint: 'Save the result, .nii.gz (S)' },
+  { kind: 'dicom', words: 'DICOM', hint: 'Save a derived series, .zip' },
+  { kind: 'report', words: 'Report', hint: 'Save a page about it, .html' },
+  { kind: 'sidecar', words: 'Facts', hint: 'Save how it was made, .json' },
 ];
+const NO_DICOM = /\.(nii|nii\.gz|nii\.zst|mgh|mgz|nrrd|mha)$/i; // a series is derived from a series
 
 /** What the panel wants done. */
 export interface Wishes {
@@ -30,6 +31,7 @@ export class Panel {
   private readonly results = h('section', { className: 'results' });
   private readonly form = h('section', { className: 'ask' });
   private readonly going = h('div', { className: 'going' });
+  private readonly scroll = h('div', { className: 'scroll' });
   private readonly runs = button('Run', () => this.wishes.run(), { className: 'run' }, ' ', key('R'));
   private drawn = ['', '', ''];
 
@@ -37,7 +39,8 @@ export class Panel {
     private readonly backend: Backend,
     private readonly wishes: Wishes,
   ) {
-    this.element.append(this.about, this.results, this.form, this.going);
+    this.scroll.append(this.about, this.results, this.form);
+    this.element.append(this.scroll, h('footer', {}, this.runs, this.going));
   }
 
   /** `shown`: the run that is compared with its scan. */
@@ -48,12 +51,12 @@ export class Panel {
     const isOpen = !runs.some((run) => run.state === 'done');
     this.section(0, this.about, [scan, isOpen], () => this.scanInWords(scan, isOpen));
     const ended = runs.filter((run) => run.state !== 'running' && run.state !== 'waiting');
-    this.section(1, this.results, [ended, shown], () => ended.map((run) => this.result(run, shown)));
-    const parts = form ? [form.element, form.takes, this.runs] : [];
+    this.section(1, this.results, [ended, shown], () => ended.map((run) => this.result(scan, run, shown)));
+    const parts = form ? [form.element, form.takes] : [];
     if (this.form.firstChild !== (parts[0] ?? null)) this.form.replaceChildren(...parts);
-    this.runs.disabled = !form?.estimate;
     const under = runs.find((run) => run.state === 'running' || run.state === 'waiting');
-    this.form.classList.toggle('under-way', Boolean(under));
+    this.runs.hidden = !form || Boolean(under);
+    this.runs.disabled = !form?.estimate;
     this.progress(under);
   }
 
@@ -93,7 +96,7 @@ export class Panel {
     return [...parts, ...warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words)))];
   }
 
-  private result(run: Run, shown: string): HTMLElement {
+  private result(scan: Scan, run: Run, shown: string): HTMLElement {
     const isShown = run.id === shown;
     const remove = button('×', () => this.wishes.removeRun(run), {
       className: 'quiet', title: 'Forget this result', aria: { label: `Remove ${run.name}` },
@@ -103,8 +106,9 @@ export class Panel {
       const className = run.state === 'failed' ? 'notice warning' : 'soft';
       return h('article', {}, h('header', {}, h('p', { className, role: 'status' }, words), remove));
     }
-    const saves = SAVED.filter(({ kind }) => this.backend.gives.includes(kind)).map((each) =>
-      button(each.words, () => this.wishes.save(run, each.kind), {
+    const gives = this.backend.gives.filter((kind) => kind !== 'dicom' || !NO_DICOM.test(scan.name));
+    const saves = SAVED.filter(({ kind }) => gives.includes(kind)).map((each) =>
+      button(`↓ ${each.words}`, () => this.wishes.save(run, each.kind), {
         title: each.hint, data: { save: each.kind },
       }),
     );
@@ -114,7 +118,7 @@ export class Panel {
       { className: isShown ? 'shown' : '' },
       h('header', {}, h('h3', {}, run.name), remove),
       h('p', { className: 'soft' }, madeOf(run)),
-      h('div', { className: 'saves', role: 'group', aria: { label: 'Save' } }, 'Save ', ...saves),
+      h('div', { className: 'saves', role: 'group', aria: { label: 'Save' } }, ...saves),
       !isShown && button('Compare', () => this.wishes.compare(run)),
       ...warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words))),
     );
@@ -133,7 +137,8 @@ export class Panel {
     const bar = this.going.querySelector('progress')!;
     if (run.state === 'running' && run.share !== undefined) bar.value = run.share;
     else bar.removeAttribute('value');
-    const said = run.state === 'waiting' ? 'waits its turn' : `${run.what ?? 'begins'} ${run.left_in_words ?? ''}`;
+    const steps = [run.what ?? 'begins', run.left_in_words].filter(Boolean).join(' · ');
+    const said = sentence(run.state === 'waiting' ? 'waits its turn …' : `${steps} …`);
     if (words.textContent !== said) words.textContent = said;
   }
 }

@@ -53,8 +53,9 @@ class Python implements Backend {
     return (await call(this.session, 'GET', `scans/${scan}/image`)).arrayBuffer();
   }
 
-  estimate(scan: string, asked: Asked): Promise<Estimate> {
-    return this.json('POST', `scans/${scan}/estimate`, asked);
+  async estimate(scan: string, asked: Asked): Promise<Estimate> {
+    const said = await this.json<Estimate>('POST', `scans/${scan}/estimate`, asked);
+    return { ...said, notes: said.notes ?? [], warnings: said.warnings ?? [] };
   }
 
   start(scan: string, asked: Asked, seconds?: number): Promise<Run> {

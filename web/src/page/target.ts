@@ -7,7 +7,7 @@ const PATIENCE = 300; // ms after the last key, before it is estimated
 
 type Way = 'slices' | 'isotropic' | 'scale' | 'spacing' | 'like';
 
-/** The form of one scan. It estimates by itself, and tells when that changes. */
+/** The form of one scan. After `refresh` it estimates by itself, and tells when that changes. */
 export class TargetForm {
   readonly element = h('form', { className: 'target', onsubmit: (event: Event) => event.preventDefault() });
   readonly takes = h('div', { className: 'takes', aria: { live: 'polite' } });
@@ -23,17 +23,16 @@ export class TargetForm {
     private readonly onChange: () => void,
   ) {
     this.element.append(
-      h('h3', {}, 'Make it'),
-      this.way('slices', 'its slices as thin as their plane is fine'),
-      this.way('isotropic', 'the same along all axes'),
-      this.way('scale', '', this.text('scale', '2', 'Factor, or three'), ' times finer'),
-      this.way('spacing', 'voxels of ', this.text('spacing', '1', 'Spacing in mm, or three'), ' mm'),
-      this.way('like', 'on the grid of ', this.others()),
+      h('h3', {}, 'Make it finer'),
+      this.way('slices', 'Thick slices, as fine as their plane'),
+      this.way('isotropic', 'Voxels as long as wide as high'),
+      this.way('scale', this.text('scale', '2', 'Factor, or three'), ' times along each axis'),
+      this.way('spacing', 'Voxels of ', this.text('spacing', '1', 'Spacing in mm, or three'), ' mm'),
+      this.way('like', 'The grid of ', this.others()),
       this.more(),
     );
     this.element.addEventListener('input', (event) => this.changed(event));
     this.choose('slices');
-    this.refresh();
   }
 
   get asked(): Asked {
@@ -49,9 +48,9 @@ export class TargetForm {
   offer(scans: readonly Scan[]): void {
     const select = this.fields.get('like') as HTMLSelectElement;
     const others = scans.filter(({ id, state }) => id !== this.scan.id && state === 'ready');
+    select.closest('label')!.hidden = !others.length;
     if (others.map(({ id }) => id).join() === [...select.options].map((o) => o.value).join()) return;
     select.replaceChildren(...others.map(({ id, name }) => h('option', { value: id }, name)));
-    select.closest('label')!.hidden = !others.length;
   }
 
   refresh(): void {
@@ -134,11 +133,11 @@ export class TargetForm {
       'details',
       {},
       h('summary', {}, 'More'),
-      h('label', {}, h('span', {}, 'mean over flips of the scan: '), ensemble),
-      this.tick('consistent', 'agrees with what was measured'),
-      this.tick('as_stored', 'from what is stored, also where less was measured'),
-      this.tick('labels', 'it is a segmentation'),
-      this.tick('strict', 'warnings are errors'),
+      h('label', {}, h('span', {}, 'Mean over flips: '), ensemble),
+      this.tick('consistent', 'Agree with what was measured'),
+      this.tick('as_stored', 'From what is stored, even where less was measured'),
+      this.tick('labels', 'This is a segmentation'),
+      this.tick('strict', 'Refuse where there would be warnings'),
     );
   }
 

@@ -68,6 +68,6 @@ export function percentiles(values: Float32Array, shares: readonly number[]): nu
 
 /** Black and white for an image: all but the rarest intensities lie between. */
 export function windowOf({ data }: Picture): [number, number] {
-  const [low, high] = percentiles(data, [0.01, 0.998]);
+  const [low, high] = percentiles(data, [0.01, 0.999]);
   return high > low ? [low, high] : [low, low + 1];
 }

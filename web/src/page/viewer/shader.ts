@@ -1,4 +1,7 @@
-/** One slice, by NiiVue's rules for shaders of slices: `texPos` is the place in the field of view. */
+/**
+ * One slice, by NiiVue's rules for shaders of slices: `texPos` is the place in the field of view,
+ * and each uniform is declared on a line of its own.
+ */
 
 /** What is drawn on a side of the line between before and after. */
 export const LAYERS = ['scan', 'result', 'cubic', 'difference'] as const;
@@ -22,7 +25,9 @@ export const SLICE = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler3D;
-uniform sampler3D scan, result, cubic;
+uniform sampler3D scan;
+uniform sampler3D result;
+uniform sampler3D cubic;
 uniform mat4 toScan;
 uniform mat4 toResult;
 uniform vec2 window;
@@ -73,7 +78,7 @@ void main() {
 
   vec3 away = abs(texPos - cross) / max(fwidth(texPos), vec3(1e-9));
   vec3 inPlane = step(vec3(1e-9), fwidth(texPos));
-  vec3 near = inPlane * step(away, vec3(0.5 * crossWidth));
+  vec3 near = inPlane * vec3(lessThan(away, vec3(0.5 * crossWidth)));
   float centre = length(inPlane * away);
   if (max(near.x, max(near.y, near.z)) > 0.0 && centre > 8.0 * crossWidth) {
     shown = mix(shown, AMBER, 0.75);

@@ -27,7 +27,7 @@ export interface View {
 }
 
 const GAP = 0.006; // between tiles, of the canvas
-const LARGE = 0.64; // of the canvas
+const LARGE = [0.55, 0.7] as const; // of the canvas, at least and at most
 const MOST = 24; // times magnified
 const REACH = 0.995; // share of the differences whose colours do not end
 
@@ -49,6 +49,7 @@ export class Viewer {
   private textures: Partial<Record<Image, WebGLTexture>> = {};
   private range: readonly [number, number] = [0, 1]; // black and white of textures
   private counts: Three = [1, 1, 1]; // voxels of the frame along x, y and z
+  private extent: Three = [1, 1, 1]; // and its size, in mm
   private isAsked = false;
 
   /** Raises an error where the browser has no WebGL 2. */
@@ -185,29 +186,27 @@ export class Viewer {
 
   /** The tiles by their planes. */
   get boxes(): { plane: Plane; box: Box }[] {
-    const { width, height } = this.planes.canvas!;
+    const { clientWidth: width, clientHeight: height } = this.planes.canvas!;
     const [first, ...others] = [this.view.large, ...PLANES.filter((p) => p !== this.view.large)];
-    const rest = 1 - LARGE - GAP;
-    const half = (1 - GAP) / 2;
-    const places: [number, number][] = [
-      [0, half],
-      [half + GAP, half],
-    ];
     const isWide = width >= height;
+    const [across, up] = [0, 1, 2].filter((axis) => axis !== NORMAL[first]).map((axis) => this.extent[axis]);
+    const fills = isWide ? (across / up) * (height / width) : (up / across) * (width / height);
+    const large = Math.min(LARGE[1], Math.max(LARGE[0], fills));
+    const [rest, half] = [1 - large - GAP, (1 - GAP) / 2];
     return [
-      { plane: first, box: isWide ? [0, 0, LARGE, 1] : [0, 0, 1, LARGE] },
+      { plane: first, box: isWide ? [0, 0, large, 1] : [0, 0, 1, large] },
       ...others.map((plane, n): { plane: Plane; box: Box } => {
-        const [from, size] = places[n];
+        const from = n * (half + GAP);
         return {
           plane,
-          box: isWide ? [LARGE + GAP, from, rest, size] : [from, LARGE + GAP, size, rest],
+          box: isWide ? [large + GAP, from, rest, half] : [from, large + GAP, half, rest],
         };
       }),
     ];
   }
 
   private lay(): void {
-    if (!this.images.scan) return;
+    if (!this.images.scan || !this.planes.canvas!.clientHeight) return;
     this.planes.lay(this.boxes);
     this.draw();
     this.onChange();
@@ -247,6 +246,7 @@ export class Viewer {
     await this.planes.frame(picture);
     const along = this.planes.permutation.map((axis) => picture.shape[Math.abs(axis) - 1]);
     this.counts = along as unknown as Three;
+    this.extent = [...mat4.getScaling(vec3.create(), this.planes.toMm)] as unknown as Three;
     return mat4.invert(mat4.create(), this.planes.toMm)!;
   }
 
