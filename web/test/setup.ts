@@ -9,4 +9,6 @@ export default function setup(): void {
   const models = ['light', 'rdn', 'rescnn', 'srresnet'];
   const asked = [...models, '--to', 'web/public/models', '--golden', 'web/test/golden'];
   execFileSync(python, ['tools/export_web.py', ...asked], { cwd: root, stdio: 'inherit' });
+  const files = ['tools/web_files.py', 'web/test/golden/files'];
+  execFileSync(python, files, { cwd: root, stdio: 'inherit' });
 }
