@@ -1,22 +1,37 @@
-/** From what is dropped or chosen to scans: a file each, or all files of a DICOM folder. */
+/** From what is dropped or chosen to scans. */
 
 // What ends like these is a scan by itself; all else is taken for parts of a DICOM series.
 const ALONE = /\.(nii|nii\.gz|nii\.zst|mgh|mgz|nrrd|nhdr|mha|mhd|zip)$/i;
-const ASIDE = /(^\.|^DICOMDIR$|\.(json|txt|md|html?|pdf|csv|tsv|bval|bvec)$)/i;
+const JSON_FILE = /\.json$/i;
+const ASIDE = /(^\.|^DICOMDIR$|\.(txt|md|html?|pdf|csv|tsv|bval|bvec)$)/i;
 
-/** The scans among files; those of folders carry `webkitRelativePath`. */
+/**
+ * The scans among files: a file each, with the JSON file that dcm2niix left beside it; or all files
+ * of a DICOM folder. Those of folders carry `webkitRelativePath`.
+ */
 export function scansAmong(files: readonly File[]): File[][] {
-  const known = files.filter(({ name }) => !ASIDE.test(name));
+  const described = new Map<string, File>();
+  const alone: File[][] = [];
   const series = new Map<string, File[]>();
-  for (const file of known.filter(({ name }) => !ALONE.test(name))) {
-    const folder = file.webkitRelativePath.split('/')[0];
-    series.set(folder, [...(series.get(folder) ?? []), file]);
+  for (const file of files) {
+    if (JSON_FILE.test(file.name)) described.set(stemOf(file, JSON_FILE), file);
+    else if (ALONE.test(file.name)) alone.push([file]);
+    else if (!ASIDE.test(file.name)) {
+      const folder = file.webkitRelativePath.split('/')[0];
+      series.set(folder, [...(series.get(folder) ?? []), file]);
+    }
   }
-  const alone = known.filter(({ name }) => ALONE.test(name)).map((file) => [file]);
+  for (const scan of alone) {
+    const beside = described.get(stemOf(scan[0], ALONE));
+    if (beside) scan.push(beside);
+  }
   const found = [...alone, ...series.values()];
   if (!found.length) throw new Error('There is no scan among these files.');
   return found;
 }
+
+const stemOf = (file: File, suffix: RegExp): string =>
+  (file.webkitRelativePath || file.name).replace(suffix, '');
 
 /** All files that were dropped, those in folders too. */
 export async function filesOf(dropped: DataTransfer): Promise<File[]> {

@@ -30,6 +30,8 @@ class Page {
   private isLost = false; // whatever computes does not answer
   /** The scan, and the run, whose images are seen. */
   private seen = { scan: '', run: '' };
+  private pending = new Set<string>(); // runs that were not done when the state was heard last
+  private known = new Set<string>(); // scans that were there then
   private forms = new Map<string, TargetForm>();
   private cubic: Promise<boolean> | undefined;
   private readonly viewer = new Viewer();
@@ -113,24 +115,23 @@ class Page {
   // ---- what is heard ----------------------------------------------------------------------------
 
   private hear(state: State): void {
-    const before = this.state;
     this.state = state;
     if (this.isLost) this.say('');
     this.isLost = false;
-    const isNew = ({ id }: Scan): boolean => !before.scans.some((scan) => scan.id === id);
+    const fresh = state.scans.find(({ id }) => !this.known.has(id));
     const isHere = state.scans.some(({ id }) => id === this.selected);
-    const fresh = state.scans.find(isNew);
+    this.known = new Set(state.scans.map(({ id }) => id));
     if (fresh) this.selected = fresh.id;
     else if (!isHere) this.selected = state.scans.at(-1)?.id ?? '';
     for (const id of this.forms.keys()) {
       if (!state.scans.some((scan) => scan.id === id)) this.forms.delete(id);
     }
     const done = state.runs.find(
-      (run) =>
-        run.state === 'done' &&
-        run.scan === this.selected &&
-        before.runs.some(({ id, state: was }) => id === run.id && was !== 'done'),
+      ({ id, scan, state: now }) =>
+        now === 'done' && scan === this.selected && this.pending.has(id),
     );
+    const pending = state.runs.filter((run) => run.state === 'waiting' || run.state === 'running');
+    this.pending = new Set(pending.map(({ id }) => id));
     void this.trying(() => this.look(done), false);
     this.refresh();
   }

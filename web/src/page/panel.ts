@@ -151,8 +151,8 @@ function madeOf({ facts }: Run): string {
   return `${output.shape.join('×')} voxels of ${mm} mm`;
 }
 
-/** What is said in lower case elsewhere. */
+/** What is said in lower case elsewhere; names of files stay as they are. */
 export function sentence(words: string): string {
-  const capital = words.charAt(0).toUpperCase() + words.slice(1);
-  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+  const begun = words.replace(/^[a-z](?=[a-z]*[\s,])/, (letter) => letter.toUpperCase());
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
