@@ -1,9 +1,10 @@
-/** Has Python write the weights and its answers, which are not committed. */
+/** Has Python write the weights and its answers, unless KEEP_GOLDEN says to keep what is there. */
 
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export default function setup(): void {
+  if (process.env['KEEP_GOLDEN']) return;
   const python = process.env['ARSSR_PYTHON'] ?? 'python3';
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const models = ['light', 'rdn', 'rescnn', 'srresnet'];

@@ -16,6 +16,7 @@ import { estimateNoise } from '../noise';
 import type { Asked, Estimate, Facts as ScanFacts } from '../page/backend';
 import { COPIED, resample } from '../plain';
 import { measureResolution } from '../resolution';
+import { tabBytes } from '../room';
 import { bandGrid } from '../scan';
 import { describe, ofScan } from '../verdict';
 import { bytesInWords, secondsInWords, shapeInWords, spacingInWords } from '../words';
@@ -24,7 +25,6 @@ import { packed } from './packing';
 import { askedOf, mirrored, planOf, type Correction, type Facts, type Plan } from './plan';
 import { reversed } from './prepared';
 import { requestOf, toldOf, type Request } from './request';
-import { requireMemory, tabBytes } from './room';
 import { madeOf } from './sidecar';
 
 export type Report = (what: string, share: number) => void;
@@ -146,12 +146,11 @@ export async function foresee(
   const { card, config } = weights.manifest;
   const request = requestOf(asked, config.acquisitions);
   const plan = await planOf(weights, scan, like, request);
-  requireMemory(plan, scan);
   const { grid } = plan.lattice;
   const { type } = scan.storage;
   const disk = voxelsOf(grid) * (type.whole ? type : FLOAT32).bytes;
   const needs = plan.correction && needsOf(weights, plan, plan.correction, request, machine);
-  const tab = tabBytes(plan, scan);
+  const tab = tabBytes(scan.grid, grid, type.bytes);
   const { warnings = [], notes = [], ...others } = plan.facts;
   return {
     ...others,
@@ -212,7 +211,6 @@ export async function makeResult(
   const weights = await model();
   const request = requestOf(asked, weights.manifest.config.acquisitions);
   const plan = await planOf(weights, scan, like, request);
-  requireMemory(plan, scan);
   const { correction, facts, lattice, samples } = plan;
   let [values, speed]: [Float32Array, number | null] = [samples, null];
   if (correction) {
