@@ -22,6 +22,7 @@ from scipy import ndimage
 
 import arssr
 from arssr.errors import ArSSRError
+from arssr.identity import samples_sha256
 from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.running import run
@@ -273,7 +274,8 @@ def write_all(folder: Path) -> None:
         result = folder / f"{case.name}.result.nii.gz"
         made = run(model, Job(path, result, request, overwrite=True))
         known = look(reference, path, None, folder / "shown.nii", lambda _what, _share: None)
-        told = {"asked": {"target": {}, **case.asked}, "look": known, "made": {**made}}
+        told: dict[str, Any] = {"asked": {"target": {}, **case.asked}, "look": known}
+        told |= {"made": {**made}, "samples": samples_sha256(Volume.read(path).data)}
         written.append({"name": case.name, "file": path.name, "result": result.name, **told})
     (folder / "cases.json").write_text(json.dumps(written, default=str) + "\n")
     (folder / "broken.json").write_text(json.dumps(write_broken(folder)) + "\n")

@@ -94,7 +94,7 @@ describe('a GPU that', () => {
     const found = await browser.page.evaluate(
       async ([file, asked]) => {
         const { tasks, fileOf } = window.tools;
-        tasks.setUp('/models/light');
+        tasks.setUp('/test/golden/models/light');
         const { known } = await tasks.look('lost', fileOf(file));
         let device: GPUDevice | undefined;
         const original = GPUAdapter.prototype.requestDevice;

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Refusal } from '../src/errors';
+import { samplesSha256 } from '../src/identity';
 import { whyNotHere } from '../src/kind';
 import { readScan } from '../src/nifti/reading';
 
@@ -70,6 +71,14 @@ test('whatever is written over a header, it is read or refused in a sentence', a
     if (said instanceof Error) expect(said).toBeInstanceOf(Refusal);
   }
 });
+
+test.each(JSON.parse(read('cases.json').toString()) as { file: string; samples: string }[])(
+  'the samples of $file are known again',
+  async ({ file, samples }) => {
+    const scan = await readScan(fileOf(file));
+    expect(await samplesSha256(scan.samples, scan.grid.shape)).toBe(samples);
+  },
+);
 
 test('every type of samples is read', async () => {
   const halves = readdirSync(folder).filter((name) => /^half-[\w-]+\.nii(\.gz)?$/.test(name));

@@ -8,7 +8,7 @@ export default function setup(): void {
   const python = process.env['ARSSR_PYTHON'] ?? 'python3';
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const models = ['light', 'rdn', 'rescnn', 'srresnet'];
-  const asked = [...models, '--to', 'web/public/models', '--golden', 'web/test/golden'];
+  const asked = [...models, '--to', 'web/test/golden/models', '--golden', 'web/test/golden'];
   execFileSync(python, ['tools/export_web.py', ...asked], { cwd: root, stdio: 'inherit' });
   const files = ['tools/web_files.py', 'web/test/golden/files'];
   execFileSync(python, files, { cwd: root, stdio: 'inherit' });
