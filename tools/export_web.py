@@ -1,11 +1,11 @@
 """Write the weights that the browser's engine loads, and Python's answers for its tests.
 
     python tools/export_web.py light --to web/public/models
-    python tools/export_web.py light rdn --to web/public/models --golden web/test/golden
+    python tools/export_web.py light rdn --to web/test/golden/models --golden web/test/golden
 
 `NAME.bin` holds the parameters as float16, in the order of the manifest `NAME.json`: configuration,
 what the encoder is made of (in the words of `networks/parts.py`), the shape and the place of each
-parameter, and what the card says of limits. The answers are small volumes with what Python makes
+parameter, what the card says of limits, and the images that were trained on. The answers are small volumes with what Python makes
 of them in float32. All of it is derived from what is committed, and is not committed itself.
 """
 
@@ -31,6 +31,7 @@ from arssr.networks.parts import Part
 from arssr.noise import estimate_noise
 from arssr.scan import as_measured
 from arssr.volume import Volume
+from arssr.weights.licence import images_behind
 from arssr.weights.registry import Weights, load
 
 _TOLD_BY_CARD = ("name", "about", "licence", "credit", "valid", "slices")
@@ -82,10 +83,14 @@ def export(weights: Weights, folder: Path) -> None:
         "tensors": tensors,
         "values_sha256": hashlib.sha256(content).hexdigest(),
         "card": {key: weights.card[key] for key in _TOLD_BY_CARD if key in weights.card},
+        "trained_on": [
+            [image.get("sha256"), image.get("samples_sha256")]
+            for image in images_behind(weights.card)
+        ],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{weights.name}.bin").write_bytes(content)
-    (folder / f"{weights.name}.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (folder / f"{weights.name}.json").write_text(json.dumps(manifest) + "\n")
 
 
 def in_words(part: Part, names: dict[int, str]) -> dict[str, Any]:

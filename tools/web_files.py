@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import arssr
+from arssr.errors import ArSSRError
+from arssr.identity import samples_sha256
 from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.running import run
 from arssr.view.asked import request_of
 from arssr.view.tasks import look
+from arssr.volume import Volume
 
 _TURN = np.array([[0.96, -0.2, 0.19], [0.23, 0.96, -0.15], [-0.15, 0.19, 0.97]])
 
@@ -93,7 +96,7 @@ CASES = (
     ),
     Case(
         "zero-filled",
-        (72, 24, 12),
+        (72, 16, 8),
         (0.5, 1, 2),
         band=0.4,
         noise=0,
@@ -191,6 +194,70 @@ def write_turned(path: Path, like: Path) -> None:
     nib.save(nib.Nifti1Image(data, source @ to_source), path)  # type: ignore[attr-defined]
 
 
+def write_broken(folder: Path) -> list[dict[str, Any]]:
+    """Files that are damaged or no scans, and what Python says of each."""
+    whole = folder / "whole.nii"
+    write_scan(Case("whole", (9, 8, 7), dtype="int16"), whole, 0)
+    content = whole.read_bytes()
+
+    def changed(**fields: Any) -> bytes:
+        header = nib.Nifti1Header(content[:348])
+        for name, value in fields.items():
+            header[name] = value
+        return bytes(header.binaryblock) + content[348:]
+
+    damaged = bytearray(gzip.compress(content))
+    damaged[-6] ^= 0xFF  # its check sum
+    broken = {
+        "empty.nii": b"",
+        "garbage.nii": bytes(range(256)) * 4,
+        "short.nii": content[:500],
+        "short.nii.gz": gzip.compress(content)[:400],
+        "damaged.nii.gz": bytes(damaged),
+        "unpacked.nii.gz": content,
+        "long.nii": content + bytes(500),
+        "huge.nii": changed(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]),
+        "bomb.nii.gz": gzip.compress(changed(dim=[3, 3000, 3000, 900, 1, 1, 1, 1]) + bytes(9**8)),
+        "tail.nii.gz": gzip.compress(content + bytes(9**8)),
+        "frames.nii": changed(dim=[4, 9, 8, 1, 7, 1, 1, 1]),
+        "vectors.nii": changed(dim=[5, 9, 8, 1, 1, 7, 1, 1]),
+        "plane.nii": changed(dim=[2, 9, 8, 1, 1, 1, 1, 1]),
+        "nothing.nii": changed(dim=[3, 9, 0, 7, 1, 1, 1, 1]),
+        "colours.nii": changed(datatype=128, bitpix=24),
+        "complex.nii": changed(datatype=32, bitpix=64),
+        "unknown.nii": changed(datatype=77, bitpix=16),
+        "surfaces.nii": changed(intent_code=3002),
+        "early.nii": changed(vox_offset=300),
+        "sizeless.nii": changed(sform_code=0, pixdim=[1, 1, 0, 1, 1, 1, 1, 1]),
+        "flat.nii": changed(srow_y=content_of_row(content)),
+        "nowhere.nii": changed(srow_x=[np.nan, 0, 0, 0]),
+        "infinite.nii": changed(datatype=16, bitpix=32, dim=[3, 9, 8, 3, 1, 1, 1, 1])[:352]
+        + np.full(9 * 8 * 3, np.inf, "<f4").tobytes(),
+        "contradiction.nii": changed(qoffset_x=80, pixdim=[1, 2, 2, 2, 1, 1, 1, 1]),
+        "codes.nii": changed(sform_code=9),
+        "negative.nii": changed(sform_code=0, pixdim=[1, -1, 1, 1, 1, 1, 1, 1]),
+        "metres.nii": changed(xyzt_units=1),
+        "tissue_dseg.nii": content,
+        "sub-1_part-phase_bold.nii": content,
+        "labels.nii": changed(intent_code=1002),
+    }
+    told = []
+    for name, data in broken.items():
+        (folder / name).write_bytes(data)
+        try:
+            volume = Volume.read(folder / name)
+            said = {"warnings": list(volume.warnings), "kind": volume.kind.what}
+        except ArSSRError as error:
+            said = {"error": str(error).replace(f"{folder}/", "")}
+        told.append({"name": name, **said})
+    return told
+
+
+def content_of_row(content: bytes) -> Any:
+    """The first row of the affine of a NIfTI-1 file."""
+    return nib.Nifti1Header(content[:348])["srow_x"]
+
+
 def write_all(folder: Path) -> None:
     """All cases, and what Python makes of them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -207,9 +274,11 @@ def write_all(folder: Path) -> None:
         result = folder / f"{case.name}.result.nii.gz"
         made = run(model, Job(path, result, request, overwrite=True))
         known = look(reference, path, None, folder / "shown.nii", lambda _what, _share: None)
-        told = {"asked": {"target": {}, **case.asked}, "look": known, "made": {**made}}
+        told: dict[str, Any] = {"asked": {"target": {}, **case.asked}, "look": known}
+        told |= {"made": {**made}, "samples": samples_sha256(Volume.read(path).data)}
         written.append({"name": case.name, "file": path.name, "result": result.name, **told})
     (folder / "cases.json").write_text(json.dumps(written, default=str) + "\n")
+    (folder / "broken.json").write_text(json.dumps(write_broken(folder)) + "\n")
 
 
 def main() -> None:

@@ -2,6 +2,9 @@
 
 export class Refusal extends Error {}
 
+/** What a file says of itself cannot be true; a part of a sentence. */
+export class Damage extends Error {}
+
 /** What went wrong, on one line: a sentence of ours as it is, anything else after its type. */
 export function inOneLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

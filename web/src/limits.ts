@@ -77,6 +77,10 @@ export const rangeSetByFew = (card: Card): string =>
   `fewer than 0.2 % of the voxels set the range of intensities that ${card.name ?? 'the model'} ` +
   'sees; little of it is left for the others';
 
+/** That a scan is among the images that weights have seen. */
+export const taught = ({ name }: Card): string =>
+  `${name ?? 'the model'} was trained on this scan: how well it does here says nothing about others`;
+
 /** What weights were trained for, as far as the card says: `card_page.valid_in_words`. */
 export function validInWords({ valid }: Card): string {
   if (!valid) return '';

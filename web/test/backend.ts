@@ -17,7 +17,7 @@ export interface Made {
   shown: number[];
 }
 
-const backend: Backend = browserBackend('/models/light');
+const backend: Backend = browserBackend('/test/golden/models/light');
 let state: State = { model: '', scans: [], runs: [] };
 const hearing = new Set<() => void>();
 

@@ -112,7 +112,7 @@ test.each([
 });
 
 describe('the stream', () => {
-  const manifest = JSON.parse(file('../public/models/light.json').toString()) as Manifest;
+  const manifest = JSON.parse(file('./golden/models/light.json').toString()) as Manifest;
   const graph = graphOf(new Model(manifest, new Uint16Array(0)));
 
   test('of light has a radius of 18', () => expect(graph.radius).toBe(18));

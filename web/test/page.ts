@@ -50,7 +50,7 @@ function turned(data: Float32Array, shape: Three, axes: Three): Float32Array {
 }
 
 async function compare(golden: GoldenCase, options: Options): Promise<Outcome> {
-  const model = await Model.load(`/models/${golden.model}`);
+  const model = await Model.load(`/test/golden/models/${golden.model}`);
   const image = await floats(`/test/golden/${golden.name}.in.f32`);
   const expected = turned(
     await floats(`/test/golden/${golden.name}.out.f32`),

@@ -8,6 +8,7 @@ import { unlikeIntensities } from '../kind';
 import { Lattice } from '../lattice';
 import { coarserAxes, outsideValidRange, rangeSetByFew } from '../limits';
 import { COPIED, withoutNetwork } from '../plain';
+import { requireMemory } from '../room';
 import { bandGrid } from '../scan';
 import { choose } from '../target';
 import { cutInWords, describe } from '../verdict';
@@ -61,6 +62,7 @@ export async function planOf(
   const looked = !request.asStored && thickAxes(stored).length;
   const measured = looked ? bandGrid(stored, resolution) : null;
   const { grid, because } = choose(request.target, stored, like, measured);
+  requireMemory(stored, grid, scan.storage.type.bytes);
   const method = withoutNetwork(stored, grid);
   const samples = await samplesOf(scan);
   const facts: Facts = {};

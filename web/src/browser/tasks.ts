@@ -2,13 +2,14 @@
 
 import { foreseen, upsample } from '../engine/engine';
 import { Gpu, GpuMemoryError } from '../engine/gpu';
-import { hex, Model } from '../engine/model';
+import { Model } from '../engine/model';
 import { measureSpeed } from '../engine/speed';
 import { Refusal } from '../errors';
 import { described, spacingOf, voxelsOf, type Grid } from '../grid';
+import { samplesSha256, sha256 } from '../identity';
 import { fit, invert } from '../intensity';
 import { whyNotHere } from '../kind';
-import { validInWords } from '../limits';
+import { taught, validInWords } from '../limits';
 import { readScan, type Scan } from '../nifti/reading';
 import { FLOAT32 } from '../nifti/types';
 import { asFloat32, layoutOf } from '../nifti/writing';
@@ -16,6 +17,7 @@ import { estimateNoise } from '../noise';
 import type { Asked, Estimate, Facts as ScanFacts } from '../page/backend';
 import { COPIED, resample } from '../plain';
 import { measureResolution } from '../resolution';
+import { tabBytes } from '../room';
 import { bandGrid } from '../scan';
 import { describe, ofScan } from '../verdict';
 import { bytesInWords, secondsInWords, shapeInWords, spacingInWords } from '../words';
@@ -24,7 +26,6 @@ import { packed } from './packing';
 import { askedOf, mirrored, planOf, type Correction, type Facts, type Plan } from './plan';
 import { reversed } from './prepared';
 import { requestOf, toldOf, type Request } from './request';
-import { requireMemory, tabBytes } from './room';
 import { madeOf } from './sidecar';
 
 export type Report = (what: string, share: number) => void;
@@ -71,17 +72,12 @@ export async function look(id: string, file: File): Promise<{ known: Known; fact
   const { name, storage } = scan;
   const known: Known = {
     ...{ id, name, grid, storage, warnings, resolution, range: rangeOf(samples) },
-    sha256: await sha256(file),
+    sha256: await sha256(await file.arrayBuffer()),
     samples: new Blob([samples]),
   };
   const size = `${shapeInWords(grid.shape)} voxels of ${spacingInWords(spacingOf(grid))}.`;
   const words = ofScan(grid, resolution, noise, spanOf(scan));
   return { known, facts: { ...about(known), frames: 1, noise, in_words: [size, ...words] } };
-}
-
-async function sha256(file: File): Promise<string | null> {
-  const digest = await crypto.subtle?.digest('SHA-256', await file.arrayBuffer());
-  return digest ? hex(digest) : null;
 }
 
 function rangeOf(samples: Float32Array): [number, number] {
@@ -146,12 +142,11 @@ export async function foresee(
   const { card, config } = weights.manifest;
   const request = requestOf(asked, config.acquisitions);
   const plan = await planOf(weights, scan, like, request);
-  requireMemory(plan, scan);
   const { grid } = plan.lattice;
   const { type } = scan.storage;
   const disk = voxelsOf(grid) * (type.whole ? type : FLOAT32).bytes;
   const needs = plan.correction && needsOf(weights, plan, plan.correction, request, machine);
-  const tab = tabBytes(plan, scan);
+  const tab = tabBytes(scan.grid, grid, type.bytes);
   const { warnings = [], notes = [], ...others } = plan.facts;
   return {
     ...others,
@@ -164,7 +159,7 @@ export async function foresee(
     disk_bytes: disk,
     in_words: [
       `${bytesInWords(tab)} of memory`,
-      ...(needs ? [`${bytesInWords(needs.graphics)} of the graphics card's`] : []),
+      ...(needs ? [`${bytesInWords(needs.graphics)} on the graphics card`] : []),
       `up to ${bytesInWords(disk)} of disk`,
       ...(needs ? [`about ${secondsInWords(needs.seconds + disk / PACKED_A_SECOND)}`] : []),
     ],
@@ -212,7 +207,6 @@ export async function makeResult(
   const weights = await model();
   const request = requestOf(asked, weights.manifest.config.acquisitions);
   const plan = await planOf(weights, scan, like, request);
-  requireMemory(plan, scan);
   const { correction, facts, lattice, samples } = plan;
   let [values, speed]: [Float32Array, number | null] = [samples, null];
   if (correction) {
@@ -222,10 +216,23 @@ export async function makeResult(
   const layout = layoutOf(scan.storage, lattice.grid);
   const write = (share: number): void => report('writing', share);
   const file = await packed(layout, values, facts.clamped_at ?? null, write);
+  if (correction && (await isTaught(weights, scan, samples))) {
+    facts.notes = [...(facts.notes ?? []), taught(weights.manifest.card)];
+  }
   const options = toldOf(request, likeName);
   const made = madeOf(scan, plan, weights, options, request.skipAir);
   const seconds = Number(((performance.now() - since) / 1000).toFixed(3));
   return { file, grid: lattice.grid, facts: { ...made, ...facts, seconds }, speed };
+}
+
+/** Whether a scan is among the images that weights have seen. */
+async function isTaught(
+  { manifest }: Model,
+  { sha256: file, grid }: Known,
+  samples: Float32Array,
+): Promise<boolean> {
+  const own = [file, await samplesSha256(samples, grid.shape)].filter((each) => each !== null);
+  return manifest.trained_on.some((known) => known.some((each) => each && own.includes(each)));
 }
 
 /** The mean of what a network makes of a scan and its flips, in units of the image. */

@@ -60,6 +60,7 @@ export async function upsample(
   try {
     return await new Upsampling(gpu, model, asked).run(report);
   } finally {
+    gpu.heard = () => undefined;
     gpu.clear();
   }
 }
@@ -87,7 +88,7 @@ class Upsampling {
 
   constructor(
     private readonly gpu: Gpu,
-    model: Model,
+    private readonly model: Model,
     private readonly asked: Asked,
   ) {
     this.scratch = new Scratch(gpu);
@@ -100,14 +101,15 @@ class Upsampling {
 
   async run(report: Report): Promise<Float32Array> {
     const { cuts, planes } = cutsOf(this.asked, this.graph, this.gpu.largest);
-    const pieces = piecesOf(this.asked, this.graph, this.along, cuts);
-    for (const [number, piece] of pieces.entries()) {
-      await this.piece(piece, planes, (share) => report((number + share) / pieces.length));
-    }
+    const { gpu, asked, model, graph, along } = this;
+    const pieces = piecesOf(asked, graph, along, cuts);
+    const [all, before] = [workOf(model, graph, along, pieces, asked), gpu.done];
+    gpu.heard = () => report(Math.min((gpu.done - before) / all, 1));
+    for (const piece of pieces) await this.piece(piece, planes);
     return this.made;
   }
 
-  private async piece({ rows, columns, read }: Piece, most: number, report: Report): Promise<void> {
+  private async piece({ rows, columns, read }: Piece, most: number): Promise<void> {
     const planes = this.along[0].taps.length;
     if (!read) {
       await this.outputs({ start: 0, stop: planes }, rows, columns, null);
@@ -127,7 +129,6 @@ class Upsampling {
       const stop = atEnd ? planes : decoding.readyBy(step.output.stop);
       await this.outputs({ start: done, stop }, rows, columns, { stream, tables });
       done = stop;
-      report((number + 1) / plan.steps.length);
     }
     await this.gpu.flush();
     this.gpu.release(...stream.maps, tables.taps, tables.places);

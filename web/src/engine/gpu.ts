@@ -51,6 +51,8 @@ export class Gpu {
   submissions = 0;
   /** Multiplications so far. */
   done = 0;
+  /** Is told of every submission that ended. */
+  heard: () => void = () => undefined;
 
   private readonly built = new Map<string, Built>();
   private readonly parameters: GPUBuffer;
@@ -205,6 +207,7 @@ export class Gpu {
     this.submissions += 1;
     this.done += work;
     this.longestMs = Math.max(this.longestMs, ms);
+    this.heard();
     if (work < SMALL * this.work) return;
     const fits = (work / Math.max(ms, 0.1)) * TARGET_MS;
     this.work = Math.min(Math.max(fits, this.work / MOST_GROWTH), this.work * MOST_GROWTH);

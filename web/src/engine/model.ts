@@ -1,6 +1,7 @@
 /** Weights as `tools/export_web.py` writes them. */
 
 import { Refusal } from '../errors';
+import { sha256 } from '../identity';
 import type { Card } from '../limits';
 
 export interface LayerWords {
@@ -29,6 +30,8 @@ export interface Manifest {
   hidden: string[];
   tensors: Record<string, { shape: number[]; offset: number }>;
   card: Card;
+  /** Of each image that was trained on: SHA-256 of its file, and of its samples. */
+  trained_on: [string | null, string | null][];
   /** SHA-256 of the file of values, which must be the one that belongs to this manifest. */
   values_sha256: string;
 }
@@ -58,9 +61,8 @@ export class Model {
     if (!words.ok || !values.ok) throw new Refusal(`the weights at ${address} cannot be read`);
     const manifest = (await words.json()) as Manifest;
     const bytes = await values.arrayBuffer();
-    // only pages that come over https, or from this machine, have `subtle`
-    const digest = await crypto.subtle?.digest('SHA-256', bytes);
-    if (digest && hex(digest) !== manifest.values_sha256) {
+    const digest = await sha256(bytes);
+    if (digest && digest !== manifest.values_sha256) {
       throw new Refusal('the weights are not whole, or of another version; load the page again');
     }
     return new Model(manifest, new Uint16Array(bytes));
@@ -102,10 +104,6 @@ export class Model {
     return { gain, shift: made.slice(this.width) };
   }
 }
-
-/** Bytes as hexadecimal digits. */
-export const hex = (bytes: ArrayBuffer): string =>
-  [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 function fromHalf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

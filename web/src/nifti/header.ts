@@ -2,7 +2,7 @@
 
 import { NIFTI1, NIFTI2, readHeader } from 'nifti-reader-js';
 import type { Affine } from '../affine';
-import { Refusal } from '../errors';
+import { Damage, Refusal } from '../errors';
 import { checkedGrid, type Grid } from '../grid';
 import { shapeInWords, spacingInWords } from '../words';
 import { inHeader } from './place';
@@ -41,20 +41,22 @@ export interface Header {
   warnings: string[];
 }
 
-/** A header from the first bytes of a file. Throws for what is no 3D image of intensities. */
+/**
+ * A header from the first bytes of a file. Throws a Refusal for what is no 3D
+ * image of intensities, and Damage.
+ */
 export function read(start: Uint8Array): Header {
   const fields = parsed(start);
-  if (!fields) throw new Refusal('there is no NIfTI header at its beginning');
+  if (!fields) throw new Damage('there is no NIfTI header at its beginning');
   if (fields.intent_code >= CIFTI[0] && fields.intent_code <= CIFTI[1]) {
     throw new Refusal('this is a CIFTI file of surfaces, not a 3D image');
   }
   const warnings = mended(fields);
   const type = typeOf(fields.datatypeCode);
-  const least = fields instanceof NIFTI1 ? 352 : 544;
-  if (fields.vox_offset < least) {
-    throw new Refusal(
-      `its samples are said to begin at byte ${Math.trunc(fields.vox_offset)}, inside the header ` +
-        '(vox_offset)',
+  const offset = Math.trunc(fields.vox_offset);
+  if (!(offset >= (fields instanceof NIFTI1 ? 352 : 544))) {
+    throw new Damage(
+      `its samples are said to begin at byte ${offset}, inside the header (vox_offset)`,
     );
   }
   const shape = shapeOf(fields);
@@ -63,16 +65,17 @@ export function read(start: Uint8Array): Header {
   );
   const grid = checkedGrid(shape, affine);
   if (typeof type === 'string') throw new Refusal(type);
+  if (type === null) throw new Damage(`data code ${fields.datatypeCode} not recognized`);
   const used = fields.scl_slope !== 0 && Number.isFinite(fields.scl_slope);
   if (used && !Number.isFinite(fields.scl_inter)) {
-    throw new Refusal(`Valid slope but invalid intercept ${fields.scl_inter}`);
+    throw new Damage(`Valid slope but invalid intercept ${fields.scl_inter}`);
   }
   const header = start.slice(0, fields instanceof NIFTI1 ? NIFTI1_BYTES : HEADER_BYTES);
   const [slope, inter] = used ? [fields.scl_slope, fields.scl_inter] : [1, 0];
   return {
     grid,
     storage: { type, slope, inter, header },
-    offset: Math.trunc(fields.vox_offset),
+    offset,
     littleEndian: fields.littleEndian,
     intent: fields.intent_code,
     warnings: [...inHeader(fields, grid, mmPerUnit(fields)), ...warnings],
@@ -106,7 +109,7 @@ export function parsed(start: Uint8Array): Fields | null {
 function mended(fields: Fields): string[] {
   const sizes = fields.sform_code <= 0 ? fields.pixDims.slice(1, 4) : [1, 1, 1];
   if (!sizes.every(Boolean)) {
-    throw new Refusal(`its voxels are of ${spacingInWords(sizes)} (pixdim)`);
+    throw new Damage(`its voxels are of ${spacingInWords(sizes)} (pixdim)`);
   }
   const warnings: string[] = [];
   if (sizes.some((mm) => mm < 0)) {

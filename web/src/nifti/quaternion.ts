@@ -1,10 +1,10 @@
 /** The qform of a NIfTI header: a rotation as a quaternion (1, b, c, d), as nibabel has it. */
 
+import { NIFTI1 } from 'nifti-reader-js';
 import { determinant, lengths, type Affine } from '../affine';
-import { Refusal } from '../errors';
+import { Damage } from '../errors';
 import { rotationOf } from '../grid';
 import type { Fields } from './header';
-import { NIFTI1 } from 'nifti-reader-js';
 
 const ROUNDING = { single: 3 * 2 ** -23, double: 3 * 2 ** -52 };
 
@@ -13,7 +13,7 @@ export function quaternionPlaces(fields: Fields): Affine {
   const { quatern_b: b, quatern_c: c, quatern_d: d, pixDims } = fields;
   const spare = 1 - (b * b + c * c + d * d);
   const rounding = fields instanceof NIFTI1 ? ROUNDING.single : ROUNDING.double;
-  if (!(spare > -rounding)) throw new Refusal(`w2 should be positive, but is ${spare}`);
+  if (!(spare > -rounding)) throw new Damage(`w2 should be positive, but is ${spare}`);
   const a = Math.abs(spare) < rounding ? 0 : Math.sqrt(spare);
   const turn = rotation(a, b, c, d);
   const [side, ...mm] = pixDims;

@@ -1,8 +1,9 @@
 /** A scan from a NIfTI file, block by block: float32 samples in the order of the file. */
 
-import { inOneLine, Refusal } from '../errors';
+import { Damage, inOneLine, Refusal } from '../errors';
 import { voxelsOf, type Grid } from '../grid';
 import { kindOf, type Kind } from '../kind';
+import { fits } from '../room';
 import { bytesInWords } from '../words';
 import { HEADER_BYTES, read, type Header, type Storage } from './header';
 import { implausible } from './place';
@@ -69,7 +70,8 @@ async function headerOf(bytes: Bytes, name: string): Promise<Header> {
     return read(await bytes.upTo(HEADER_BYTES));
   } catch (error) {
     if (error instanceof Refusal) throw new Refusal(`${name}: ${error.message}`);
-    throw new Refusal(`${name}: cannot be read as a NIfTI image (${inOneLine(error)})`);
+    const reason = error instanceof Damage ? error.message : inOneLine(error);
+    throw new Refusal(`${name}: cannot be read as a NIfTI image (${reason})`);
   }
 }
 
@@ -80,12 +82,10 @@ async function samplesOf(
 ): Promise<Float32Array<ArrayBuffer>> {
   const count = voxelsOf(grid);
   const { type, slope, inter } = storage;
-  let samples: Float32Array<ArrayBuffer>;
-  try {
-    samples = new Float32Array(count);
-  } catch {
+  if (!fits(count)) {
     throw new Refusal(`${name}: its samples take ${bytesInWords(4 * count)} and do not fit in memory`);
   }
+  const samples = new Float32Array(count);
   const asIs = slope === 1 && inter === 0;
   const block = new Uint8Array(BLOCK);
   try {

@@ -71,10 +71,9 @@ const REFUSED = new Map([
   [1536, 'the samples are of 128 bits, which browsers do not have; `arssr view` reads them'],
 ]);
 
-/** The type of a code; else a sentence. */
-export function typeOf(code: number): SampleType | string {
-  const found = TYPES.find((each) => each.code === code);
-  return found ?? REFUSED.get(code) ?? `data code ${code} not supported`;
+/** The type of a code; a sentence where samples are no intensities; null where there is none. */
+export function typeOf(code: number): SampleType | string | null {
+  return TYPES.find((each) => each.code === code) ?? REFUSED.get(code) ?? null;
 }
 
 /** Turns the order of the bytes of each sample round, in place. */
