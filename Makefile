@@ -42,10 +42,11 @@ $(NODE_STAMP): web/package-lock.json
 test: $(STAMP)  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff (rules and format) and mypy, changing nothing
+lint: $(STAMP)  ## ruff (rules and format), mypy, and tsc where web/ has its packages; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(if $(wildcard $(NODE_STAMP)),npm run --silent check --prefix web)
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

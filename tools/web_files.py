@@ -110,7 +110,13 @@ CASES = (
         asked={"target": {"like": "turned"}, "acquisition": ["3D", "3D", "2D"]},
     ),
     Case("flips", (5, 6, 5), asked={"target": {"shape": [7, 6, 5]}, "ensemble": 4}),
-    Case("noisy", (10, 9, 6), (1, 1, 1.5), noise=60, asked={"target": {"isotropic": True}, "as_stored": True}),
+    Case(
+        "noisy",
+        (10, 9, 6),
+        (1, 1, 1.5),
+        noise=60,
+        asked={"target": {"isotropic": True}, "as_stored": True},
+    ),
     *(
         Case(
             f"half-{dtype.replace('>', 'big-')}",
