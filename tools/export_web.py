@@ -5,8 +5,9 @@
 
 `NAME.bin` holds the parameters as float16, in the order of the manifest `NAME.json`: configuration,
 what the encoder is made of (in the words of `networks/parts.py`), the shape and the place of each
-parameter, what the card says of limits, and the images that were trained on. The answers are small volumes with what Python makes
-of them in float32. All of it is derived from what is committed, and is not committed itself.
+parameter, what the card says of limits, and the images that were trained on. The answers are small
+volumes with what Python makes of them in float32. All of it is derived from what is committed, and
+is not committed itself.
 """
 
 import argparse
