@@ -1,5 +1,6 @@
 """What the browser's engine loads, and the engine itself where Node.js and Chromium are here."""
 
+import hashlib
 import json
 import os
 import re
@@ -33,13 +34,24 @@ def test_the_exported_parameters_are_those_of_the_weights(name: str, tmp_path: P
     weights = load(name)
     export(weights, tmp_path)
     manifest = json.loads((tmp_path / f"{name}.json").read_text())
-    values = np.fromfile(tmp_path / f"{name}.bin", "<f2")
+    content = (tmp_path / f"{name}.bin").read_bytes()
+    assert manifest["values_sha256"] == hashlib.sha256(content).hexdigest()
+    values = np.frombuffer(content, "<f2")
     state = weights.network.state_dict()
     assert manifest["tensors"].keys() == state.keys()
     for parameter, where in manifest["tensors"].items():
         count = int(np.prod(where["shape"]))
         found = values[where["offset"] : where["offset"] + count].reshape(where["shape"])
         assert np.array_equal(found, state[parameter].half().numpy()), parameter
+
+
+def test_the_page_knows_the_scans_that_weights_were_trained_on(tmp_path: Path) -> None:
+    weights = load("light")
+    export(weights, tmp_path)
+    manifest = json.loads((tmp_path / "light.json").read_text())
+    known = [image["sha256"] for image in weights.card["data"]]
+    assert known
+    assert [file for file, _ in manifest["trained_on"]] == known
 
 
 @pytest.mark.parametrize("encoder", ["light", "rdn", "rescnn", "srresnet"])

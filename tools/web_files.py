@@ -109,6 +109,7 @@ CASES = (
         dtype="int16",
         asked={"target": {"like": "turned"}, "acquisition": ["3D", "3D", "2D"]},
     ),
+    Case("plane", (14, 12, 1), asked={"target": {"scale": [2, 1.5, 1]}}),
     Case("flips", (5, 6, 5), asked={"target": {"shape": [7, 6, 5]}, "ensemble": 4}),
     Case(
         "noisy",
@@ -147,7 +148,8 @@ def image_of(case: Case, seed: int) -> NDArray[np.float64]:
     """Smooth tissue with edges and noise, in air of 0."""
     rng = np.random.default_rng(seed)
     blobs = ndimage.gaussian_filter(rng.normal(size=case.shape), 1.2)
-    at = np.indices(case.shape).reshape(3, -1).T / (np.array(case.shape) - 1) * 2 - 1
+    ends = np.maximum(np.array(case.shape) - 1, 1)
+    at = (np.indices(case.shape).reshape(3, -1).T / ends * 2 - 1) * (np.array(case.shape) > 1)
     inside = (np.linalg.norm(at, axis=1) < 1.1).reshape(case.shape)
     data = 400 + 300 * np.sign(blobs) + 900 * blobs + rng.normal(0, case.noise, case.shape)
     if case.band < 1:

@@ -7,6 +7,7 @@ import { Chromium } from './chromium';
 
 const MINUTES = 60_000;
 const SMALL: Content = contentOf('flips.nii.gz');
+const [, SMALL_PLAIN] = contentOf('whole.nii');
 const asked = { target: { shape: [7, 6, 5] } } as const;
 
 function contentOf(name: string): Content {
@@ -205,6 +206,20 @@ test.each([
     [SMALL, wrong] as const,
   );
   expect(said).toMatch(sentence);
+});
+
+test('a scan in which nothing varies is refused in a sentence', async () => {
+  const content = [...SMALL_PLAIN];
+  content.fill(0, 352);
+  const said = await browser.page.evaluate(
+    async ([content, asked]) => {
+      const { backend, sent, fileOf } = window.tools;
+      const scan = await sent(fileOf(['flat.nii', content]));
+      return [scan.error, await backend.estimate(scan.id, asked).catch((error: Error) => error.message)];
+    },
+    [content, { target: { scale: 2 } }] as const,
+  );
+  expect(said).toEqual(['', 'flat.nii: constant, every voxel is 0']);
 });
 
 test('several files are refused as DICOM is, in the state of the scan', async () => {

@@ -29,6 +29,8 @@ interface ScanHere {
 interface RunHere {
   shown: Run;
   progress: Progress;
+  /** Whether the worker that computes was asked for it. */
+  isSent: boolean;
   result: Result | null;
   cubic: Promise<Blob> | null;
 }
@@ -109,16 +111,16 @@ class BrowserBackend implements Backend {
       ...{ id, scan, name: `${stemOf(name)}_SR`, state: 'waiting', asked, error: '', facts: {} },
     };
     const progress = new Progress(seconds ?? null);
-    this.runs.set(id, { shown, progress, result: null, cubic: null });
+    this.runs.set(id, { shown, progress, isSent: false, result: null, cubic: null });
     this.goOn();
     return Promise.resolve(this.described(this.runs.get(id)!));
   }
 
   cancel(run: string): Promise<void> {
-    const { shown } = this.run(run);
-    const before = shown.state;
-    if (before === 'waiting' || before === 'running') shown.state = 'cancelled';
-    if (before === 'running') this.computing.stop();
+    const { shown, isSent } = this.run(run);
+    const isRunning = shown.state === 'running';
+    if (isRunning || shown.state === 'waiting') shown.state = 'cancelled';
+    if (isRunning && isSent) this.computing.stop();
     this.tell();
     return Promise.resolve();
   }
@@ -139,7 +141,9 @@ class BrowserBackend implements Backend {
     }
     this.scans.delete(scan);
     this.tell();
-    await Promise.all([this.looking, this.computing].map((each) => each.ask('forget', [scan])));
+    for (const each of [this.looking, this.computing]) {
+      each.ask('forget', [scan]).catch(() => undefined); // what was stopped holds nothing
+    }
   }
 
   async removeRun(run: string): Promise<void> {
@@ -171,6 +175,9 @@ class BrowserBackend implements Backend {
     shown.state = 'running';
     progress.begin();
     try {
+      await this.measured().catch(() => undefined); // the run itself tells what is wrong
+      if (this.isOver(shown)) return;
+      here.isSent = true;
       const like = shown.asked.target.like;
       const values = [
         this.known(shown.scan),
@@ -187,11 +194,14 @@ class BrowserBackend implements Backend {
       if (speed) this.machine = this.measured().then((known) => ({ ...known, speed }));
       shown.state = 'done';
     } catch (error) {
-      // one that was cancelled says so already
-      if (shown.state === 'running') [shown.state, shown.error] = ['failed', inOneLine(error)];
+      if (!this.isOver(shown)) [shown.state, shown.error] = ['failed', inOneLine(error)];
+    } finally {
+      this.goOn();
     }
-    this.goOn();
   }
+
+  /** Whether a run was cancelled meanwhile. */
+  private readonly isOver = ({ state }: Run): boolean => state !== 'running';
 
   /** How fast the GPU is. Throws, in a sentence, where there is none; then it is tried again. */
   private measured(): Promise<Machine> {

@@ -3,6 +3,8 @@
 import { Refusal } from '../errors';
 import type { Tasks } from './worker';
 
+const STOPPED = 'this was stopped';
+
 export interface Call {
   /** Where weights lie. */
   models: string;
@@ -22,6 +24,7 @@ export class Remote {
   private worker: Worker | null = null;
   private before: Promise<unknown> = Promise.resolve();
   private fail: ((error: Refusal) => void) | null = null;
+  private stops = 0;
 
   /** models: where weights lie. */
   constructor(private readonly models: string) {}
@@ -32,15 +35,22 @@ export class Remote {
     values: Values<Task>,
     hear?: Hear,
   ): Promise<Awaited<ReturnType<Tasks[Task]>>> {
+    const { stops } = this;
     const answer = this.before.then(() => {
+      if (stops !== this.stops) throw new Refusal(STOPPED);
       return this.send({ models: this.models, task, values, reports: !!hear }, hear);
     });
     this.before = answer.catch(() => undefined);
     return answer as Promise<Awaited<ReturnType<Tasks[Task]>>>;
   }
 
-  /** Ends what is being done, at once, and all that it holds. */
-  stop(sentence = 'stopped'): void {
+  /** Ends what is being done, at once, and all that it holds; what waits for it is not begun. */
+  stop(): void {
+    this.stops += 1;
+    this.end(STOPPED);
+  }
+
+  private end(sentence: string): void {
     this.worker?.terminate();
     this.worker = null;
     this.fail?.(new Refusal(sentence));
@@ -62,7 +72,7 @@ export class Remote {
   private begin(): Worker {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     worker.onerror = ({ message }): void => {
-      this.stop(`the part of this page that computes has ended (${message || 'no reason given'})`);
+      this.end(`the part of this page that computes has ended (${message || 'no reason given'})`);
     };
     return worker;
   }

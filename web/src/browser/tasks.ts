@@ -31,7 +31,8 @@ import { madeOf } from './sidecar';
 export type Report = (what: string, share: number) => void;
 
 export const GPU_BUDGET = 2 ** 30; // bytes of maps; a browser does not tell how much there is
-const PACKED_A_SECOND = 30e6; // bytes of a result
+// Bytes of a result: 48 MB of noisy int16 take zlib a second of a core, and they are rounded before.
+const PACKED_A_SECOND = 30e6;
 const SMALLER = 4; // as many times less is tried where that was too much
 
 /** Of the page: where its weights lie, without suffix. */
