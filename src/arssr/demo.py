@@ -75,7 +75,7 @@ def run(folder: Path, weights: str = "light") -> None:
 
 
 def _program() -> str:
-    """`arssr` as a shell finds it: beside this Python, by its path from here where that is short."""
+    """How a shell finds `arssr`: beside this Python, by its path from here where that is short."""
     beside = Path(sys.executable).with_name("arssr")
     if not beside.exists():
         return "arssr"
