@@ -64,8 +64,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
 
     class Spy(api.VoxelField):
         def __init__(self, *args: Any, **options: Any) -> None:
-            seen.append((options["acquisition_ijk"], options["noise"]))
             super().__init__(*args, **options)
+            seen.append((self.acquisition_ijk, self.told_noise))
 
     monkeypatch.setattr(api, "VoxelField", Spy)
 

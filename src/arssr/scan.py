@@ -13,7 +13,7 @@ from arssr.degradation import acquisition_names
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid, spacing_in_words
-from arssr.intensity import Normalisation
+from arssr.intensity import Normalisation, beyond
 from arssr.networks import NATIVE, UNKNOWN
 from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
@@ -135,7 +135,7 @@ def noise_level(
     resolution: Resolution | None = None,
     samples: Tensor | None = None,
 ) -> float | None:
-    """What to tell a network about the noise, in normalised intensity; see `Model.field`.
+    """The noise of a scan, in normalised intensity; see `Model.field`.
 
     told: the acquisition of each axis. resolution, samples: see `estimate_noise`.
     """
@@ -143,10 +143,17 @@ def noise_level(
         return None
     if noise == "auto":
         estimate = estimate_noise(volume, resolution, samples) / norm.scale
-        known = _FOLDED_ANATOMY if "spline" in told else _OF_TRAINING
-        return float(np.sqrt(max(estimate**2 - known**2, 0.0)))
+        return beyond(estimate, _FOLDED_ANATOMY if "spline" in told else 0.0)
     require_noise(noise)
     return float(noise) / norm.scale
+
+
+def usual_noise(noise: float | str | None, told: Sequence[str]) -> float:
+    """What of `noise_level` a network is not told, as its training images have it by themselves.
+
+    A level that somebody names is told as it is.
+    """
+    return 0.0 if noise != "auto" or "spline" in told else _OF_TRAINING
 
 
 def require_noise(noise: float | str | None) -> None:
