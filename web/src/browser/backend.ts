@@ -42,7 +42,7 @@ export function browserBackend(models = `models/${MODEL}`): Backend {
 
 class BrowserBackend implements Backend {
   readonly gives: readonly Kind[] = ['nifti', 'cubic', 'sidecar'];
-  readonly reads = 'NIfTI';
+  readonly reads = 'NIfTI. For DICOM and other formats there is arssr view.';
   readonly privacy = 'Nothing leaves this machine: your browser itself computes.';
 
   private readonly looking: Remote;
