@@ -27,6 +27,8 @@ export async function open(begin: () => Promise<Backend>): Promise<void> {
 class Page {
   private state: State = { model: '', scans: [], runs: [] };
   private selected = '';
+  private isSending = false; // a scan that was dropped here has not been heard of yet
+  private isStarting = false;
   private isLost = false; // whatever computes does not answer
   /** The scan, and the run, whose images are seen. */
   private seen = { scan: '', run: '' };
@@ -80,6 +82,9 @@ class Page {
       this.overlay.refresh();
     };
     listen(canvas, viewer);
+    canvas.addEventListener('webglcontextlost', () =>
+      this.say('The graphics of this computer were reset; open the page anew to see the picture.'),
+    );
     this.listenToFiles();
     listenToKeys(viewer, bar, this.need, {
       run: () => this.run(),
@@ -121,8 +126,10 @@ class Page {
     const fresh = state.scans.find(({ id }) => !this.known.has(id));
     const isHere = state.scans.some(({ id }) => id === this.selected);
     this.known = new Set(state.scans.map(({ id }) => id));
-    if (fresh) this.selected = fresh.id;
-    else if (!isHere) this.selected = state.scans.at(-1)?.id ?? '';
+    if (fresh && (this.isSending || !isHere)) {
+      this.selected = fresh.id;
+      this.isSending = false; // of several, the first is seen
+    } else if (!isHere) this.selected = state.scans.at(-1)?.id ?? '';
     for (const id of this.forms.keys()) {
       if (!state.scans.some((scan) => scan.id === id)) this.forms.delete(id);
     }
@@ -231,7 +238,9 @@ class Page {
     const more = scans.length > 0 && button('+', () => this.file.click(), {
       className: 'tab', title: 'Another scan: drop it anywhere (O)', aria: { label: 'Another scan' },
     });
+    const focused = [...this.tabs.children].indexOf(document.activeElement!);
     this.tabs.replaceChildren(...tabs, ...(more ? [more] : []));
+    (this.tabs.children[focused] as HTMLElement | undefined)?.focus();
   }
 
   private select(scan: Scan): void {
@@ -250,8 +259,17 @@ class Page {
 
   private run(): void {
     const { scan, form } = this;
-    if (!scan || !form?.estimate) return;
-    void this.trying(() => this.backend.start(scan.id, form.asked, form.estimate?.seconds));
+    if (!scan || !form?.estimate || this.isStarting) return;
+    this.isStarting = true;
+    void this.trying(async () => {
+      try {
+        const run = await this.backend.start(scan.id, form.asked, form.estimate?.seconds);
+        const runs = this.state.runs.filter(({ id }) => id !== run.id);
+        if (runs.length === this.state.runs.length) this.hear({ ...this.state, runs: [...runs, run] });
+      } finally {
+        this.isStarting = false;
+      }
+    });
   }
 
   private cancelThis(): void {
@@ -276,7 +294,9 @@ class Page {
 
   private async send(files: readonly File[]): Promise<void> {
     await this.trying(async () => {
-      for (const scan of scansAmong(files)) await this.backend.send(scan);
+      const scans = scansAmong(files);
+      this.isSending = true;
+      for (const scan of scans) await this.backend.send(scan);
     });
   }
 

@@ -54,6 +54,9 @@ export class Viewer {
 
   /** Raises an error where the browser has no WebGL 2. */
   async begin(canvas: HTMLCanvasElement): Promise<void> {
+    if (!document.createElement('canvas').getContext('webgl2')) {
+      throw new Error('This browser cannot draw the picture: it has no WebGL 2.');
+    }
     await this.planes.attachToCanvas(canvas, false);
     this.planes.onTile = (left, width) => this.prepare(left, width);
     new ResizeObserver(() => this.lay()).observe(canvas);
@@ -69,7 +72,8 @@ export class Viewer {
     const window = windowOf(scan);
     this.range = window;
     this.put('scan', scan);
-    await this.reframe(scan, [0.5, 0.5, 0.5]);
+    await this.framed(scan);
+    this.place([0.5, 0.5, 0.5]);
     const large = planeOf(scan);
     this.set({ window, large, line: 1, left: 'scan', right: 'result' });
     this.reset();
@@ -98,11 +102,6 @@ export class Viewer {
     );
     const [reach] = percentiles(differences, [REACH]);
     this.set({ reach: reach || 1 });
-  }
-
-  /** The scan alone again. */
-  async part(): Promise<void> {
-    if (this.images.scan) await this.show(this.images.scan);
   }
 
   set(change: Partial<View>): void {
@@ -234,11 +233,6 @@ export class Viewer {
     this.planes.gl.deleteTexture(this.textures[image] ?? null);
     delete this.textures[image];
     delete this.images[image];
-  }
-
-  private async reframe(picture: Picture, at: Three): Promise<void> {
-    await this.framed(picture);
-    this.place(at);
   }
 
   /** Take the field of view of an image; returns from RAS+ mm to shares of it. */
