@@ -71,12 +71,13 @@ class Host:
 
     folder: Path
     requests: list[tuple[str, str]] = field(default_factory=list)
+    name: str = "localhost"
     port: int = 0
     end: Callable[[], None] = lambda: None
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.name}:{self.port}"
 
     @property
     def address(self) -> str:
@@ -158,7 +159,7 @@ def browsing(host: Host) -> Iterator[BrowserContext]:
             chromium_sandbox=os.geteuid() != 0,  # root has none
             args=FLAGS,
             ignore_default_args=["--disable-gpu"],
-            proxy={"server": host.origin, "bypass": "<-loopback>"},
+            proxy={"server": f"http://127.0.0.1:{host.port}", "bypass": "<-loopback>"},
         )
         yield browser.new_context(service_workers="allow")
         browser.close()
@@ -294,6 +295,20 @@ def test_a_new_version_comes_whole_or_not_at_all(site: Path, tmp_path: Path) -> 
         page, _ = opened(context, host)
         page.wait_for_function("async () => (await caches.keys()).length === 1")
         assert page.evaluate(names) == [first.replace(version, "2" * 16)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open a page in")
+def test_it_never_takes_the_place_of_arssr_view(site: Path) -> None:
+    """Which has 127.0.0.1, at a port where somebody may have tried the site."""
+    with hosted(site) as host, browsing(host) as context:
+        host.name = "127.0.0.1"
+        page = context.new_page()
+        page.goto(host.address)
+        expect(page.get_by_text("Drop a scan")).to_be_visible(timeout=SOON)
+        page.wait_for_timeout(1000)
+        kept = "async () => (await navigator.serviceWorker.getRegistrations()).length"
+        assert page.evaluate(kept) == 0
+        assert host.address + "service_worker.js" not in {url for _, url in host.requests}
 
 
 def test_the_policy_of_the_site_is_that_of_the_server(site: Path) -> None:
