@@ -32,8 +32,9 @@ _SURELY_SLICES = 2.5
 _FOLDED_ANATOMY = 0.05
 # What is found in scans of training images to which no noise was added, and which networks were
 # taught to call noise-free: in the median 0.010 to 0.022 after a cut in k-space, up to 0.013 in
-# slices (benchmarks/noise.py, `taught`). Told all of it, they smooth away details that are as fine.
-_OF_TRAINING = 0.015
+# slices, 0.027 where anatomy folds (benchmarks/noise.py, `taught`), which it may where it is not
+# known how a scan was made. Told all of it, they smooth away details that are as fine.
+_OF_TRAINING, _OF_TRAINING_FOLDED = 0.015, 0.027
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def usual_noise(noise: float | str | None, told: Sequence[str]) -> float:
 
     A level that somebody names is told as it is.
     """
-    return 0.0 if noise != "auto" or "spline" in told else _OF_TRAINING
+    if noise != "auto" or "spline" in told:  # of which `noise_level` has taken off more
+        return 0.0
+    return _OF_TRAINING_FOLDED if UNKNOWN in told else _OF_TRAINING
 
 
 def require_noise(noise: float | str | None) -> None:
