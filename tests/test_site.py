@@ -119,8 +119,8 @@ class _Answering(SimpleHTTPRequestHandler):
         self._note()
         self.send_error(405)
 
-    do_POST = do_PUT = do_HEAD = do_OPTIONS = do_CONNECT = _refuse
-    do_DELETE = do_PATCH = _refuse
+    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse  # noqa: N815
+    do_HEAD = do_OPTIONS = do_CONNECT = _refuse  # noqa: N815
 
     def _note(self) -> None:
         if self.path.startswith("/"):  # a proxy is asked for whole addresses

@@ -1,9 +1,10 @@
 /** Below the picture: before and after, window, and what is at the crosshair. */
 
-import { button, check, h, inUnits, segments } from './dom';
+import { button, check, h, segments } from './dom';
 import type { Layer } from './viewer/shader';
 import { DIVERGING_CSS } from './viewer/shader';
 import type { Viewer } from './viewer/viewer';
+import { inUnits } from './words';
 
 const NAMES = { scan: 'as scanned', result: 'ArSSR', cubic: 'cubic' } as const;
 

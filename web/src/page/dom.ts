@@ -52,10 +52,3 @@ export function segments(
 export function check(within: HTMLElement, value: string): void {
   for (const input of within.querySelectorAll('input')) input.checked = input.value === value;
 }
-
-/** A number for people: at most so many digits that count, with a true minus. */
-export function inUnits(value: number | undefined, digits = 3): string {
-  if (value === undefined || !Number.isFinite(value)) return '–';
-  const rounded = Math.abs(value) >= 10 ** digits ? Math.round(value) : +value.toPrecision(digits);
-  return String(rounded).replace('-', '−');
-}

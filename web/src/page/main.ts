@@ -6,12 +6,13 @@ import { button, h, key } from './dom';
 import { filesOf, scansAmong } from './drop';
 import { help } from './help';
 import { listenToKeys } from './keys';
-import { Panel, sentence } from './panel';
+import { Panel } from './panel';
 import { TargetForm } from './target';
 import { listen } from './viewer/gestures';
 import { pictureOf } from './viewer/picture';
 import { Overlay } from './overlay';
 import { Viewer } from './viewer/viewer';
+import { sentence } from './words';
 
 /** Build the page around whatever computes; where that cannot begin, say why. */
 export async function open(begin: () => Promise<Backend>): Promise<void> {

@@ -1,8 +1,9 @@
 /** Beside the picture: a scan in words, what is asked for, how far it is, what came of it. */
 
-import type { Backend, Kind, Run, Scan, State } from './backend';
+import type { Backend, Estimate, Kind, Run, Scan, State } from './backend';
 import { button, h, key } from './dom';
 import type { TargetForm } from './target';
+import { gridInWords, sentence } from './words';
 
 const SAVED: readonly { kind: Kind; words: string; hint: string }[] = [
   { kind: 'nifti', words: 'NIfTI', hint: 'Save the result, .nii.gz (S)' },
@@ -113,11 +114,12 @@ export class Panel {
       }),
     );
     const warnings = run.facts.warnings ?? [];
+    const output = run.facts.output as Estimate['output'] | undefined;
     return h(
       'article',
       { className: isShown ? 'shown' : '' },
       h('header', {}, h('h3', {}, run.name), remove),
-      h('p', { className: 'soft' }, madeOf(run)),
+      output && h('p', { className: 'soft' }, gridInWords(output)),
       h('div', { className: 'saves', role: 'group', aria: { label: 'Save' } }, ...saves),
       !isShown && button('Compare', () => this.wishes.compare(run)),
       ...warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words))),
@@ -140,18 +142,4 @@ export class Panel {
     const said = sentence(run.state === 'waiting' ? 'waits its turn …' : `${steps} …`);
     if (words.textContent !== said) words.textContent = said;
   }
-}
-
-/** Its grid, and how long it took. */
-function madeOf({ facts }: Run): string {
-  const output = facts.output as { shape?: number[]; spacing_mm?: number[] } | undefined;
-  if (!output?.shape || !output.spacing_mm) return '';
-  const mm = output.spacing_mm.map((each) => String(+each.toPrecision(3))).join('×');
-  return `${output.shape.join('×')} voxels of ${mm} mm`;
-}
-
-/** What is said in lower case elsewhere; names of files stay as they are. */
-export function sentence(words: string): string {
-  const begun = words.replace(/^[a-z](?=[a-z]*[\s,])/, (letter) => letter.toUpperCase());
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -2,6 +2,7 @@
 
 import type { Asked, Backend, Estimate, Scan, Target, Three } from './backend';
 import { h } from './dom';
+import { gridInWords, sentence } from './words';
 
 const PATIENCE = 300; // ms after the last key, before it is estimated
 
@@ -74,7 +75,7 @@ export class TargetForm {
         this.choose('scale'); // its slices are not thick
         return this.ask();
       }
-      const said = (error as Error).message;
+      const said = sentence((error as Error).message);
       this.takes.replaceChildren(h('p', { className: 'notice warning' }, said));
     }
     this.onChange();
@@ -155,13 +156,13 @@ function numbers(text: string): number | Three {
 }
 
 function inWords(estimate: Estimate): HTMLElement[] {
-  const { shape, spacing_mm } = estimate.output;
-  const spacing = spacing_mm.map((mm) => String(+mm.toPrecision(3))).join('×');
-  const trained = estimate.trained_for && `Trained for ${estimate.trained_for}.`;
+  const trained = estimate.trained_for && `Trained for ${estimate.trained_for}`;
   return [
-    h('p', { className: 'size' }, h('b', {}, shape.join('×')), ` voxels of ${spacing} mm`),
+    h('p', { className: 'size' }, gridInWords(estimate.output)),
     h('p', {}, estimate.in_words.join(' · ')),
-    ...estimate.warnings.map((words) => h('p', { className: 'notice warning' }, words)),
-    ...[...estimate.notes, trained].filter(Boolean).map((words) => h('p', { className: 'soft' }, words)),
+    ...estimate.warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words))),
+    ...[...estimate.notes, trained]
+      .filter(Boolean)
+      .map((words) => h('p', { className: 'soft' }, sentence(words))),
   ];
 }
