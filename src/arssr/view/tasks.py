@@ -69,8 +69,8 @@ def look(
     facts = {**about(volume, resolution), "frames": count, "noise": None}
     if volume.kind.what == INTENSITIES:
         facts["noise"] = estimate_noise(volume, resolution)
-        told = {"told": {"noise": facts["noise"]}, "options": {"noise": "auto"}}
-        words += of_scan(volume, resolution, told)
+        known = {"noise": facts["noise"], "options": {"noise": "auto"}}
+        words += of_scan(volume, resolution, known)
     else:
         words.append(f"It {volume.kind.taken()}.")
     words += sentences(unseen_slices(model_of(network).card, volume.slices))
