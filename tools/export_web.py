@@ -153,6 +153,7 @@ def golden(models: list[Weights], folder: Path) -> None:
                 "target_affine": grid.affine.tolist(),
                 "told": field.acquisition_ijk,
                 "noise": field.noise,
+                "told_noise": field.told_noise,
                 "offset": field.normalisation.offset,
                 "range": field.normalisation.scale,
                 "air": field.air,

@@ -89,6 +89,10 @@ export function finestDetail(data: Float32Array, shape: Shape): number {
   return magnitude.length ? percentile(magnitude, 0.5) / MEDIAN_OF_NORMAL : 0;
 }
 
+/** What independent noise adds to the usual: the root of the difference of squares, or 0. */
+export const beyond = (noise: number, usual: number): number =>
+  Math.sqrt(Math.max(noise ** 2 - usual ** 2, 0));
+
 /** The high-pass half of `pywt.dwt` along an axis, borders mirrored; `size` becomes the result's. */
 function details(data: Float32Array, size: number[], axis: number): Float32Array {
   const n = size[axis];

@@ -63,7 +63,10 @@ export function whyNotHere({ what, because }: Kind): string | null {
 }
 
 /** What intensities [k][j][i] look like, if not like any: a sentence, or none. */
-export function unlikeIntensities(data: Float32Array, [i, j, k]: readonly [number, number, number]): string[] {
+export function unlikeIntensities(
+  data: Float32Array,
+  [i, j, k]: readonly [number, number, number],
+): string[] {
   const planes = Math.max(2, Math.floor(LOOKED_AT / (i * j)));
   const middle = Math.max(0, Math.floor((k - planes) / 2));
   const part = data.subarray(middle * i * j, (middle + planes) * i * j);

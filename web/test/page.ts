@@ -72,7 +72,7 @@ async function compare(golden: GoldenCase, options: Options): Promise<Outcome> {
     image: seen,
     shape,
     axes,
-    told: { acquisition: golden.told, noise: golden.noise },
+    told: { acquisition: golden.told, noise: golden.told_noise },
     positions: [along(0), along(1), along(2)],
     cell: [Math.min(1 / scale[0], 1), Math.min(1 / scale[1], 1), Math.min(1 / scale[2], 1)],
     active: golden.skip_air ? activeVoxels(seen, shape) : null,

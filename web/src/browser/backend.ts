@@ -89,11 +89,11 @@ class BrowserBackend implements Backend {
     }
   }
 
-  choose(): Promise<void> {
-    return Promise.reject(new Refusal('this scan is a single image'));
+  async choose(): Promise<void> {
+    throw new Refusal('this scan is a single image');
   }
 
-  image(scan: string): Promise<ArrayBuffer> {
+  async image(scan: string): Promise<ArrayBuffer> {
     const { storage, grid, samples } = this.known(scan);
     return asFloat32(storage, grid, samples).arrayBuffer();
   }
@@ -104,7 +104,7 @@ class BrowserBackend implements Backend {
     return this.looking.ask('foresee', [known, like, asked, machine]);
   }
 
-  start(scan: string, asked: Asked, seconds?: number): Promise<Run> {
+  async start(scan: string, asked: Asked, seconds?: number): Promise<Run> {
     const { name } = this.known(scan);
     const id = `r${++this.keys}`;
     const shown: Run = {
@@ -113,16 +113,15 @@ class BrowserBackend implements Backend {
     const progress = new Progress(seconds ?? null);
     this.runs.set(id, { shown, progress, isSent: false, result: null, cubic: null });
     this.goOn();
-    return Promise.resolve(this.described(this.runs.get(id)!));
+    return this.described(this.runs.get(id)!);
   }
 
-  cancel(run: string): Promise<void> {
+  async cancel(run: string): Promise<void> {
     const { shown, isSent } = this.run(run);
     const isRunning = shown.state === 'running';
     if (isRunning || shown.state === 'waiting') shown.state = 'cancelled';
     if (isRunning && isSent) this.computing.stop();
     this.tell();
-    return Promise.resolve();
   }
 
   async file(run: string, kind: Kind): Promise<{ blob: Blob; name: string }> {

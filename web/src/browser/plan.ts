@@ -29,6 +29,8 @@ export interface Facts {
 /** The part of a network. */
 export interface Correction {
   prepared: Prepared;
+  /** Standard deviation of the scan's noise, normalised; null if unknown. */
+  noise: number | null;
   told: Told;
   /** How long it took to prepare the scan. */
   seconds: number;
@@ -106,7 +108,7 @@ function corrected(
     kept = { of, prepared, seconds: (performance.now() - since) / 1000 };
   }
   const { prepared, seconds } = kept;
-  return { prepared, seconds, told: toldOf(scan, prepared, request, cellIn(grid, prepared.grid)) };
+  return { prepared, seconds, ...toldOf(scan, prepared, request, cellIn(grid, prepared.grid)) };
 }
 
 function cutToBand({ grid, resolution }: Known, cut: Grid): Record<string, unknown> {

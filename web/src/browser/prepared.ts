@@ -3,7 +3,7 @@
 import { activeVoxels } from '../air';
 import { Refusal } from '../errors';
 import type { Grid } from '../grid';
-import { apply, fit, type Fitted } from '../intensity';
+import { apply, beyond, fit, type Fitted } from '../intensity';
 import { estimateNoise } from '../noise';
 import { acquisitionOf, atBand, bandGrid, byThickness, ofRefined } from '../scan';
 import { UNKNOWN, type Told } from '../engine/model';
@@ -12,7 +12,9 @@ import type { Request } from './request';
 
 type Three = readonly [number, number, number];
 
-const FOLDED_ANATOMY = 0.05; // of noise that is found where samples were not averaged (scan.py)
+// Noise that is found where samples were not averaged; what training images have by themselves, and
+// where anatomy may fold (scan.py).
+const [FOLDED_ANATOMY, OF_TRAINING, OF_TRAINING_FOLDED] = [0.05, 0.015, 0.027];
 
 export interface Prepared {
   grid: Grid;
@@ -53,11 +55,17 @@ function fitted(data: Float32Array, shape: Three, name: string): Fitted {
 }
 
 /**
- * What the network is told of a scan.
+ * The noise of a scan (normalised; null if unknown), and what the network is told: of the noise,
+ * what is beyond that of training images, if it was estimated.
  *
  * cell: of the target, along the axes of `prepared.grid`.
  */
-export function toldOf(scan: Known, prepared: Prepared, request: Request, cell: Three): Told {
+export function toldOf(
+  scan: Known,
+  prepared: Prepared,
+  request: Request,
+  cell: Three,
+): { noise: number | null; told: Told } {
   const { acquisition } = request;
   let names: readonly string[];
   if (typeof acquisition !== 'string') names = acquisition;
@@ -65,7 +73,11 @@ export function toldOf(scan: Known, prepared: Prepared, request: Request, cell: 
   else if (acquisition !== 'auto') names = ofRefined(acquisition, cell);
   else if (request.asStored) names = byThickness(prepared.grid);
   else names = acquisitionOf(prepared.grid, scan.resolution, cell.map((each) => 1 / each));
-  return { acquisition: names, noise: noiseOf(prepared, request, names.includes('spline')) };
+  const isFolded = names.includes('spline');
+  const noise = noiseOf(prepared, request, isFolded);
+  let usual = names.includes(UNKNOWN) ? OF_TRAINING_FOLDED : OF_TRAINING;
+  if (request.noise !== 'auto' || isFolded) usual = 0;
+  return { noise, told: { acquisition: names, noise: noise === null ? null : beyond(noise, usual) } };
 }
 
 function noiseOf(
@@ -75,5 +87,5 @@ function noiseOf(
 ): number | null {
   if (asked.noise === 'unknown') return null;
   if (asked.noise !== 'auto') return asked.noise / normalisation.range;
-  return Math.sqrt(Math.max(noise ** 2 - (isFolded ? FOLDED_ANATOMY ** 2 : 0), 0));
+  return beyond(noise, isFolded ? FOLDED_ANATOMY : 0);
 }

@@ -33,17 +33,16 @@ export function madeOf(
 }
 
 function ofField(
-  { told, prepared }: NonNullable<Plan['correction']>,
+  { noise, told, prepared }: NonNullable<Plan['correction']>,
   skipAir: boolean,
 ): Partial<Facts> {
   const { active, normalisation } = prepared;
-  const { acquisition, noise } = told;
+  const inUnits = (level: number | null): number | null =>
+    level === null ? null : Number(general(level * normalisation.range, 6));
   const air = 1 - active.reduce((a, b) => a + b, 0) / active.length;
   return {
-    told: {
-      acquisition_ijk: acquisition,
-      noise: noise === null ? null : Number(general(noise * normalisation.range, 6)),
-    },
+    noise: inUnits(noise),
+    told: { acquisition_ijk: told.acquisition, noise: inUnits(told.noise) },
     air_skipped: skipAir ? Number(air.toFixed(4)) : 0,
   };
 }
