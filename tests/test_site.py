@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +20,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from tests.phantoms import smooth
+from tools.export_web import export
 
 from arssr.api import load_model
 from arssr.grid import Grid
 from arssr.view.guard import POLICY
 from arssr.volume import Volume
+from arssr.weights.registry import load
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
@@ -48,20 +49,21 @@ pytestmark = [
 ]
 
 
-def build(folder: Path) -> None:
-    """What `make site` makes."""
-    assert NPM is not None
-    export = ["tools/export_web.py", "light", "--to", "web/public/models"]
-    subprocess.run([sys.executable, *export], cwd=ROOT, check=True)
-    made = ["run", "site", "--", "--outDir", str(folder)]
-    done = subprocess.run([NPM, *made], cwd=WEB, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    build(folder)
+    """What `make site` makes."""
+    assert NPM is not None
+    folder, models = (tmp_path_factory.mktemp(name) for name in ("site", "models"))
+    export(load("light"), models)
+    done = subprocess.run(
+        [NPM, "run", "site", "--", "--outDir", str(folder)],
+        cwd=WEB,
+        env={**os.environ, "ARSSR_MODELS": str(models)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 

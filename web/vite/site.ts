@@ -11,7 +11,7 @@ import { NOTICES } from './notices';
 
 const MODEL = 'light';
 const HERE = resolve(import.meta.dirname, '..');
-const MODELS = join(HERE, 'public/models');
+const MODELS = process.env['ARSSR_MODELS'] ?? join(HERE, 'public/models');
 const INDEX = 'index.html';
 
 /**
@@ -69,7 +69,7 @@ function addFiles(folder: string): void {
   mkdirSync(join(folder, 'models'), { recursive: true });
   for (const name of [`${MODEL}.json`, `${MODEL}.bin`]) {
     const path = join(MODELS, name);
-    if (!existsSync(path)) throw new Error(`no ${path}: python tools/export_web.py ${MODEL} --to web/public/models`);
+    if (!existsSync(path)) throw new Error(`there is no ${path}; python tools/export_web.py writes it`);
     copyFileSync(path, join(folder, 'models', name));
   }
   const { card } = JSON.parse(readFileSync(join(MODELS, `${MODEL}.json`), 'utf8')) as Manifest;
