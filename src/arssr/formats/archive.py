@@ -45,8 +45,8 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
     ]
     if len(members) > _MOST_FILES:
         raise ArSSRError(
-            f"{path}: not unpacked, it holds {len(members):,} files; unpack it yourself if you trust "
-            "it, and name the folder"
+            f"{path}: not unpacked, it holds {len(members):,} files; unpack it yourself if you "
+            "trust it, and name the folder"
         )
     size = sum(member.file_size for member in members)
     if size > _RATIO * path.stat().st_size:
