@@ -1,4 +1,4 @@
-"""The page in Chromium, with a server behind it: what a person does, from a drop to a saved file."""
+"""The page in Chromium before a running server: what a person does, from a drop to a file."""
 
 import base64
 import io
