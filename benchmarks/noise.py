@@ -1,15 +1,17 @@
 """How well the noise of scans is estimated, and what it does to results.
 
-    python benchmarks/noise.py DATA [--parts steady added interpolated clean air results]
+    python benchmarks/noise.py DATA [--parts steady added interpolated clean taught air results]
                                     [--images FILE …] [--model light]
 
-DATA holds `val` and `clinical` (see the README there); --images are measured in place of `val`.
+DATA holds `train`, `val` and `clinical` (see the README there); --images are measured in place of
+`val`.
 Prints the Markdown tables of docs/noise.md, with noise in percent of the range of intensities:
 
 steady: what is told of clinical scans, whole, cropped and padded with air, and what used to be;
 added: sqrt(σ² with − σ² without) of Rician noise added to validation scans, over what was added;
 interpolated: the estimate of noise of 4 % that was interpolated, over what it has become;
-clean: what is told of noise-free images, where it should be 0;
+clean: what is found in noise-free images, where it should be 0;
+taught: what is found in scans of training images that networks were taught to call noise-free;
 air: noise of air, where it was not masked, beside that of tissue;
 results: PSNR where noise is told exactly, estimated, as it used to be, called 0, and unknown.
 """
@@ -31,7 +33,7 @@ from arssr.noise import estimate_noise
 from arssr.scan import as_measured
 from arssr.volume import Volume
 
-PARTS = ("steady", "added", "interpolated", "clean", "air", "results")
+PARTS = ("steady", "added", "interpolated", "clean", "taught", "air", "results")
 LEVELS = (0.02, 0.04, 0.06)
 FLOOR = 0.005  # of the range: differences below this hardly change results, see docs/noise.md
 USED_TO_BE_ANATOMY = 0.015
@@ -60,6 +62,8 @@ def main() -> None:
                 print_interpolated(val[0])
             case "clean":
                 print_clean(val)
+            case "taught":
+                print_taught(sorted((options.data / "train").glob("*.nii.gz")))
             case "air":
                 print_air(clinical + val)
             case "results":
@@ -230,6 +234,28 @@ def print_clean(volumes: Sequence[Volume]) -> None:
         scans = [volume, *(degrade(volume, s, named_degradation(d)) for d, s in forms.values())]
         cells = [f"{100 * estimate_noise(scan) / range_of(scan):.2f}" for scan in scans]
         row(volume.name, cells)
+
+
+def print_taught(paths: Sequence[Path]) -> None:
+    """Scans of training images, as they are drawn when no noise is added to them.
+
+    Of a study with many images every ninth is taken.
+    """
+    studies: dict[str, list[Path]] = {}
+    for path in paths:
+        studies.setdefault(path.name.partition("-")[0], []).append(path)
+    forms = [("kspace", 2.0), ("kspace", 3.0), ("kspace", (1.0, 1.0, 2.0))]
+    forms += [("slice-trapezoid-gap25", 2.0), ("slice-trapezoid-gap25", (1.0, 1.0, 4.0))]
+    forms += [("slice", (1.0, 1.0, 4.0)), ("spline", 2.0)]
+    header("image", *(f"{name} {scale}" for name, scale in forms))
+    found = []
+    for study in studies.values():
+        for path in study[::9]:
+            truth = Volume.read(path)
+            scans = [degrade(truth, scale, named_degradation(name)) for name, scale in forms]
+            found.append([100 * estimate_noise(scan) / range_of(scan) for scan in scans])
+            row(truth.name, [f"{each:.2f}" for each in found[-1]])
+    row("median", [f"{each:.2f}" for each in np.median(found, axis=0)])
 
 
 def print_air(scans: Sequence[Volume]) -> None:

@@ -64,8 +64,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
 
     class Spy(api.VoxelField):
         def __init__(self, *args: Any, **options: Any) -> None:
-            seen.append((options["acquisition_ijk"], options["noise"]))
             super().__init__(*args, **options)
+            seen.append((self.acquisition_ijk, self.told_noise))
 
     monkeypatch.setattr(api, "VoxelField", Spy)
 
@@ -277,6 +277,9 @@ def test_auto_noise_is_what_an_image_has_beyond_its_anatomy(
         image = volume(500 + 200 * (clean + noise))
         level = told(model.field, image)[1] * Normalisation.fit(image.data).scale / 200
         assert 0.8 * sigma < level < 1.1 * sigma
+    # as noisy as training images, which count as noise-free
+    noise = np.random.default_rng(0).normal(0, 0.01 * np.ptp(clean), clean.shape)
+    assert told(model.field, volume(clean + noise))[1] == 0
     assert told(model.field, volume(clean))[1] == 0
     # where detail folds over, more of what looks like noise is anatomy
     folded = told(model.field, image, acquisition="spline")[1]

@@ -4,12 +4,16 @@
  */
 
 import { defineConfig } from 'vitest/config';
+import { completeNotices, NOTICES } from './vite/notices';
+import { staticSite } from './vite/site';
 
 const CODECS = /^numcodecs\/.*/; // of NiiVue's reader of Zarr, which no scan here needs: 1.4 MB
 
 export default defineConfig(({ mode }) => ({
   base: './',
-  publicDir: mode === 'view' ? false : 'public',
+  publicDir: ['view', 'site'].includes(mode) ? false : 'public',
+  plugins: [completeNotices(), mode === 'site' && staticSite()],
+  worker: { format: 'es' as const },
   resolve: { alias: [{ find: CODECS, replacement: '/src/page/no_codec.ts' }] },
   build: {
     outDir: mode === 'view' ? '../src/arssr/view/page' : 'dist',
@@ -18,7 +22,7 @@ export default defineConfig(({ mode }) => ({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1024,
-    license: { fileName: 'notices.txt' },
+    license: { fileName: NOTICES },
     rolldownOptions: {
       output: {
         codeSplitting: false,

@@ -43,7 +43,14 @@ from arssr.intensity import Normalisation
 from arssr.networks import ModelConfig
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution
-from arssr.scan import Measured, acquisition_ijk, as_acquisition, noise_level, refined_axes
+from arssr.scan import (
+    Measured,
+    acquisition_ijk,
+    as_acquisition,
+    noise_level,
+    refined_axes,
+    usual_noise,
+)
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.request import Request, Transforms, as_transforms
@@ -175,6 +182,7 @@ class Model:
             norm,
             acquisition_ijk=told,
             noise=level,
+            usual_noise=usual_noise(noise, told),
             memory=memory,
             skip_air=skip_air,
             progress=progress,

@@ -68,6 +68,7 @@ class EnsembleField(VoxelField):
         *,
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
+        usual_noise: float = 0.0,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -80,6 +81,7 @@ class EnsembleField(VoxelField):
             normalisation,
             acquisition_ijk=acquisition_ijk,
             noise=noise,
+            usual_noise=usual_noise,
             memory=memory,
             skip_air=skip_air,
             progress=progress,
@@ -189,6 +191,7 @@ class EnsembleField(VoxelField):
             self.normalisation,
             acquisition_ijk=self.acquisition_ijk,
             noise=self.noise,
+            usual_noise=self.usual_noise,
             skip_air=self._skip_air,
             progress=_naming(where, self._progress),
         )

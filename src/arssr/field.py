@@ -25,7 +25,7 @@ from arssr.engine.plan import Plan, Reading, make_plan, reading_of
 from arssr.engine.transfer import to_device
 from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid, Shape, corner_voxels
-from arssr.intensity import Normalisation
+from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.on_device import Finish, normalised, samples_on
@@ -55,6 +55,8 @@ class VoxelField:
 
     acquisition_ijk: per axis kspace, slice, spline or unknown, as far as the network is told.
     noise: its standard deviation in normalised intensity, or None for unknown.
+    usual_noise: what training images have of it; the network is told what is beyond that
+        (`told_noise`).
     memory: bytes that the whole process may take; by default a share of what is free.
     skip_air: leave air (`arssr.engine.air`) to the interpolation that the network corrects.
     samples: the volume's, where the network is, if they are there already.
@@ -74,6 +76,7 @@ class VoxelField:
         *,
         acquisition_ijk: Sequence[str] = ("unknown",) * 3,
         noise: float | None = None,
+        usual_noise: float = 0.0,
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
@@ -82,13 +85,13 @@ class VoxelField:
         self.volume = volume
         self.normalisation = normalisation
         self.acquisition_ijk = tuple(acquisition_ijk)
-        self.noise = noise
+        self.noise, self.usual_noise = noise, usual_noise
         self.memory = memory
         self._progress = progress
         if samples is None:
             samples = samples_on(volume.data, network.device)
         self.image = normalised(samples, normalisation)
-        self._condition = network.condition(acquisition_ijk, noise)
+        self._condition = network.condition(acquisition_ijk, self.told_noise)
         if network.corrects and skip_air:
             self.active = active_voxels(self.image)
         else:
@@ -97,6 +100,11 @@ class VoxelField:
         self._spline: SplineCoefficients | None = None
         self._runner = Runner(network)
         self._encoding = Stopwatch()
+
+    @property
+    def told_noise(self) -> float | None:
+        """The noise that the network is told, in normalised intensity; None for unknown."""
+        return None if self.noise is None else beyond(self.noise, self.usual_noise)
 
     def __repr__(self) -> str:
         where = repr(self.grid).removeprefix("Grid(").removesuffix(")")

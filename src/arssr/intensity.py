@@ -245,3 +245,12 @@ def finest_detail(data: NDArray[np.float32]) -> float:
     magnitude = np.abs(detail)
     magnitude = magnitude[magnitude > _NO_DETAIL]
     return float(np.median(magnitude)) / _MEDIAN_OF_NORMAL if magnitude.size else 0.0
+
+
+def beyond(noise: float, usual: float) -> float:
+    """What independent noise adds to the usual: the root of the difference of squares, or 0.
+
+    >>> beyond(5, 3), beyond(1, 3)
+    (4.0, 0.0)
+    """
+    return math.sqrt(max(noise**2 - usual**2, 0.0))

@@ -13,7 +13,7 @@ from arssr.degradation import acquisition_names
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import CLEARLY_THICKER, SAME_STEP, Grid, spacing_in_words
-from arssr.intensity import Normalisation
+from arssr.intensity import Normalisation, beyond
 from arssr.networks import NATIVE, UNKNOWN
 from arssr.noise import estimate_noise
 from arssr.resolution import Resolution, cut_to_band, measure_resolution
@@ -30,6 +30,11 @@ _SURELY_SLICES = 2.5
 # 0.015 to 0.053 on noise-free images at 2x (benchmarks/noise.py, `clean`). Told as noise it would
 # be smoothed away.
 _FOLDED_ANATOMY = 0.05
+# What is found in scans of training images to which no noise was added, and which networks were
+# taught to call noise-free: in the median 0.010 to 0.022 after a cut in k-space, up to 0.013 in
+# slices, 0.027 where anatomy folds (benchmarks/noise.py, `taught`), which it may where it is not
+# known how a scan was made. Told all of it, they smooth away details that are as fine.
+_OF_TRAINING, _OF_TRAINING_FOLDED = 0.015, 0.027
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def noise_level(
     resolution: Resolution | None = None,
     samples: Tensor | None = None,
 ) -> float | None:
-    """What to tell a network about the noise, in normalised intensity; see `Model.field`.
+    """The noise of a scan, in normalised intensity; see `Model.field`.
 
     told: the acquisition of each axis. resolution, samples: see `estimate_noise`.
     """
@@ -139,10 +144,19 @@ def noise_level(
         return None
     if noise == "auto":
         estimate = estimate_noise(volume, resolution, samples) / norm.scale
-        folded = _FOLDED_ANATOMY if "spline" in told else 0.0
-        return float(np.sqrt(max(estimate**2 - folded**2, 0.0)))
+        return beyond(estimate, _FOLDED_ANATOMY if "spline" in told else 0.0)
     require_noise(noise)
     return float(noise) / norm.scale
+
+
+def usual_noise(noise: float | str | None, told: Sequence[str]) -> float:
+    """What of `noise_level` a network is not told, as its training images have it by themselves.
+
+    A level that somebody names is told as it is.
+    """
+    if noise != "auto" or "spline" in told:  # of which `noise_level` has taken off more
+        return 0.0
+    return _OF_TRAINING_FOLDED if UNKNOWN in told else _OF_TRAINING
 
 
 def require_noise(noise: float | str | None) -> None:

@@ -65,7 +65,7 @@ def test_a_faint_noise_is_not_rounded_away(tmp_path: Path) -> None:
     scan = volume(1e-9 * smooth((5, 6, 4)))
     field = model.field(scan, noise=2.5e-10)
     facts = describe(scan, scan.grid, {}, model, field)
-    assert facts["told"]["noise"] == pytest.approx(2.5e-10, rel=1e-5)
+    assert facts["told"]["noise"] == facts["noise"] == pytest.approx(2.5e-10, rel=1e-5)
 
 
 def test_why_an_axis_was_told_unknown_is_said(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def made(told: tuple[str, ...] = ("kspace", "kspace", "slice"), **others: Any) -
     facts: dict[str, Any] = {
         "model": {"name": "light"},
         "options": {"noise": "auto"},
+        "noise": 0.0,
         "told": {"acquisition_ijk": list(told), "noise": 0.0},
     }
     return facts | others
@@ -66,7 +67,7 @@ def test_a_stack_of_slices_in_words() -> None:
 def test_the_residual_is_that_of_the_scan_in_its_range_and_its_noise(noise: float | None) -> None:
     lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)  # slices of a constant are constant
     facts = made(told=("kspace", "kspace", "slice"))
-    facts["told"]["noise"] = noise
+    facts["noise"] = noise
     answer = said(verdict_on(THICK, lifted, facts, CARD, None, lifted))[AGREES]
     share = 100 * 30 / Normalisation.fit(THICK.data).scale
     assert f"differs from it by {share:.2g} % of its range" in answer
@@ -78,7 +79,7 @@ def test_the_residual_is_that_of_the_scan_in_its_range_and_its_noise(noise: floa
 def test_to_agree_within_the_noise_is_said() -> None:
     lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)
     facts = made() | {"consistency": {}}
-    facts["told"]["noise"] = 31.0
+    facts["noise"] = 31.0
     answer = said(verdict_on(THICK, lifted, facts, CARD, None))[AGREES]
     assert "That is within its noise." in answer
     assert "made to agree" in answer

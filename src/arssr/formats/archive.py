@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from arssr.errors import ArSSRError
-from arssr.files import bytes_in_words
+from arssr.files import bytes_in_words, room_left
 from arssr.formats.dicom_checks import PAGES
 from arssr.formats.opened import reason
 
@@ -48,9 +48,18 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
             f"{path}: not unpacked, it would grow to {bytes_in_words(size)}, more than "
             f"{_RATIO} times its size; unpack it yourself if you trust it, and name the folder"
         )
+    _require_room(folder, size, path)
     for number, member in enumerate(sorted(members, key=lambda each: each.filename)):
         if member.compress_type not in _METHODS:
             raise ArSSRError(f"{path}: is compressed in an uncommon way; unpack it yourself")
         with archive.open(member) as packed, (folder / f"{number:06d}").open("wb") as file:
             while part := packed.read(2**20):
+                _require_room(folder, len(part), path)  # others write meanwhile
                 file.write(part)
+
+
+def _require_room(folder: Path, more: int, path: Path) -> None:
+    if more > room_left(folder):
+        raise ArSSRError(
+            f"{path}: not unpacked, there is no room for it on the disk of the temporary folder"
+        )

@@ -32,7 +32,8 @@ def describe(
 
     model: what was asked for; it has had its say where a field was made. Of that, `told` is what
     the options came to: the acquisition per axis, `because` of what for slices that do not touch,
-    and the noise in units of the image (null where unknown); `air_skipped` is the share of the
+    and the noise in units of the image (null where unknown), beyond what training images have of
+    the scan's own `noise`; `air_skipped` is the share of the
     scan's voxels that was left to the interpolation.
     """
     facts: Facts = {
@@ -82,12 +83,13 @@ def _of_model(model: Model) -> Facts:
 
 
 def _of_field(field: VoxelField) -> Facts:
-    noise = field.noise
+    noise, told = (
+        None if level is None else float(f"{level * field.normalisation.scale:.6g}")
+        for level in (field.noise, field.told_noise)
+    )
     return {
-        "told": {
-            "acquisition_ijk": list(field.acquisition_ijk),
-            "noise": None if noise is None else float(f"{noise * field.normalisation.scale:.6g}"),
-        },
+        "noise": noise,
+        "told": {"acquisition_ijk": list(field.acquisition_ijk), "noise": told},
         "device": str(field.network.device),  # where it was computed, if a GPU was too small
         "precision": field.network.precision,
         "air_skipped": round(field.air, 4),

@@ -24,10 +24,10 @@ from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import shape_in_words
 from arssr.identity import samples_sha256
-from arssr.intensity import Normalisation
+from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
-from arssr.scan import acquisition_ijk, as_measured, noise_level
+from arssr.scan import acquisition_ijk, as_measured, noise_level, usual_noise
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.images import Resident
@@ -55,7 +55,7 @@ class Lesson:
         refined by the weights to start from, so that what is seen beside the degraded axis is as
         fine as it will be in use.
     axes: those that are degraded, one at a time; or, for an isotropic scan, all at once.
-    scale: by how much. noise: of the scan itself, in normalised intensity.
+    scale: by how much. noise: of the scan itself, in normalised intensity, beyond the usual.
     """
 
     scan: Volume
@@ -79,7 +79,7 @@ class Lesson:
         scan = as_measured(scan).volume
         norm = Normalisation.fit(scan.data, scan.name)
         told = acquisition_ijk("auto", scan.grid, slices=None, card={})
-        noise = noise_level("auto", scan, norm, told) or 0.0
+        noise = beyond(noise_level("auto", scan, norm, told) or 0.0, usual_noise("auto", told))
         spacing = scan.grid.spacing_mm
         thick = np.array([name != NATIVE for name in told])
         if scale is None:

@@ -31,9 +31,11 @@ class Facts(TypedDict, total=False):
     device: str
     precision: str
     """In which it was computed: bf16, fp16 or float32."""
+    noise: float | None
+    """Standard deviation of the scan's noise in units of the image; null if unknown."""
     told: Mapping[str, Any]
-    """What the network was told: `acquisition_ijk`, `noise` (standard deviation in units of the
-    image, null if unknown), and `because` of what, for slices that do not touch."""
+    """What the network was told: `acquisition_ijk`, `noise` (of the scan's, what is beyond that
+    of training images), and `because` of what, for slices that do not touch."""
     air_skipped: float
     """The share of the scan's voxels that was left to interpolation."""
 

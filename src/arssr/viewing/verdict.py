@@ -183,9 +183,9 @@ def of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any
         f"{_DIRECTIONS[world[axis]].capitalize()} ({_AXES[axis]}): {found.in_words()}."
         for axis, found in enumerate(resolution.axes)
     ]
-    if "told" not in facts:
+    if "noise" not in facts:
         return said
-    noise, is_estimate = facts["told"]["noise"], facts["options"].get("noise") == "auto"
+    noise, is_estimate = facts["noise"], facts["options"].get("noise") == "auto"
     how = "estimated" if is_estimate else "as was said"
     if noise is None:
         return [*said, "The weights were not told how noisy it is."]
@@ -201,7 +201,7 @@ def _agreement(
     """How far the scan lies from what its acquisition makes of the result."""
     if "told" not in facts:
         return []
-    told, noise = facts["told"]["acquisition_ijk"], facts["told"]["noise"]
+    told, noise = facts["told"]["acquisition_ijk"], facts["noise"]
     try:
         acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
     except ArSSRError as error:

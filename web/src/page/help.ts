@@ -36,6 +36,8 @@ export function help(): HTMLDialogElement {
     h('dl', {},
       ...rows.flatMap(([keys, words]) => [h('dt', {}, ...keys.map(key)), h('dd', {}, words)]),
       ...mouse.flatMap(([what, words]) => [h('dt', {}, what), h('dd', {}, words)])),
+    h('p', { className: 'soft' },
+      h('a', { href: 'notices.txt', target: '_blank', rel: 'noopener' }, 'Licences of what this page is made of')),
     button('Close', () => dialog.close()),
   );
   return dialog;
