@@ -50,9 +50,7 @@ def main() -> None:
             ignore_default_args=["--disable-gpu"],
         )
         width, height = LAPTOP
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme="dark"
-        )
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark")
         page.goto(address)
         page.get_by_label("Factor, or three").fill(FINER, timeout=SOON)
         run = page.get_by_role("button", name="Run R")

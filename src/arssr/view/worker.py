@@ -87,6 +87,8 @@ class Worker:
         with self._starting:
             if self._is_closed:
                 raise ArSSRError("the server is ending")
+            if self._process is not None and not self._process.is_alive():
+                self._process = None  # it was killed while it had nothing to do
             if self._process is None or self._connection is None:
                 context = multiprocessing.get_context("spawn")  # torch does not survive a fork
                 self._connection, theirs = context.Pipe()

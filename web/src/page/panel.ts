@@ -138,7 +138,7 @@ export class Panel {
     const words = this.going.querySelector('span')!;
     const bar = this.going.querySelector('progress')!;
     bar.value = run.share ?? 0; // one without a value moves all the time
-    const steps = [run.what ?? 'begins', run.left_in_words].filter(Boolean).join(' · ');
+    const steps = [run.what || 'begins', run.left_in_words].filter(Boolean).join(' · ');
     const said = sentence(run.state === 'waiting' ? 'waits its turn …' : `${steps} …`);
     if (words.textContent !== said) words.textContent = said;
   }
