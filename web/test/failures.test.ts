@@ -104,7 +104,7 @@ describe('a GPU that', () => {
         };
         const make = (): Promise<string> =>
           tasks
-            .makeResult(known, null, null, asked, (what) => {
+            .makeResult(known, null, asked, (what) => {
               if (what === 'computing') device?.destroy();
               device = undefined;
             })
@@ -140,7 +140,7 @@ describe('a GPU that', () => {
             }
             return original.call(this, descriptor);
           };
-          const said = await tasks.makeResult(known, null, null, asked, () => undefined).then(
+          const said = await tasks.makeResult(known, null, asked, () => undefined).then(
             ({ file }) => `${file.size > 0}`,
             (error: Error) => error.message,
           );
@@ -220,6 +220,19 @@ test('a scan in which nothing varies is refused in a sentence', async () => {
     [content, { target: { scale: 2 } }] as const,
   );
   expect(said).toEqual(['', 'flat.nii: constant, every voxel is 0']);
+});
+
+test('a grid that is oblique to the scan is refused in a sentence', async () => {
+  const said = await browser.page.evaluate(
+    async (files) => {
+      const { backend, sent, fileOf } = window.tools;
+      const [scan, other] = [await sent(fileOf(files[0])), await sent(fileOf(files[1]))];
+      const target = { like: other.id };
+      return backend.estimate(scan.id, { target }).catch((error: Error) => error.message);
+    },
+    [contentOf('whole.nii'), contentOf('oblique.nii')] as const,
+  );
+  expect(said).toMatch(/run across those of this one.*`arssr view` does/);
 });
 
 test('several files are refused as DICOM is, in the state of the scan', async () => {
