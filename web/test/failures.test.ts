@@ -1,6 +1,7 @@
 /** What becomes of a run when the GPU fails, is missing or is too small, and when it is cancelled. */
 
 import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Content } from './backend';
 import { Chromium } from './chromium';
@@ -220,6 +221,22 @@ test('a scan in which nothing varies is refused in a sentence', async () => {
     [content, { target: { scale: 2 } }] as const,
   );
   expect(said).toEqual(['', 'flat.nii: constant, every voxel is 0']);
+});
+
+test('zeros behind a compressed file do no harm; several files in one are refused', async () => {
+  const [plain, packed] = [Uint8Array.from(SMALL_PLAIN), gzipSync(Uint8Array.from(SMALL_PLAIN))];
+  const padded = [...packed, ...new Uint8Array(512)];
+  const two = [...gzipSync(plain.subarray(0, 700)), ...gzipSync(plain.subarray(700))];
+  const said = await browser.page.evaluate(
+    async (files) => {
+      const { sent, fileOf } = window.tools;
+      const scans: { error: string }[] = [];
+      for (const each of files) scans.push(await sent(fileOf(['scan.nii.gz', each])));
+      return scans.map(({ error }) => error);
+    },
+    [padded, two],
+  );
+  expect(said).toEqual(['', expect.stringMatching(/cut short or damaged/)]);
 });
 
 test('a grid that is oblique to the scan is refused in a sentence', async () => {
