@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,8 +59,6 @@ def main() -> None:
         expect(page.locator(".place")).to_contain_text("cubic", timeout=SOON)
         page.screenshot(path=PICTURE, animations="disabled")
         browser.close()
-    picture = Image.open(PICTURE).convert("RGB")
-    picture.quantize(128, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

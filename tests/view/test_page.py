@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -42,10 +43,12 @@ pytestmark = [
 ]
 SOON = 90_000  # ms
 SHAPE = (40, 48, 12)
-DROP = """([name, content]) => {
-  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+DROP = """(files) => {
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([bytes], name));
+  for (const [name, content] of files) {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], name));
+  }
   const given = { dataTransfer, bubbles: true, cancelable: true };
   document.body.dispatchEvent(new DragEvent("drop", given));
 }"""
@@ -97,10 +100,10 @@ class Visitor:
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
 
-    def drop(self, path: Path) -> None:
-        content = base64.b64encode(path.read_bytes()).decode()
+    def drop(self, *paths: Path) -> None:
+        files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
         expect(self.page.get_by_role("heading", name="Drop a scan")).to_be_visible(timeout=SOON)
-        self.page.evaluate(DROP, [path.name, content])
+        self.page.evaluate(DROP, files)
 
     def run(self) -> None:
         button = self.page.get_by_role("button", name="Run R")
@@ -150,8 +153,12 @@ def test_a_scan_is_dropped_seen_computed_compared_and_saved(
     visitor = Visitor.at(browser, (folder / "open.html").as_uri())
     page = visitor.page
     expect(page).to_have_url(f"{server.origin}/", timeout=SOON)  # without its token
-    visitor.drop(head)
+    beside = head.with_name("FLAIR.json")  # as dcm2niix leaves it
+    facts = {"SliceThickness": 3, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}
+    beside.write_text(json.dumps(facts))
+    visitor.drop(head, beside)
     visitor.says("40×48×12 voxels of 1×1×4 mm.")
+    visitor.says("slices of 3 mm")
     visitor.says("40×48×48 voxels of 1×1×1 mm")  # what it would take, by itself
     visitor.says("of memory")
     assert np.unique(greys(visitor.picture())).size > 20
