@@ -1,0 +1,218 @@
+"""What becomes of small lesions: contrast and volume that cubic interpolation and models recover.
+
+    python benchmarks/lesions.py ../shared/data -o runs/lesions
+
+Spheres and ellipsoids of known contrast and of 0.5 to 4 input voxels are put into the scans of
+DATA/val, and into two of DATA/train_nc for weights that have not seen these; degraded, brought
+back, and compared with the same without lesions (`arssr.evaluation.lesions`). Then the real
+lesions of `outlines.json`. Writes the tables of docs/lesions.md, docs/images/lesions.png and
+OUT/cards.json, from which `tools/lesion_cards.py` brings the cards up to date. About twelve
+minutes on two cores with bfloat16, most of them `rdn`'s. What is done is kept in OUT: interrupted,
+it goes on; run again, it only writes.
+"""
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keeping import Kept, write_tables
+from lesion_tables import Found, picture, smallest_of, tables
+from outlined import measured, outlines
+
+from arssr.api import Model, load_model
+from arssr.errors import ArSSRWarning
+from arssr.evaluation.lesions import Comparison, scattered, tissue_of, with_lesions
+from arssr.evaluation.methods import network_sha256
+from arssr.evaluation.protocol import Setting, combine
+from arssr.files import find_images, replacing, sha256
+from arssr.grid import Grid
+from arssr.intensity import Normalisation
+from arssr.interpolation import resample
+from arssr.scan import Measured, as_measured, refined_axes
+from arssr.volume import Volume
+from arssr.weights.licence import images_behind
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, PICTURE = ROOT / "docs/lesions.md", ROOT / "docs/images/lesions.png"
+DEGRADATIONS = ("kspace", "slice-box", "slice-trapezoid-gap25")
+# Not the gap at 2: voxels of half a slice cannot tell it from a box.
+SETTINGS = combine(DEGRADATIONS[:2], [2]) + combine(DEGRADATIONS, [3, 4])
+SETTINGS += combine(DEGRADATIONS[1:], ["1x1x4"])
+AUTO = ("2", "1x1x4")  # scales at which models judge the acquisition, too
+DIAMETERS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+CONTRASTS = (0.5, -0.5, 0.2, -0.2)  # of the tissue's median
+SIDE, THIN_SIDE = 28, 80  # of a crop: input voxels, and voxels where slices alone are thick
+EXTERNAL = ("oasis-1003_T1w", "oasis-1010_T1w")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A high-resolution scan, where it came from."""
+
+    volume: Volume
+    sha: str
+    external: bool
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["light", "rdn"])
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", ArSSRWarning)
+    kept = Kept(options.out / "lesions.jsonl")
+    models = [load_model(name, "cpu") for name in options.models]
+    found = list(synthetic(scans(options.data), models, kept))
+    real = list(outlined(options.data, models, kept))
+    write_tables(PAGE, "benchmarks/lesions.py", tables(found, real))
+    picture(found, PICTURE)
+    own = [each for each in found if not each.external and not each.auto]
+    cards = {network_sha256(m.network): smallest_of(own, m.name) for m in models}
+    with replacing(options.out / "cards.json") as temporary:
+        temporary.write_text(json.dumps(cards, indent=1) + "\n", encoding="utf-8")
+
+
+def scans(data: Path) -> list[Scan]:
+    """Those of val, and the external ones."""
+    paths = find_images([data / "val"])
+    paths += [data / "train_nc" / f"{name}.nii.gz" for name in EXTERNAL]
+    return [Scan(Volume.read(p), sha256(p), p.parent.name == "train_nc") for p in paths]
+
+
+def cropped(volume: Volume, setting: Setting) -> Volume:
+    """Around the middle of the tissue, in whole input voxels."""
+    middle = np.argwhere(tissue_of(volume.data)[0]).mean(axis=0)
+    box = []
+    for n, k, at in zip(volume.grid.shape, setting.scale_ijk, middle, strict=True):
+        side = SIDE * k if min(setting.scale_ijk) > 1 else THIN_SIDE
+        size = int(min(side, n) // k * k)
+        start = int(np.clip(round(at - size / 2), 0, n - size))
+        box.append(slice(start, start + size))
+    return volume.with_data(volume.data[tuple(box)], volume.grid.part(box))
+
+
+def synthetic(scans: Sequence[Scan], models: Sequence[Model], kept: Kept) -> Iterable[Found]:
+    """Every lesion in every setting by every method."""
+    for scan in scans:
+        for setting in SETTINGS:
+            pair = Pair(cropped(scan.volume, setting), setting, seed=int(scan.sha[:8], 16))
+            about = (scan.volume.name, scan.sha[:12], str(setting))
+            answers = {("cubic", False): kept.get((*about, "cubic"), pair.by_cubic)}
+            for model in models:
+                if scan.sha in {image["sha256"] for image in images_behind(model.card)}:
+                    continue
+                asked = (*about, model.name, network_sha256(model.network)[:12])
+                told = kept.get(asked, lambda m=model, p=pair: p.by(m, p.named))
+                answers[model.name, False] = told
+                if setting.scale in AUTO:
+                    answers[model.name, True] = kept.get(
+                        (*asked, "auto"), lambda m=model, p=pair, t=told: p.by_auto(m, t)
+                    )
+            for (name, auto), rows in answers.items():
+                for row in rows:
+                    yield Found(scan.volume.name, scan.external, setting, name, auto, *row)
+
+
+class Pair:
+    """A crop with and without lesions, both degraded; made when the first method asks."""
+
+    def __init__(self, truth: Volume, setting: Setting, seed: int) -> None:
+        self._truth, self._setting, self._seed = truth, setting, seed
+
+    @cached_property
+    def _comparison(self) -> Comparison:
+        scale = self._setting.scale_ijk
+        lesions = scattered(self._truth, scale, DIAMETERS, CONTRASTS, self._seed)
+        return Comparison(self._truth, lesions, scale)
+
+    @cached_property
+    def _scans(self) -> tuple[Measured, Volume]:
+        """Without and with lesions."""
+        after = with_lesions(self._truth, self._comparison.lesions)
+        before = self._setting.measure(self._truth)
+        return as_measured(before), self._setting.measure(after)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The acquisition of each axis, as what it is a kind of."""
+        return refined_axes(self._setting.acquisition, self._scans[0].volume.grid, self._truth.grid)
+
+    def by_cubic(self) -> list[list[float]]:
+        """See `_rows`."""
+        before, after = self._scans
+        grid = self._truth.grid
+        return self._rows(resample(after, grid).data - resample(before.volume, grid).data)
+
+    def by(self, model: Model, told: Sequence[str]) -> list[list[float]]:
+        """See `_rows`.
+
+        Range, noise and measured band are those of the scan without lesions: many lesions at a
+        time would change them, and one does not.
+        """
+        (scan, after), grid = self._scans, self._truth.grid
+        units = Normalisation.fit(scan.volume.data)
+        field = model.field(scan, towards=grid, acquisition=told, normalisation=units)
+        with_them = model.field(
+            as_measured(after, scan.resolution),
+            towards=grid,
+            acquisition=told,
+            normalisation=units,
+            noise=None if field.noise is None else field.noise * units.scale,
+        )
+        return self._rows(with_them.on(grid).data - field.on(grid).data)
+
+    def by_auto(self, model: Model, named: list[list[float]]) -> list[list[float]]:
+        """Where the scan says of itself what it was `named`, the answer is the same."""
+        told = self._scans[0].acquisition("auto", self._truth.grid, model.card)
+        return named if tuple(told) == self.named else self.by(model, told)
+
+    def _rows(self, difference: np.ndarray) -> list[list[float]]:
+        """Lesion by lesion: diameter, contrast (of the tissue's median), what is recovered, and
+        the energy of false structure, which is that of all of them.
+        """
+        median = tissue_of(self._truth.data)[1]
+        false = self._comparison.false_energy(difference)
+        recovered = self._comparison.of(difference)
+        return [
+            [x.diameter, round(x.contrast / median, 3), *(round(r, 5) for r in (*each, false))]
+            for x, each in zip(self._comparison.lesions, recovered, strict=True)
+        ]
+
+
+def outlined(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[dict[str, Any]]:
+    """Real lesions by cubic and each model."""
+    ways: dict[str, tuple[str, Callable[[Volume, Grid, str], Volume]]] = {
+        "cubic": ("", lambda low, grid, _told: resample(low, grid))
+    }
+    for model in models:
+        ways[model.name] = (
+            network_sha256(model.network)[:12],
+            lambda low, grid, told, m=model: m.upsample(low, like=grid, acquisition=told),
+        )
+    for outline in outlines():
+        scan = Volume.read(data / outline.file)
+        inside = outline.of(scan)
+        mm3 = float(inside.sum() * scan.grid.spacing_mm.prod())
+        for name, (sha, upsample) in ways.items():
+            question = (*map(str, vars(outline).values()), sha256(data / outline.file), name, sha)
+            rows = kept.get(question, lambda u=upsample, s=scan, i=inside: list(measured(s, i, u)))
+            for degradation, scale, contrast, volume in rows:
+                yield {
+                    "lesion": f"{outline.name}, {mm3:.0f} mm³",
+                    "setting": f"{degradation} {scale}",
+                    "method": name,
+                    "contrast": contrast,
+                    "volume": volume,
+                }
+
+
+if __name__ == "__main__":
+    main()
