@@ -47,7 +47,7 @@ SETTINGS += combine(DEGRADATIONS[1:], ["1x1x4"])
 AUTO = ("2", "1x1x4")  # scales at which models judge the acquisition, too
 DIAMETERS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 CONTRASTS = (0.5, -0.5, 0.2, -0.2)  # of the tissue's median
-SIDE, THIN_SIDE = 28, 80  # of a crop: input voxels, and voxels where slices alone are thick
+SIDE, THIN_SIDE = 24, 64  # voxels of the scan along an axis; where it is not degraded
 EXTERNAL = ("oasis-1003_T1w", "oasis-1010_T1w")
 
 
@@ -92,7 +92,7 @@ def cropped(volume: Volume, setting: Setting) -> Volume:
     middle = np.argwhere(tissue_of(volume.data)[0]).mean(axis=0)
     box = []
     for n, k, at in zip(volume.grid.shape, setting.scale_ijk, middle, strict=True):
-        side = SIDE * k if min(setting.scale_ijk) > 1 else THIN_SIDE
+        side = SIDE * k if k > 1 else THIN_SIDE
         size = int(min(side, n) // k * k)
         start = int(np.clip(round(at - size / 2), 0, n - size))
         box.append(slice(start, start + size))
