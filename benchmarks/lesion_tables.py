@@ -16,7 +16,13 @@ from arssr.files import replacing
 SHARES = (0.5, 0.8)  # of the contrast, which a lesion keeps that survives
 COLOURS = {"cubic": "#222222", "light": "#0072B2", "rdn": "#D55E00"}  # as evaluation/plots.py has
 OTHERS = ("#009E73", "#CC79A7")
-SHOWN = ("kspace 2", "slice-box 2", "slice-box 4", "slice-box 1x1x4")
+TITLES = {
+    "kspace 2": "kspace, 2×",
+    "slice-box 2": "slice-box, 2×",
+    "slice-box 4": "slice-box, 4×",
+    "slice-box 1x1x4": "slice-box, 1×1×4",
+}
+FEWER = (0.5, 1.0, 2.0, 4.0)  # diameters of the table with three numbers in a cell
 DPI = 110
 
 
@@ -90,25 +96,21 @@ def tables(found: Sequence[Found], real: Sequence[Mapping[str, Any]]) -> str:
     """All tables of the page."""
     own = [each for each in found if not each.external]
     told = [each for each in own if not each.auto]
-    external = [each for each in found if each.external]
+    external = [each for each in found if each.external and not each.auto]
     return "\n\n".join(
         [
-            "### The smallest lesion that survives, in input voxels",
+            "### The smallest lesion that survives, in voxels of the scan",
             _smallest(own),
-            "### Contrast by diameter in input voxels",
-            _by_diameter(own, "contrast"),
-            "### Peak",
-            _by_diameter(told, "peak"),
-            "### Volume at half of the contrast",
-            _by_diameter(told, "size"),
-            "### Signal: the sum of the difference",
-            _by_diameter(told, "signal"),
+            "### Contrast by diameter",
+            _by_diameter(own),
+            "### Peak / signal / volume by diameter",
+            _peak_signal_volume(told),
             "### Bright and dark, strong and faint: contrast of lesions of 1 and 1.5 voxels",
             _by_contrast(told),
-            "### False structure farther than two input voxels away",
+            "### False structure farther than two voxels of the scan from any lesion",
             _false(own),
-            "### Scans of another source (OASIS): contrast",
-            _by_diameter(external, "contrast"),
+            "### Scans of another source (OASIS): contrast by diameter",
+            _by_diameter(external),
             "### Real lesions: contrast / volume, of the truth's",
             _real(real),
         ]
@@ -135,14 +137,23 @@ def _diameter(line: Mapping[float, float] | None, share: float) -> str:
     return f"{smallest:.1f}" if smallest > min(line) else f"≤ {smallest:g}"
 
 
-def _by_diameter(found: Sequence[Found], of: str) -> str:
-    lines = curves(found, of)
+def _by_diameter(found: Sequence[Found]) -> str:
+    lines = curves(found)
     diameters = sorted({each.diameter for each in found})
     rows = [
         [setting, label, *(f"{line[d]:.2f}" if d in line else "" for d in diameters)]
         for (setting, label), line in lines.items()
     ]
     return markdown_table(["", "", *(f"{d:g}" for d in diameters)], rows)
+
+
+def _peak_signal_volume(found: Sequence[Found]) -> str:
+    lines = [curves(found, of) for of in ("peak", "signal", "size")]
+    rows = [
+        [*key, *(" / ".join(f"{line[key][d]:.2f}" for line in lines) for d in FEWER)]
+        for key in lines[0]
+    ]
+    return markdown_table(["", "", *(f"{d:g}" for d in FEWER)], rows)
 
 
 def _by_contrast(found: Sequence[Found]) -> str:
@@ -186,14 +197,14 @@ def _real(real: Sequence[Mapping[str, Any]]) -> str:
 def picture(found: Sequence[Found], path: Path) -> None:
     """Above: contrast by diameter; below: the volume at half of it."""
     told = [each for each in found if not each.external and not each.auto]
-    figure = Figure(figsize=(1 + 2.4 * len(SHOWN), 5.4), layout="constrained")
-    axes = figure.subplots(2, len(SHOWN), sharex=True, sharey="row")
+    figure = Figure(figsize=(1 + 2.4 * len(TITLES), 5.4), layout="constrained")
+    axes = figure.subplots(2, len(TITLES), sharex=True, sharey="row")
     for of, row in zip(("contrast", "size"), axes, strict=True):
         lines = curves(told, of)
-        for setting, axis in zip(SHOWN, row, strict=True):
+        for setting, axis in zip(TITLES, row, strict=True):
             _draw(axis, {label: line for (s, label), line in lines.items() if s == setting})
-    for setting, axis in zip(SHOWN, axes[0], strict=True):
-        axis.set_title(setting.replace("x", "×"), loc="left", fontsize=10)
+    for setting, axis in zip(TITLES, axes[0], strict=True):
+        axis.set_title(TITLES[setting], loc="left", fontsize=10)
     for axis in axes[1]:
         axis.set_xlabel("diameter, input voxels")
     axes[0, 0].set_ylabel("contrast, of the truth's")

@@ -14,7 +14,7 @@ it goes on; run again, it only writes.
 import argparse
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from keeping import Kept, write_tables
 from lesion_tables import Found, picture, smallest_of, tables
 from outlined import measured, outlines
+from whole import Whole
 
 from arssr.api import Model, load_model
 from arssr.errors import ArSSRWarning
@@ -31,10 +32,8 @@ from arssr.evaluation.lesions import Comparison, scattered, tissue_of, with_lesi
 from arssr.evaluation.methods import network_sha256
 from arssr.evaluation.protocol import Setting, combine
 from arssr.files import find_images, replacing, sha256
-from arssr.grid import Grid
-from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.scan import Measured, as_measured, refined_axes
+from arssr.scan import refined_axes
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
 
@@ -103,7 +102,7 @@ def synthetic(scans: Sequence[Scan], models: Sequence[Model], kept: Kept) -> Ite
     """Every lesion in every setting by every method."""
     for scan in scans:
         for setting in SETTINGS:
-            pair = Pair(cropped(scan.volume, setting), setting, seed=int(scan.sha[:8], 16))
+            pair = Pair(scan.volume, setting, seed=int(scan.sha[:8], 16))
             about = (scan.volume.name, scan.sha[:12], str(setting))
             answers = {("cubic", False): kept.get((*about, "cubic"), pair.by_cubic)}
             for model in models:
@@ -124,8 +123,9 @@ def synthetic(scans: Sequence[Scan], models: Sequence[Model], kept: Kept) -> Ite
 class Pair:
     """A crop with and without lesions, both degraded; made when the first method asks."""
 
-    def __init__(self, truth: Volume, setting: Setting, seed: int) -> None:
-        self._truth, self._setting, self._seed = truth, setting, seed
+    def __init__(self, whole: Volume, setting: Setting, seed: int) -> None:
+        self._uncut, self._setting, self._seed = whole, setting, seed
+        self._truth = cropped(whole, setting)
 
     @cached_property
     def _comparison(self) -> Comparison:
@@ -134,44 +134,35 @@ class Pair:
         return Comparison(self._truth, lesions, scale)
 
     @cached_property
-    def _scans(self) -> tuple[Measured, Volume]:
+    def _scans(self) -> tuple[Volume, Volume]:
         """Without and with lesions."""
         after = with_lesions(self._truth, self._comparison.lesions)
-        before = self._setting.measure(self._truth)
-        return as_measured(before), self._setting.measure(after)
+        return self._setting.measure(self._truth), self._setting.measure(after)
+
+    @cached_property
+    def _whole(self) -> Whole:
+        return Whole.of(self._setting.measure(self._uncut))
 
     @property
     def named(self) -> tuple[str, ...]:
         """The acquisition of each axis, as what it is a kind of."""
-        return refined_axes(self._setting.acquisition, self._scans[0].volume.grid, self._truth.grid)
+        return refined_axes(self._setting.acquisition, self._scans[0].grid, self._truth.grid)
 
     def by_cubic(self) -> list[list[float]]:
         """See `_rows`."""
-        before, after = self._scans
-        grid = self._truth.grid
-        return self._rows(resample(after, grid).data - resample(before.volume, grid).data)
+        before, after = (resample(scan, self._truth.grid).data for scan in self._scans)
+        return self._rows(after - before)
 
     def by(self, model: Model, told: Sequence[str]) -> list[list[float]]:
-        """See `_rows`.
-
-        Range, noise and measured band are those of the scan without lesions: many lesions at a
-        time would change them, and one does not.
-        """
-        (scan, after), grid = self._scans, self._truth.grid
-        units = Normalisation.fit(scan.volume.data)
-        field = model.field(scan, towards=grid, acquisition=told, normalisation=units)
-        with_them = model.field(
-            as_measured(after, scan.resolution),
-            towards=grid,
-            acquisition=told,
-            normalisation=units,
-            noise=None if field.noise is None else field.noise * units.scale,
+        """See `_rows`."""
+        before, after = (
+            self._whole.upsample(model, scan, self._truth.grid, told).data for scan in self._scans
         )
-        return self._rows(with_them.on(grid).data - field.on(grid).data)
+        return self._rows(after - before)
 
     def by_auto(self, model: Model, named: list[list[float]]) -> list[list[float]]:
         """Where the scan says of itself what it was `named`, the answer is the same."""
-        told = self._scans[0].acquisition("auto", self._truth.grid, model.card)
+        told = self._whole.scan.acquisition("auto", self._uncut.grid, model.card)
         return named if tuple(told) == self.named else self.by(model, told)
 
     def _rows(self, difference: np.ndarray) -> list[list[float]]:
@@ -189,25 +180,19 @@ class Pair:
 
 def outlined(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[dict[str, Any]]:
     """Real lesions by cubic and each model."""
-    ways: dict[str, tuple[str, Callable[[Volume, Grid, str], Volume]]] = {
-        "cubic": ("", lambda low, grid, _told: resample(low, grid))
-    }
-    for model in models:
-        ways[model.name] = (
-            network_sha256(model.network)[:12],
-            lambda low, grid, told, m=model: m.upsample(low, like=grid, acquisition=told),
-        )
     for outline in outlines():
-        scan = Volume.read(data / outline.file)
+        scan, sha = Volume.read(data / outline.file), sha256(data / outline.file)
         inside = outline.of(scan)
         mm3 = float(inside.sum() * scan.grid.spacing_mm.prod())
-        for name, (sha, upsample) in ways.items():
-            question = (*map(str, vars(outline).values()), sha256(data / outline.file), name, sha)
-            rows = kept.get(question, lambda u=upsample, s=scan, i=inside: list(measured(s, i, u)))
-            for degradation, scale, contrast, volume in rows:
+        for model in (None, *models):
+            name = "cubic" if model is None else model.name
+            weights = "" if model is None else network_sha256(model.network)[:12]
+            question = (*map(str, vars(outline).values()), sha[:12], name, weights)
+            rows = kept.get(question, lambda m=model, s=scan, i=inside: measured(s, i, m))
+            for setting, contrast, volume in rows:
                 yield {
                     "lesion": f"{outline.name}, {mm3:.0f} mm³",
-                    "setting": f"{degradation} {scale}",
+                    "setting": setting,
                     "method": name,
                     "contrast": contrast,
                     "volume": volume,

@@ -6,16 +6,17 @@ only the plane is degraded. `lesions.py` runs this.
 """
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from whole import Whole
 
-from arssr.degradation import degrade, named_degradation
-from arssr.grid import Grid
+from arssr.api import Model
+from arssr.evaluation.protocol import Setting
+from arssr.interpolation import resample
 from arssr.volume import Volume
 
 OUTLINES = Path(__file__).with_name("outlines.json")
@@ -24,7 +25,6 @@ AROUND_MM = (2.0, 5.0)  # the surroundings, from the outline
 NEAR_MM = 2.0  # of the outline: there the volume is counted
 MARGIN = 30  # voxels that are kept around an outline; of a 2D scan's slices 2
 WHOLE = 12  # a crop is so many voxels long, or a multiple: whole voxels at 2, 3 and 4 times
-Upsample = Callable[[Volume, Grid, str], Volume]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def cut_out(scan: Volume, outline: NDArray[np.bool_]) -> tuple[Volume, NDArray[n
     """The surroundings of a lesion, which are degraded."""
     thick, box = scan.grid.thick_axes(), []
     for axis, (n, found) in enumerate(
-        zip(outline.shape, ndimage.find_objects(outline)[0], strict=True)
+        zip(outline.shape, ndimage.find_objects(outline.astype(np.uint8))[0], strict=True)
     ):
         whole, margin = (1, 2) if axis in thick else (WHOLE, MARGIN)
         size = min(-(-(found.stop - found.start + 2 * margin) // whole), n // whole) * whole
@@ -91,15 +91,22 @@ class Measure:
 
 
 def measured(
-    scan: Volume, outline: NDArray[np.bool_], upsample: Upsample
-) -> Iterator[tuple[str, int, float, float]]:
-    """Degradation, scale, and the shares of contrast and volume that one method brings back."""
+    scan: Volume, outline: NDArray[np.bool_], model: Model | None
+) -> list[tuple[str, float, float]]:
+    """Setting, and the shares of contrast and volume that a model, or cubic, brings back."""
     truth, inside = cut_out(scan, outline)
-    flat, measure = truth.grid.thick_axes(), Measure(truth, inside)
+    flat, measure, rows = truth.grid.thick_axes(), Measure(truth, inside), []
     for name in ("kspace",) if flat else ("kspace", "slice-box"):
-        degradation = named_degradation(name)
         for scale in SCALES:
-            low = degrade(truth, tuple(1 if a in flat else scale for a in range(3)), degradation)
-            result = upsample(low, truth.grid, degradation.name)
+            scales = tuple(1.0 if axis in flat else float(scale) for axis in range(3))
+            setting = Setting(name, (scales[0], scales[1], scales[2]))
+            low = setting.measure(truth)
+            if model is None:
+                result = resample(low, truth.grid)
+            else:
+                told = ["slice" if axis in flat else setting.acquisition for axis in range(3)]
+                whole = Whole.of(setting.measure(scan))
+                result = whole.upsample(model, low, truth.grid, told)
             contrast = measure.contrast(result) / measure.contrast(truth)
-            yield name, scale, contrast, measure.volume(result) / measure.volume(truth)
+            rows.append((str(setting), contrast, measure.volume(result) / measure.volume(truth)))
+    return rows

@@ -114,7 +114,7 @@ def picture(rows: Rows, path: Path) -> None:
         models = _of(rows, setting)
         _draw_agreement(column[0], models)
         _draw_invented(column[1], models)
-        column[0].set_title(setting.replace("x", "×"), loc="left", fontsize=10)
+        column[0].set_title(_title(setting), loc="left", fontsize=10)
         column[1].set_xlabel("frequency, of the truth's Nyquist")
     axes[0, 0].set_ylabel("agreement with the other scan")
     axes[1, 0].set_ylabel("invented, of what is added")
@@ -125,6 +125,11 @@ def picture(rows: Rows, path: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def _title(setting: str) -> str:
+    name, scale = setting.split()
+    return f"{name}, {scale.replace('x', '×')}" + "×" * (len(scale) == 1)
 
 
 def _middles(n: int) -> np.ndarray:
