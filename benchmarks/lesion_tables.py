@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,7 +24,7 @@ TITLES = {
     "slice-box 1x1x4": "slice-box, 1×1×4",
 }
 FEWER = (0.5, 1.0, 2.0, 4.0)  # diameters of the table with three numbers in a cell
-DPI = 110
+DPI = 90
 
 
 class Found(NamedTuple):
@@ -194,23 +195,29 @@ def _real(real: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(["lesion", "", *methods], rows)
 
 
-def picture(found: Sequence[Found], path: Path) -> None:
-    """Above: contrast by diameter; below: the volume at half of it."""
+def picture(found: Sequence[Found], examples: Mapping[str, list], path: Path) -> None:
+    """Above: contrast by diameter. Below: what that looks like, a row a method."""
     told = [each for each in found if not each.external and not each.auto]
-    figure = Figure(figsize=(1 + 2.4 * len(TITLES), 5.4), layout="constrained")
-    axes = figure.subplots(2, len(TITLES), sharex=True, sharey="row")
-    for of, row in zip(("contrast", "size"), axes, strict=True):
-        lines = curves(told, of)
-        for setting, axis in zip(TITLES, row, strict=True):
-            _draw(axis, {label: line for (s, label), line in lines.items() if s == setting})
-    for setting, axis in zip(TITLES, axes[0], strict=True):
-        axis.set_title(TITLES[setting], loc="left", fontsize=10)
-    for axis in axes[1]:
-        axis.set_xlabel("diameter, input voxels")
-    axes[0, 0].set_ylabel("contrast, of the truth's")
-    axes[1, 0].set_ylabel("volume at half of it, of the truth's")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+    diameters = sorted({each.diameter for each in told})
+    figure = Figure(figsize=(1 + 2.4 * len(TITLES), 3 + 1.2 * len(examples)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(2.8, 1.2 * len(examples)))
+    lines = curves(told)
+    axes = above.subplots(1, len(TITLES), sharey=True)
+    for (setting, title), axis in zip(TITLES.items(), axes, strict=True):
+        _draw(axis, {label: line for (s, label), line in lines.items() if s == setting})
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_xlabel("diameter, voxels of the scan")
+    axes[0].set_ylabel("contrast, of the truth's")
+    axes[0].legend(fontsize=9, frameon=False, loc="lower right")
+    panels = below.subplots(len(examples), len(diameters))
+    limits = {"vmin": 0, "vmax": float(np.max(examples["truth"]))}
+    for (name, planes), row in zip(examples.items(), panels, strict=True):
+        for plane, axis in zip(planes, row, strict=True):
+            axis.imshow(np.transpose(plane), cmap="gray", origin="lower", **limits)
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for diameter, axis in zip(diameters, panels[0], strict=True):
+        axis.set_title(f"{diameter:g} slice" + "s" * (diameter != 1), fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")
 

@@ -15,7 +15,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ AUTO = ("2", "1x1x4")  # scales at which models judge the acquisition, too
 DIAMETERS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 CONTRASTS = (0.5, -0.5, 0.2, -0.2)  # of the tissue's median
 SIDE, THIN_SIDE = 24, 64  # voxels of the scan along an axis; where it is not degraded
+EXAMPLE, SHOWN = "val/karawun_FLAIR.nii.gz", SETTINGS[-2]  # in the picture
+AROUND = 14  # voxels to each side of a lesion there
 EXTERNAL = ("oasis-1003_T1w", "oasis-1010_T1w")
 
 
@@ -72,7 +74,7 @@ def main() -> None:
     found = list(synthetic(scans(options.data), models, kept))
     real = list(outlined(options.data, models, kept))
     write_tables(PAGE, "benchmarks/lesions.py", tables(found, real))
-    picture(found, PICTURE)
+    picture(found, dict(examples(options.data, models, kept)), PICTURE)
     own = [each for each in found if not each.external and not each.auto]
     cards = {network_sha256(m.network): smallest_of(own, m.name) for m in models}
     with replacing(options.out / "cards.json") as temporary:
@@ -86,12 +88,12 @@ def scans(data: Path) -> list[Scan]:
     return [Scan(Volume.read(p), sha256(p), p.parent.name == "train_nc") for p in paths]
 
 
-def cropped(volume: Volume, setting: Setting) -> Volume:
-    """Around the middle of the tissue, in whole input voxels."""
+def cropped(volume: Volume, setting: Setting, margin: int) -> Volume:
+    """Around the middle of the tissue, in whole voxels of the scan; larger by a margin."""
     middle = np.argwhere(tissue_of(volume.data)[0]).mean(axis=0)
     box = []
     for n, k, at in zip(volume.grid.shape, setting.scale_ijk, middle, strict=True):
-        side = SIDE * k if k > 1 else THIN_SIDE
+        side = (SIDE * k if k > 1 else THIN_SIDE) + 2 * margin
         size = int(min(side, n) // k * k)
         start = int(np.clip(round(at - size / 2), 0, n - size))
         box.append(slice(start, start + size))
@@ -123,15 +125,18 @@ def synthetic(scans: Sequence[Scan], models: Sequence[Model], kept: Kept) -> Ite
 class Pair:
     """A crop with and without lesions, both degraded; made when the first method asks."""
 
-    def __init__(self, whole: Volume, setting: Setting, seed: int) -> None:
-        self._uncut, self._setting, self._seed = whole, setting, seed
-        self._truth = cropped(whole, setting)
+    def __init__(self, whole: Volume, setting: Setting, seed: int, margin: int = 0) -> None:
+        self._uncut, self._setting, self._seed, self._margin = whole, setting, seed, margin
+        self._truth = cropped(whole, setting, margin)
 
     @cached_property
     def _comparison(self) -> Comparison:
         scale = self._setting.scale_ijk
-        lesions = scattered(self._truth, scale, DIAMETERS, CONTRASTS, self._seed)
-        return Comparison(self._truth, lesions, scale)
+        box = [slice(self._margin, n - self._margin) for n in self._truth.grid.shape]
+        inner = self._truth.with_data(self._truth.data[tuple(box)], self._truth.grid.part(box))
+        lesions = scattered(inner, scale, DIAMETERS, CONTRASTS, self._seed)
+        shifted = [replace(x, centre_ijk=x.centre_ijk + self._margin) for x in lesions]
+        return Comparison(self._truth, shifted, scale)
 
     @cached_property
     def _scans(self) -> tuple[Volume, Volume]:
@@ -165,6 +170,25 @@ class Pair:
         told = self._whole.scan.acquisition("auto", self._uncut.grid, model.card)
         return named if tuple(told) == self.named else self.by(model, told)
 
+    def planes(self, method: Model | str = "") -> list[list[list[int]]]:
+        """Of the result with lesions, or the truth: across the first axis, around the first lesion
+        of each diameter.
+        """
+        if isinstance(method, Model):
+            image = self._whole.upsample(method, self._scans[1], self._truth.grid, self.named)
+        elif method:
+            image = resample(self._scans[1], self._truth.grid)
+        else:
+            image = with_lesions(self._truth, self._comparison.lesions)
+        data = np.rint(image.data).astype(int)
+        firsts = {x.diameter: x for x in reversed(self._comparison.lesions)}
+        found = []
+        for _, lesion in sorted(firsts.items()):
+            i, j, k = np.rint(lesion.centre_ijk).astype(int)
+            beside = slice(j - AROUND, j + AROUND + 1), slice(k - AROUND, k + AROUND + 1)
+            found.append(data[i, *beside].tolist())
+        return found
+
     def _rows(self, difference: np.ndarray) -> list[list[float]]:
         """Lesion by lesion: diameter, contrast (of the tissue's median), what is recovered, and
         the energy of false structure, which is that of all of them.
@@ -176,6 +200,17 @@ class Pair:
             [x.diameter, round(x.contrast / median, 3), *(round(r, 5) for r in (*each, false))]
             for x, each in zip(self._comparison.lesions, recovered, strict=True)
         ]
+
+
+def examples(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[tuple[str, list]]:
+    """Method → planes around bright lesions, one of every diameter, of one scan in one setting."""
+    path = data / EXAMPLE
+    pair = Pair(Volume.read(path), SHOWN, seed=int(sha256(path)[:8], 16), margin=AROUND + 1)
+    yield "truth", kept.get((EXAMPLE, str(SHOWN), "truth"), pair.planes)
+    yield "cubic", kept.get((EXAMPLE, str(SHOWN), "cubic, planes"), lambda: pair.planes("cubic"))
+    for model in models:
+        question = (EXAMPLE, str(SHOWN), f"{model.name}, planes", network_sha256(model.network))
+        yield model.name, kept.get(question, lambda m=model: pair.planes(m))
 
 
 def outlined(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[dict[str, Any]]:

@@ -91,7 +91,7 @@ def of_pair(
             yield {
                 "pair": f"{pair.a.name} + {pair.b.name}",
                 "setting": str(setting),
-                "model": model.name + (" (has seen them)" if seen else ""),
+                "weights": model.name + (" (has seen them)" if seen else ""),
                 **row,
             }
 

@@ -32,11 +32,11 @@ def tables(rows: Rows) -> str:
 
 
 def _of(rows: Rows, setting: str) -> dict[str, Rows]:
-    """By model, in this setting."""
+    """By weights, in this setting."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["setting"] == setting:
-            found.setdefault(row["model"], []).append(row)
+            found.setdefault(row["weights"], []).append(row)
     return dict(found)
 
 
@@ -83,11 +83,11 @@ def _agreement(rows: Rows) -> str:
     for setting in _settings(rows):
         models = _of(rows, setting)
         own = next(iter(models.values()))
-        found = {"truth A, truth B": _mean(own, "truths")}
+        found = {"truths, A with B": _mean(own, "truths")}
         found |= {"cubic, other's truth": _mean(own, "cubic", "others")}
         found |= {f"{m}, other's truth": _mean(o, "model", "others") for m, o in models.items()}
-        found |= {"cubic A, cubic B": _mean(own, "cubic", "results")}
-        found |= {f"{m} A, {m} B": _mean(o, "model", "results") for m, o in models.items()}
+        found |= {"cubic, A with B": _mean(own, "cubic", "results")}
+        found |= {f"{m}, A with B": _mean(o, "model", "results") for m, o in models.items()}
         lines += [[setting, name, *(f"{v:.2f}" for v in line)] for name, line in found.items()]
     return markdown_table(["", "of", *_bands(rows)], lines)
 

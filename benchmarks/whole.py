@@ -15,8 +15,8 @@ from arssr.volume import Volume
 class Whole:
     """Range, noise and measured band of a scan.
 
-    A small part, or one with many lesions, would say something else: of 18 × 18 × 5 voxels of a
-    FLAIR the noise was estimated twice as high as it is, and smoothed away with the lesion.
+    A small part, or one with many lesions, would say something else: in 21 × 18 × 6 voxels of a
+    FLAIR the noise was estimated at 18.6, in all of it at 11.3.
     """
 
     scan: Measured

@@ -63,7 +63,7 @@ def test_an_outlined_lesion_is_itself_and_half_of_it_half(
     outlined: ModuleType, spacing: tuple[float, float, float]
 ) -> None:
     shape = (60, 60, 20)
-    around = np.clip(tissue(shape), 80, 120)
+    around = np.clip(tissue(shape), 95, 105)
     at = np.indices(shape).T - (30, 28, 10)
     lesion = ((at / (5, 4, 3)) ** 2).sum(-1).T < 1
     grid = Grid(shape, np.diag([*spacing, 1]))
@@ -73,10 +73,10 @@ def test_an_outlined_lesion_is_itself_and_half_of_it_half(
         return Volume(np.where(lesion, 100 + contrast, around), grid)
 
     found = outline.of(scan(400))
-    assert found[30, 28, 10] and abs(found.sum() / lesion.sum() - 1) < 0.15
+    assert found[30, 28, 10] and abs(found.sum() / lesion.sum() - 1) < 0.25  # smoothing shrinks it
     truth = scan(100)
     measure = outlined.Measure(truth, lesion)
-    assert measure.contrast(truth) == pytest.approx(100, abs=15)
+    assert measure.contrast(truth) == pytest.approx(100, abs=5)
     assert measure.contrast(scan(50)) == pytest.approx(measure.contrast(truth) - 50)
     assert measure.volume(truth) == lesion.sum()
     assert measure.volume(scan(0)) == 0

@@ -90,12 +90,13 @@ def invented(
     If a part of what was added is in the head (and more may be there) and the rest is unlike
     anything in it, then Σ added · missing / Σ added² is that part's share of the energy, and one
     less that is what was invented. 0: all of it is there; 1: nothing; above 1: the opposite of it
-    is; below 0: all is there, and stronger. The mean of all images that fit the scan, the best
-    that squared errors allow, has 0.
+    is; below 0: all is there, and stronger. What is there but was added too strongly counts as
+    invented, too. The mean of all images that fit the scan, the best that squared errors allow,
+    has 0. In all, a band below 0 counts as 0: what is too weak here makes up for nothing there.
     """
     energy, common = bands.product(added, added), bands.product(added, missing)
     by_band = 1 - common / np.where(energy > 0, energy, np.nan)
-    return by_band, 1 - float(common.sum() / energy.sum())
+    return by_band, float(np.maximum(energy - common, 0).sum() / energy.sum())
 
 
 def closed(
