@@ -95,7 +95,7 @@ def rounded(diameter: float | None) -> float | None:
 
 def tables(found: Sequence[Found], real: Sequence[Mapping[str, Any]]) -> str:
     """All tables of the page."""
-    own = [each for each in found if not each.external]
+    own = _without_repeats([each for each in found if not each.external])
     told = [each for each in own if not each.auto]
     external = [each for each in found if each.external and not each.auto]
     return "\n\n".join(
@@ -118,14 +118,27 @@ def tables(found: Sequence[Found], real: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _smallest(found: Sequence[Found]) -> str:
+def _without_repeats(found: Sequence[Found]) -> list[Found]:
+    """Without `auto` where a scan says of itself what was told."""
     lines = curves(found)
-    labels = list(dict.fromkeys(label for _, label in lines))
-    header = ["", *(f"{label}, {share:.0%}" for share in SHARES for label in labels)]
-    rows = [
-        [setting, *(_diameter(lines.get((setting, la)), sh) for sh in SHARES for la in labels)]
-        for setting in dict.fromkeys(setting for setting, _ in lines)
+    return [
+        each
+        for each in found
+        if not each.auto
+        or lines[str(each.setting), each.label] != lines[str(each.setting), each.method]
     ]
+
+
+def _smallest(found: Sequence[Found]) -> str:
+    """A line a setting, and one for `auto`; a column for every method and share."""
+    lines = curves(found)
+    methods = list(dict.fromkeys(each.method for each in found))
+    header = ["", *(f"{share:.0%}, {method}" for share in SHARES for method in methods)]
+    rows = []
+    for setting, auto in dict.fromkeys((str(each.setting), each.auto) for each in found):
+        names = [f"{method} (auto)" if auto else method for method in methods]
+        sizes = [_diameter(lines.get((setting, n)), share) for share in SHARES for n in names]
+        rows.append([setting + ", auto" * auto, *sizes])
     return markdown_table(header, rows)
 
 
