@@ -89,8 +89,8 @@ def smallest_of(found: Sequence[Found], method: str) -> dict[str, Any]:
 
 
 def rounded(diameter: float | None) -> float | None:
-    """To two decimals, where there is one."""
-    return None if diameter is None else round(diameter, 2)
+    """To four decimals, so that tables round it once; where there is one."""
+    return None if diameter is None else round(diameter, 4)
 
 
 def tables(found: Sequence[Found], real: Sequence[Mapping[str, Any]]) -> str:

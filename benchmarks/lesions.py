@@ -14,7 +14,7 @@ it goes on; run again, it only writes.
 import argparse
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,11 @@ import numpy as np
 from keeping import Kept, write_tables
 from lesion_tables import Found, picture, smallest_of, tables
 from outlined import measured, outlines
-from whole import Whole
+from whole import Whole, models_with_sha256
 
-from arssr.api import Model, load_model
+from arssr.api import Model
 from arssr.errors import ArSSRWarning
 from arssr.evaluation.lesions import Comparison, scattered, tissue_of, with_lesions
-from arssr.evaluation.methods import network_sha256
 from arssr.evaluation.protocol import Setting, combine
 from arssr.files import find_images, replacing, sha256
 from arssr.interpolation import resample
@@ -70,13 +69,13 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", ArSSRWarning)
     kept = Kept(options.out / "lesions.jsonl")
-    models = [load_model(name, "cpu") for name in options.models]
+    models = models_with_sha256(options.models)
     found = list(synthetic(scans(options.data), models, kept))
     real = list(outlined(options.data, models, kept))
     write_tables(PAGE, "benchmarks/lesions.py", tables(found, real))
     picture(found, dict(examples(options.data, models, kept)), PICTURE)
     own = [each for each in found if not each.external and not each.auto]
-    cards = {network_sha256(m.network): smallest_of(own, m.name) for m in models}
+    cards = {sha: smallest_of(own, model.name) for model, sha in models.items()}
     with replacing(options.out / "cards.json") as temporary:
         temporary.write_text(json.dumps(cards, indent=1) + "\n", encoding="utf-8")
 
@@ -100,17 +99,17 @@ def cropped(volume: Volume, setting: Setting, margin: int) -> Volume:
     return volume.with_data(volume.data[tuple(box)], volume.grid.part(box))
 
 
-def synthetic(scans: Sequence[Scan], models: Sequence[Model], kept: Kept) -> Iterable[Found]:
+def synthetic(scans: Sequence[Scan], models: Mapping[Model, str], kept: Kept) -> Iterable[Found]:
     """Every lesion in every setting by every method."""
     for scan in scans:
         for setting in SETTINGS:
             pair = Pair(scan.volume, setting, seed=int(scan.sha[:8], 16))
             about = (scan.volume.name, scan.sha[:12], str(setting))
             answers = {("cubic", False): kept.get((*about, "cubic"), pair.by_cubic)}
-            for model in models:
+            for model, sha in models.items():
                 if scan.sha in {image["sha256"] for image in images_behind(model.card)}:
                     continue
-                asked = (*about, model.name, network_sha256(model.network)[:12])
+                asked = (*about, model.name, sha[:12])
                 told = kept.get(asked, lambda m=model, p=pair: p.by(m, p.named))
                 answers[model.name, False] = told
                 if setting.scale in AUTO:
@@ -202,27 +201,26 @@ class Pair:
         ]
 
 
-def examples(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[tuple[str, list]]:
+def examples(data: Path, models: Mapping[Model, str], kept: Kept) -> Iterable[tuple[str, list]]:
     """Method → planes around bright lesions, one of every diameter, of one scan in one setting."""
     path = data / EXAMPLE
     pair = Pair(Volume.read(path), SHOWN, seed=int(sha256(path)[:8], 16), margin=AROUND + 1)
     yield "truth", kept.get((EXAMPLE, str(SHOWN), "truth"), pair.planes)
     yield "cubic", kept.get((EXAMPLE, str(SHOWN), "cubic, planes"), lambda: pair.planes("cubic"))
-    for model in models:
-        question = (EXAMPLE, str(SHOWN), f"{model.name}, planes", network_sha256(model.network))
+    for model, sha in models.items():
+        question = (EXAMPLE, str(SHOWN), f"{model.name}, planes", sha[:12])
         yield model.name, kept.get(question, lambda m=model: pair.planes(m))
 
 
-def outlined(data: Path, models: Sequence[Model], kept: Kept) -> Iterable[dict[str, Any]]:
+def outlined(data: Path, models: Mapping[Model, str], kept: Kept) -> Iterable[dict[str, Any]]:
     """Real lesions by cubic and each model."""
     for outline in outlines():
         scan, sha = Volume.read(data / outline.file), sha256(data / outline.file)
         inside = outline.of(scan)
         mm3 = float(inside.sum() * scan.grid.spacing_mm.prod())
-        for model in (None, *models):
+        for model, weights in ((None, ""), *models.items()):
             name = "cubic" if model is None else model.name
-            weights = "" if model is None else network_sha256(model.network)[:12]
-            question = (*map(str, vars(outline).values()), sha[:12], name, weights)
+            question = (*map(str, vars(outline).values()), sha[:12], name, weights[:12])
             rows = kept.get(question, lambda m=model, s=scan, i=inside: measured(s, i, m))
             for setting, contrast, volume in rows:
                 yield {

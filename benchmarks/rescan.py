@@ -16,7 +16,7 @@ is kept in OUT.
 
 import argparse
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from keeping import Kept, write_tables
 from rescan_tables import picture, tables
 from scipy import ndimage
+from whole import models_with_sha256
 
-from arssr.api import Model, load_model
+from arssr.api import Model
 from arssr.degradation import KSpace
 from arssr.errors import ArSSRError, ArSSRWarning
-from arssr.evaluation.methods import network_sha256
 from arssr.evaluation.protocol import Setting, parse_scale
 from arssr.evaluation.shells import Bands, closed, invented, soft_mask
 from arssr.files import replacing, sha256
@@ -64,7 +64,7 @@ def main() -> None:
         raise ArSSRError("scans come in pairs: A B, or A B A B …")
     warnings.simplefilter("ignore", ArSSRWarning)
     kept = Kept(options.out / "rescan.jsonl")
-    models = [load_model(name, "cpu") for name in options.models]
+    models = models_with_sha256(options.models)
     rows = [
         row
         for first, second in zip(options.scans[::2], options.scans[1::2], strict=True)
@@ -77,16 +77,16 @@ def main() -> None:
 
 
 def of_pair(
-    first: Path, second: Path, models: Sequence[Model], kept: Kept, folder: Path
+    first: Path, second: Path, models: Mapping[Model, str], kept: Kept, folder: Path
 ) -> Iterable[dict[str, Any]]:
     """What `Compared.row` says of each model in each setting."""
     shas = sha256(first), sha256(second)
     pair = Pair.of(first, second, folder / f"{shas[0][:12]}-{shas[1][:12]}.tfm")
     for setting in SETTINGS:
         compared = Compared(pair, setting)
-        for model in models:
+        for model, sha in models.items():
             seen = {image["sha256"] for image in images_behind(model.card)} & set(shas)
-            question = (*shas, str(setting), model.name, network_sha256(model.network)[:12])
+            question = (*shas, str(setting), model.name, sha[:12])
             row = kept.get(question, lambda m=model, c=compared: c.row(m))
             yield {
                 "pair": f"{pair.a.name} + {pair.b.name}",

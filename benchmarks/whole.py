@@ -1,14 +1,26 @@
-"""What a whole scan says of itself, for whoever super-resolves only a part of it."""
+"""Models with their hashes, and what a whole scan says of itself to one who needs a part of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from arssr.api import Model
+from arssr.evaluation.methods import network_sha256
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.noise import estimate_noise
 from arssr.scan import Measured, as_measured
 from arssr.volume import Volume
+from arssr.weights.registry import load
+
+
+def models_with_sha256(names: Iterable[str]) -> dict[Model, str]:
+    """Models on the CPU, and the hashes of their parameters as stored: rounded they have others."""
+    found = {}
+    for name in names:
+        weights = load(name)
+        sha = network_sha256(weights.network)  # before a model rounds them to its precision
+        found[Model(weights, "cpu")] = sha
+    return found
 
 
 @dataclass(frozen=True)
