@@ -6,9 +6,9 @@ Spheres and ellipsoids of known contrast and of 0.5 to 4 input voxels are put in
 DATA/val, and into two of DATA/train_nc for weights that have not seen these; degraded, brought
 back, and compared with the same without lesions (`arssr.evaluation.lesions`). Then the real
 lesions of `outlines.json`. Writes the tables of docs/lesions.md, docs/images/lesions.png and
-OUT/cards.json, from which `tools/lesion_cards.py` brings the cards up to date. About twelve
-minutes on two cores with bfloat16, most of them `rdn`'s. What is done is kept in OUT: interrupted,
-it goes on; run again, it only writes.
+OUT/cards.json, from which `tools/lesion_cards.py` brings the cards up to date. Takes 230 s of one
+core with bfloat16, most of them `rdn`'s. What is done is kept in OUT: interrupted, it goes on; run
+again, it only writes.
 """
 
 import argparse
@@ -169,16 +169,19 @@ class Pair:
         told = self._whole.scan.acquisition("auto", self._uncut.grid, model.card)
         return named if tuple(told) == self.named else self.by(model, told)
 
-    def planes(self, method: Model | str = "") -> list[list[list[int]]]:
-        """Of the result with lesions, or the truth: across the first axis, around the first lesion
-        of each diameter.
-        """
-        if isinstance(method, Model):
-            image = self._whole.upsample(method, self._scans[1], self._truth.grid, self.named)
-        elif method:
-            image = resample(self._scans[1], self._truth.grid)
-        else:
-            image = with_lesions(self._truth, self._comparison.lesions)
+    def true_planes(self) -> list[list[list[int]]]:
+        """See `_planes`."""
+        return self._planes(with_lesions(self._truth, self._comparison.lesions))
+
+    def planes(self, model: Model | None) -> list[list[list[int]]]:
+        """See `_planes`; None is cubic interpolation."""
+        scan, grid = self._scans[1], self._truth.grid
+        if model is None:
+            return self._planes(resample(scan, grid))
+        return self._planes(self._whole.upsample(model, scan, grid, self.named))
+
+    def _planes(self, image: Volume) -> list[list[list[int]]]:
+        """Across the first axis, around the first lesion of each diameter."""
         data = np.rint(image.data).astype(int)
         firsts = {x.diameter: x for x in reversed(self._comparison.lesions)}
         found = []
@@ -205,11 +208,11 @@ def examples(data: Path, models: Mapping[Model, str], kept: Kept) -> Iterable[tu
     """Method → planes around bright lesions, one of every diameter, of one scan in one setting."""
     path = data / EXAMPLE
     pair = Pair(Volume.read(path), SHOWN, seed=int(sha256(path)[:8], 16), margin=AROUND + 1)
-    yield "truth", kept.get((EXAMPLE, str(SHOWN), "truth"), pair.planes)
-    yield "cubic", kept.get((EXAMPLE, str(SHOWN), "cubic, planes"), lambda: pair.planes("cubic"))
-    for model, sha in models.items():
-        question = (EXAMPLE, str(SHOWN), f"{model.name}, planes", sha[:12])
-        yield model.name, kept.get(question, lambda m=model: pair.planes(m))
+    yield "truth", kept.get((EXAMPLE, str(SHOWN), "truth"), pair.true_planes)
+    for model, sha in ((None, ""), *models.items()):
+        name = "cubic" if model is None else model.name
+        question = (EXAMPLE, str(SHOWN), f"{name}, planes", sha[:12])
+        yield name, kept.get(question, lambda m=model: pair.planes(m))
 
 
 def outlined(data: Path, models: Mapping[Model, str], kept: Kept) -> Iterable[dict[str, Any]]:

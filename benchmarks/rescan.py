@@ -10,8 +10,8 @@ through the rigid transform that SimpleITK finds between the originals. By bands
 the two truths, which is the most that noise allows; and which share of what a model adds to cubic
 interpolation is not in the other scan. A sharpening filter with the model's gain in each band is
 measured, too. Prints tables; with --page writes those of docs/rescan.md and
-docs/images/rescan.png. Three pairs take about five minutes on two cores with bfloat16. What is done
-is kept in OUT.
+docs/images/rescan.png. Three pairs take 105 s of one core with bfloat16. What is done is kept in
+OUT.
 """
 
 import argparse

@@ -18,7 +18,7 @@ DATA = ROOT.parent / "shared/data"
 def keeping(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Scripts import each other from their folder."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import keeping  # type: ignore[import-not-found]
+    import keeping
 
     return keeping
 
@@ -26,7 +26,7 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def outlined(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import outlined  # type: ignore[import-not-found]
+    import outlined
 
     return outlined
 

@@ -27,7 +27,7 @@ def test_a_card_gets_its_lesions_and_keeps_everything_else(
 ) -> None:
     monkeypatch.syspath_prepend(str(TOOLS))  # scripts import each other from there
     monkeypatch.delitem(sys.modules, "lesion_cards", raising=False)
-    from lesion_cards import update  # type: ignore[import-not-found]
+    from lesion_cards import update
 
     weights, page = tmp_path / "w.safetensors", tmp_path / "w.md"
     save_weights(weights, tiny_network(), CARD, half=True)
