@@ -30,7 +30,7 @@ from whole import models_with_sha256
 
 from arssr.api import Model
 from arssr.degradation import KSpace
-from arssr.errors import ArSSRError, ArSSRWarning
+from arssr.errors import ArSSRWarning
 from arssr.evaluation.protocol import Setting, parse_scale
 from arssr.evaluation.shells import Bands, closed, invented, soft_mask
 from arssr.files import replacing, sha256
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     if len(options.scans) % 2:
-        raise ArSSRError("scans come in pairs: A B, or A B A B …")
+        parser.error("scans come in pairs: A B, or A B A B …")
     warnings.simplefilter("ignore", ArSSRWarning)
     kept = Kept(options.out / "rescan.jsonl")
     models = models_with_sha256(options.models)
