@@ -31,7 +31,7 @@ from torch import Tensor
 from arssr.degradation import WIDEST_GAP, Degradation, KSpace, Slice, named_degradation
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import SAME_STEP, Floats, Grid
+from arssr.grid import SAME_STEP, Floats, Grid, Shape
 from arssr.interpolation import apply_axis_matrices, resampling_matrices
 from arssr.networks import UNKNOWN
 from arssr.on_device import samples_on
@@ -44,8 +44,11 @@ NOTHING_TO_AGREE = (
     "the result is finer than the scan along no axis, so there was nothing to make consistent"
 )
 _ANOTHER_FIELD = (
-    "a result can only be made consistent with a scan of the same field of view; ask for a scale, "
-    "a spacing or a shape"
+    "a result can only be compared with a scan of the same field of view; ask for a scale, a "
+    "spacing or a shape"
+)
+_UNKNOWN_WAY = (
+    "how the scan was made along an axis that is refined is unknown; name its acquisition"
 )
 
 
@@ -53,6 +56,7 @@ class Acquisition:
     """What a scanner makes of an image on `target`: the linear operator A from there to what was
     measured, which has the scan's voxels along axes that `target` refines, else the target's.
 
+    grid: of what was measured. as_stored: whether that is the scan as it is.
     names_ijk: kspace, slice or spline for each axis of `scan`.
     slices: those of the scan. Gaps between them are known better than any name says: their axis is
     taken for one of slices as thick as they are, unless it is named kspace.
@@ -70,9 +74,11 @@ class Acquisition:
         lattice = None if measured is None else measured.axis_positions_in(target)
         if measured is None or to_measured is None or lattice is None:
             raise ArSSRError(
-                "a result that is oblique to the scan cannot be made consistent with it"
+                "a result that is oblique to the scan cannot be compared with it voxel by voxel"
             )
+        self.grid = measured
         self._to_measured = [torch.from_numpy(m.astype(np.float32)) for m in to_measured[1]]
+        self.as_stored = scan.matches(measured)
         self._axes = lattice.axes
         step = np.abs(measured.index_map_to(target)[:3, :3])
         self._matrices = [
@@ -92,8 +98,13 @@ class Acquisition:
         return math.sqrt(math.prod(power))
 
     def measured(self, scan: Tensor) -> Tensor:
-        """y: the scan (I, J, K), on the target's voxels along the axes that are not refined."""
-        return apply_axis_matrices(scan, self._to_measured)
+        """y: the scan (I, J, K), on the target's voxels along the axes that are not refined.
+
+        Itself where it is finer along no axis.
+        """
+        if self.as_stored:
+            return scan
+        return apply_axis_matrices(scan, [m.to(scan.device) for m in self._to_measured])
 
     def counted(self, scan: Tensor) -> Tensor:
         """Whether the scan's voxels behind each voxel of y hold more than its lowest value.
@@ -102,7 +113,9 @@ class Acquisition:
         the image. True everywhere where all voxels have one value.
         """
         above = scan > scan.min()
-        return (self.measured(above.float()) > 0.5) if above.any() else ~above
+        if not above.any():
+            return ~above
+        return above if self.as_stored else self.measured(above.float()) > 0.5
 
     def residual(self, scan: Tensor, image: Tensor) -> float:
         """Root mean square of y − A x, in units of the scan, over the voxels that are `counted`."""
@@ -112,6 +125,10 @@ class Acquisition:
     def measure(self, image: Tensor) -> Tensor:
         """A x: what is measured (I, J, K) of an image on the target grid."""
         return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
+
+    def measuring(self) -> "Measuring":
+        """`measure` for an image that comes plane by plane."""
+        return Measuring(self.grid.shape, self._axes, self._matrices)
 
     def spread(self, measured: Tensor) -> Tensor:
         """Aᵀ y, on the target grid."""
@@ -143,6 +160,49 @@ class Acquisition:
             seen = power > _RIDGE * power.max()
             solution[seen] = turned[seen] / (power[seen] + ridge)
         return apply_axis_matrices(solution, vectors)
+
+
+class Measuring:
+    """A x of an image x whose planes come one after the other, along its last axis.
+
+    It is on the device of the planes that came last, and nowhere before the first.
+    """
+
+    def __init__(self, shape: Shape, axes: Sequence[int], matrices: Sequence[Tensor]) -> None:
+        # measured axes, in the order in which their image axes run in a file, slowest first
+        self._order = [axes.index(axis) for axis in (2, 1, 0)]
+        self._shape = [shape[axis] for axis in self._order]
+        self._matrices = [matrices[axis] for axis in self._order]
+        self._picks = [_picks(matrix) for matrix in self._matrices]
+        self._sum: Tensor | None = None
+        self._done = 0
+
+    def take(self, planes: Tensor) -> None:
+        """The next n planes (I, J, n); they are left as they are."""
+        device, of = planes.device, slice(self._done, self._done + planes.shape[2])
+        part = planes.permute(2, 1, 0)
+        for axis in sorted((1, 2), key=lambda a: self._shape[a] / part.shape[a]):
+            matrix, picks = self._matrices[axis], self._picks[axis]
+            if picks is not None:
+                if not torch.equal(picks, torch.arange(part.shape[axis])):
+                    part = part.index_select(axis, picks.to(device))
+            elif axis == 1:
+                part = matrix.to(device) @ part
+            else:
+                part = part @ matrix.to(device).mT
+        along = self._matrices[0][:, of]
+        rows = along.any(1).nonzero().flatten()
+        total = torch.zeros(self._shape, device=device) if self._sum is None else self._sum
+        self._sum, self._done = total.to(device), of.stop
+        if len(rows):
+            seen = slice(int(rows[0]), int(rows[-1]) + 1)
+            self._sum[seen].flatten(1).addmm_(along[seen].to(device), part.flatten(1))
+
+    def whole(self) -> Tensor:
+        """A x (I, J, K), when all planes have come."""
+        if self._sum is None or self._done < self._matrices[0].shape[1]:
+            raise RuntimeError("planes are missing")
+        return self._sum.permute([self._order.index(axis) for axis in range(3)])
 
 
 @dataclass(frozen=True)
@@ -230,6 +290,12 @@ def _measured_grid(scan: Grid, target: Grid) -> Grid | None:
     return Grid((shape[0], shape[1], shape[2]), scan.affine @ index_map)
 
 
+def _picks(matrix: Tensor) -> Tensor | None:
+    """The voxel that each row takes as it is; None for a matrix that does more than that."""
+    voxels = matrix.argmax(1)
+    return voxels if torch.equal(matrix, torch.eye(matrix.shape[1])[voxels]) else None
+
+
 def _degradation(name: str, slices: Slices | None) -> Degradation | None:
     """What is done along an axis of this name, or of these slices; None where that is unknown."""
     if slices is not None and slices.gap > 0 and not slices.touch and name != "kspace":
@@ -248,7 +314,7 @@ def _axis_matrix(
     if max(abs(start + 0.5), abs(end - (n_in - 0.5))) > 1:
         raise ArSSRError(_ANOTHER_FIELD)
     if degradation is None:
-        raise ArSSRError("consistency needs to know how the scan was made; name its acquisition")
+        raise ArSSRError(_UNKNOWN_WAY)
     exact = isinstance(degradation, KSpace)
     matrix = (_k_space_matrix if exact else degradation.axis_matrix)(n_in, positions, step)
     return torch.from_numpy(matrix.astype(np.float32))

@@ -56,6 +56,9 @@ class Facts(TypedDict, total=False):
     consistency: Mapping[str, Any]
     """`in_words`, and `residual_before` and `residual_after` as `share_of` the noise or the range;
     see `Consistent.describe`."""
+    agreement: Mapping[str, Any]
+    """How far the result, measured again, is from the scan: `in_words`, and where it could be
+    computed the rest of `Agreement.found`; of several frames that of the farthest one, `frame`."""
 
     # What to know
     notes: list[str]

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
@@ -22,6 +24,7 @@ from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
+from arssr.upsampling.agreement import Agreement, not_computed
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
@@ -34,6 +37,15 @@ if TYPE_CHECKING:
     from arssr.api import Model
 
 Slabs = Callable[[Encoding | None], Iterator[NDArray[Any]]]
+Watch = Callable[[Tensor], None]
+
+
+class _WatchedSlabs(Protocol):
+    """`Slabs` that are shown to somebody as they are made, see `Finish.watch`."""
+
+    def __call__(
+        self, encoding: Encoding | None, watch: Watch | None = None
+    ) -> Iterator[NDArray[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -118,17 +130,56 @@ def result_of(
         _warn(request, scan, facts, [few])
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
+        facts["agreement"] = not_computed("the result lies in another space than the scan")
         through = slabs_through(voxel_field, where.transform, grid, progress=progress)
-        taken = _finished(through, floor)
-    elif request.consistent:
+        return Result(moved, grid, _finished(through, floor), facts, voxel_field, measured)
+    if request.consistent:
         require_memory(grid, copies=3, memory=request.memory)
-        taken = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
+        made = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
     else:
-
-        def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-            return voxel_field.slabs(grid, progress, Finish(floor, encoding))
-
+        made = partial(_read, voxel_field, grid, progress, floor)
+    taken = _compared(made, voxel_field, request, scan, grid, facts)
     return Result(moved, grid, taken, facts, voxel_field, measured)
+
+
+def _read(
+    voxel_field: VoxelField,
+    grid: Grid,
+    progress: ReportProgress,
+    floor: float | None,
+    encoding: Encoding | None,
+    watch: Watch | None = None,
+) -> Iterator[NDArray[Any]]:
+    return voxel_field.slabs(grid, progress, Finish(floor, encoding, watch))
+
+
+def _compared(
+    made: _WatchedSlabs,
+    voxel_field: VoxelField,
+    request: Request,
+    scan: Volume,
+    grid: Grid,
+    facts: Facts,
+) -> Slabs:
+    """Slabs that are compared with what was measured as they come; the facts say what came of it.
+
+    Where that is more than can be there is a warning, at the end.
+    """
+    try:
+        agreement = Agreement.of(voxel_field, grid)
+    except ArSSRError as error:
+        facts["agreement"] = not_computed(str(error))
+        return made
+    voxel_field.held = agreement.bytes(grid)
+
+    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
+        measuring = agreement.acquisition.measuring()
+        yield from made(encoding, measuring.take)
+        found = facts["agreement"] = agreement.found(measuring)
+        if not found.get("agrees", True):
+            _warn(request, scan, facts, [found["in_words"]])
+
+    return taken
 
 
 def _look(
@@ -194,6 +245,7 @@ def _without_network(
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method
+    facts["agreement"] = not_computed(NO_NETWORK)
     floor = None
     if plain.method == RESAMPLED:
         floor = facts["clamped_at"] = _floor(model, request, scan)
@@ -218,11 +270,11 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     )
 
 
-def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
+def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> _WatchedSlabs:
     """Slabs that are in memory already, of any size; for a file they go in small ones."""
 
-    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-        finish = Finish(floor, encoding)
+    def taken(encoding: Encoding | None, watch: Watch | None = None) -> Iterator[NDArray[Any]]:
+        finish = Finish(floor, encoding, watch)
         for slab in slabs:
             i, j, n = slab.shape
             for planes in small_slabs((i, j, n)) if encoding else [slice(None)]:
