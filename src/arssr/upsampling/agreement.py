@@ -115,7 +115,7 @@ def _short(value: float) -> float:
 
 def _in_words(found: Mapping[str, Any]) -> str:
     farthest = found["farthest"]
-    where = f"around {_place_in_words(farthest['centre_ras_mm'])}"
+    where = f"around {place_in_words(farthest['centre_ras_mm'])}"
     there, all_over = (in_percent(each["share_of_range"]) for each in (farthest, found))
     if not found["agrees"]:
         return (
@@ -139,9 +139,10 @@ def noise_in_words(times: float) -> str:
     return "within its noise" if times <= 1 else f"{times:.2g} times its noise"
 
 
-def _place_in_words(point_ras_mm: Sequence[float]) -> str:
-    """
-    >>> _place_in_words([-12.2, 30, 4.1])
+def place_in_words(point_ras_mm: Sequence[float]) -> str:
+    """A place in the body.
+
+    >>> place_in_words([-12.2, 30, 4.1])
     'L 12, A 30, S 4 mm'
     """
     sides = zip(("LR", "PA", "IS"), point_ras_mm, strict=True)

@@ -18,6 +18,7 @@ from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_to_band
+from arssr.upsampling.agreement import noise_in_words, place_in_words
 from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.viewing.display import PLANES
 from arssr.volume import Volume
@@ -198,28 +199,27 @@ def of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any
 def _agreement(
     measured: Volume, result: Volume, cubic: Volume | None, facts: Mapping[str, Any]
 ) -> list[str]:
-    """How far the scan lies from what its acquisition makes of the result."""
-    if "told" not in facts:
+    """How far the scan lies from what its acquisition makes of the result, and of `cubic`."""
+    if "told" not in facts or "agreement" not in facts:
         return []
-    told, noise = facts["told"]["acquisition_ijk"], facts["noise"]
-    try:
-        acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
-    except ArSSRError as error:
-        return [f"Not computed: {error}."]
-    span, scan = _span(measured), samples_on(measured.data)
-    size = acquisition.residual(scan, samples_on(result.data))
+    found = facts["agreement"]
+    if "residual" not in found:
+        return sentences(found["in_words"])
     beside = ""
     if cubic is not None:
-        interpolated = acquisition.residual(scan, samples_on(cubic.data)) / span
-        beside = f" (cubic interpolation by {in_percent(interpolated)})"
+        told = facts["told"]["acquisition_ijk"]
+        acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
+        scan, interpolated = (samples_on(image.data) for image in (measured, cubic))
+        share = acquisition.residual(scan, interpolated) / _span(measured)
+        beside = f" (cubic interpolation by {in_percent(share)})"
     said = [
-        f"Measured again as the scan was, the result differs from it by {in_percent(size / span)} "
-        f"of its range of intensities{beside}."
+        f"Measured again as the scan was, the result differs from it by "
+        f"{in_percent(found['share_of_range'])} of its range of intensities{beside}."
     ]
-    if noise:
-        noise *= acquisition.noise_left
-        within = "within its noise" if size <= noise else f"{size / noise:.2g} times its noise"
-        said.append(f"That is {within}.")
+    if times := found.get("times_noise"):
+        said.append(f"That is {noise_in_words(times)}; the truth would differ by the noise.")
+    if not found["agrees"]:
+        said.append("In one place they differ by far more: see the warning.")
     if "consistency" in facts:
         said.append("It was made to agree with the scan (--consistent).")
     return said
@@ -255,6 +255,12 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
         f"What is smaller than {thickest.mm:.3g} mm {_DIRECTIONS[thickest.world]} was estimated, "
         "not measured."
     )
+    if farthest := facts.get("agreement", {}).get("farthest"):
+        said.append(
+            f"Look twice around {place_in_words(farthest['centre_ras_mm'])}: there the result is "
+            "farthest from what was measured, by "
+            f"{in_percent(farthest['share_of_range'])} of the range."
+        )
     return said
 
 

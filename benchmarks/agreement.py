@@ -1,0 +1,113 @@
+"""What comparing each result with its scan costs, and how far results usually are from it.
+
+    python benchmarks/agreement.py ../shared/data/val/*.nii.gz [--weights light]
+
+Without and with the comparison in turn, on one machine (`--time`): seconds of writing a result, the
+best of so many. Then the table from which `arssr.upsampling.agreement` has what it allows: the
+residual of each result as a share of the range, and that of its farthest box.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from slices import middle
+
+from arssr.api import Model, load_model
+from arssr.degradation import Slice, degrade, named_degradation
+from arssr.errors import ArSSRError
+from arssr.field import silent
+from arssr.intensity import Normalisation
+from arssr.jobs.job import Job
+from arssr.jobs.running import run
+from arssr.upsampling.agreement import Agreement
+from arssr.upsampling.request import Request
+from arssr.upsampling.result import result_of, where_of
+from arssr.upsampling.target import Target
+from arssr.volume import Volume
+
+SCALES = ((1, 1, 4), (1, 1, 6), (2, 2, 2), (4, 4, 4), (1.7, 1, 2.3))
+WAYS = {
+    "slice": Slice(),
+    "slice, gap of 20 %": Slice("trapezoid", 0.2),
+    "kspace": named_degradation("kspace"),
+    "spline": named_degradation("spline"),
+}
+NOISE = 0.03  # of the range
+
+
+def main() -> None:
+    """Print seconds, or the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("volumes", nargs="+", type=Path)
+    parser.add_argument("--weights", default="light")
+    parser.add_argument("--time", type=int, default=0, metavar="N", help="in turn, N times each")
+    arguments = parser.parse_args()
+    model = load_model(arguments.weights, "cpu")
+    if not arguments.time:
+        print("| volume | acquisition | scale | noise | of range | of noise | farthest | agrees |")
+        print(f"|{'---|' * 8}")
+    with tempfile.TemporaryDirectory() as folder:
+        for path in arguments.volumes:
+            if arguments.time:
+                _time(model, path, Path(folder), arguments.time)
+            else:
+                _table(model, path)
+
+
+def _time(model: Model, path: Path, folder: Path, times: int) -> None:
+    for name, scale in (("slice", (1, 1, 4)), ("slice", (2, 2, 2)), ("kspace", (2, 2, 2))):
+        job = Job(path, folder / "o.nii", Request(Target(scale=scale), acquisition=name))
+        spent: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(times):
+            for compared in spent:
+                with nullcontext() if compared else _without():
+                    started = time.perf_counter()
+                    run(model, job)
+                    spent[compared].append(time.perf_counter() - started)
+                for file in folder.iterdir():
+                    file.unlink()
+        without, with_it = (min(each) for each in spent.values())
+        cost = 100 * (with_it / without - 1)
+        print(f"{path.name} {name} {scale}: {without:.2f} s, {with_it:.2f} s, {cost:+.1f} %")
+
+
+@contextmanager
+def _without() -> Iterator[None]:
+    with patch.object(Agreement, "of", side_effect=ArSSRError("left out")):
+        yield
+
+
+def _table(model: Model, path: Path) -> None:
+    truth = middle(Volume.read(path))
+    span = Normalisation.fit(truth.data).scale
+    for name, how in WAYS.items():
+        for scale in SCALES:
+            for level in (0.0, NOISE):
+                scan = degrade(truth, scale, how)
+                noise = np.random.default_rng(0).normal(0, level * span, scan.data.shape)
+                told = [name.split(",")[0] if step > 1 else "kspace" for step in scale]
+                facts = _facts(model, scan.with_data(scan.data + noise, scan.grid), truth, told)
+                if "residual" not in facts:  # such as where a scale fits the volume badly
+                    continue
+                cells = [path.name[:20], name, "×".join(map(str, scale)), f"{level:g}"]
+                cells += [f"{facts['share_of_range']:.4f}", f"{facts.get('times_noise', 0):.2f}"]
+                cells += [f"{facts['farthest']['share_of_range']:.4f}", str(facts["agrees"])]
+                print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _facts(model: Model, scan: Volume, truth: Volume, told: Sequence[str]) -> Mapping[str, Any]:
+    request = Request(Target(like=truth.grid), acquisition=told, as_stored=True)
+    result = result_of(model, request, scan, where_of(request, scan), silent)
+    result.whole()
+    return result.facts["agreement"]
+
+
+if __name__ == "__main__":
+    main()
