@@ -31,8 +31,9 @@ from torch import Tensor
 from arssr.degradation import WIDEST_GAP, Degradation, KSpace, Slice, named_degradation
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
-from arssr.grid import SAME_STEP, Floats, Grid, Shape
+from arssr.grid import SAME_STEP, Floats, Grid
 from arssr.interpolation import apply_axis_matrices, resampling_matrices
+from arssr.measuring import Measuring
 from arssr.networks import UNKNOWN
 from arssr.on_device import samples_on
 from arssr.volume import Volume
@@ -126,9 +127,9 @@ class Acquisition:
         """A x: what is measured (I, J, K) of an image on the target grid."""
         return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
 
-    def measuring(self) -> "Measuring":
+    def measuring(self) -> Measuring:
         """`measure` for an image that comes plane by plane."""
-        return Measuring(self.grid.shape, self._axes, self._matrices)
+        return Measuring(self._axes, self._matrices)
 
     def spread(self, measured: Tensor) -> Tensor:
         """Aᵀ y, on the target grid."""
@@ -160,49 +161,6 @@ class Acquisition:
             seen = power > _RIDGE * power.max()
             solution[seen] = turned[seen] / (power[seen] + ridge)
         return apply_axis_matrices(solution, vectors)
-
-
-class Measuring:
-    """A x of an image x whose planes come one after the other, along its last axis.
-
-    It is on the device of the planes that came last, and nowhere before the first.
-    """
-
-    def __init__(self, shape: Shape, axes: Sequence[int], matrices: Sequence[Tensor]) -> None:
-        # measured axes, in the order in which their image axes run in a file, slowest first
-        self._order = [axes.index(axis) for axis in (2, 1, 0)]
-        self._shape = [shape[axis] for axis in self._order]
-        self._matrices = [matrices[axis] for axis in self._order]
-        self._picks = [_picks(matrix) for matrix in self._matrices]
-        self._sum: Tensor | None = None
-        self._done = 0
-
-    def take(self, planes: Tensor) -> None:
-        """The next n planes (I, J, n); they are left as they are."""
-        device, of = planes.device, slice(self._done, self._done + planes.shape[2])
-        part = planes.permute(2, 1, 0)
-        for axis in sorted((1, 2), key=lambda a: self._shape[a] / part.shape[a]):
-            matrix, picks = self._matrices[axis], self._picks[axis]
-            if picks is not None:
-                if not torch.equal(picks, torch.arange(part.shape[axis])):
-                    part = part.index_select(axis, picks.to(device))
-            elif axis == 1:
-                part = matrix.to(device) @ part
-            else:
-                part = part @ matrix.to(device).mT
-        along = self._matrices[0][:, of]
-        rows = along.any(1).nonzero().flatten()
-        total = torch.zeros(self._shape, device=device) if self._sum is None else self._sum
-        self._sum, self._done = total.to(device), of.stop
-        if len(rows):
-            seen = slice(int(rows[0]), int(rows[-1]) + 1)
-            self._sum[seen].flatten(1).addmm_(along[seen].to(device), part.flatten(1))
-
-    def whole(self) -> Tensor:
-        """A x (I, J, K), when all planes have come."""
-        if self._sum is None or self._done < self._matrices[0].shape[1]:
-            raise RuntimeError("planes are missing")
-        return self._sum.permute([self._order.index(axis) for axis in range(3)])
 
 
 @dataclass(frozen=True)
@@ -288,12 +246,6 @@ def _measured_grid(scan: Grid, target: Grid) -> Grid | None:
             raise ArSSRError(_ANOTHER_FIELD)
         shape[axis], index_map[axis, axis], index_map[axis, 3] = len(positions), step, positions[0]
     return Grid((shape[0], shape[1], shape[2]), scan.affine @ index_map)
-
-
-def _picks(matrix: Tensor) -> Tensor | None:
-    """The voxel that each row takes as it is; None for a matrix that does more than that."""
-    voxels = matrix.argmax(1)
-    return voxels if torch.equal(matrix, torch.eye(matrix.shape[1])[voxels]) else None
 
 
 def _degradation(name: str, slices: Slices | None) -> Degradation | None:

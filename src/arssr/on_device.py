@@ -71,8 +71,8 @@ class Finish:
         if self.watch:
             i, j, n = stored.shape
             for planes in slabs((i, j, n)):
-                values = stored[..., planes].astype(np.float32, copy=False)
-                self.watch(self._in_units(torch.from_numpy(values)))
+                values = torch.from_numpy(stored[..., planes].astype(np.float32))
+                self.watch(self._in_units(values))
         return stored
 
     def leaving(self, slab: Tensor, where_infinite: str = "") -> Callable[[], NDArray[Any]]:
@@ -111,15 +111,18 @@ class Finish:
         parts = [slice(None)] if stored.device.type == "cuda" else slabs((i, j, n))
         for planes in parts:
             values = stored[..., planes]
-            if self._rounds and self.encoding and self.encoding.dtype.kind == "u":
+            if not self._rounds:
+                watch(values)
+                continue
+            if self.encoding and self.encoding.dtype.kind == "u":
                 values = values.long() & (2 ** (8 * values.element_size()) - 1)
-            watch(self._in_units(values.float()) if self._rounds else values)
+            watch(self._in_units(values.float()))
 
     def _in_units(self, values: Tensor) -> Tensor:
-        """Of numbers as they are stored."""
+        """Of numbers as they are stored, which are overwritten."""
         if self.encoding is None or (self.encoding.slope, self.encoding.inter) == (1, 0):
             return values
-        return values * self.encoding.slope + self.encoding.inter
+        return values.mul_(self.encoding.slope).add_(self.encoding.inter)
 
     @property
     def _rounds(self) -> bool:

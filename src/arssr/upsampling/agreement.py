@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
-from arssr.consistency import Acquisition, Measuring, in_percent
+from arssr.consistency import Acquisition, in_percent
 from arssr.field import VoxelField
 from arssr.formats.samples import SLAB_VOXELS
 from arssr.grid import Floats, Grid
 from arssr.intensity import Normalisation
+from arssr.measuring import Measuring
 from arssr.on_device import samples_on
 
 # The side in voxels of the boxes, and their distance, in which a scan and a result are compared.
