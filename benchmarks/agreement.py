@@ -2,9 +2,10 @@
 
     python benchmarks/agreement.py ../shared/data/val/*.nii.gz [--weights light]
 
-Without and with the comparison in turn, on one machine (`--time`): seconds of writing a result, the
-best of so many. Then the table from which `arssr.upsampling.agreement` has what it allows: the
-residual of each result as a share of the range, and that of its farthest box.
+With `--time 3`: seconds of the processor for a result, without and with the comparison in turn, the
+best of three; run it with OMP_NUM_THREADS=1, as threads that wait count too. Else the table from
+which `arssr.upsampling.agreement` has what it allows: the residual of each result as a share of the
+range and of the noise, and that of its farthest box.
 """
 
 import argparse
@@ -68,9 +69,9 @@ def _time(model: Model, path: Path, folder: Path, times: int) -> None:
         for _ in range(times):
             for compared in spent:
                 with nullcontext() if compared else _without():
-                    started = time.perf_counter()
+                    started = time.process_time()
                     run(model, job)
-                    spent[compared].append(time.perf_counter() - started)
+                    spent[compared].append(time.process_time() - started)
                 for file in folder.iterdir():
                     file.unlink()
         without, with_it = (min(each) for each in spent.values())

@@ -124,6 +124,14 @@ def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
     assert " by less than 0.01 %" in answers[AGREES] or " by 0.0" in answers[AGREES]
 
 
+def test_what_a_result_is_not_for_and_what_to_paste_come_last() -> None:
+    facts = made(methods="A paragraph.", cite=["A paper."], not_for="Research use only. No more.")
+    answers = said(verdict_on(THICK, TRUTH, facts, CARD, None))
+    assert list(answers)[-2:] == ["What it is not for", "For your Methods section"]
+    assert answers["What it is not for"] == "Research use only. No more."
+    assert answers["For your Methods section"] == "A paragraph. A paper."
+
+
 def test_leaving_the_range_is_said_once() -> None:
     fine = resample(THICK, THICK.grid.scaled((1, 1, 8)))
     warning = "a scale of 8 along k is outside what the model was trained for, 1 to 6"

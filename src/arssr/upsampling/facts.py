@@ -63,6 +63,12 @@ class Facts(TypedDict, total=False):
     # What to know
     notes: list[str]
     warnings: list[str]
+    methods: str
+    """A paragraph to paste into a Methods section."""
+    cite: list[str]
+    """The paper and the software, to cite."""
+    not_for: str
+    """What the result must not be used for."""
     no_report: str
     """Why there is no report, though one was asked for."""
 

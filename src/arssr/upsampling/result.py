@@ -30,6 +30,7 @@ from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
+from arssr.upsampling.words import remark
 from arssr.volume import Volume, doubtful_grid_of, grid_of
 from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
 
@@ -107,6 +108,8 @@ def result_of(
     # On a grid like its own the slices of what was moved would lie elsewhere.
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
+    if model is not None and not plain:
+        moved = replace(moved, remark=remark(model.name))
     if "constant" in facts:
         return Result(moved, grid, _finished(_constant(scan, grid)), facts)
     if plain:

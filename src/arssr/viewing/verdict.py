@@ -88,6 +88,8 @@ def verdict_on(
         "Does the result agree with the scan?": _agreement(measured, result, cubic, facts),
         "Do the weights know its like?": trained,
         "What to look at": _where_to_look(refined, facts),
+        "What it is not for": sentences(facts.get("not_for", "").removesuffix(".")),
+        "For your Methods section": _to_paste(facts),
     }
     return Verdict(
         name_in_words(scan),
@@ -262,6 +264,11 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
             f"{in_percent(farthest['share_of_range'])} of the range."
         )
     return said
+
+
+def _to_paste(facts: Mapping[str, Any]) -> list[str]:
+    """A paragraph, and what it cites."""
+    return [facts["methods"], *facts["cite"]] if "methods" in facts else []
 
 
 def _span(scan: Volume) -> float:
