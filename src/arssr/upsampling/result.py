@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
@@ -32,7 +33,12 @@ from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
 from arssr.upsampling.words import remark
 from arssr.volume import Volume, doubtful_grid_of, grid_of
-from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
+from arssr.weights.limits import (
+    coarser_axes,
+    outside_valid_range,
+    range_set_by_few,
+    unlike_training,
+)
 
 if TYPE_CHECKING:
     from arssr.api import Model
@@ -128,9 +134,7 @@ def result_of(
         skip_air=request.skip_air,
         progress=progress,
     )
-    few = range_set_by_few(model.card, voxel_field.normalisation)
-    if few and model.config.normalises:
-        _warn(request, scan, facts, [few])
+    _warn(request, scan, facts, _doubts(model, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
         facts["agreement"] = not_computed("the result lies in another space than the scan")
@@ -221,6 +225,13 @@ def _look(
     if is_constant:
         facts["constant"] = float(scan.data.flat[0])
     return facts, plain, measured
+
+
+def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
+    """Sentences where the intensities that a network sees are not as those of its training."""
+    units, data = voxel_field.normalisation, voxel_field.volume.data
+    few = range_set_by_few(model.card, units) if model.config.normalises else None
+    return [*([few] if few else []), *unlike_training(model.card, Look.of(data, units))]
 
 
 def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from nibabel.orientations import io_orientation
 
 from arssr.consistency import Acquisition, in_percent
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
 from arssr.formats.bids import BIDSName
@@ -22,7 +23,7 @@ from arssr.upsampling.agreement import noise_in_words, place_in_words
 from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.viewing.display import PLANES
 from arssr.volume import Volume
-from arssr.weights.limits import outside_valid_range
+from arssr.weights.limits import outside_valid_range, unlike_training
 
 _AXES = "ijk"
 _DIRECTIONS = ("left–right", "back–front", "foot–head")  # of RAS
@@ -81,6 +82,7 @@ def verdict_on(
     if "method" not in facts:
         grids = measured.grid, result.grid
         outside = outside_valid_range(card, *grids, measured.slices, scan.grid)
+        outside += unlike_training(card, Look.of(measured.data))
         trained = _trained(card, outside)
     answers = {
         "What was done": _done(scan, measured, result, refined, facts),
