@@ -46,6 +46,7 @@ def facts(**others: Any) -> dict[str, Any]:
         "input": {"spacing_mm": [0.7, 0.7, 4.0], "orientation": "RAS"},
         "output": {"spacing_mm": [0.7, 0.7, 1.0], "orientation": "RAS"},
         "model": {"name": "light", "sha256": "0e7b" * 16},
+        "noise": 7.5,
         "told": {"acquisition_ijk": ["kspace", "kspace", "slice"], "noise": 6.9},
     }
     return known | others
@@ -56,7 +57,12 @@ def test_a_paragraph_says_all_that_it_takes_to_compute_the_result_again() -> Non
     for part in (
         *("voxels of 0.7×0.7×4 mm", "to voxels of 0.7×0.7×1 mm", "4 times finer along k"),
         *("version 9.8.7", "0e7b" * 16, "(slice) along k", "(kspace) along i, j"),
-        *("noise level 6.9", "doi:10.1109/JBHI.2022.3223106", "estimated, not measured"),
+        *(
+            "noise level 6.9",
+            "own of 7.5",
+            "doi:10.1109/JBHI.2022.3223106",
+            "estimated, not measured",
+        ),
     ):
         assert part in said
     assert "consistent" not in said and "flips" not in said
@@ -68,7 +74,9 @@ def test_a_paragraph_says_what_else_was_done() -> None:
     cut = {"spacing_mm": [1.0, 1.0, 4.0]}
     options = {"ensemble": 4, "transform": ["a.mat"]}
     said = words_on(
-        facts(agreement=found, told=told, consistency={}, cut_to_band=cut, options=options)
+        facts(
+            agreement=found, told=told, noise=None, consistency={}, cut_to_band=cut, options=options
+        )
     )["methods"]
     for part in (
         *("1.2 % of their range (within its noise)", "noise level unknown", "made consistent"),

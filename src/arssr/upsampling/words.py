@@ -78,7 +78,7 @@ def _methods(facts: Mapping[str, Any]) -> str:
             f"The images were stored with zero-filled voxels of {stored}; the zeros were removed "
             "before."
         )
-    said.append(f"The network was told that {_told(facts['told'])}.")
+    said.append(f"The network was told that {_told(facts['told'], facts['noise'])}.")
     if "transform" in options:
         said.append("A registration was applied in the same interpolation.")
     if (flips := options.get("ensemble", 1)) > 1:
@@ -111,7 +111,7 @@ def _scales(facts: Mapping[str, Any], before: Sequence[float], after: Sequence[f
     return f" ({', '.join(finer)})" if finer else ""
 
 
-def _told(told: Mapping[str, Any]) -> str:
+def _told(told: Mapping[str, Any], of_scan: float | None) -> str:
     """What a network was told of the acquisition and the noise."""
     along: dict[str, list[str]] = {}
     for axis, name in zip("ijk", told["acquisition_ijk"], strict=True):
@@ -119,4 +119,6 @@ def _told(told: Mapping[str, Any]) -> str:
     ways = " and ".join(f"{way} along {', '.join(axes)}" for way, axes in along.items())
     noise = told["noise"]
     level = "unknown" if noise is None else f"{noise:.3g} (standard deviation)"
+    if noise != of_scan:
+        level += f", which is the images' own of {of_scan:.3g} beyond that of its training"
     return f"the acquisition was {ways} and the noise level {level}"
