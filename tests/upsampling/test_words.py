@@ -59,7 +59,7 @@ def test_a_paragraph_says_all_that_it_takes_to_compute_the_result_again() -> Non
         *("version 9.8.7", "0e7b" * 16, "(slice) along k", "(kspace) along i, j"),
         *(
             "noise level 6.9",
-            "own of 7.5",
+            "own of 7.5 exceeds",
             "doi:10.1109/JBHI.2022.3223106",
             "estimated, not measured",
         ),
@@ -79,7 +79,7 @@ def test_a_paragraph_says_what_else_was_done() -> None:
         )
     )["methods"]
     for part in (
-        *("1.2 % of their range (within its noise)", "noise level unknown", "made consistent"),
+        *("1.2 % of their range (within their noise)", "noise level unknown", "made consistent"),
         *("zero-filled voxels of 0.7×0.7×4 mm", "means over 4 flips", "A registration"),
     ):
         assert part in said

@@ -88,7 +88,7 @@ def _methods(facts: Mapping[str, Any]) -> str:
     agreement = facts.get("agreement", {})
     if "residual" in agreement:
         times = agreement.get("times_noise")
-        noise = "" if times is None else f" ({noise_in_words(times)})"
+        noise = "" if times is None else f" ({noise_in_words(times).replace('its', 'their')})"
         said.append(
             "Measured again as the images were, the results differ from them by "
             f"{in_percent(agreement['share_of_range'])} of their range{noise}, root mean square."
@@ -120,5 +120,5 @@ def _told(told: Mapping[str, Any], of_scan: float | None) -> str:
     noise = told["noise"]
     level = "unknown" if noise is None else f"{noise:.3g} (standard deviation)"
     if noise != of_scan:
-        level += f", which is the images' own of {of_scan:.3g} beyond that of its training"
-    return f"the acquisition was {ways} and the noise level {level}"
+        level += f", as far as the images' own of {of_scan:.3g} exceeds that of its training images"
+    return f"the acquisition was {ways}, and the noise level {level}"
