@@ -4,6 +4,7 @@ A matrix for each axis takes the image to what was measured. Along the axis on w
 each other, planes have the columns of theirs, and what they add is summed.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,8 +35,7 @@ class Measuring:
         """The next n planes (I, J, n); they are left as they are."""
         of = slice(self._done, self._done + planes.shape[2])
         part = planes.permute(2, 1, 0)
-        shrinks = [len(matrix) / matrix.shape[1] for matrix in self._matrices]
-        for axis in sorted((1, 2), key=shrinks.__getitem__):
+        for axis in sorted((1, 2), key=self._work):
             part = self._along(axis, part)
         along = self._matrices[0][:, of]
         rows = along.any(1).nonzero().flatten()
@@ -52,6 +52,14 @@ class Measuring:
         if self._sum is None or self._done < self._matrices[0].shape[1]:
             raise RuntimeError("planes are missing")
         return self._sum.permute([self._order.index(axis) for axis in range(3)])
+
+    def _work(self, axis: int) -> float:
+        """Of two axes the one that has less of this is less work if it comes first.
+
+        Multiplying along an axis costs n_out for each voxel that there is by then.
+        """
+        n_out, n_in = self._matrices[axis].shape
+        return n_out * n_in / (n_in - n_out) if n_in > n_out else math.inf
 
     def _along(self, axis: int, part: Tensor) -> Tensor:
         """Planes with what was measured along one of their axes, which are 1 and 2."""

@@ -126,10 +126,21 @@ def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
 
 def test_what_a_result_is_not_for_and_what_to_paste_come_last() -> None:
     facts = made(methods="A paragraph.", cite=["A paper."], not_for="Research use only. No more.")
-    answers = said(verdict_on(THICK, TRUTH, facts, CARD, None))
-    assert list(answers)[-2:] == ["What it is not for", "For your Methods section"]
-    assert answers["What it is not for"] == "Research use only. No more."
-    assert answers["For your Methods section"] == "A paragraph. A paper."
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, None)
+    assert list(verdict.answers)[-1] == "What it is not for"
+    assert said(verdict)["What it is not for"] == "Research use only. No more."
+    assert verdict.to_paste == ["A paragraph.", "A paper."]
+
+
+@pytest.mark.parametrize("roughness", [None, 0.001, 0.05, 9.0])
+def test_whether_weights_know_such_a_scan_is_said_as_far_as_they_tell(
+    roughness: float | None,
+) -> None:
+    look = {} if roughness is None else {"look": {"roughness": roughness, "peak": 1.0}}
+    card = CARD | {"data": [{"name": "a", **look}]}
+    answer = said(verdict_on(THICK, TRUTH, made(), card, None))[KNOWN]
+    assert ("looks like scans that they know" in answer) == (roughness == 0.05)
+    assert answer.startswith("No: neighbouring voxels differ far ") == (roughness in (0.001, 9.0))
 
 
 def test_leaving_the_range_is_said_once() -> None:

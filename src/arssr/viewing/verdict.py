@@ -23,6 +23,7 @@ from arssr.upsampling.agreement import noise_in_words, place_in_words
 from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.viewing.display import PLANES
 from arssr.volume import Volume
+from arssr.weights.licence import images_behind
 from arssr.weights.limits import outside_valid_range, unlike_training
 
 _AXES = "ijk"
@@ -39,12 +40,13 @@ _NEARLY = 0.8  # of the largest scale: as much was added along an axis
 class Verdict:
     """Sentences under headings, in the order in which a person asks.
 
-    scan: its name in words.
+    scan: its name in words. to_paste: a paragraph for a Methods section, and what it cites.
     """
 
     scan: str
     answers: Mapping[str, Sequence[str]]
     warnings: Sequence[str] = ()
+    to_paste: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,12 @@ def verdict_on(
         "Do the weights know its like?": trained,
         "What to look at": _where_to_look(refined, facts),
         "What it is not for": sentences(facts.get("not_for", "").removesuffix(".")),
-        "For your Methods section": _to_paste(facts),
     }
     return Verdict(
         name_in_words(scan),
         {heading: sentences for heading, sentences in answers.items() if sentences},
         [warning for warning in facts.get("warnings", []) if warning not in outside],
+        [facts["methods"], *facts["cite"]] if "methods" in facts else [],
     )
 
 
@@ -234,10 +236,10 @@ def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
         return [f"No: {'; '.join(outside)}."]
     if not (valid := card.get("valid")):
         return ["Their card names no range of scales and voxel sizes."]
-    return [
-        f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}.",
-        "Whether they know this anatomy and this contrast was not checked.",
-    ]
+    said = [f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}."]
+    if any(image.get("look") for image in images_behind(card)):
+        said.append("In texture and brightness it looks like scans that they know.")
+    return [*said, "Whether they know this anatomy and this contrast was not checked."]
 
 
 def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> list[str]:
@@ -266,11 +268,6 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
             f"{in_percent(farthest['share_of_range'])} of the range."
         )
     return said
-
-
-def _to_paste(facts: Mapping[str, Any]) -> list[str]:
-    """A paragraph, and what it cites."""
-    return [facts["methods"], *facts["cite"]] if "methods" in facts else []
 
 
 def _span(scan: Volume) -> float:
