@@ -39,9 +39,7 @@ _DROPPED = (
 _SHORT_INTEGERS = ("u1", "i1", "u2", "i2")
 _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
 _SQUARE = 1e-4
-# PS3.16: of CID 7203, Image Derivation, and of CID 7202, Source Image Purpose of Reference.
-_RESAMPLED = ("113085", "Spatial resampling")
-_SOURCE = ("121322", "Source image for image processing operation")
+_RESAMPLED = ("113085", "Spatial resampling")  # of PS3.16 CID 7203, Image Derivation
 
 
 @contextmanager
@@ -133,7 +131,8 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
 
 def _references(slices: Sequence[Slice], sop_class: str) -> list[Any]:
     """Items of a Source Image Sequence (PS3.3 C.7.6.1.1.4): all files that a result was made of,
-    of those of several frames the frames.
+    of those of several frames the frames. What they are for is left out (its code is optional): of
+    176 files it takes 9 of 14 ms, for every slice that is written.
     """
     from pydicom import Dataset
 
@@ -144,7 +143,6 @@ def _references(slices: Sequence[Slice], sop_class: str) -> list[Any]:
         frames = list(of_file)
         if frames[0].frames > 1:
             item.ReferencedFrameNumber = [each.frame + 1 for each in frames]
-        item.PurposeOfReferenceCodeSequence = [_code(*_SOURCE)]
         items.append(item)
     return items
 
