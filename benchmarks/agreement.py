@@ -3,16 +3,17 @@
     python benchmarks/agreement.py ../shared/data/val/*.nii.gz [--weights light]
 
 With `--time 3`: seconds of the processor for a result, without and with the comparison in turn, the
-best of three; run it with OMP_NUM_THREADS=1, as threads that wait count too. Else the table from
-which `arssr.upsampling.agreement` has what it allows: the residual of each result as a share of the
-range and of the noise, and that of its farthest box.
+best of three, and what the comparison itself took of them; run it with OMP_NUM_THREADS=1, as
+threads that wait count too. Else the table from which `arssr.upsampling.agreement` has what it
+allows: the residual of each result as a share of the range and of the noise, and that of its
+farthest box.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +28,7 @@ from arssr.field import silent
 from arssr.intensity import Normalisation
 from arssr.jobs.job import Job
 from arssr.jobs.running import run
+from arssr.on_device import Finish
 from arssr.upsampling.agreement import Agreement
 from arssr.upsampling.request import Request
 from arssr.upsampling.result import result_of, where_of
@@ -66,23 +68,51 @@ def _time(model: Model, path: Path, folder: Path, times: int) -> None:
     for name, scale in (("slice", (1, 1, 4)), ("slice", (2, 2, 2)), ("kspace", (2, 2, 2))):
         job = Job(path, folder / "o.nii", Request(Target(scale=scale), acquisition=name))
         spent: dict[bool, list[float]] = {False: [], True: []}
+        itself: list[float] = []
         for _ in range(times):
-            for compared in spent:
-                with nullcontext() if compared else _without():
+            for compared, how in ((False, _without), (True, _clocked)):
+                with how() as ticks:
                     started = time.process_time()
                     run(model, job)
                     spent[compared].append(time.process_time() - started)
+                itself += [sum(ticks)] if compared else []
                 for file in folder.iterdir():
                     file.unlink()
         without, with_it = (min(each) for each in spent.values())
-        cost = 100 * (with_it / without - 1)
-        print(f"{path.name} {name} {scale}: {without:.2f} s, {with_it:.2f} s, {cost:+.1f} %")
+        print(
+            f"{path.name} {name} {scale}: {without:.2f} s without, {with_it:.2f} s with, "
+            f"{min(itself):.2f} s itself, {100 * min(itself) / with_it:.1f} %",
+            flush=True,
+        )
 
 
 @contextmanager
-def _without() -> Iterator[None]:
+def _without() -> Iterator[list[float]]:
     with patch.object(Agreement, "of", side_effect=ArSSRError("left out")):
-        yield
+        yield []
+
+
+@contextmanager
+def _clocked() -> Iterator[list[float]]:
+    """Seconds of everything that compares."""
+    ticks: list[float] = []
+
+    def clocked(function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any) -> Any:
+            started = time.thread_time()
+            try:
+                return function(*given)
+            finally:
+                ticks.append(time.thread_time() - started)
+
+        return timed
+
+    with ExitStack() as stack:
+        for owner, name in ((Agreement, "found"), (Finish, "_show")):
+            stack.enter_context(patch.object(owner, name, clocked(getattr(owner, name))))
+        made = clocked(Agreement.of)
+        stack.enter_context(patch.object(Agreement, "of", staticmethod(made)))
+        yield ticks
 
 
 def _table(model: Model, path: Path) -> None:
