@@ -121,7 +121,7 @@ class Acquisition:
     def residual(self, scan: Tensor, image: Tensor) -> float:
         """Root mean square of y − A x, in units of the scan, over the voxels that are `counted`."""
         apart = (self.measured(scan) - self.measure(image))[self.counted(scan)].double()
-        return float(apart.norm()) / math.sqrt(apart.numel())
+        return float(apart.norm()) / math.sqrt(max(1, apart.numel()))
 
     def measure(self, image: Tensor) -> Tensor:
         """A x: what is measured (I, J, K) of an image on the target grid."""

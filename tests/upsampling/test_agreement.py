@@ -227,3 +227,10 @@ def test_labels_have_no_acquisition() -> None:
     labels = volume(np.kron(np.arange(8).reshape(2, 2, 2), np.ones((4, 4, 4))))
     facts = made(Request(Target(scale=2), labels=True), labels).facts
     assert "no network had a part" in facts["agreement"]["in_words"]
+
+
+def test_a_voxel_that_coarser_ones_do_not_show_is_no_error() -> None:
+    data = np.zeros((12, 12, 6), np.float32)
+    data[5, 5, 3] = 7
+    with pytest.warns(ArSSRWarning, match="fewer than 0.2 %"):
+        model().upsample(volume(data), spacing=(3, 3, 0.5), acquisition="slice")

@@ -80,7 +80,8 @@ class Agreement:
         counted = self.acquisition.counted(scan)
         apart.sub_(self.acquisition.measured(scan)).masked_fill_(counted.logical_not(), 0)
         square = apart.square_()
-        residual = math.sqrt(float(square.sum(dtype=torch.float64)) / int(counted.sum()))
+        count = max(1, int(counted.sum()))  # on coarser voxels none may be left
+        residual = math.sqrt(float(square.sum(dtype=torch.float64)) / count)
         worst, at = self._farthest(square)
         if not math.isfinite(residual):
             return not_computed("the result has NaN or infinite values")

@@ -225,7 +225,7 @@ def _agreement(
     if times := found.get("times_noise"):
         said.append(f"That is {noise_in_words(times)}; the truth would differ by the noise.")
     if not found["agrees"]:
-        said.append("In one place they differ by far more: see the warning.")
+        said.append("Somewhere they differ by more than can be: see the warning.")
     if "consistency" in facts:
         said.append("It was made to agree with the scan (--consistent).")
     return said
