@@ -102,10 +102,12 @@ def test_weights_of_which_too_little_is_known_are_silent() -> None:
     look = Look(9.0, 1.0)
     assert unlike_training(CARD, look)
     assert unlike_training({}, look) == []
-    assert unlike_training({"data": [*CARD["data"], {"name": "another"}]}, look) == []
+    others = [{"name": "another"}, {"name": "a third"}]
+    assert unlike_training({"data": [*CARD["data"], *others[:1]]}, look)
+    assert unlike_training({"data": [*CARD["data"], *others]}, look) == []
     assert unlike_training({"data": [{"look": None}]}, look) == []
     assert unlike_training({"data": [*CARD["data"], {"look": None}]}, look)
-    assert unlike_training({**CARD, "started_from": {"data": [{"name": "another"}]}}, look) == []
+    assert unlike_training({**CARD, "started_from": {"data": others}}, look) == []
     wider = {**CARD, "started_from": {"data": [{"look": {"roughness": 9.0, "peak": 1.0}}]}}
     assert unlike_training(wider, look) == []
 

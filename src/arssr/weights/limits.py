@@ -132,8 +132,8 @@ left for the others'
 def unlike_training(card: Mapping[str, Any], look: Look | None) -> list[str]:
     """Sentences where an image looks like none that weights, or those they grew from, have seen.
 
-    Of every image behind them the card must say how it looks (null: that cannot be told), else
-    nothing is said.
+    Of most images behind them the card must say how they look (null: that cannot be told), else
+    nothing is said: weights that were adapted to one scan know what those before them knew.
 
     >>> card = {"name": "light", "data": [{"look": {"roughness": 0.05, "peak": 0.2}}]}
     >>> unlike_training(card, Look(roughness=0.04, peak=0.25))
@@ -144,7 +144,8 @@ there is little but noise; what it makes of them is a guess']
     """
     images = list(images_behind(card))
     looks = [image["look"] for image in images if image.get("look")]
-    if look is None or not looks or any("look" not in image for image in images):
+    known = sum("look" in image for image in images)
+    if look is None or not looks or 2 * known <= len(images):
         return []
     name = card.get("name", "the model")
     roughness = [seen["roughness"] for seen in looks]
