@@ -163,6 +163,7 @@ class EnsembleField(VoxelField):
         Larger parts, which are less work, where they leave the members room enough.
         """
         budget, resident = budget_of(self.memory)
+        budget -= self.held
         plane, count = _SUM_BYTES * float(grid.shape[0]) * grid.shape[1], grid.shape[2]
         planes = int(np.clip(_SUM_SHARE * (budget - resident) // plane, 1, count))
         while True:

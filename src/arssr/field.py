@@ -61,6 +61,8 @@ class VoxelField:
     skip_air: leave air (`arssr.engine.air`) to the interpolation that the network corrects.
     samples: the volume's, where the network is, if they are there already.
 
+    held: bytes that whoever reads it needs besides, to be set before that; they are planned for.
+
     Nothing is computed before the first reading. Features are then kept if they fit; else they
     are computed in a window that moves with the reading. They and arithmetic are in the network's
     dtype, on its device. Raises ArSSRError where the memory is too small.
@@ -87,6 +89,7 @@ class VoxelField:
         self.acquisition_ijk = tuple(acquisition_ijk)
         self.noise, self.usual_noise = noise, usual_noise
         self.memory = memory
+        self.held = 0.0
         self._progress = progress
         if samples is None:
             samples = samples_on(volume.data, network.device)
@@ -247,7 +250,14 @@ class VoxelField:
         share, kept = runner.memory_share, runner.kept.layout if runner.kept else None
         try:
             return make_plan(
-                self.network, self._shape, self._core, reading, self.memory, share, kept, held
+                self.network,
+                self._shape,
+                self._core,
+                reading,
+                self.memory,
+                share,
+                kept,
+                held + self.held,
             )
         except ArSSRError:
             if runner.device.type == "cpu":

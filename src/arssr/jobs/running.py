@@ -28,6 +28,7 @@ from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Result, Where, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
+from arssr.upsampling.words import words_on
 from arssr.volume import Frames, Volume, grid_of, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
@@ -117,6 +118,7 @@ def begin(
             _put(stack, job, result)
         made = describe(volume, grid, job.asked, model, result.voxel_field)
         facts: Facts = {**made, **result.facts}
+        facts |= words_on(facts)
         resolution = result.measured.resolution if result.measured else where.resolution
         if result.voxel_field and model and (taught := trained_on(model.card, volume)):
             facts["notes"] = [*facts.get("notes", []), taught]
@@ -221,7 +223,7 @@ def _put_frames(
     """
     told: list[Facts] = []
     writer = stack.enter_context(
-        open_writer(job.destination, scan, first.grid, job.overwrite, len(frames))
+        open_writer(job.destination, first.scan, first.grid, job.overwrite, len(frames))
     )
     for made in each_result(model, job.request, frames, where, first, progress):
         for slab in made.slabs(writer.encoding):
@@ -265,7 +267,8 @@ def write_page(
         shown = [("input", scan), *beside, ("result", result)]
         verdict = verdict_on(scan, result, facts, card, resolution, cubic)
         verdict = replace(verdict, scan=called or verdict.scan)
-        made = {"result": facts}
+        said = ("methods", "cite", "not_for")  # by the verdict, in words
+        made = {"result": {name: value for name, value in facts.items() if name not in said}}
         write_report(job.page, shown, None, made, True, verdict, resolution)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)

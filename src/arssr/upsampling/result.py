@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
@@ -22,18 +25,34 @@ from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
+from arssr.upsampling.agreement import Agreement, not_computed
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
+from arssr.upsampling.words import remark
 from arssr.volume import Volume, doubtful_grid_of, grid_of
-from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
+from arssr.weights.limits import (
+    coarser_axes,
+    outside_valid_range,
+    range_set_by_few,
+    unlike_training,
+)
 
 if TYPE_CHECKING:
     from arssr.api import Model
 
 Slabs = Callable[[Encoding | None], Iterator[NDArray[Any]]]
+Watch = Callable[[Tensor], None]
+
+
+class _WatchedSlabs(Protocol):
+    """`Slabs` that are shown to somebody as they are made, see `Finish.watch`."""
+
+    def __call__(
+        self, encoding: Encoding | None, watch: Watch | None = None
+    ) -> Iterator[NDArray[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +114,8 @@ def result_of(
     # On a grid like its own the slices of what was moved would lie elsewhere.
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
+    if model is not None and not plain:
+        moved = replace(moved, remark=remark(model.name))
     if "constant" in facts:
         return Result(moved, grid, _finished(_constant(scan, grid)), facts)
     if plain:
@@ -113,22 +134,59 @@ def result_of(
         skip_air=request.skip_air,
         progress=progress,
     )
-    few = range_set_by_few(model.card, voxel_field.normalisation)
-    if few and model.config.normalises:
-        _warn(request, scan, facts, [few])
+    _warn(request, scan, facts, _doubts(model, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
+        facts["agreement"] = not_computed("the result lies in another space than the scan")
         through = slabs_through(voxel_field, where.transform, grid, progress=progress)
-        taken = _finished(through, floor)
-    elif request.consistent:
+        return Result(moved, grid, _finished(through, floor), facts, voxel_field, measured)
+    if request.consistent:
         require_memory(grid, copies=3, memory=request.memory)
-        taken = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
+        made = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
     else:
-
-        def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-            return voxel_field.slabs(grid, progress, Finish(floor, encoding))
-
+        made = partial(_read, voxel_field, grid, progress, floor)
+    taken = _compared(made, voxel_field, request, scan, grid, facts)
     return Result(moved, grid, taken, facts, voxel_field, measured)
+
+
+def _read(
+    voxel_field: VoxelField,
+    grid: Grid,
+    progress: ReportProgress,
+    floor: float | None,
+    encoding: Encoding | None,
+    watch: Watch | None = None,
+) -> Iterator[NDArray[Any]]:
+    return voxel_field.slabs(grid, progress, Finish(floor, encoding, watch))
+
+
+def _compared(
+    made: _WatchedSlabs,
+    voxel_field: VoxelField,
+    request: Request,
+    scan: Volume,
+    grid: Grid,
+    facts: Facts,
+) -> Slabs:
+    """Slabs that are compared with what was measured as they come; the facts say what came of it.
+
+    Where that is more than can be there is a warning, at the end.
+    """
+    try:
+        agreement = Agreement.of(voxel_field, grid)
+    except ArSSRError as error:
+        facts["agreement"] = not_computed(str(error))
+        return made
+    voxel_field.held = agreement.bytes(grid)
+
+    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
+        measuring = agreement.acquisition.measuring()
+        yield from made(encoding, measuring.take)
+        found = facts["agreement"] = agreement.found(measuring)
+        if not found.get("agrees", True):
+            _warn(request, scan, facts, [found["in_words"]])
+
+    return taken
 
 
 def _look(
@@ -169,6 +227,13 @@ def _look(
     return facts, plain, measured
 
 
+def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
+    """Sentences where the intensities that a network sees are not as those of its training."""
+    units, data = voxel_field.normalisation, voxel_field.volume.data
+    few = range_set_by_few(model.card, units) if model.config.normalises else None
+    return [*([few] if few else []), *unlike_training(model.card, Look.of(data, units))]
+
+
 def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:
     """Put warnings to the facts; with `strict` they are errors."""
     if warnings and request.strict:
@@ -194,6 +259,7 @@ def _without_network(
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method
+    facts["agreement"] = not_computed(NO_NETWORK)
     floor = None
     if plain.method == RESAMPLED:
         floor = facts["clamped_at"] = _floor(model, request, scan)
@@ -218,11 +284,11 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     )
 
 
-def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
+def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> _WatchedSlabs:
     """Slabs that are in memory already, of any size; for a file they go in small ones."""
 
-    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-        finish = Finish(floor, encoding)
+    def taken(encoding: Encoding | None, watch: Watch | None = None) -> Iterator[NDArray[Any]]:
+        finish = Finish(floor, encoding, watch)
         for slab in slabs:
             i, j, n = slab.shape
             for planes in small_slabs((i, j, n)) if encoding else [slice(None)]:
