@@ -270,10 +270,15 @@ def test_a_folder_of_two_series_is_chosen_from_and_seen_in_a_second_tab(
         each.page.close()
 
 
-def test_the_keyboard_and_the_mouse_lead_through_the_picture(
-    start: Callable[..., Server], browser: Browser, head: Path
+def test_right_is_left_however_a_scan_is_stored_and_keys_and_mouse_lead_through_it(
+    start: Callable[..., Server], browser: Browser, tmp_path: Path
 ) -> None:
-    server = start("--no-browser", head)
+    data, affine, turned = tissue(SHAPE), np.diag([1.0, 1, 4, 1]), np.diag([-1.0, -1, 4, 1])
+    data[28:36, 34:42, 4:9] = 3 * data.max()  # right, in front
+    turned[:2, 3] = SHAPE[0] - 1, SHAPE[1] - 1
+    head = Volume(data, Grid(SHAPE, affine)).write(tmp_path / "RAS.nii.gz")
+    same = Volume(data[::-1, ::-1], Grid(SHAPE, turned)).write(tmp_path / "LPS.nii.gz")
+    server = start("--no-browser", head, same)
     visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
     page, place = visitor.page, visitor.page.locator(".place")
     expect(place).to_contain_text("as scanned", timeout=SOON)
@@ -282,6 +287,15 @@ def test_the_keyboard_and_the_mouse_lead_through_the_picture(
         page.keyboard.press(key)
         expect(large).to_have_text(plane)
     page.keyboard.press("1")
+    page.wait_for_timeout(500)  # until it is drawn
+    picture = visitor.picture()
+    bright = np.nonzero(picture.min(axis=2) > 200)
+    assert all(np.median(at) < 0.45 * n for at, n in zip(bright, picture.shape, strict=False))
+    page.keyboard.press("n")
+    expect(page.get_by_role("heading", name="LPS.nii.gz")).to_be_visible()
+    expect(place).to_be_visible(timeout=SOON)
+    page.keyboard.press("1")
+    wait_for(lambda: np.abs(visitor.picture() - picture).mean() < 1)
     before = place.text_content()
     visitor.sees_another(lambda: page.keyboard.press("Shift+ArrowUp"))
     assert place.text_content() != before

@@ -35,6 +35,7 @@ class Page {
   private seen = { scan: '', run: '' };
   private pending = new Set<string>(); // runs that were not done when the state was heard last
   private known = new Set<string>(); // scans that were there then
+  private loads: Promise<void> = Promise.resolve();
   private forms = new Map<string, TargetForm>();
   private cubic: Promise<boolean> | undefined;
   private readonly viewer = new Viewer();
@@ -54,7 +55,7 @@ class Page {
     this.panel = new Panel(backend, {
       run: () => this.run(),
       cancel: (run) => this.trying(() => backend.cancel(run.id)),
-      compare: (run) => this.trying(() => this.compare(run)),
+      compare: (run) => this.trying(() => this.inTurn(() => this.compare(run))),
       save: (run, kind) => this.trying(() => this.save(run, kind)),
       removeRun: (run) => this.trying(() => backend.removeRun(run.id)),
       removeScan: (scan) => this.trying(() => backend.removeScan(scan.id)),
@@ -140,8 +141,15 @@ class Page {
     );
     const pending = state.runs.filter((run) => run.state === 'waiting' || run.state === 'running');
     this.pending = new Set(pending.map(({ id }) => id));
-    void this.trying(() => this.look(done), false);
+    void this.trying(() => this.inTurn(() => this.look(done)), false);
     this.refresh();
+  }
+
+  /** Images are loaded one after the other, so that the last one asked for is seen in the end. */
+  private inTurn(load: () => Promise<void>): Promise<void> {
+    const turn = this.loads.then(load);
+    this.loads = turn.catch(() => undefined);
+    return turn;
   }
 
   /** See what is selected, and a result of it if there is one. */
@@ -152,13 +160,13 @@ class Page {
     if (this.seen.scan !== scan.id || (forgotten && !done)) {
       this.seen = { scan: scan.id, run: '' };
       this.cubic = undefined;
+      this.viewer.clear();
       const picture = await pictureOf(await this.backend.image(scan.id));
-      if (this.seen.scan !== scan.id) return;
       await this.viewer.show(picture);
       const last = this.state.runs.filter((run) => run.scan === scan.id && run.state === 'done').at(-1);
       if (!done && last && last.id !== this.seen.run && !forgotten) return this.compare(last);
     }
-    if (done) await this.compare(done);
+    if (done?.scan === scan.id) await this.compare(done);
     this.refresh();
   }
 
@@ -246,7 +254,7 @@ class Page {
 
   private select(scan: Scan): void {
     this.selected = scan.id;
-    void this.trying(() => this.look());
+    void this.trying(() => this.inTurn(() => this.look()));
     this.refresh();
   }
 

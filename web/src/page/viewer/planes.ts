@@ -53,10 +53,13 @@ export class Planes extends Niivue {
     const nifti = NVImage.createNiftiArray([2, 2, 2], sizes, rows, UINT8, new Uint8Array(8));
     const file = new File([nifti as Uint8Array<ArrayBuffer>], 'frame.nii');
     const frame = await NVImage.loadFromFile({ file, name: file.name });
-    const before = this.volumes[0];
-    if (before) this.removeVolume(before);
+    this.unframe();
     this.addVolume(frame);
     if (!this.customSliceShader) this.setCustomSliceShader(SLICE);
+  }
+
+  unframe(): void {
+    for (const frame of [...this.volumes]) this.removeVolume(frame);
   }
 
   /** From shares of the frame, in RAS order, to RAS+ mm. */

@@ -66,9 +66,15 @@ export class Viewer {
     return image in this.images;
   }
 
+  /** Nothing. */
+  clear(): void {
+    for (const image of ['scan', 'result', 'cubic'] as const) this.drop(image);
+    this.planes.unframe();
+  }
+
   /** A scan alone. */
   async show(scan: Picture): Promise<void> {
-    for (const image of ['scan', 'result', 'cubic'] as const) this.drop(image);
+    this.clear();
     const window = windowOf(scan);
     this.range = window;
     this.put('scan', scan);
