@@ -237,7 +237,7 @@ def write_broken(folder: Path) -> list[dict[str, Any]]:
         "surfaces.nii": changed(intent_code=3002),
         "early.nii": changed(vox_offset=300),
         "sizeless.nii": changed(sform_code=0, pixdim=[1, 1, 0, 1, 1, 1, 1, 1]),
-        "flat.nii": changed(srow_y=content_of_row(content)),
+        "flat.nii": changed(srow_y=nib.Nifti1Header(content[:348])["srow_x"]),
         "nowhere.nii": changed(srow_x=[np.nan, 0, 0, 0]),
         "infinite.nii": changed(datatype=16, bitpix=32, dim=[3, 9, 8, 3, 1, 1, 1, 1])[:352]
         + np.full(9 * 8 * 3, np.inf, "<f4").tobytes(),
@@ -249,6 +249,10 @@ def write_broken(folder: Path) -> list[dict[str, Any]]:
         "sub-1_part-phase_bold.nii": content,
         "labels.nii": changed(intent_code=1002),
     }
+    turn = np.array([[1, 0, 0, 0], [0, 0.98, -0.2, 0], [0, 0.2, 0.98, 0], [0, 0, 0, 1]])
+    oblique = nib.Nifti1Header(content[:348]).get_sform() @ turn
+    rows = {f"srow_{name}": row for name, row in zip("xyz", oblique, strict=False)}
+    (folder / "oblique.nii").write_bytes(changed(**rows, qform_code=0))
     told = []
     for name, data in broken.items():
         (folder / name).write_bytes(data)
@@ -259,11 +263,6 @@ def write_broken(folder: Path) -> list[dict[str, Any]]:
             said = {"error": str(error).replace(f"{folder}/", "")}
         told.append({"name": name, **said})
     return told
-
-
-def content_of_row(content: bytes) -> Any:
-    """The first row of the affine of a NIfTI-1 file."""
-    return nib.Nifti1Header(content[:348])["srow_x"]
 
 
 def write_all(folder: Path) -> None:

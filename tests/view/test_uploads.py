@@ -11,6 +11,7 @@ import pytest
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
+from arssr.formats import archive
 from arssr.grid import Grid
 from arssr.view import uploads
 from arssr.view.uploads import shown_name, suffix_named
@@ -118,9 +119,9 @@ def test_a_dicom_folder_is_sent_file_by_file(page: Page, tmp_path: Path) -> None
 
 def test_a_zip_of_dicom_leaves_nothing_unpacked(page: Page, tmp_path: Path) -> None:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as made:
         for name, content in dicom_files(tmp_path):
-            archive.writestr(f"../../../{name}", content)
+            made.writestr(f"../../../{name}", content)
     key = page.send("study.zip", ("study.zip", packed.getvalue()))
     assert page.looked(key)["state"] == "ready"
     assert files_below(page.folder / key) == ["files/file-000001.zip", "shown.nii"]
@@ -128,10 +129,22 @@ def test_a_zip_of_dicom_leaves_nothing_unpacked(page: Page, tmp_path: Path) -> N
 
 def test_a_zip_bomb_is_not_unpacked(page: Page) -> None:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("IM1", b"\0" * 2**24)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+        made.writestr("IM1", b"\0" * 2**24)
     scan = page.looked(page.send("bomb.zip", ("bomb.zip", packed.getvalue())))
     assert scan["state"] == "failed" and "not unpacked" in scan["error"]
+
+
+def test_a_zip_of_countless_files_is_not_unpacked(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_MOST_FILES", 100)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as made:
+        for number in range(101):
+            made.writestr(f"IM{number}", b"")
+    scan = page.looked(page.send("many.zip", ("many.zip", packed.getvalue())))
+    assert scan["state"] == "failed" and "holds 101 files" in scan["error"]
 
 
 def test_several_files_of_other_formats_are_no_scan(page: Page, thick: Path) -> None:

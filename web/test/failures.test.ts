@@ -1,6 +1,7 @@
 /** What becomes of a run when the GPU fails, is missing or is too small, and when it is cancelled. */
 
 import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Content } from './backend';
 import { Chromium } from './chromium';
@@ -104,7 +105,7 @@ describe('a GPU that', () => {
         };
         const make = (): Promise<string> =>
           tasks
-            .makeResult(known, null, null, asked, (what) => {
+            .makeResult(known, null, asked, (what) => {
               if (what === 'computing') device?.destroy();
               device = undefined;
             })
@@ -140,7 +141,7 @@ describe('a GPU that', () => {
             }
             return original.call(this, descriptor);
           };
-          const said = await tasks.makeResult(known, null, null, asked, () => undefined).then(
+          const said = await tasks.makeResult(known, null, asked, () => undefined).then(
             ({ file }) => `${file.size > 0}`,
             (error: Error) => error.message,
           );
@@ -220,6 +221,35 @@ test('a scan in which nothing varies is refused in a sentence', async () => {
     [content, { target: { scale: 2 } }] as const,
   );
   expect(said).toEqual(['', 'flat.nii: constant, every voxel is 0']);
+});
+
+test('zeros behind a compressed file do no harm; several files in one are refused', async () => {
+  const [plain, packed] = [Uint8Array.from(SMALL_PLAIN), gzipSync(Uint8Array.from(SMALL_PLAIN))];
+  const padded = [...packed, ...new Uint8Array(512)];
+  const two = [...gzipSync(plain.subarray(0, 700)), ...gzipSync(plain.subarray(700))];
+  const said = await browser.page.evaluate(
+    async (files) => {
+      const { sent, fileOf } = window.tools;
+      const scans: { error: string }[] = [];
+      for (const each of files) scans.push(await sent(fileOf(['scan.nii.gz', each])));
+      return scans.map(({ error }) => error);
+    },
+    [padded, two],
+  );
+  expect(said).toEqual(['', expect.stringMatching(/cut short or damaged/)]);
+});
+
+test('a grid that is oblique to the scan is refused in a sentence', async () => {
+  const said = await browser.page.evaluate(
+    async (files) => {
+      const { backend, sent, fileOf } = window.tools;
+      const [scan, other] = [await sent(fileOf(files[0])), await sent(fileOf(files[1]))];
+      const target = { like: other.id };
+      return backend.estimate(scan.id, { target }).catch((error: Error) => error.message);
+    },
+    [contentOf('whole.nii'), contentOf('oblique.nii')] as const,
+  );
+  expect(said).toMatch(/run across those of this one.*`arssr view` does/);
 });
 
 test('several files are refused as DICOM is, in the state of the scan', async () => {

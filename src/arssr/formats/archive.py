@@ -13,6 +13,7 @@ from arssr.formats.opened import reason
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _RATIO = 250  # scans reach about 10, empty ones 100
+_MOST_FILES = 100_000  # a session of a scanner, exported whole, has some ten thousand
 
 
 @contextmanager
@@ -42,6 +43,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
         for member in archive.infolist()
         if not (member.is_dir() or member.filename.lower().endswith(PAGES))
     ]
+    if len(members) > _MOST_FILES:
+        raise ArSSRError(
+            f"{path}: not unpacked, it holds {len(members):,} files; unpack it yourself if you "
+            "trust it, and name the folder"
+        )
     size = sum(member.file_size for member in members)
     if size > _RATIO * path.stat().st_size:
         raise ArSSRError(

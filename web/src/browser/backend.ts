@@ -1,11 +1,10 @@
 /** The page's own backend: from a NIfTI file to a NIfTI file, in workers of the tab. */
 
 import { inOneLine, Refusal } from '../errors';
-import type { Grid } from '../grid';
 import { stemOf } from '../kind';
 import { asFloat32 } from '../nifti/writing';
 import type { Asked, Backend, Estimate, Facts, Kind, Run, Scan, State } from '../page/backend';
-import type { Known } from './known';
+import type { Known, Like } from './known';
 import { Progress } from './progress';
 import { Remote } from './remote';
 import type { Machine, Result } from './tasks';
@@ -177,17 +176,13 @@ class BrowserBackend implements Backend {
       await this.measured().catch(() => undefined); // the run itself tells what is wrong
       if (this.isOver(shown)) return;
       here.isSent = true;
-      const like = shown.asked.target.like;
-      const values = [
-        this.known(shown.scan),
-        this.like(shown.asked),
-        like === undefined ? null : this.known(like).name,
-        shown.asked,
-      ] as const;
-      here.result = await this.computing.ask('makeResult', [...values], (what, share) => {
+      const { scan, asked } = shown;
+      const hear = (what: string, share: number): void => {
         progress.hear(what, share);
         if (performance.now() - this.heard > HEARD_EVERY_MS) this.tell();
-      });
+      };
+      const values = [this.known(scan), this.like(asked), asked] as const;
+      here.result = await this.computing.ask('makeResult', [...values], hear);
       shown.facts = here.result.facts;
       const { speed } = here.result;
       if (speed) this.machine = this.measured().then((known) => ({ ...known, speed }));
@@ -217,8 +212,10 @@ class BrowserBackend implements Backend {
     return known;
   }
 
-  private like({ target }: Asked): Grid | null {
-    return target.like === undefined ? null : this.known(target.like).grid;
+  private like({ target }: Asked): Like | null {
+    if (target.like === undefined) return null;
+    const { name, grid, warnings } = this.known(target.like);
+    return { name, grid, warnings };
   }
 
   private run(run: string): RunHere {

@@ -21,6 +21,9 @@ export interface Known {
   samples: Blob;
 }
 
+/** A scan whose grid is taken. */
+export type Like = Pick<Known, 'name' | 'grid' | 'warnings'>;
+
 /** Samples of a scan. */
 export async function samplesOf({ samples }: Known): Promise<Float32Array<ArrayBuffer>> {
   return new Float32Array(await samples.arrayBuffer());

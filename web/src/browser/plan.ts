@@ -12,7 +12,7 @@ import { requireMemory } from '../room';
 import { bandGrid } from '../scan';
 import { choose } from '../target';
 import { cutInWords, describe } from '../verdict';
-import { samplesOf, type Known } from './known';
+import { samplesOf, type Known, type Like } from './known';
 import { prepare, reversed, toldOf, type Prepared } from './prepared';
 import type { Request } from './request';
 
@@ -53,17 +53,17 @@ export interface Plan {
   correction: Correction | null;
 }
 
-/** like: the grid of the other scan, where one was named. Throws where nothing can be done. */
+/** like: the other scan, where one was named. Throws where nothing can be done. */
 export async function planOf(
   model: Model,
   scan: Known,
-  like: Grid | null,
+  like: Like | null,
   request: Request,
 ): Promise<Plan> {
   const { grid: stored, resolution } = scan;
   const looked = !request.asStored && thickAxes(stored).length;
   const measured = looked ? bandGrid(stored, resolution) : null;
-  const { grid, because } = choose(request.target, stored, like, measured);
+  const { grid, because } = choose(request.target, stored, like && like.grid, measured);
   requireMemory(stored, grid, scan.storage.type.bytes);
   const method = withoutNetwork(stored, grid);
   const samples = await samplesOf(scan);
@@ -71,13 +71,13 @@ export async function planOf(
   const correction = method ? null : corrected(scan, samples, grid, request);
   const seen = correction?.prepared.grid ?? stored;
   const lattice = new Lattice(seen, grid);
-  if (method !== COPIED) {
-    warn(request, scan, facts, [
-      ...scan.warnings,
-      ...unlikeIntensities(samples, stored.shape),
-      ...outsideValidRange(model.manifest.card, seen, grid, stored),
-    ]);
-  } else warn(request, scan, facts, scan.warnings);
+  const doubts = like ? like.warnings.map((each) => `${like.name}: ${each}`) : [];
+  const ofChange = [
+    ...unlikeIntensities(samples, stored.shape),
+    ...outsideValidRange(model.manifest.card, seen, grid, stored),
+  ];
+  const isCopied = method === COPIED;
+  warn(request, scan, facts, [...scan.warnings, ...doubts, ...(isCopied ? [] : ofChange)]);
   if (because) facts.target = because;
   if (method) facts.method = method;
   if (correction) {
@@ -89,7 +89,7 @@ export async function planOf(
       warn(request, scan, facts, [rangeSetByFew(model.manifest.card)]);
     }
   }
-  if (method !== COPIED) {
+  if (!isCopied) {
     facts.clamped_at = request.clamp && scan.range[0] >= 0 ? scan.range[0] : null;
   }
   return { lattice, facts, samples, correction };

@@ -21,7 +21,7 @@ import { tabBytes } from '../room';
 import { bandGrid } from '../scan';
 import { describe, ofScan } from '../verdict';
 import { bytesInWords, secondsInWords, shapeInWords, spacingInWords } from '../words';
-import { samplesOf, type Known } from './known';
+import { samplesOf, type Known, type Like } from './known';
 import { packed } from './packing';
 import { askedOf, mirrored, planOf, type Correction, type Facts, type Plan } from './plan';
 import { reversed } from './prepared';
@@ -119,7 +119,7 @@ function about({ grid, storage, range, warnings, resolution }: Known): ScanFacts
   };
 }
 
-/** What a GPU can do; or why there is none, in a sentence. */
+/** What a GPU can do. */
 export interface Machine {
   /** Multiplications a second. */
   speed: number;
@@ -132,10 +132,10 @@ export async function measure(): Promise<Machine> {
   return { speed: await measureSpeed(on), largest: on.largest };
 }
 
-/** What a result would take on a machine. */
+/** What a result would take. machine: the GPU, or why there is none, in a sentence. */
 export async function foresee(
   scan: Known,
-  like: Grid | null,
+  like: Like | null,
   asked: Asked,
   machine: Machine | string,
 ): Promise<Estimate> {
@@ -195,11 +195,10 @@ export interface Result {
   speed: number | null;
 }
 
-/** Computes a result. likeName: of the scan whose grid is taken. */
+/** Computes a result. like: the scan whose grid is taken, where one was named. */
 export async function makeResult(
   scan: Known,
-  like: Grid | null,
-  likeName: string | null,
+  like: Like | null,
   asked: Asked,
   report: Report,
 ): Promise<Result> {
@@ -220,7 +219,7 @@ export async function makeResult(
   if (correction && (await isTaught(weights, scan, samples))) {
     facts.notes = [...(facts.notes ?? []), taught(weights.manifest.card)];
   }
-  const options = toldOf(request, likeName);
+  const options = toldOf(request, like && like.name);
   const made = madeOf(scan, plan, weights, options, request.skipAir);
   const seconds = Number(((performance.now() - since) / 1000).toFixed(3));
   return { file, grid: lattice.grid, facts: { ...made, ...facts, seconds }, speed };
@@ -291,5 +290,5 @@ async function onGpu(
 /** Cubic interpolation of a scan on the grid of a result: NIfTI, float32. */
 export async function cubic(scan: Known, grid: Grid): Promise<Blob> {
   const values = resample(await samplesOf(scan), scan.grid, grid);
-  return asFloat32(scan.storage, grid, new Float32Array(values));
+  return asFloat32(scan.storage, grid, values as Float32Array<ArrayBuffer>);
 }

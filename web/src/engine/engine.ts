@@ -20,6 +20,7 @@ import { Scratch } from './scratch';
 import type { Axes } from './weights';
 
 const CHUNK = 2 ** 20; // output voxels that leave the GPU together
+const BESIDES = 50e6; // bytes at most: weights, and what is interpolated and decoded together
 const SAME_STEP = 1e-3; // voxels: steps that differ by less are equal (grid.py)
 
 export interface Asked {
@@ -65,7 +66,7 @@ export async function upsample(
   }
 }
 
-/** What it will take: bytes of the maps on the GPU, and multiplications. Throws as `upsample` does. */
+/** What it will take: bytes on the GPU, and multiplications. Throws as `upsample` does. */
 export function foreseen(
   model: Model,
   asked: Asked,
@@ -75,7 +76,7 @@ export function foreseen(
   const along = alongOf(asked);
   const { cuts, bytes } = layoutOf(graph, asked.shape, asked.budget, largest);
   const pieces = piecesOf(asked, graph, along, cuts);
-  return { bytes, multiplications: workOf(model, graph, along, pieces, asked) };
+  return { bytes: bytes + BESIDES, multiplications: workOf(model, graph, along, pieces, asked) };
 }
 
 class Upsampling {

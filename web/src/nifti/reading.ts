@@ -22,6 +22,8 @@ export interface Scan {
 
 const BLOCK = 2 ** 22; // bytes, a whole number of samples of any type
 const TRAILER = 2 ** 20; // to read behind the last sample: the check sum of what is packed
+// How browsers say that something, such as zeros, stands behind the end of what is packed.
+const PADDING = /after (the )?end|extra bytes/i;
 const OTHERS = /\.(mgz|mgh|nrrd|nhdr|mha|mhd|zraw|nii\.zst|hdr|img)$/i;
 const DICOM =
   'DICOM wants `arssr view`, which runs on your own machine: ' +
@@ -123,6 +125,7 @@ async function behind(bytes: Bytes, name: string): Promise<number> {
   try {
     return (await bytes.upTo(TRAILER)).length;
   } catch (error) {
+    if (PADDING.test(inOneLine(error))) return 0;
     throw new Refusal(`${name}: the file is damaged behind its samples (${inOneLine(error)})`);
   }
 }
