@@ -41,8 +41,8 @@ export class Planes extends Niivue {
     });
   }
 
-  /** Take the field of view of an image; what is drawn in it is the shader's business. */
-  async frame({ shape, affine }: Picture): Promise<void> {
+  /** The field of view of an image, to be taken; what is drawn in it is the shader's business. */
+  async frameOf({ shape, affine }: Picture): Promise<NVImage> {
     const halves = shape.map((n) => n / 2) as unknown as vec3; // voxels: two along each axis
     const placed = mat4.clone(affine);
     mat4.translate(placed, placed, [-0.5, -0.5, -0.5]);
@@ -52,7 +52,10 @@ export class Planes extends Niivue {
     const sizes = [...mat4.getScaling(vec3.create(), placed)];
     const nifti = NVImage.createNiftiArray([2, 2, 2], sizes, rows, UINT8, new Uint8Array(8));
     const file = new File([nifti as Uint8Array<ArrayBuffer>], 'frame.nii');
-    const frame = await NVImage.loadFromFile({ file, name: file.name });
+    return NVImage.loadFromFile({ file, name: file.name });
+  }
+
+  take(frame: NVImage): void {
     this.unframe();
     this.addVolume(frame);
     if (!this.customSliceShader) this.setCustomSliceShader(SLICE);
