@@ -278,7 +278,8 @@ def test_right_is_left_however_a_scan_is_stored_and_keys_and_mouse_lead_through_
     turned[:2, 3] = SHAPE[0] - 1, SHAPE[1] - 1
     head = Volume(data, Grid(SHAPE, affine)).write(tmp_path / "RAS.nii.gz")
     same = Volume(data[::-1, ::-1], Grid(SHAPE, turned)).write(tmp_path / "LPS.nii.gz")
-    server = start("--no-browser", head, same)
+    cube = Volume(data, Grid(SHAPE, np.eye(4))).write(tmp_path / "isotropic.nii.gz")
+    server = start("--no-browser", head, same, cube)
     visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
     page, place = visitor.page, visitor.page.locator(".place")
     expect(place).to_contain_text("as scanned", timeout=SOON)
@@ -325,6 +326,8 @@ def test_right_is_left_however_a_scan_is_stored_and_keys_and_mouse_lead_through_
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+    page.keyboard.press("n")
+    visitor.says("80×96×24 voxels of 0.5×0.5×0.5 mm")  # without slices to refine, by 2
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement !== document.body")
     assert not visitor.complaints

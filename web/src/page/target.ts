@@ -1,9 +1,10 @@
 /** What is asked for, in a form, and what it would take. */
 
-import type { Asked, Backend, Estimate, Scan, Target, Three } from './backend';
+import type { Asked, Backend, Estimate, Facts, Scan, Target, Three } from './backend';
 import { h } from './dom';
 import { gridInWords, sentence } from './words';
 
+const [FINEST_MM, THICKER] = [0.8, 1.4]; // as upsampling/target.py and grid.py have them
 const PATIENCE = 300; // ms after the last key, before it is estimated
 
 type Way = 'slices' | 'isotropic' | 'scale' | 'spacing' | 'like';
@@ -33,7 +34,7 @@ export class TargetForm {
       this.more(),
     );
     this.element.addEventListener('input', (event) => this.changed(event));
-    this.choose('slices');
+    this.choose(looksThick(scan.facts) ? 'slices' : 'scale');
   }
 
   get asked(): Asked {
@@ -147,6 +148,12 @@ export class TargetForm {
     this.fields.set(name, box);
     return h('label', {}, box, h('span', {}, words));
   }
+}
+
+/** Whether there are thick slices to refine; a guess to begin with, the estimate knows. */
+function looksThick({ spacing_mm = [1, 1, 1], super_resolved_from_mm = spacing_mm }: Facts): boolean {
+  const finest = Math.max(FINEST_MM, Math.min(...(super_resolved_from_mm as Three)));
+  return Math.max(...spacing_mm) > THICKER * finest;
 }
 
 /** One number, or three with spaces, × or semicolons between them. */
