@@ -43,7 +43,7 @@ class Page {
   private readonly bar = new Bar(this.viewer, this.need);
   private readonly panel: Panel;
   private readonly canvas = h('canvas', { tabIndex: 0, aria: { label: 'Axial, coronal and sagittal slices' } });
-  private readonly overlay = new Overlay(this.viewer);
+  private readonly overlay = new Overlay(this.viewer, this.bar.legend);
   private readonly tabs = h('nav', { aria: { label: 'Scans' } });
   private readonly message = h('p', { className: 'notice warning message', role: 'alert', hidden: true });
   private readonly file = h('input', { type: 'file', multiple: true, hidden: true, id: 'file' });
@@ -75,7 +75,7 @@ class Page {
       h('p', { className: 'soft' }, this.backend.privacy),
       ask,
     );
-    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element, bar.legend);
+    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element);
     const main = h('main', {}, h('section', { className: 'stage', aria: { label: 'Picture' } }, picture, bar.element), panel.element);
     document.body.replaceChildren(head, this.message, this.welcome, main, this.file, this.folder, this.help);
     await viewer.begin(canvas);
