@@ -44,7 +44,8 @@ export class Overlay {
       const [left, top, width, height] = box.map((share) => `${100 * share}%`);
       Object.assign(tile.style, { left, top, width, height });
       tile.querySelector('button')!.disabled = plane === view.large;
-      if (plane === view.large && this.grip.parentElement !== tile) tile.append(this.left, this.right, this.grip, this.legend);
+      if (plane === view.large && this.grip.parentElement !== tile)
+        tile.append(this.left, this.right, this.grip, this.legend);
     }
     const isComparing = viewer.has('result');
     this.left.hidden = !isComparing || view.line <= 0.08;

@@ -7,11 +7,7 @@ import type { Picture } from './picture';
 import { SLICE } from './shader';
 
 export type Plane = SLICE_TYPE.AXIAL | SLICE_TYPE.CORONAL | SLICE_TYPE.SAGITTAL;
-export const PLANES: readonly Plane[] = [
-  SLICE_TYPE.AXIAL,
-  SLICE_TYPE.CORONAL,
-  SLICE_TYPE.SAGITTAL,
-];
+export const PLANES: readonly Plane[] = [SLICE_TYPE.AXIAL, SLICE_TYPE.CORONAL, SLICE_TYPE.SAGITTAL];
 /** The axis of RAS+ that each plane is normal to. */
 export const NORMAL = [2, 1, 0] as const;
 /** Left, top, width and height, as shares of the canvas. */
@@ -81,9 +77,7 @@ export class Planes extends Niivue {
   }
 
   lay(boxes: readonly { plane: Plane; box: Box }[]): void {
-    this.setCustomLayout(
-      boxes.map(({ plane, box }) => ({ sliceType: plane, position: [...box] })),
-    );
+    this.setCustomLayout(boxes.map(({ plane, box }) => ({ sliceType: plane, position: [...box] })));
   }
 
   /** Tiles are filled, so that what is zoomed is not cut off at the frame. */
@@ -97,9 +91,9 @@ export class Planes extends Niivue {
     return [width, height];
   }
 
-  override screenFieldOfViewExtendedVox(plane = 0): ReturnType<
-    Niivue['screenFieldOfViewExtendedVox']
-  > {
+  override screenFieldOfViewExtendedVox(
+    plane = 0,
+  ): ReturnType<Niivue['screenFieldOfViewExtendedVox']> {
     const view = super.screenFieldOfViewExtendedVox(plane);
     const tile = this.tiles[plane];
     if (!tile) return view;

@@ -198,7 +198,9 @@ export class Viewer {
     const { clientWidth: width, clientHeight: height } = this.planes.canvas!;
     const [first, ...others] = [this.view.large, ...PLANES.filter((p) => p !== this.view.large)];
     const isWide = width >= height;
-    const [across, up] = [0, 1, 2].filter((axis) => axis !== NORMAL[first]).map((axis) => this.extent[axis]);
+    const [across, up] = [0, 1, 2]
+      .filter((axis) => axis !== NORMAL[first])
+      .map((axis) => this.extent[axis]);
     const fills = isWide ? (across / up) * (height / width) : (up / across) * (width / height);
     const large = Math.min(LARGE[1], Math.max(LARGE[0], fills));
     const [rest, half] = [1 - large - GAP, (1 - GAP) / 2];
