@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,11 @@ from arssr.networks.parts import convolutions
 from arssr.weights.registry import Weights, load
 
 WEB = Path(__file__).parents[1] / "web"
+PAGE = WEB.parent / "src" / "arssr" / "view" / "page"
 NPM, CHROMIUM = shutil.which("npm"), shutil.which("chromium")
+needs_packages = pytest.mark.skipif(
+    NPM is None or not (WEB / "node_modules").is_dir(), reason="needs Node.js, and npm ci in web/"
+)
 
 
 @pytest.mark.parametrize("name", ["light", "rdn"])
@@ -72,8 +77,8 @@ def test_exported_weights_are_exact_in_float16(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(NPM is None or CHROMIUM is None, reason="needs Node.js and Chromium")
-@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="npm ci in web/ first")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_packages
 def test_the_browsers_engine_gives_the_numbers_of_python() -> None:
     assert NPM is not None
     environment = {**os.environ, "ARSSR_PYTHON": sys.executable, "CHROMIUM": str(CHROMIUM)}
@@ -94,3 +99,40 @@ def _convolutions(words: Any) -> Iterator[str]:
                 yield value
             else:
                 yield from _convolutions(value)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `arssr view` as its sources make it, with what was put into each script."""
+    assert NPM is not None
+    folder = tmp_path_factory.mktemp("page")
+    made = ["run", "build", "--", "--outDir", str(folder), "--sourcemap", "hidden"]
+    done = subprocess.run([NPM, *made], cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@needs_packages
+def test_the_committed_page_is_what_its_sources_make(page: Path) -> None:
+    found = {path.name: path.read_bytes() for path in page.iterdir() if path.suffix != ".map"}
+    committed = {path.name: path.read_bytes() for path in PAGE.iterdir()}
+    stale = {name for name in found | committed if found.get(name) != committed.get(name)}
+    assert not stale, "npm run build in web/, and commit src/arssr/view/page/"
+
+
+@needs_packages
+def test_every_package_in_the_page_has_its_notice(page: Path) -> None:
+    parts = re.split(r"^## (\S+) - .*$", (page / "notices.txt").read_text(), flags=re.MULTILINE)
+    notices = dict(zip(parts[1::2], parts[2::2], strict=True))
+    packages = set[str]()
+    for path in page.glob("*.map"):
+        for source in json.loads(path.read_text())["sources"]:
+            packages |= set(re.findall(r".*node_modules/((?:@[^/]+/)?[^/]+)", source))
+    assert "@niivue/niivue" in packages
+    assert packages <= notices.keys()
+    for name in packages:
+        assert "copyright" in notices[name].lower() and len(notices[name]) > 500, name
+
+
+def test_the_page_leaves_the_wheel_small() -> None:
+    assert sum(path.stat().st_size for path in PAGE.rglob("*")) < 6e6

@@ -121,7 +121,7 @@ def result_of(
         through = slabs_through(voxel_field, where.transform, grid, progress=progress)
         taken = _finished(through, floor)
     elif request.consistent:
-        require_memory(grid, copies=3)
+        require_memory(grid, copies=3, memory=request.memory)
         taken = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
     else:
 
@@ -190,7 +190,7 @@ def _without_network(
     facts: Facts,
 ) -> Slabs:
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
-    require_memory(grid, plain.copies)
+    require_memory(grid, plain.copies, request.memory)
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method

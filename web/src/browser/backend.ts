@@ -11,6 +11,9 @@ import type { Machine, Result } from './tasks';
 
 const HEARD_EVERY_MS = 200;
 const MODEL = 'light';
+const DESCRIBES = /\.json$/i; // dcm2niix leaves one beside an image
+const unread = (name: string): string =>
+  `${name} is not read here; \`arssr view\` takes the thickness and the distance of slices from it`;
 const ENDINGS: Partial<Record<Kind, string>> = {
   nifti: '.nii.gz',
   cubic: '_cubic.nii',
@@ -38,7 +41,7 @@ export function browserBackend(models = `models/${MODEL}`): Backend {
 
 class BrowserBackend implements Backend {
   readonly gives: readonly Kind[] = ['nifti', 'cubic', 'sidecar'];
-  readonly reads = 'NIfTI';
+  readonly reads = 'NIfTI. For DICOM and other formats there is arssr view.';
   readonly privacy = 'Nothing leaves this machine: your browser itself computes.';
 
   private readonly looking: Remote;
@@ -61,7 +64,7 @@ class BrowserBackend implements Backend {
   }
 
   async send(files: readonly File[]): Promise<void> {
-    const [file] = files;
+    const [file, ...others] = files.filter(({ name }) => !DESCRIBES.test(name));
     if (!file) throw new Refusal('there is no file');
     const id = `s${++this.keys}`;
     const empty = { error: '', series: null, facts: {} };
@@ -69,15 +72,16 @@ class BrowserBackend implements Backend {
     this.scans.set(id, here);
     this.tell();
     try {
-      if (files.length > 1) {
+      if (others.length) {
         throw new Refusal(
-          `these are ${files.length} files, as of a DICOM series, which \`arssr view\` reads; this ` +
+          `these are ${others.length + 1} files, as of a DICOM series, which \`arssr view\` reads; this ` +
             'page reads NIfTI, a file at a time',
         );
       }
       const { known, facts } = await this.looking.ask('look', [id, file]);
       here.known = known;
-      this.become(here, 'ready', '', facts);
+      const beside = files.filter((each) => each !== file).map(({ name }) => unread(name));
+      this.become(here, 'ready', '', { ...facts, warnings: [...(facts.warnings ?? []), ...beside] });
       this.measured().catch(() => undefined); // the first estimate tells what is wrong
     } catch (error) {
       this.become(here, 'failed', inOneLine(error), {});
