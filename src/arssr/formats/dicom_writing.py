@@ -37,6 +37,7 @@ _DROPPED = (
 )
 _SHORT_INTEGERS = ("u1", "i1", "u2", "i2")
 _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
+_LONGEST_NAME = 64
 _SQUARE = 1e-4
 
 
@@ -108,11 +109,12 @@ def _derived_header(origin: Origin, grid: Grid) -> Any:
     if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
         header.ImageType.append("OTHER")
     header.DerivationDescription = (
-        f"ArSSR {version('arssr')}: {origin.method}; {size} from series {source.uid}"
+        f"ArSSR {version('arssr')}{origin.what}: {origin.method}; {size} from series {source.uid}"
     ).replace("×", "x")
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
-    header.SeriesDescription = f"{source.description[:58]} ArSSR".strip()
+    name = f" ArSSR{origin.what}"
+    header.SeriesDescription = f"{source.description[: _LONGEST_NAME - len(name)]}{name}".strip()
     header.SeriesDate = header.ContentDate = header.InstanceCreationDate = now.strftime("%Y%m%d")
     header.SeriesTime = header.ContentTime = header.InstanceCreationTime = now.strftime("%H%M%S")
     header.SamplesPerPixel = 1

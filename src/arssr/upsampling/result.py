@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
-from arssr.field import ReportProgress, VoxelField
+from arssr.field import BOTH, ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
 from arssr.formats.samples import slabs as small_slabs
@@ -27,13 +27,16 @@ from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, require_overlap
+from arssr.upsampling.uncertainty import HalfWidths
 from arssr.volume import Volume, doubtful_grid_of, grid_of
+from arssr.weights.interval import way_of
 from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
 
 if TYPE_CHECKING:
     from arssr.api import Model
 
-Slabs = Callable[[Encoding | None], Iterator[NDArray[Any]]]
+# Of one or two files, by how they store samples: slabs of the result and of its half-widths.
+Slabs = Callable[[Sequence[Encoding | None]], Iterator[tuple[NDArray[Any], ...]]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Where:
 class Result:
     """What comes of a 3D scan: slabs (I, J, n) along the last axis, as a file stores them or, for
     None, float32; they are computed as they are taken. And facts about their making beyond the
-    options (known when all have been taken).
+    options (known when all have been taken). outputs: 2 where half-widths come with the values.
     """
 
     scan: Volume
@@ -64,19 +67,28 @@ class Result:
     facts: Facts
     voxel_field: VoxelField | None = None
     measured: Measured | None = None
+    outputs: int = 1
 
-    def whole(self) -> Volume:
-        """All slabs, as an image of the kind of the scan."""
-        data, done = np.empty((*self.grid.shape[:2], 0), np.float32), 0
-        for slab in self.slabs(None):
-            if slab.shape == self.grid.shape:
-                data = slab
+    def whole(self) -> tuple[Volume, ...]:
+        """All slabs, as an image of the kind of the scan, and one of half-widths."""
+        made, done = [np.empty((*self.grid.shape[:2], 0), np.float32)] * self.outputs, 0
+        for slab in self.slabs((None,) * self.outputs):
+            planes = slab[0].shape[2]
+            if planes == self.grid.shape[2]:
+                made = list(slab)
                 continue
             if not done:
-                data = np.empty(self.grid.shape, np.float32)
-            data[..., done : done + slab.shape[2]] = slab
-            done += slab.shape[2]
-        return self.scan.with_data(data, self.grid)
+                made = [np.empty(self.grid.shape, np.float32) for _ in slab]
+            for data, part in zip(made, slab, strict=True):
+                data[..., done : done + planes] = part
+            done += planes
+        images = zip((self.scan, as_half_widths(self.scan)), made, strict=False)
+        return tuple(like.with_data(data, self.grid) for like, data in images)
+
+
+def as_half_widths(scan: Volume) -> Volume:
+    """What lends an image of half-widths all that the scan lends its result, but for the type."""
+    return scan.stored_as("float32")
 
 
 def result_of(
@@ -95,14 +107,16 @@ def result_of(
     # On a grid like its own the slices of what was moved would lie elsewhere.
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
+    outputs = BOTH if request.uncertainty else 1
     if "constant" in facts:
-        return Result(moved, grid, _finished(_constant(scan, grid)), facts)
+        slabs = _finished(_constant(scan, grid, outputs))
+        return Result(moved, grid, slabs, facts, outputs=outputs)
     if plain:
         slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    told = request.acquisition
+    told, way = request.acquisition, way_of(request.ensemble, request.consistent)
     voxel_field = model.field(
         measured or scan,
         towards=grid,
@@ -112,23 +126,28 @@ def result_of(
         memory=request.memory,
         skip_air=request.skip_air,
         progress=progress,
+        interval=model.interval(way) if request.uncertainty else None,
     )
     few = range_set_by_few(model.card, voxel_field.normalisation)
     if few and model.config.normalises:
         _warn(request, scan, facts, [few])
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
-        through = slabs_through(voxel_field, where.transform, grid, progress=progress)
+        through = slabs_through(
+            voxel_field, where.transform, grid, progress=progress, outputs=outputs
+        )
         taken = _finished(through, floor)
     elif request.consistent:
-        require_memory(grid, copies=3)
-        taken = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
+        require_memory(grid, copies=2 + outputs)
+        taken = _finished(_agreeing(voxel_field, grid, facts, progress, outputs), floor)
     else:
 
-        def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-            return voxel_field.slabs(grid, progress, Finish(floor, encoding))
+        def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
+            return voxel_field.finished(grid, progress, _finishes(floor, encodings))
 
-    return Result(moved, grid, taken, facts, voxel_field, measured)
+    if request.uncertainty:
+        taken = _watched(taken, HalfWidths.of(voxel_field, way), facts)
+    return Result(moved, grid, taken, facts, voxel_field, measured, outputs)
 
 
 def _look(
@@ -145,6 +164,8 @@ def _look(
     grid, is_intensities = where.grid, scan.kind.what == INTENSITIES
     if request.consistent and not is_intensities:
         raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --consistent is not for")
+    if request.uncertainty and not is_intensities:
+        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --uncertainty is not for")
     is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
     plain = None if is_constant else without_network(scan, grid, where.transform)
     measured = None if plain or is_constant else _measured(model, request, scan, resolution)
@@ -190,6 +211,11 @@ def _without_network(
     facts: Facts,
 ) -> Slabs:
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
+    if request.uncertainty:
+        raise ArSSRError(
+            f"{_name(scan)}: {plain.method}: {NO_NETWORK}, so there is no uncertainty to tell; "
+            "leave --uncertainty out"
+        )
     require_memory(grid, plain.copies)
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
@@ -218,26 +244,46 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     )
 
 
-def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
-    """Slabs that are in memory already, of any size; for a file they go in small ones."""
+def _finishes(floor: float | None, encodings: Sequence[Encoding | None]) -> list[Finish]:
+    """What becomes of values, and of half-widths, which have no floor."""
+    return [Finish(None if number else floor, each) for number, each in enumerate(encodings)]
 
-    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
-        finish = Finish(floor, encoding)
+
+def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
+    """Slabs (outputs, I, J, n) that are in memory already, of any size; for a file they go in
+    small ones.
+    """
+
+    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
+        finishes = _finishes(floor, encodings)
         for slab in slabs:
-            i, j, n = slab.shape
-            for planes in small_slabs((i, j, n)) if encoding else [slice(None)]:
-                yield finish.here(slab[..., planes])
+            i, j, n = slab.shape[1:]
+            for planes in small_slabs((i, j, n)) if any(encodings) else [slice(None)]:
+                parts = zip(finishes, slab, strict=True)
+                yield tuple(finish.here(each[..., planes]) for finish, each in parts)
+
+    return taken
+
+
+def _watched(slabs: Slabs, half_widths: HalfWidths, facts: Facts) -> Slabs:
+    """The same, with what is told of the half-widths put to the facts at the end."""
+
+    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
+        yield from half_widths.watched(slabs(encodings))
+        facts["uncertainty"] = half_widths.describe()
 
     return taken
 
 
 def _made(make: Callable[[], Volume]) -> Iterator[NDArray[np.float32]]:
-    yield make().data
+    yield make().data[None]
 
 
-def _constant(frame: Volume, grid: Grid) -> Iterator[NDArray[np.float32]]:
-    """A frame in which nothing varies (a dummy, or one that was lost) stays one."""
-    return repeat(np.full((*grid.shape[:2], 1), frame.data.flat[0], np.float32), grid.shape[2])
+def _constant(frame: Volume, grid: Grid, outputs: int) -> Iterator[NDArray[np.float32]]:
+    """A frame in which nothing varies (a dummy, or one that was lost) stays one, surely."""
+    plane = np.zeros((outputs, *grid.shape[:2], 1), np.float32)
+    plane[0] = frame.data.flat[0]
+    return repeat(plane, grid.shape[2])
 
 
 def where_of(request: Request, scan: Volume) -> Where:
@@ -278,9 +324,9 @@ def _as_asked(request: Request, scan: Volume) -> Volume:
 
 
 def _agreeing(
-    voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress
+    voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress, outputs: int
 ) -> Iterator[NDArray[np.float32]]:
-    """The field made to agree with the scan; adds the residuals to the facts.
+    """The field (outputs, …) made to agree with the scan; adds the residuals to the facts.
 
     Raises ArSSRError at once where it cannot be.
     """
@@ -291,8 +337,12 @@ def _agreeing(
 
     def slabs() -> Iterator[NDArray[np.float32]]:
         sigma = noise * voxel_field.normalisation.scale
-        done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
+        if outputs == BOTH:
+            image, *half_widths = voxel_field.on_with_half_widths(grid, progress)
+        else:
+            image, half_widths = voxel_field.on(grid, progress), []
+        done = make_consistent(image, scan, told, sigma)
         facts["consistency"] = done.describe(voxel_field.normalisation.scale)
-        yield done.volume.data
+        yield np.stack([done.volume.data, *(each.data for each in half_widths)])
 
     return slabs()
