@@ -5,7 +5,7 @@
 Only a small head learns (`arssr.training.spread`): all else in the file stays as it is, the image
 too. The recipe's mixture of scans is drawn once, from the images that the weights were taught
 with, and kept in memory; `light` takes ten minutes on one core. Afterwards
-`benchmarks/coverage.py --write` calibrates it: until then the weights tell no uncertainty. Weights
+`tools/calibrate.py --write` calibrates it: until then the weights tell no uncertainty. Weights
 that are shipped anew (`tools/ship.py`) have no head until they are taught again.
 """
 

@@ -13,6 +13,7 @@ from arssr.networks.model import ImplicitVoxelNetwork
 # Normalised intensity at which what the head's last layer gives is 0: a usual error, so that
 # bfloat16, which has three digits, has them where they are needed.
 _USUAL = 0.02
+_MOST = 1.0  # the whole range: what is wider, for features that were never seen, says no more
 
 
 class SpreadHead(nn.Module):
@@ -34,7 +35,7 @@ class SpreadHead(nn.Module):
         return computed(self.last, computed(self.hidden, read, "gelu"), "none")
 
     def forward(self, read: Tensor) -> Tensor:
-        return _USUAL * self.log_of(read).exp()
+        return (_USUAL * self.log_of(read).exp()).clamp_max(_MOST)
 
     @staticmethod
     def target(errors: Tensor, least: float) -> Tensor:

@@ -55,7 +55,7 @@ class HalfWidths:
             return facts
         mean, most = self._sum / count, self._percentile(0.95)
         return {
-            "in_words": f"with a probability of {self._interval.probability:.0%} the truth lies "
+            "in_words": f"with a probability of {100 * self._interval.probability:.0f} % the truth lies "
             f"within ±{mean:.3g} of the result on average, and within ±{most:.3g} in 95 % of the "
             "voxels",
             **facts,

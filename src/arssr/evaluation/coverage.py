@@ -1,0 +1,96 @@
+"""How often the truth lies within intervals, and how wide these are: counted once, asked often.
+
+An error of e where the half-width is h has the score |e| / h. Intervals of f · h hold as many
+truths as scores are at most f, so the factor for a probability is that quantile of the scores
+(split conformal prediction, see `arssr.weights.interval`). Scores are counted on a logarithmic
+scale, with the sum of half-widths in every step: that is enough for coverage, width and interval
+score at any factor, and counts of images, settings and regions simply add up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_STEP = 0.01  # of the logarithm: factors are right to half a percent
+_LOW, _HIGH = -8.0, 6.0
+_EDGES = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)  # upper ends of the steps
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Counts of scores, and the sum of half-widths, in every step of a logarithmic scale.
+
+    The last step holds all that is larger.
+    """
+
+    counts: NDArray[np.int64]
+    widths: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> "Scores":
+        """Of no voxels at all."""
+        n = len(_EDGES) + 1
+        return cls(np.zeros(n, np.int64), np.zeros(n))
+
+    @classmethod
+    def of(cls, errors: NDArray[np.floating], half_widths: NDArray[np.floating]) -> "Scores":
+        """Of errors and half-widths above 0 (in the same units), any shape."""
+        h = np.asarray(half_widths, np.float64).ravel()
+        with np.errstate(divide="ignore"):
+            log = np.log(np.abs(np.asarray(errors, np.float64).ravel()) / h)
+        steps = np.clip(np.ceil((log - _LOW) / _STEP - 1e-9), 0, len(_EDGES)).astype(np.int64)
+        n = len(_EDGES) + 1
+        return cls(np.bincount(steps, minlength=n), np.bincount(steps, h, minlength=n))
+
+    def __add__(self, other: "Scores") -> "Scores":
+        return Scores(self.counts + other.counts, self.widths + other.widths)
+
+    @property
+    def count(self) -> int:
+        """Of voxels."""
+        return int(self.counts.sum())
+
+    def factor(self, probability: float) -> float:
+        """The least factor with which at least this share of the truths lies within."""
+        below = np.cumsum(self.counts)
+        step = int(np.searchsorted(below, probability * below[-1] - 1e-9 * below[-1]))
+        return float(np.exp(_EDGES[min(step, len(_EDGES) - 1)]))
+
+    def coverage(self, factor: float) -> float:
+        """The share of the truths within ± factor · half-width."""
+        last = int(np.searchsorted(_EDGES, np.log(factor) + 1e-9, side="right"))
+        return float(self.counts[:last].sum() / max(self.count, 1))
+
+    def width(self, factor: float) -> float:
+        """The mean of factor · half-width."""
+        return float(factor * self.widths.sum() / max(self.count, 1))
+
+    def interval_score(self, factor: float, probability: float) -> float:
+        """The mean interval score, to be low: the width, and how far truths lie beyond it, times
+        2 / (1 - probability) (Gneiting and Raftery 2007, doi:10.1198/016214506000001437).
+        """
+        middle = np.exp(np.append(_EDGES, _HIGH + _STEP) - _STEP / 2)
+        beyond = self.widths @ np.maximum(middle - factor, 0)
+        total = 2 * factor * self.widths.sum() + 2 / (1 - probability) * beyond
+        return float(total / max(self.count, 1))
+
+
+def pooled(scores: Iterable[Scores]) -> Scores:
+    """All of them together."""
+    total = Scores.none()
+    for each in scores:
+        total += each
+    return total
+
+
+def left_out(scores: Mapping[Name, Scores], probability: float) -> dict[Name, tuple[float, float]]:
+    """For each image the factor that the others give, and its own coverage with that."""
+    found = {}
+    for name, own in scores.items():
+        factor = pooled(s for other, s in scores.items() if other != name).factor(probability)
+        found[name] = factor, own.coverage(factor)
+    return found
