@@ -24,8 +24,9 @@ from tests.transforms.test_transform import MOVING, RIGID
 from torch import nn
 
 from arssr.errors import ArSSRError
-from arssr.field import BOTH, VoxelField
+from arssr.field import VoxelField
 from arssr.networks.spread import SpreadHead, with_spread
+from arssr.readings import BOTH
 from arssr.transforms.transform import Affine, Transform, slabs_through
 from arssr.volume import Volume
 from arssr.weights.interval import Interval

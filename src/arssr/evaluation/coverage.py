@@ -44,7 +44,8 @@ class Scores:
             log = np.log(np.abs(np.asarray(errors, np.float64).ravel()) / h)
         steps = np.clip(np.ceil((log - _LOW) / _STEP - 1e-9), 0, len(_EDGES)).astype(np.int64)
         n = len(_EDGES) + 1
-        return cls(np.bincount(steps, minlength=n), np.bincount(steps, h, minlength=n))
+        widths = np.asarray(np.bincount(steps, h, minlength=n), np.float64)
+        return cls(np.bincount(steps, minlength=n), widths)
 
     def __add__(self, other: "Scores") -> "Scores":
         return Scores(self.counts + other.counts, self.widths + other.widths)

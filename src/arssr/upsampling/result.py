@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.errors import ArSSRError
-from arssr.field import BOTH, ReportProgress, VoxelField
+from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
 from arssr.formats.samples import slabs as small_slabs
 from arssr.grid import Grid
 from arssr.on_device import Finish
+from arssr.readings import BOTH
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform

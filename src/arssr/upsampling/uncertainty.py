@@ -53,11 +53,11 @@ class HalfWidths:
         facts: dict[str, Any] = {"probability": self._interval.probability, "way": self._way}
         if not (count := int(self._counts.sum())):
             return facts
+        percent = 100 * self._interval.probability
         mean, most = self._sum / count, self._percentile(0.95)
         return {
-            "in_words": f"with a probability of {100 * self._interval.probability:.0f} % the truth lies "
-            f"within ±{mean:.3g} of the result on average, and within ±{most:.3g} in 95 % of the "
-            "voxels",
+            "in_words": f"with a probability of {percent:.0f} % the truth lies within ±{mean:.3g} "
+            f"of the result on average, and within ±{most:.3g} in 95 % of the voxels",
             **facts,
             "mean": float(f"{mean:.4g}"),
             "percentile_95": float(f"{most:.4g}"),
