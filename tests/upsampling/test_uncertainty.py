@@ -10,14 +10,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 from tests.engine.thin import lively_network
+from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
-from tests.test_half_widths import head_of
+from tests.telling import telling_weights
 
 from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sidecar
 from arssr.formats.kind import LABELS, Kind
+from arssr.grid import Grid
 from arssr.jobs.job import Job
 from arssr.jobs.resuming import what_is_left
 from arssr.jobs.running import estimate, run
@@ -27,21 +29,15 @@ from arssr.upsampling.target import Target
 from arssr.upsampling.uncertainty import HalfWidths
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
-from arssr.weights.interval import KEY, Interval
+from arssr.weights.interval import Interval
 from arssr.weights.registry import load
 
-CARD = {
-    "name": "lively",
-    KEY: {"probability": 0.9, "air": 0.002, "factors": {"plain": 1.5, "consistent": 1.25}},
-}
 ASKED = Request(Target(scale=2), uncertainty=True)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    path = tmp_path / "weights" / "lively.safetensors"
-    save_weights(path, lively_network("light"), CARD, spread=head_of())
-    return Model(load(path), "cpu", "float32")
+    return Model(load(telling_weights(tmp_path / "weights")), "cpu", "float32")
 
 
 @pytest.fixture
@@ -73,7 +69,7 @@ def test_two_files_of_one_grid_and_the_first_is_as_without(
     inside = expected[expected > 0.002 * field.normalisation.scale * 1.0001]
     assert told["mean"] == pytest.approx(inside.mean(), rel=1e-3)
     assert told["percentile_95"] == pytest.approx(np.percentile(inside, 95), rel=0.02)
-    assert f"±{told['mean']:.3g}" in told["in_words"]
+    assert f"H is {told['mean']:.3g} on average" in told["in_words"]
     kept = json.loads(sidecar(tmp_path / f"both{suffix}").read_text())
     assert kept["uncertainty"] == told and kept["options"]["uncertainty"] is True
 
@@ -203,3 +199,42 @@ def test_the_field_is_asked_once(model: Model, scan: Path, monkeypatch: pytest.M
     monkeypatch.setattr(VoxelField, "_computed", counted)
     model.upsample(scan, scale=2, uncertainty=True)
     assert len(calls) == 1
+
+
+def test_a_derived_series_of_half_widths_says_that_it_is_one(model: Model, tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    series = tmp_path / "series"
+    stored = np.rint(400 + 900 * smooth((12, 10, 5), sigma=1)).astype(np.int16)
+    write_series(series, stored, Grid(stored.shape, np.diag([1, 1, 4, 1.0])))
+    run(model, Job(series, tmp_path / "sr.dicom", ASKED))
+    values, half_widths = (
+        [dcmread(path) for path in sorted((tmp_path / name).iterdir())]
+        for name in ("sr.dicom", "sr_uncertainty.dicom")
+    )
+    assert len(values) == len(half_widths) == 10
+    first, second = values[0], half_widths[0]
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+    assert first.StudyInstanceUID == second.StudyInstanceUID
+    assert second.SeriesDescription.endswith("ArSSR uncertainty")
+    assert "ArSSR uncertainty" in second.DerivationDescription.replace(
+        second.DerivationDescription.split()[1], ""
+    ).replace("  ", " ")
+    _, expected = model.upsample(series, scale=2, uncertainty=True)
+    found = Volume.read(tmp_path / "sr_uncertainty.dicom")
+    span = float(np.ptp(expected.data))
+    assert np.abs(np.sort(found.data, axis=None) - np.sort(expected.data, axis=None)).max() < (
+        1e-3 * span
+    )
+
+
+def test_a_report_has_a_section_with_a_picture(model: Model, scan: Path, tmp_path: Path) -> None:
+    asked = replace(ASKED, clamp=False)  # random weights leave nothing above the lowest value
+    job = Job(scan, tmp_path / "sr.nii", asked, report=True)
+    facts = run(model, job)
+    page = job.page.read_text()
+    assert "How sure it is" in page and facts["uncertainty"]["in_words"][1:] in page
+    assert 'src="data:image/png;base64,' in page and "half-widths from 0 (black) to" in page
+    plain = Job(scan, tmp_path / "one.nii", replace(asked, uncertainty=False), report=True)
+    run(model, plain)
+    assert "How sure it is" not in plain.page.read_text()

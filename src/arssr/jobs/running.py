@@ -288,12 +288,13 @@ def write_page(
     facts: what its sidecar says. resolution: of the scan, where it is known. called: the scan's
     name, where its file has another.
     """
+    from arssr.viewing.half_widths import sureness
     from arssr.viewing.report import write_report
     from arssr.viewing.verdict import verdict_on
 
     try:
         grid = grid_of(job.destination)
-        require_memory(grid, copies=2)
+        require_memory(grid, copies=2 + job.request.uncertainty)
         if job.request.labels:
             scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
         is_drawn = scan.kind.what == LABELS
@@ -306,7 +307,10 @@ def write_page(
         verdict = verdict_on(scan, result, facts, card, resolution, cubic)
         verdict = replace(verdict, scan=called or verdict.scan)
         made = {"result": facts}
-        write_report(job.page, shown, None, made, True, verdict, resolution)
+        sure = None
+        if job.half_widths and "uncertainty" in facts:
+            sure = sureness(result, read_quietly(job.half_widths), facts["uncertainty"])
+        write_report(job.page, shown, None, made, True, verdict, resolution, sure=sure)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
         return str(error)

@@ -56,8 +56,8 @@ class HalfWidths:
         percent = 100 * self._interval.probability
         mean, most = self._sum / count, self._percentile(0.95)
         return {
-            "in_words": f"with a probability of {percent:.0f} % the truth lies within ±{mean:.3g} "
-            f"of the result on average, and within ±{most:.3g} in 95 % of the voxels",
+            "in_words": f"with a probability of {percent:.0f} % the truth lies within ±H of the "
+            f"result: H is {mean:.3g} on average, and at most {most:.3g} in 95 % of the voxels",
             **facts,
             "mean": float(f"{mean:.4g}"),
             "percentile_95": float(f"{most:.4g}"),
