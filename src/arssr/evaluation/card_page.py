@@ -76,7 +76,7 @@ def _sureness(known: Mapping[str, Any], left_out: Mapping[str, Any]) -> str:
     ]
     if test := known.get("never_calibrates"):
         parts.append(
-            f"Of {test['volumes']} other volumes that never calibrate, {100 * test['pooled']:.1f} % "
+            f"Of {test['volumes']} volumes that never calibrate {100 * test['pooled']:.1f} % "
             f"pooled, and at least {100 * test['least']:.1f} % of each."
         )
     if low := known.get("below_80_percent"):
