@@ -202,11 +202,11 @@ def _flipped(model: Model, field: VoxelField, axes: Sequence[int]) -> VoxelField
     """The field of the flipped scan, as an ensemble has it."""
     scan = field.volume
     turned = scan.with_data(np.flip(scan.data, tuple(axes)), scan.grid.flipped(axes))
-    noise = None if field.noise is None else field.noise * field.normalisation.scale
+    told = field.told_noise
     return model.field(
         turned,
         acquisition=field.acquisition_ijk,
-        noise=noise,
+        noise=None if told is None else told * field.normalisation.scale,
         normalisation=field.normalisation,
         interval=RAW,
     )
