@@ -8,8 +8,12 @@ from tests.test_half_widths import head_of
 from arssr.weights.files import save_weights
 from arssr.weights.interval import KEY
 
-FACTORS = {"plain": 1.5, "consistent": 1.25}
-CARD = {"name": "lively", KEY: {"probability": 0.9, "air": 0.002, "factors": FACTORS}}
+WAYS = {"plain": 1.0, "consistent": 0.8}
+FACTORS = {"kspace": [[2, 1.5], [4, 2.5]], "slice": [[2, 1.2]], "unknown": [[2, 2.0]]}
+CARD = {
+    "name": "lively",
+    KEY: {"probability": 0.9, "air": 0.002, "factors": FACTORS, "ways": WAYS},
+}
 
 
 def telling_weights(folder: Path) -> Path:

@@ -32,7 +32,7 @@ from arssr.volume import Volume
 from arssr.weights.interval import Interval
 
 __all__ = ["little_memory"]  # a fixture
-INTERVAL = Interval(0.9, factor=1.5, air=0.004)
+INTERVAL = Interval(0.9, air=0.004, share=1.5)
 
 
 def head_of(width: int = 8, seed: int = 0) -> SpreadHead:
@@ -63,7 +63,7 @@ def as_the_network_says(image: Volume, index_ijk: np.ndarray, cell: np.ndarray) 
             torch.from_numpy(index_ijk).float()[None],
             torch.from_numpy(np.minimum(cell, 1)).float()[None],
         )
-    return UNITS.scale * np.maximum(INTERVAL.factor * told[:, 1].numpy(), INTERVAL.air)
+    return UNITS.scale * np.maximum(INTERVAL.share * told[:, 1].numpy(), INTERVAL.air)
 
 
 @settings(max_examples=15)

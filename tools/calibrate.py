@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from arssr.api import Model
 from arssr.cli.console import stderr
 from arssr.consistency import make_consistent
 from arssr.ensemble import flips
+from arssr.errors import ArSSRError
 from arssr.evaluation.coverage import Scores
 from arssr.evaluation.methods import network_sha256
 from arssr.evaluation.protocol import Setting, parse_scale
@@ -46,7 +48,7 @@ from arssr.weights.files import load_spread, load_weights
 from arssr.weights.interval import CONSISTENT, PLAIN, Interval, way_of
 from arssr.weights.registry import Weights, shipped
 
-RAW = Interval(PROBABILITY, 1.0, 0.0)  # as the head tells them; 0 where air was skipped
+RAW = Interval(PROBABILITY, air=0.0)  # as the head tells them; 0 where air was skipped
 _LEAST_SPREAD = 1e-3  # of the range: members that agree by chance are not sure
 UNTOLD = "unknown"
 
@@ -180,8 +182,9 @@ def count(model: Model, truth: Volume, case: Case, seed: int) -> dict[tuple[str,
     if field.noise is not None:
         sigma = field.noise * field.normalisation.scale
         image = truth.with_data(members[0][0], truth.grid)
-        agreeing = make_consistent(image, scan, field.acquisition_ijk, sigma)
-        take(CONSISTENT, agreeing.volume.data, members[0][1])
+        with suppress(ArSSRError):  # another field of view
+            agreeing = make_consistent(image, scan, field.acquisition_ijk, sigma)
+            take(CONSISTENT, agreeing.volume.data, members[0][1])
     members += [_read(_flipped(model, field, flip), truth.grid) for flip in flips(8)[1:]]
     for count_of in (4, 8):
         values, half_widths = (np.mean([m[n] for m in members[:count_of]], axis=0) for n in (0, 1))

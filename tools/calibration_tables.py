@@ -4,16 +4,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from arssr.evaluation.card_page import to_markdown
-from arssr.evaluation.coverage import Scores, left_out, pooled
+from arssr.evaluation.coverage import Scores, pooled
 from arssr.evaluation.tables import markdown_table
 from arssr.files import replacing
+from arssr.networks import UNKNOWN
 from arssr.weights.files import load_spread, load_weights, save_weights
-from arssr.weights.interval import CONSISTENT, KEY, PLAIN
+from arssr.weights.interval import KEY, PLAIN
 
 SIDE, MARGIN = 96, 8
 PROBABILITY = 0.9
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/uncertainty.md"
 _BEGIN, _END = "<!-- tables: tools/calibrate.py -->", "<!-- end of tables -->"
 _LEVELS = range(1, len(BRIGHTNESS) + 1)  # of the object
+Name = TypeVar("Name")
 _LEAST = 0.8  # of a volume's own voxels; below, the card says so
 
 
@@ -59,6 +61,16 @@ class Counted:
         return cls(volume, case, found)
 
 
+def kind_of(counted: Counted) -> str:
+    """The acquisition that the network was told, or `unknown`."""
+    return UNKNOWN if "not told" in counted.case else counted.case.split(" ")[0].split("-")[0]
+
+
+def scale_of(counted: Counted) -> float:
+    """The largest of the scales along the axes."""
+    return max(map(float, counted.case.split(" ")[1].rstrip(",").split("x")))
+
+
 def object_of(counted: Iterable[Counted], way: str, levels: Iterable[int] = _LEVELS) -> Scores:
     """The scores of a way of computing, over the voxels of objects."""
     wanted = list(levels)
@@ -66,13 +78,56 @@ def object_of(counted: Iterable[Counted], way: str, levels: Iterable[int] = _LEV
     return pooled(each for each in found if each is not None)
 
 
-def by(counted: Sequence[Counted], name: Callable[[Counted], str], way: str) -> dict[str, Scores]:
+def by(counted: Sequence[Counted], name: Callable[[Counted], Name], way: str) -> dict[Name, Scores]:
     """The same for each name that `name` gives."""
-    groups: dict[str, list[Counted]] = {}
+    groups: dict[Name, list[Counted]] = {}
     for each in counted:
         if (way, 1) in each.scores:
             groups.setdefault(name(each), []).append(each)
     return {group: object_of(some, way) for group, some in groups.items()}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Factors by acquisition and scale, and what each way of computing multiplies them by."""
+
+    factors: Mapping[tuple[str, float], float]
+    ways: Mapping[str, float]
+
+    @classmethod
+    def of(cls, counted: Sequence[Counted]) -> "Calibration":
+        """That of some volumes. Factors are those of the plain way."""
+        groups = by(counted, lambda c: (kind_of(c), scale_of(c)), PLAIN)
+        factors = {group: scores.factor(PROBABILITY) for group, scores in groups.items()}
+        plain, ways = cls(factors, {}), {}
+        same = in_all_ways(counted)
+        usual = object_of(plain.applied(same), PLAIN).factor(PROBABILITY)
+        for way in ways_of(counted):
+            if way not in RIVALS:
+                own = object_of(plain.applied(same), way).factor(PROBABILITY)
+                ways[way] = own / usual
+        return cls(factors, ways)
+
+    def applied(self, counted: Iterable[Counted]) -> list[Counted]:
+        """The same with half-widths as these weights would tell them: a score of 1 is the end."""
+        made = []
+        for each in counted:
+            factor = self.factors[kind_of(each), scale_of(each)]
+            scores = {
+                (way, level): one
+                if way in (AIR, *RIVALS)
+                else one.scaled(factor * self.ways.get(way, 1.0))
+                for (way, level), one in each.scores.items()
+            }
+            made.append(Counted(each.volume, each.case, scores))
+        return made
+
+    def describe(self) -> dict[str, Any]:
+        """What a card has, see `arssr.weights.interval`."""
+        kinds: dict[str, list[list[float]]] = {}
+        for (kind, scale), factor in sorted(self.factors.items()):
+            kinds.setdefault(kind, []).append([scale, round(factor, 3)])
+        return {"factors": kinds, "ways": {w: round(share, 3) for w, share in self.ways.items()}}
 
 
 def ways_of(counted: Sequence[Counted]) -> list[str]:
@@ -85,6 +140,15 @@ def in_all_ways(counted: Sequence[Counted]) -> list[Counted]:
     return [each for each in counted if (next(iter(RIVALS)), 1) in each.scores]
 
 
+def left_out(val: Sequence[Counted]) -> list[Counted]:
+    """Each volume with the calibration of the others."""
+    made: list[Counted] = []
+    for name in dict.fromkeys(each.volume for each in val):
+        others = Calibration.of([each for each in val if each.volume != name])
+        made += others.applied([each for each in val if each.volume == name])
+    return made
+
+
 def percent(share: float) -> str:
     """As tables have it."""
     return f"{100 * share:.1f}"
@@ -92,62 +156,57 @@ def percent(share: float) -> str:
 
 def facts(val: Sequence[Counted], test: Sequence[Counted]) -> dict[str, Any]:
     """What the card keeps: factors, and coverage of volumes that had no say in them."""
-    ways = [way for way in ways_of(val) if way not in RIVALS]
-    factors = {way: object_of(val, way).factor(PROBABILITY) for way in ways}
+    calibration, honest = Calibration.of(val), left_out(val)
     air = pooled(each.scores[AIR, 0] for each in val if (AIR, 0) in each.scores)
     found: dict[str, Any] = {}
-    for way in ways:
-        own = left_out(by(val, lambda c: c.volume, way), PROBABILITY)
+    for way in calibration.ways:
+        of_volumes = by(honest, lambda c: c.volume, way)
         found[way] = {
-            "pooled": round(_pooled_coverage(val, way, own), 4),
-            "volumes": {name: round(coverage, 4) for name, (_, coverage) in own.items()},
+            "pooled": round(object_of(honest, way).coverage(1.0), 4),
+            "volumes": {name: round(s.coverage(1.0), 4) for name, s in of_volumes.items()},
         }
-    factor = factors[PLAIN]
-    of_test = {n: s.coverage(factor) for n, s in by(test, lambda c: c.volume, PLAIN).items()}
-    tested = {
-        "pooled": round(object_of(test, PLAIN).coverage(factor), 4),
-        "volumes": len(of_test),
-        "least": round(min(of_test.values()), 4),
-    }
     low = {
         f"{name} ({way})": share
-        for way in ways
+        for way in found
         for name, share in found[way]["volumes"].items()
         if share < _LEAST
     }
-    return {
+    known = {
         "probability": PROBABILITY,
-        "factors": {way: float(f"{f:.4g}") for way, f in factors.items()},
         "air": float(f"{air.factor(PROBABILITY):.3g}"),
+        **calibration.describe(),
         "left_out": found,
-        **({"never_calibrates": tested} if test else {}),
-        **({"below_80_percent": low} if low else {}),
     }
-
-
-def _pooled_coverage(
-    counted: Sequence[Counted], way: str, own: Mapping[str, tuple[float, float]]
-) -> float:
-    """The share of all voxels that lie within, each volume with the factor of the others."""
-    sizes = {name: scores.count for name, scores in by(counted, lambda c: c.volume, way).items()}
-    return sum(own[n][1] * size for n, size in sizes.items()) / sum(sizes.values())
+    if test:
+        applied = calibration.applied(test)
+        shares = [s.coverage(1.0) for s in by(applied, lambda c: c.volume, PLAIN).values()]
+        known["never_calibrates"] = {
+            "pooled": round(object_of(applied, PLAIN).coverage(1.0), 4),
+            "volumes": len(shares),
+            "least": round(min(shares), 4),
+        }
+    return {**known, **({"below_80_percent": low} if low else {})}
 
 
 def tables(val: Sequence[Counted], test: Sequence[Counted], known: Mapping[str, Any]) -> str:
     """The tables of docs/uncertainty.md."""
+    calibration, honest = Calibration.of(val), left_out(val)
     parts = [
         f"The middle {SIDE} voxels of each volume along each axis, without {MARGIN} at faces that "
-        "were cut; voxels whose truth is brighter than a tenth of the range. Widths are shares of "
-        "the range of intensities.",
-        "### Leaving one volume out at a time",
-        _of_volumes(val, known),
+        "were cut; voxels whose truth is brighter than a tenth of the range, unless said. Widths "
+        "are shares of the range of intensities. In all tables but the last a volume of the "
+        "validation has the calibration of the four others.",
+        "### Each volume",
+        _of_volumes(honest, known),
+        "### Factors",
+        _of_factors(known),
     ]
-    factor = known["factors"][PLAIN]
     if test:
+        applied = calibration.applied(test)
         parts += [
             "### Volumes that never calibrate",
-            _of_groups(test, {"all": lambda _: "all", "case": lambda c: c.case}, factor),
-            _of_test_volumes(test, factor),
+            _of_groups(applied, {"all": lambda _: "all", "case": lambda c: c.case}),
+            _of_test_volumes(applied),
         ]
     groups: dict[str, Callable[[Counted], str]] = {
         "acquisition": lambda c: c.case.split(" ")[0],
@@ -159,80 +218,107 @@ def tables(val: Sequence[Counted], test: Sequence[Counted], known: Mapping[str, 
     }
     parts += [
         "### By what the scan is",
-        _of_groups(val, groups, factor),
+        _of_groups(honest, groups),
         "### By brightness of the tissue",
-        _of_levels(val, factor),
-        "### Against the spread of an ensemble",
-        _of_rivals(val),
+        _of_levels(honest),
+        "### Against one factor for all, and against the spread of an ensemble",
+        "All volumes calibrate here, so that pooled coverage is 90 %. Half-widths of the spread "
+        "are the standard deviation over the members of an ensemble, and 0.1 % of the range.",
+        _of_rivals(val, calibration),
     ]
     return "\n\n".join(parts)
 
 
-def _of_volumes(val: Sequence[Counted], known: Mapping[str, Any]) -> str:
-    ways = list(known["left_out"])
+def _of_volumes(honest: Sequence[Counted], known: Mapping[str, Any]) -> str:
+    found = known["left_out"]
     rows = []
-    for name in known["left_out"][PLAIN]["volumes"]:
-        rows.append([name, *(_percent_of(known["left_out"][w]["volumes"], name) for w in ways)])
-    rows.append(["**pooled**", *(percent(known["left_out"][w]["pooled"]) for w in ways)])
-    rows.append(["factor (of all)", *(f"{known['factors'][w]:.3f}" for w in ways)])
-    rows.append(
-        ["mean half-width", *(percent(object_of(val, w).width(known["factors"][w])) for w in ways)]
-    )
-    return markdown_table(["coverage, %", *ways], rows)
+    for name in found[PLAIN]["volumes"]:
+        rows.append([name, *(_percent_of(found[way]["volumes"], name) for way in found)])
+    rows.append(["**pooled**", *(percent(found[way]["pooled"]) for way in found)])
+    widths = (percent(object_of(honest, way).width(1.0)) for way in found)
+    rows.append(["mean half-width", *widths])
+    same = in_all_ways(honest)
+    widths = (percent(object_of(same, way).width(1.0)) for way in found)
+    rows.append(["the same, of cases in all ways", *widths])
+    return markdown_table(["coverage, %", *found], rows)
 
 
 def _percent_of(shares: Mapping[str, float], name: str) -> str:
     return percent(shares[name]) if name in shares else ""
 
 
-def _of_groups(
-    counted: Sequence[Counted], groups: Mapping[str, Callable[[Counted], str]], factor: float
-) -> str:
+def _of_factors(known: Mapping[str, Any]) -> str:
+    scales = sorted({scale for each in known["factors"].values() for scale, _ in each})
+    rows = []
+    for kind, pairs in known["factors"].items():
+        of_scale = dict(pairs)
+        cells = (f"{of_scale[s]:.2f}" if s in of_scale else "" for s in scales)
+        rows.append([kind, *cells])
+    ways = ", ".join(f"{way} {share:.2f}" for way, share in known["ways"].items())
+    table = markdown_table(["told", *(f"{scale:g}×" for scale in scales)], rows)
+    return (
+        f"{table}\n\nThese times, by way of computing: {ways}. Between the scales factors lie on "
+        f"straight lines. Air that was left to the interpolation: {100 * known['air']:.2g} % of "
+        "the range."
+    )
+
+
+def _of_groups(counted: Sequence[Counted], groups: Mapping[str, Callable[[Counted], str]]) -> str:
     rows = [
-        [kind, name, percent(scores.coverage(factor)), percent(scores.width(factor))]
+        [kind, name, percent(scores.coverage(1.0)), percent(scores.width(1.0))]
         for kind, of in groups.items()
         for name, scores in by(counted, of, PLAIN).items()
     ]
     return markdown_table(["", "", "coverage, %", "mean half-width, %"], rows)
 
 
-def _of_test_volumes(test: Sequence[Counted], factor: float) -> str:
-    shares = sorted(s.coverage(factor) for s in by(test, lambda c: c.volume, PLAIN).values())
+def _of_test_volumes(test: Sequence[Counted]) -> str:
+    shares = sorted(s.coverage(1.0) for s in by(test, lambda c: c.volume, PLAIN).values())
     return (
         f"Of the {len(shares)} volumes each has {percent(shares[0])} to {percent(shares[-1])} %, "
         f"the median {percent(shares[len(shares) // 2])} %."
     )
 
 
-def _of_levels(val: Sequence[Counted], factor: float) -> str:
+def _of_levels(honest: Sequence[Counted]) -> str:
     ends = [0.0, *BRIGHTNESS, math.inf]
     rows = []
     for level in range(len(BRIGHTNESS) + 1):
-        scores = object_of(val, PLAIN, [level])
+        scores = object_of(honest, PLAIN, [level])
         name = f"{ends[level]:g} to {ends[level + 1]:g}" if level else "below 0.1 (no object)"
-        share = percent(scores.coverage(factor))
-        rows.append([name.replace(" to inf", " and more"), share, percent(scores.width(factor))])
+        share, width = percent(scores.coverage(1.0)), percent(scores.width(1.0))
+        rows.append([name.replace(" to inf", " and more"), share, width])
     return markdown_table(["share of the range", "coverage, %", "mean half-width, %"], rows)
 
 
-def _of_rivals(val: Sequence[Counted]) -> str:
+def _of_rivals(val: Sequence[Counted], calibration: Calibration) -> str:
     """Each calibrated on the same voxels, leaving no volume out."""
-    same, rows = in_all_ways(val), []
-    for way in (PLAIN, CONSISTENT, "ensemble 4", "ensemble 8", *RIVALS):
-        scores = object_of(same, way)
+    same = in_all_ways(val)
+    given = [(way, calibration.applied(same), way) for way in calibration.ways]
+    given += [(f"{way}, one factor", same, way) for way in (PLAIN, *RIVALS)]
+    rows = []
+    for name, counted, way in given:
+        scores = object_of(counted, way)
         factor = scores.factor(PROBABILITY)
-        of = (lambda c: c.volume, lambda c: c.case)
-        shares = [[s.coverage(factor) for s in by(same, name, way).values()] for name in of]
-        levels = [object_of(same, way, [level]).coverage(factor) for level in _LEVELS]
+        of: tuple[Callable[[Counted], str], ...] = (lambda c: c.volume, lambda c: c.case)
+        shares = [[s.coverage(factor) for s in by(counted, one, way).values()] for one in of]
+        shares.append([object_of(counted, way, [level]).coverage(factor) for level in _LEVELS])
         rows.append(
             [
-                way,
+                name,
                 percent(scores.width(factor)),
                 f"{100 * scores.interval_score(factor, PROBABILITY):.2f}",
-                *(f"{percent(min(each))}–{percent(max(each))}" for each in (*shares, levels)),
+                *(f"{percent(min(each))}–{percent(max(each))}" for each in shares),
             ]
         )
-    head = ["half-widths by", "mean, %", "interval score, %", "volumes, %", "cases, %", "levels, %"]
+    head = [
+        "half-widths",
+        "mean, %",
+        "interval score, %",
+        "volumes, %",
+        "cases, %",
+        "brightness, %",
+    ]
     return markdown_table(head, rows)
 
 

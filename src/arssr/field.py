@@ -270,7 +270,8 @@ class VoxelField(Readings):
         for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
             along[source_axis] = positions
         last = lattice.axes[2]
-        cell = np.minimum(grid.cell_in(self.grid), _LARGEST_CELL)
+        size = grid.cell_in(self.grid)
+        cell = np.minimum(size, _LARGEST_CELL)
         matrices = [
             torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
             for n, p in zip(self._shape, along, strict=True)
@@ -299,7 +300,7 @@ class VoxelField(Readings):
                 if len(beyond):
                     there = to_device(beyond, device)
                     values.index_fill_(axis, there, self.normalisation.offset)
-            made = [values] if spread is None else [values, self._half_widths_(spread)]
+            made = [values] if spread is None else [values, self._half_widths_(spread, size)]
             doubt = _BEYOND_FP16 if self.network.dtype == torch.float16 else ""
             leaving = [
                 finish.leaving(each.permute(lattice.axes), doubt)
@@ -309,10 +310,11 @@ class VoxelField(Readings):
 
         return read
 
-    def _half_widths_(self, spread: torch.Tensor) -> torch.Tensor:
+    def _half_widths_(self, spread: torch.Tensor, cell: np.ndarray) -> torch.Tensor:
         """Half-widths in units of the image, of what the network tells, in place."""
         assert self.interval is not None  # `_require_outputs` saw to that
-        return self.interval.half_widths_(spread).mul_(self.normalisation.scale)
+        factor = self.interval.factor(self.acquisition_ijk, cell.tolist())
+        return self.interval.half_widths_(spread, factor).mul_(self.normalisation.scale)
 
     def _in_units(self, values: np.ndarray, computed_in: torch.dtype) -> np.ndarray:
         """Normalised values in the input's units."""
@@ -387,5 +389,5 @@ class VoxelField(Readings):
         values[beyond.any(axis=1)] = self.normalisation.offset
         made[0] = values
         if outputs == BOTH:
-            self._half_widths_(torch.from_numpy(made[1]))
+            self._half_widths_(torch.from_numpy(made[1]), cell)
         return made

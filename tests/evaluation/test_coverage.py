@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arssr.evaluation.coverage import Scores, left_out, pooled
+from arssr.evaluation.coverage import Scores, pooled
 
 seeds = st.integers(0, 2**32 - 1)
 shares = st.floats(0.05, 0.99)
@@ -58,14 +58,11 @@ def test_no_error_and_an_endless_one_are_counted() -> None:
     assert scores.factor(0.5) < 1e-3
 
 
-def test_an_image_that_is_left_out_has_no_say_in_its_factor() -> None:
-    scores = {
-        name: Scores.of(*drawn(seed, 20_000, sharpness))
-        for seed, (name, sharpness) in enumerate({"a": 1.0, "b": 1.0, "odd": 2.0}.items())
-    }
-    found = left_out(scores, 0.9)
-    assert found["odd"][0] == pooled((scores["a"], scores["b"])).factor(0.9)
-    assert found["odd"][1] < 0.75
-    assert found["a"][1] > 0.95
-    alike = left_out({name: scores[name] for name in "ab"}, 0.9)
-    assert all(share == pytest.approx(0.9, abs=0.01) for _, share in alike.values())
+@given(seeds, st.floats(0.2, 5))
+def test_scaled_scores_are_those_of_wider_half_widths(seed: int, factor: float) -> None:
+    errors, half_widths = drawn(seed)
+    scaled = Scores.of(errors, half_widths).scaled(factor)
+    exact = Scores.of(errors, factor * half_widths)
+    assert scaled.count == exact.count
+    assert scaled.width(1.0) == pytest.approx(exact.width(1.0))
+    assert scaled.factor(0.9) == pytest.approx(exact.factor(0.9), rel=0.021)

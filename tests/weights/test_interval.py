@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.phantoms import tiny_network
 from tests.test_half_widths import head_of
 
@@ -16,7 +19,12 @@ from arssr.weights.registry import load
 
 CARD = {
     "name": "tiny",
-    KEY: {"probability": 0.9, "air": 0.002, "factors": {"plain": 1.25, "ensemble 4": 1.1}},
+    KEY: {
+        "probability": 0.9,
+        "air": 0.002,
+        "factors": {"kspace": [[2, 1.0], [4, 1.4]], "unknown": [[3, 1.7]]},
+        "ways": {"plain": 1.0, "ensemble 4": 0.9},
+    },
 }
 
 
@@ -52,8 +60,9 @@ def test_a_damaged_head_is_refused(tmp_path: Path) -> None:
 
 def test_each_way_has_a_factor_of_its_own_and_others_have_none(told: Path) -> None:
     model = Model(load(told), "cpu", "float32")
-    assert model.interval() == Interval(0.9, 1.25, 0.002)
-    assert model.interval(way_of(4)) == Interval(0.9, 1.1, 0.002)
+    factors = CARD[KEY]["factors"]  # type: ignore[index]
+    assert model.interval() == Interval(0.9, 0.002, factors)
+    assert model.interval(way_of(4)) == Interval(0.9, 0.002, factors, 0.9)
     with pytest.raises(ArSSRError, match="calibrated for plain, ensemble 4, not for consistent"):
         model.interval(way_of(consistent=True))
     with pytest.raises(ArSSRError, match="not for ensemble 4, consistent"):
@@ -64,3 +73,19 @@ def test_each_way_has_a_factor_of_its_own_and_others_have_none(told: Path) -> No
 def test_weights_that_were_not_taught_or_not_calibrated_say_so(card: dict[str, object]) -> None:
     with pytest.raises(ArSSRError, match="was not taught to tell its uncertainty; leave"):
         interval_of(card)
+
+
+@given(st.floats(0.2, 10), st.sampled_from(["kspace", "slice", "unknown"]))
+def test_the_factor_is_that_of_the_axis_that_is_refined_most(scale: float, other: str) -> None:
+    interval = interval_of(CARD, way_of(4))
+    told, cell = [other] * 3, [1.0, 1.3, 1.0]
+    told[2], cell[2] = "kspace", min(1 / scale, 0.99)
+    expected = 0.9 * np.interp(1 / cell[2], [2, 4], [1.0, 1.4])
+    assert interval.factor(told, cell) == pytest.approx(expected)
+    assert 0.9 <= interval.factor(told, cell) <= 0.9 * 1.4
+
+
+def test_an_acquisition_that_was_not_measured_has_the_factor_of_one_that_is_not_known() -> None:
+    interval = interval_of(CARD)
+    assert interval.factor(("spline",) * 3, (0.5, 0.5, 0.5)) == 1.7
+    assert Interval(0.9, 0.002).factor(("slice",) * 3, (0.5, 0.5, 0.5)) == 1.0

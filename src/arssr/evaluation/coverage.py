@@ -7,9 +7,8 @@ scale, with the sum of half-widths in every step: that is enough for coverage, w
 score at any factor, and counts of images, settings and regions simply add up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 _STEP = 0.01  # of the logarithm: factors are right to half a percent
 _LOW, _HIGH = -8.0, 6.0
 _EDGES = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)  # upper ends of the steps
-Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,16 @@ class Scores:
 
     def __add__(self, other: "Scores") -> "Scores":
         return Scores(self.counts + other.counts, self.widths + other.widths)
+
+    def scaled(self, factor: float) -> "Scores":
+        """The same with half-widths that many times wider, to half a step."""
+        shift = round(float(np.log(factor)) / _STEP)
+        last = len(_EDGES)
+        steps = np.clip(np.arange(last + 1) - shift, 0, last)
+        steps[-1] = last  # what is beyond all steps stays there
+        counts = np.zeros_like(self.counts)
+        np.add.at(counts, steps, self.counts)
+        return Scores(counts, factor * np.bincount(steps, self.widths, minlength=last + 1))
 
     @property
     def count(self) -> int:
@@ -86,12 +94,3 @@ def pooled(scores: Iterable[Scores]) -> Scores:
     for each in scores:
         total += each
     return total
-
-
-def left_out(scores: Mapping[Name, Scores], probability: float) -> dict[Name, tuple[float, float]]:
-    """For each image the factor that the others give, and its own coverage with that."""
-    found = {}
-    for name, own in scores.items():
-        factor = pooled(s for other, s in scores.items() if other != name).factor(probability)
-        found[name] = factor, own.coverage(factor)
-    return found

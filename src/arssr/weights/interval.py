@@ -8,13 +8,15 @@ quantile of that probability (split conformal prediction: Vovk et al. 2005; Ange
 over many images). `tools/calibrate.py` measures it and writes docs/uncertainty.md.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from arssr.errors import ArSSRError
+from arssr.networks import UNKNOWN
 
 KEY = "uncertainty"  # of the card
 PLAIN, CONSISTENT = "plain", "consistent"
@@ -24,20 +26,37 @@ PLAIN, CONSISTENT = "plain", "consistent"
 class Interval:
     """What makes intervals of a head's half-widths, for one way of computing the image.
 
-    probability: the share of the voxels whose truth lies within value ± half-width. factor: what
-    the head's half-widths are multiplied by. air: the least half-width, and that of voxels that
-    were left to the interpolation, in normalised intensity.
+    probability: the share of the voxels whose truth lies within value ± half-width. air: the least
+    half-width, and that of voxels that were left to the interpolation, in normalised intensity.
+    factors: what the head's half-widths are multiplied by: of each acquisition, told along the
+    axis that is refined most, at some scales along it, ascending; without any, 1. share: all of
+    these are multiplied by, as this way of computing has larger or smaller errors.
     """
 
     probability: float
-    factor: float
     air: float
+    factors: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    share: float = 1.0
 
-    def half_widths_(self, spread: Tensor) -> Tensor:
+    def factor(self, acquisition_ijk: Sequence[str], cell_ijk: Sequence[float]) -> float:
+        """That of a scan told so, read in voxels of this size, in voxels of the scan.
+
+        >>> interval = Interval(0.9, 0.002, {"slice": [[2, 1.0], [4, 1.5]]}, share=0.5)
+        >>> interval.factor(("kspace", "kspace", "slice"), (1, 1, 1 / 3))
+        0.625
+        """
+        axis = int(np.argmin(cell_ijk))
+        known = self.factors.get(acquisition_ijk[axis], self.factors.get(UNKNOWN))
+        if not known:
+            return self.share
+        scales, factors = zip(*known, strict=True)
+        return self.share * float(np.interp(1 / cell_ijk[axis], scales, factors))
+
+    def half_widths_(self, spread: Tensor, factor: float) -> Tensor:
         """Of what the head gives, in place; both in normalised intensity. 0 where it was not asked
         becomes `air`.
         """
-        return spread.mul_(self.factor).clamp_min_(self.air)
+        return spread.mul_(factor).clamp_min_(self.air)
 
 
 def way_of(ensemble: int = 1, consistent: bool = False) -> str:
@@ -56,14 +75,14 @@ def interval_of(card: Mapping[str, Any], way: str = PLAIN) -> Interval:
     Raises ArSSRError where the weights tell no half-widths, or not calibrated ones this way.
     """
     name, known = card.get("name", "the model"), card.get(KEY, {})
-    if "factors" not in known:
+    if "ways" not in known:
         raise ArSSRError(
             f"{name} was not taught to tell its uncertainty; leave --uncertainty out, or name "
             "weights that were, such as light"
         )
-    if way not in known["factors"]:
+    if way not in known["ways"]:
         raise ArSSRError(
-            f"the uncertainty of {name} is calibrated for {', '.join(known['factors'])}, not for "
+            f"the uncertainty of {name} is calibrated for {', '.join(known['ways'])}, not for "
             f"{way}; leave --uncertainty or that out"
         )
-    return Interval(known["probability"], known["factors"][way], known["air"])
+    return Interval(known["probability"], known["air"], known["factors"], known["ways"][way])
