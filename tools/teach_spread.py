@@ -13,7 +13,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from ship import SHIPPED, current_commit
+from ship import SHIPPED
 
 from arssr.cli.console import progress_bar
 from arssr.files import find_images
@@ -59,7 +59,7 @@ def main() -> None:
     last = losses[-len(losses) // 10 :]
     loss = sum(last) / len(last)
     how = {**asdict(recipe), "images": len(files), "loss": round(loss, 4)}
-    about = {"taught": {**how, "commit": current_commit()}}
+    about = {"taught": how}
     save_weights(asked.to or path, network, {**card, KEY: about}, half=True, spread=head)
     print(f"{asked.to or path}: pinball loss of the logarithm {loss:.4f}")
 

@@ -62,9 +62,8 @@ def _sureness(known: Mapping[str, Any], left_out: Mapping[str, Any]) -> str:
     rows = [
         [
             way,
-            f"{known['factors'][way]:.3g}",
             f"{100 * found['pooled']:.1f} %",
-            ", ".join(f"{name} {100 * share:.0f}" for name, share in found["volumes"].items()),
+            ", ".join(f"{name} {100 * share:.1f}" for name, share in found["volumes"].items()),
         ]
         for way, found in left_out.items()
     ]
@@ -72,7 +71,7 @@ def _sureness(known: Mapping[str, Any], left_out: Mapping[str, Any]) -> str:
         f"`--uncertainty`: half-widths of intervals that hold the truth with a probability of "
         f"{100 * known['probability']:.0f} % ([how it is measured](../uncertainty.md)). Coverage "
         "of validation volumes, each left out of its own calibration:",
-        markdown_table(["way of computing", "factor", "pooled", "each volume, %"], rows),
+        markdown_table(["way of computing", "pooled", "each volume, %"], rows),
     ]
     if test := known.get("never_calibrates"):
         parts.append(

@@ -38,7 +38,7 @@ class SpreadRecipe:
 
     probability: float = 0.9
     hidden: int = 64
-    batches: int = 400
+    batches: int = 300
     points: int = 1000
     steps: int = 6000
     together: int = 8192
