@@ -71,6 +71,11 @@ def scale_of(counted: Counted) -> float:
     return max(map(float, counted.case.split(" ")[1].rstrip(",").split("x")))
 
 
+def group_of(counted: Counted) -> tuple[str, float]:
+    """What has a factor of its own."""
+    return kind_of(counted), scale_of(counted)
+
+
 def object_of(counted: Iterable[Counted], way: str, levels: Iterable[int] = _LEVELS) -> Scores:
     """The scores of a way of computing, over the voxels of objects."""
     wanted = list(levels)
@@ -97,7 +102,7 @@ class Calibration:
     @classmethod
     def of(cls, counted: Sequence[Counted]) -> "Calibration":
         """That of some volumes. Factors are those of the plain way."""
-        groups = by(counted, lambda c: (kind_of(c), scale_of(c)), PLAIN)
+        groups = by(counted, group_of, PLAIN)
         factors = {group: scores.factor(PROBABILITY) for group, scores in groups.items()}
         plain, ways = cls(factors, {}), {}
         same = in_all_ways(counted)
@@ -112,7 +117,7 @@ class Calibration:
         """The same with half-widths as these weights would tell them: a score of 1 is the end."""
         made = []
         for each in counted:
-            factor = self.factors[kind_of(each), scale_of(each)]
+            factor = self.factors[group_of(each)]
             scores = {
                 (way, level): one
                 if way in (AIR, *RIVALS)
@@ -205,7 +210,7 @@ def tables(val: Sequence[Counted], test: Sequence[Counted], known: Mapping[str, 
         applied = calibration.applied(test)
         parts += [
             "### Volumes that never calibrate",
-            _of_groups(applied, {"all": lambda _: "all", "case": lambda c: c.case}),
+            _of_tested(applied, test, object_of(val, PLAIN).factor(PROBABILITY)),
             _of_test_volumes(applied),
         ]
     groups: dict[str, Callable[[Counted], str]] = {
@@ -222,9 +227,10 @@ def tables(val: Sequence[Counted], test: Sequence[Counted], known: Mapping[str, 
         "### By brightness of the tissue",
         _of_levels(honest),
         "### Against one factor for all, and against the spread of an ensemble",
-        "All volumes calibrate here, so that pooled coverage is 90 %. Half-widths of the spread "
-        "are the standard deviation over the members of an ensemble, and 0.1 % of the range.",
-        _of_rivals(val, calibration),
+        "All volumes calibrate here, so that pooled coverage is 90 %, with one factor or by what "
+        "the scan is (told acquisition, scale). Half-widths of the spread are the standard "
+        "deviation over the members of an ensemble, and 0.1 % of the range.",
+        _of_rivals(val),
     ]
     return "\n\n".join(parts)
 
@@ -272,6 +278,19 @@ def _of_groups(counted: Sequence[Counted], groups: Mapping[str, Callable[[Counte
     return markdown_table(["", "", "coverage, %", "mean half-width, %"], rows)
 
 
+def _of_tested(applied: Sequence[Counted], test: Sequence[Counted], one_factor: float) -> str:
+    """By case, and what one factor for all would do."""
+    rows = []
+    for of in (lambda _: "all", lambda c: c.case):
+        raw = by(test, of, PLAIN)
+        for name, scores in by(applied, of, PLAIN).items():
+            found = scores.coverage(1.0), scores.width(1.0)
+            others = raw[name].coverage(one_factor), raw[name].width(one_factor)
+            rows.append([name, *map(percent, (*found, *others))])
+    head = ["", "coverage, %", "mean half-width, %", "with one factor: coverage, %", "width, %"]
+    return markdown_table(head, rows)
+
+
 def _of_test_volumes(test: Sequence[Counted]) -> str:
     shares = sorted(s.coverage(1.0) for s in by(test, lambda c: c.volume, PLAIN).values())
     return (
@@ -291,35 +310,47 @@ def _of_levels(honest: Sequence[Counted]) -> str:
     return markdown_table(["share of the range", "coverage, %", "mean half-width, %"], rows)
 
 
-def _of_rivals(val: Sequence[Counted], calibration: Calibration) -> str:
-    """Each calibrated on the same voxels, leaving no volume out."""
-    same = in_all_ways(val)
-    given = [(way, calibration.applied(same), way) for way in calibration.ways]
-    given += [(f"{way}, one factor", same, way) for way in (PLAIN, *RIVALS)]
-    rows = []
-    for name, counted, way in given:
-        scores = object_of(counted, way)
-        factor = scores.factor(PROBABILITY)
-        of: tuple[Callable[[Counted], str], ...] = (lambda c: c.volume, lambda c: c.case)
-        shares = [[s.coverage(factor) for s in by(counted, one, way).values()] for one in of]
-        shares.append([object_of(counted, way, [level]).coverage(factor) for level in _LEVELS])
-        rows.append(
-            [
-                name,
-                percent(scores.width(factor)),
-                f"{100 * scores.interval_score(factor, PROBABILITY):.2f}",
-                *(f"{percent(min(each))}–{percent(max(each))}" for each in shares),
-            ]
+def _of_rivals(val: Sequence[Counted]) -> str:
+    """Each calibrated on the same voxels in the same way, leaving no volume out."""
+    same, rows = in_all_ways(val), []
+    of: tuple[Callable[[Counted], str], ...] = (lambda c: c.volume, lambda c: c.case)
+    for way in ways_of(same):
+        for name, groups in (("one", lambda _: ""), ("by scan", group_of)):
+            counted = _in_groups(same, way, groups)
+            scores = object_of(counted, way)
+            shares = [[s.coverage(1.0) for s in by(counted, one, way).values()] for one in of]
+            shares.append([object_of(counted, way, [n]).coverage(1.0) for n in _LEVELS])
+            rows.append(
+                [
+                    way if way in RIVALS else f"head, {way}",
+                    name,
+                    percent(scores.width(1.0)),
+                    f"{100 * scores.interval_score(1.0, PROBABILITY):.2f}",
+                    *(f"{percent(min(each))}–{percent(max(each))}" for each in shares),
+                ]
+            )
+    head = ["half-widths", "factor", "mean, %", "interval score, %", "volumes, %", "cases, %"]
+    return markdown_table([*head, "brightness, %"], rows)
+
+
+def _in_groups(
+    counted: Sequence[Counted], way: str, group: Callable[[Counted], Name]
+) -> list[Counted]:
+    """A way of computing, calibrated group by group."""
+    factors = {name: s.factor(PROBABILITY) for name, s in by(counted, group, way).items()}
+    return [
+        Counted(
+            each.volume,
+            each.case,
+            {
+                (own, level): one.scaled(factors[group(each)])
+                for (own, level), one in each.scores.items()
+                if own == way
+            },
         )
-    head = [
-        "half-widths",
-        "mean, %",
-        "interval score, %",
-        "volumes, %",
-        "cases, %",
-        "brightness, %",
+        for each in counted
+        if (way, 1) in each.scores
     ]
-    return markdown_table(head, rows)
 
 
 def report(path: Path, val: Sequence[Counted], test: Sequence[Counted], write: bool) -> None:
