@@ -199,7 +199,7 @@ class Model:
 
         Raises ArSSRError where these weights tell none, or none that are calibrated this way.
         """
-        return interval_of(self.card, way)
+        return interval_of({"name": self.name, **self.card}, way)
 
     @cached_property
     def _telling(self) -> ImplicitVoxelNetwork:
