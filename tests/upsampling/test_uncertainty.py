@@ -185,6 +185,15 @@ def test_what_is_told_leaves_skipped_air_out() -> None:
     facts = told.describe()
     assert facts["mean"] == pytest.approx(7, rel=1e-3)
     assert facts["percentile_95"] == pytest.approx(11.5, rel=0.01)
+    assert "not measured" not in facts["in_words"]
+
+
+def test_where_the_weights_were_not_trained_the_promise_is_doubted(
+    model: Model, scan: Path, tmp_path: Path
+) -> None:
+    model.card["valid"] = {"scale": [1, 1.5]}
+    facts = run(model, Job(scan, tmp_path / "sr.nii", ASKED))
+    assert facts["uncertainty"]["in_words"].endswith("outside what the weights were trained for")
 
 
 def test_the_field_is_asked_once(model: Model, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,9 @@ class Scores:
         steps[-1] = last  # what is beyond all steps stays there
         counts = np.zeros_like(self.counts)
         np.add.at(counts, steps, self.counts)
-        return Scores(counts, factor * np.bincount(steps, self.widths, minlength=last + 1))
+        widths = np.zeros_like(self.widths)
+        np.add.at(widths, steps, factor * self.widths)
+        return Scores(counts, widths)
 
     @property
     def count(self) -> int:

@@ -147,7 +147,9 @@ def result_of(
             return voxel_field.finished(grid, progress, _finishes(floor, encodings))
 
     if request.uncertainty:
-        taken = _watched(taken, HalfWidths.of(voxel_field, way), facts)
+        seen = voxel_field.volume
+        outside = outside_valid_range(model.card, seen.grid, grid, seen.slices, scan.grid)
+        taken = _watched(taken, HalfWidths.of(voxel_field, way, bool(outside)), facts)
     return Result(moved, grid, taken, facts, voxel_field, measured, outputs)
 
 

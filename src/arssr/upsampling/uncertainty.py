@@ -18,18 +18,22 @@ _JUST_ABOVE = 1 + 1e-5
 
 
 class HalfWidths:
-    """Mean and percentiles of half-widths, over the voxels that were not left to interpolation."""
+    """Mean and percentiles of half-widths, over the voxels that were not left to interpolation.
 
-    def __init__(self, interval: Interval, unit: float, way: str) -> None:
-        self._interval, self._unit, self._way = interval, unit, way
+    unit: the range of intensities. way: of computing. is_outside: the weights were not trained for
+    such a scan, or such a grid.
+    """
+
+    def __init__(self, interval: Interval, unit: float, way: str, is_outside: bool = False) -> None:
+        self._interval, self._unit, self._way, self._is_outside = interval, unit, way, is_outside
         self._counts = np.zeros(round(np.log(_MOST / _LEAST) / _STEP) + 1, np.int64)
         self._sum = 0.0
 
     @classmethod
-    def of(cls, voxel_field: VoxelField, way: str) -> "HalfWidths":
+    def of(cls, voxel_field: VoxelField, way: str, is_outside: bool) -> "HalfWidths":
         """Of what a field with an interval tells, computed in this way."""
         assert voxel_field.interval is not None
-        return cls(voxel_field.interval, voxel_field.normalisation.scale, way)
+        return cls(voxel_field.interval, voxel_field.normalisation.scale, way, is_outside)
 
     def take(self, half_widths: NDArray[np.float32]) -> None:
         """Some more of them, in units of the image."""
@@ -53,11 +57,14 @@ class HalfWidths:
         facts: dict[str, Any] = {"probability": self._interval.probability, "way": self._way}
         if not (count := int(self._counts.sum())):
             return facts
+        doubt = "; that was not measured outside what the weights were trained for"
         percent = 100 * self._interval.probability
         mean, most = self._sum / count, self._percentile(0.95)
         return {
             "in_words": f"with a probability of {percent:.0f} % the truth lies within ±H of the "
-            f"result: H is {mean:.3g} on average, and at most {most:.3g} in 95 % of the voxels",
+            f"result: H is {mean:.3g} on average, and at most {most:.3g} in 95 % of the voxels"
+            + doubt
+            * self._is_outside,
             **facts,
             "mean": float(f"{mean:.4g}"),
             "percentile_95": float(f"{most:.4g}"),
