@@ -10,10 +10,11 @@ PYTEST_ARGS ?= -n logical --maxprocesses 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE_STAMP := web/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench figures clean
+.PHONY: help demo site test lint format bench figures clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,14 +29,24 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## an average head (MNI152, the easiest kind of image) degraded and brought back at 2×, 3.2× and 4×
 	$(BIN)/python -m arssr.demo
 
+site: $(STAMP) $(NODE_STAMP)  ## the page as a static site, computed by the browser itself, in web/dist/
+	$(BIN)/python tools/export_web.py light --to web/public/models
+	npm run --silent site --prefix web
+
+$(NODE_STAMP): web/package-lock.json
+	@command -v npm >/dev/null || { echo "make site needs Node.js 20.19 or newer, with npm" >&2; exit 1; }
+	npm ci --prefix web --no-audit --no-fund
+	@touch $@
+
 # One thread a worker: the workers already fill the cores.
 test: $(STAMP)  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff (rules and format) and mypy, changing nothing
+lint: $(STAMP)  ## ruff (rules and format), mypy, and tsc where web/ has its packages; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(if $(wildcard $(NODE_STAMP)),npm run --silent check --prefix web)
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -48,7 +59,7 @@ figures: $(STAMP)  ## the pictures of the documentation, made again
 	$(call run_each,$(wildcard docs/figures/*.py),docs/figures/*.py)
 
 clean:  ## remove what the commands made: environment, caches, builds
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call run_each,scripts,pattern): the scripts in turn, stopping at the first that fails.

@@ -1,7 +1,9 @@
 """What the browser's engine loads, and the engine itself where Node.js and Chromium are here."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,11 @@ from arssr.networks.parts import convolutions
 from arssr.weights.registry import Weights, load
 
 WEB = Path(__file__).parents[1] / "web"
+PAGE = WEB.parent / "src" / "arssr" / "view" / "page"
 NPM, CHROMIUM = shutil.which("npm"), shutil.which("chromium")
+needs_packages = pytest.mark.skipif(
+    NPM is None or not (WEB / "node_modules").is_dir(), reason="needs Node.js, and npm ci in web/"
+)
 
 
 @pytest.mark.parametrize("name", ["light", "rdn"])
@@ -28,13 +34,24 @@ def test_the_exported_parameters_are_those_of_the_weights(name: str, tmp_path: P
     weights = load(name)
     export(weights, tmp_path)
     manifest = json.loads((tmp_path / f"{name}.json").read_text())
-    values = np.fromfile(tmp_path / f"{name}.bin", "<f2")
+    content = (tmp_path / f"{name}.bin").read_bytes()
+    assert manifest["values_sha256"] == hashlib.sha256(content).hexdigest()
+    values = np.frombuffer(content, "<f2")
     state = weights.network.state_dict()
     assert manifest["tensors"].keys() == state.keys()
     for parameter, where in manifest["tensors"].items():
         count = int(np.prod(where["shape"]))
         found = values[where["offset"] : where["offset"] + count].reshape(where["shape"])
         assert np.array_equal(found, state[parameter].half().numpy()), parameter
+
+
+def test_the_page_knows_the_scans_that_weights_were_trained_on(tmp_path: Path) -> None:
+    weights = load("light")
+    export(weights, tmp_path)
+    manifest = json.loads((tmp_path / "light.json").read_text())
+    known = [image["sha256"] for image in weights.card["data"]]
+    assert known
+    assert [file for file, _ in manifest["trained_on"]] == known
 
 
 @pytest.mark.parametrize("encoder", ["light", "rdn", "rescnn", "srresnet"])
@@ -60,8 +77,8 @@ def test_exported_weights_are_exact_in_float16(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(NPM is None or CHROMIUM is None, reason="needs Node.js and Chromium")
-@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="npm ci in web/ first")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_packages
 def test_the_browsers_engine_gives_the_numbers_of_python() -> None:
     assert NPM is not None
     environment = {**os.environ, "ARSSR_PYTHON": sys.executable, "CHROMIUM": str(CHROMIUM)}
@@ -82,3 +99,40 @@ def _convolutions(words: Any) -> Iterator[str]:
                 yield value
             else:
                 yield from _convolutions(value)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `arssr view` as its sources make it, with what was put into each script."""
+    assert NPM is not None
+    folder = tmp_path_factory.mktemp("page")
+    made = ["run", "build", "--", "--outDir", str(folder), "--sourcemap", "hidden"]
+    done = subprocess.run([NPM, *made], cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@needs_packages
+def test_the_committed_page_is_what_its_sources_make(page: Path) -> None:
+    found = {path.name: path.read_bytes() for path in page.iterdir() if path.suffix != ".map"}
+    committed = {path.name: path.read_bytes() for path in PAGE.iterdir()}
+    stale = {name for name in found | committed if found.get(name) != committed.get(name)}
+    assert not stale, "npm run build in web/, and commit src/arssr/view/page/"
+
+
+@needs_packages
+def test_every_package_in_the_page_has_its_notice(page: Path) -> None:
+    parts = re.split(r"^## (\S+) - .*$", (page / "notices.txt").read_text(), flags=re.MULTILINE)
+    notices = dict(zip(parts[1::2], parts[2::2], strict=True))
+    packages = set[str]()
+    for path in page.glob("*.map"):
+        for source in json.loads(path.read_text())["sources"]:
+            packages |= set(re.findall(r".*node_modules/((?:@[^/]+/)?[^/]+)", source))
+    assert "@niivue/niivue" in packages
+    assert packages <= notices.keys()
+    for name in packages:
+        assert "copyright" in notices[name].lower() and len(notices[name]) > 500, name
+
+
+def test_the_page_leaves_the_wheel_small() -> None:
+    assert sum(path.stat().st_size for path in PAGE.rglob("*")) < 6e6

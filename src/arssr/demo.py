@@ -70,6 +70,16 @@ def run(folder: Path, weights: str = "light") -> None:
         "Gains on scans are smaller (arssr models)."
     )
     stderr.print(f"images: {folder}/*.nii.gz   picture ({PICTURED:g}x): {folder}/planes.png")
+    see = f"{_program()} view {folder / f'lr_{SCALES[0]:g}x.nii.gz'}"
+    stderr.print(f"see one, super-resolve it and compare, in your browser: {see}", soft_wrap=True)
+
+
+def _program() -> str:
+    """How a shell finds `arssr`: beside this Python, by its path from here where that is short."""
+    beside = Path(sys.executable).with_name("arssr")
+    if not beside.exists():
+        return "arssr"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def main() -> None:

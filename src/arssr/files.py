@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ def format_named(path: Path) -> Format | None:
 def image_suffixes() -> tuple[str, ...]:
     """What the names of image files end in."""
     return tuple(suffix for kind in FORMATS if not kind.is_folder for suffix in kind.suffixes)
+
+
+_LEFT_FREE = 2**30  # bytes
 
 
 @contextmanager
@@ -131,6 +135,16 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
             if (folder / "old").exists():
                 (folder / "old").rename(path)
             raise
+
+
+def room_left(folder: Path) -> int:
+    """Bytes that temporary files may still take where a folder lies.
+
+    Of the disk 1 GiB is left free, of a small one (a part of the memory, say) a tenth: other
+    programs need some of it.
+    """
+    disk = shutil.disk_usage(folder)
+    return disk.free - min(_LEFT_FREE, disk.total // 10)
 
 
 def sha256(path: Path) -> str:

@@ -1,8 +1,11 @@
 """A compressed file depends on its content, not on how that came or on who compressed it."""
 
 import gzip
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -59,3 +62,17 @@ def test_a_full_disk_is_told(tmp_path: Path, full_disk) -> None:  # type: ignore
     with pytest.raises(OSError), full_disk(2**16), open_writing(tmp_path / "a.gz") as file:
         for _ in range(4):
             file.write(noise)
+
+
+@pytest.mark.parametrize("size", [2**17, 4 * streams._GZIP_BLOCK])
+def test_the_contexts_of_a_full_disk_have_an_end(  # else ExitStack never returns
+    tmp_path: Path, size: int, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    noise = np.random.default_rng(0).bytes(size)
+    with pytest.raises(OSError) as told, full_disk(2**16), open_writing(tmp_path / "a.gz") as file:
+        file.write(noise)
+    seen, error = set[int](), cast(BaseException | None, told.value)
+    while error is not None:
+        assert id(error) not in seen
+        seen.add(id(error))
+        error = error.__context__

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,16 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def page(here: None, network: ModelRef) -> Iterator[Page]:
     """A server without scans, and a page that has entered."""
+    with opened_page(network) as made:
+        yield made
+
+
+@contextmanager
+def opened_page(network: ModelRef, memory: float | None = None) -> Iterator[Page]:
     addresses: list[str] = []
     with private_folder() as folder:
         entrance = Entrance(folder, ORIGIN, addresses.append)
-        with Session(folder, [], network, None) as session:
+        with Session(folder, [], network, memory) as session:
             client = TestClient(application(session, entrance, HOST), base_url=ORIGIN)
             made = Page(client, session, entrance, addresses, folder)
             made.enter()

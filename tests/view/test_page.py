@@ -1,28 +1,59 @@
-"""The page in Chromium: from the private file to a result that is saved, as a person does it."""
+"""The page in Chromium before a running server: what a person does, from a drop to a file."""
 
+import base64
+import io
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+import psutil
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests.formats.series import write_series
+from tests.phantoms import tissue
 
+from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef, model_of
 from arssr.volume import Volume
 
-from .conftest import Server
+from .conftest import Server, wait_for
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+# WebGL in software; nothing is fetched for the browser itself.
+FLAGS = [
+    "--enable-unsafe-swiftshader",
+    "--use-angle=swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open a page in"),
     pytest.mark.slow,
 ]
 SOON = 90_000  # ms
+SHAPE = (40, 48, 12)
+DROP = """(files) => {
+  const dataTransfer = new DataTransfer();
+  for (const [name, content] of files) {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], name));
+  }
+  const given = { dataTransfer, bubbles: true, cancelable: true };
+  document.body.dispatchEvent(new DragEvent("drop", given));
+}"""
+VIOLATION = """document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
 
 
 @pytest.fixture(scope="module")
@@ -31,60 +62,258 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
             chromium_sandbox=os.geteuid() != 0,  # root has none
+            args=FLAGS,
+            ignore_default_args=["--disable-gpu"],
         )
         yield browser
         browser.close()
 
 
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """Slices of 4 mm."""
+    scan = Volume(tissue(SHAPE), Grid(SHAPE, np.diag([1.0, 1, 4, 1])))
+    return scan.write(tmp_path / "scans" / "FLAIR.nii.gz")
 
 
-def saved(page: Page, what: str, folder: Path) -> Path:
-    with page.expect_download(timeout=SOON) as download:
-        press(page, what)
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
+@dataclass
+class Visitor:
+    """A person at a page, and what the browser complained of."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, browser: Browser, address: str) -> "Visitor":
+        page = browser.new_page(viewport={"width": 1366, "height": 768}, accept_downloads=True)
+        visitor = cls(page)
+        page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+        page.on("console", visitor._hear)
+        page.add_init_script(VIOLATION)
+        page.goto(address)
+        return visitor
+
+    def _hear(self, said: object) -> None:
+        if getattr(said, "type", "") in ("error", "warning"):
+            self.complaints.append(getattr(said, "text", ""))
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def drop(self, *paths: Path) -> None:
+        files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
+        expect(self.page.get_by_role("heading", name="Drop a scan")).to_be_visible(timeout=SOON)
+        self.page.evaluate(DROP, files)
+
+    def run(self) -> None:
+        button = self.page.get_by_role("button", name="Run R")
+        expect(button).to_be_enabled(timeout=SOON)
+        button.click()
+
+    def compares(self) -> None:
+        """The comparison has opened, cubic interpolation included."""
+        expect(self.page.locator(".compare")).to_be_visible(timeout=SOON)
+        expect(self.page.locator(".place")).to_contain_text("cubic", timeout=SOON)
+
+    def says(self, words: str) -> None:
+        expect(self.page.locator(".panel")).to_contain_text(words, timeout=SOON)
+
+    def saves(self, what: str, folder: Path) -> Path:
+        with self.page.expect_download(timeout=SOON) as download:
+            self.page.locator(f"[data-save={what}]").click()
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def picture(self) -> np.ndarray:
+        """The large plane without what lies on it, (rows, columns, RGB)."""
+        shown = self.page.locator(".picture canvas").screenshot()
+        whole = np.asarray(Image.open(io.BytesIO(shown)).convert("RGB"), float)
+        rows, columns = whole.shape[0], int(0.5 * whole.shape[1])
+        return whole[int(0.15 * rows) : int(0.8 * rows), :columns]
+
+    def sees_another(self, act: Callable[[], object]) -> np.ndarray:
+        """The picture after it has changed by an act."""
+        before, now = self.picture(), []
+        act()
+        wait_for(lambda: now.append(self.picture()) or (now[-1] != before).any())
+        return now[-1]
 
 
-def test_a_dropped_scan_is_seen_computed_and_saved(
-    start: Callable[..., Server], browser: Browser, thick: Path, network: ModelRef, tmp_path: Path
+def greys(picture: np.ndarray) -> np.ndarray:
+    """The pixels without colour."""
+    return picture[np.ptp(picture, axis=2) < 3][:, 0]
+
+
+def test_a_scan_is_dropped_seen_computed_compared_and_saved(
+    start: Callable[..., Server], browser: Browser, head: Path, network: ModelRef, tmp_path: Path
 ) -> None:
     server = start("--no-browser", "--device", "cpu", "--precision", "float32")
     [folder] = server.temporary.iterdir()
-    page, errors = browser.new_page(), list[str]()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto((folder / "open.html").as_uri())
+    visitor = Visitor.at(browser, (folder / "open.html").as_uri())
+    page = visitor.page
     expect(page).to_have_url(f"{server.origin}/", timeout=SOON)  # without its token
-    expect(page.locator("#file")).to_be_enabled(timeout=SOON)
-    page.set_input_files("#file", thick)
-    expect(page.get_by_role("heading", level=2)).to_contain_text(
-        "FLAIR.nii.gz: ready", timeout=SOON
-    )
-    expect(page.get_by_text("voxels of 1×1×3 mm.")).to_be_visible()
-    press(page, "estimate")
-    expect(page.locator("#message")).to_contain_text("of memory", timeout=SOON)
-    press(page, "run")
-    press(page, "show")
-    result = Volume.read(saved(page, "nifti", tmp_path))
-    expected = model_of(network).upsample(thick, spacing=1)
+    beside = head.with_name("FLAIR.json")  # as dcm2niix leaves it
+    facts = {"SliceThickness": 3, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}
+    beside.write_text(json.dumps(facts))
+    visitor.drop(head, beside)
+    visitor.says("40×48×12 voxels of 1×1×4 mm.")
+    visitor.says("slices of 3 mm")
+    visitor.says("40×48×48 voxels of 1×1×1 mm")  # what it would take, by itself
+    visitor.says("of memory")
+    assert np.unique(greys(visitor.picture())).size > 20
+
+    visitor.run()
+    visitor.press("Cancel Esc")
+    visitor.says("Cancelled; nothing of it is kept.")
+    visitor.run()
+    visitor.compares()
+    scanned = visitor.sees_another(lambda: page.keyboard.down(" "))
+    both = visitor.sees_another(lambda: page.keyboard.up(" "))
+    left = slice(0, both.shape[1] // 3)
+    np.testing.assert_array_equal(both[:, left], scanned[:, left])  # before, left of the line
+    ours = visitor.sees_another(lambda: page.locator("#line").fill("0"))
+    cubic = visitor.sees_another(lambda: page.keyboard.down("c"))
+    visitor.sees_another(lambda: page.keyboard.up("c"))
+    assert np.unique(greys(cubic)).size > 20 and not np.array_equal(cubic, ours)
+    difference = visitor.sees_another(lambda: page.keyboard.press("d"))
+    red, _, blue = np.moveaxis(difference, -1, 0)
+    assert (red > blue + 50).any() and (blue > red + 50).any()  # signed
+    expect(page.locator(".legend")).to_contain_text("ArSSR − cubic: ±")
+
+    result = Volume.read(visitor.saves("nifti", tmp_path))
+    expected = model_of(network).upsample(head)
     np.testing.assert_array_equal(result.data, expected.data)
     assert result.grid == expected.grid
-    names = {saved(page, what, tmp_path).name for what in ("sidecar", "report")}
+    names = {visitor.saves(what, tmp_path).name for what in ("sidecar", "report")}
     assert names == {"FLAIR_SR.json", "FLAIR_SR.html"}
-    press(page, "show cubic")
-    expect(page.locator("canvas").first).to_be_visible(timeout=SOON)
-    assert nib.load(tmp_path / "FLAIR_SR.nii.gz").shape == (12, 11, 15)  # type: ignore[attr-defined]
-    assert not errors
+    assert not visitor.complaints
 
     page.reload()
-    expect(page.locator("#message")).to_contain_text("the terminal shows last")
+    expect(page.get_by_role("alert")).to_contain_text("the terminal shows last")
     page.goto(f"{server.origin}/#{server.token}")  # which was used
     page.reload()
-    expect(page.locator("#message")).to_contain_text("was used")
+    expect(page.get_by_role("alert")).to_contain_text("was used")
     assert page.context.cookies() == []
+    page.close()
+
+
+def test_what_goes_wrong_is_a_sentence_and_the_next_run_works(
+    start: Callable[..., Server], browser: Browser, head: Path, tmp_path: Path
+) -> None:
+    server = start("--no-browser", head)
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(head.read_bytes()[:500])
+    visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
+    page = visitor.page
+    visitor.says("40×48×12 voxels of 1×1×4 mm.")
+
+    page.set_input_files("#file", broken)
+    expect(page.locator(".panel .warning")).to_contain_text("broken.nii.gz", timeout=SOON)
+    page.keyboard.press("n")  # the other one
+    page.get_by_label("Factor, or three").fill("2 2")
+    visitor.says("Scale is one number or three.")
+    expect(page.get_by_role("button", name="Run R")).to_be_disabled()
+
+    page.get_by_label("Factor, or three").fill("4")
+    page.get_by_text("More").click()
+    page.get_by_label("Mean over flips").select_option("8")
+    visitor.says("160×192×48 voxels")
+    visitor.run()
+    at_work = re.compile("Reading|Encoding|Decoding")
+    expect(page.locator(".going")).to_contain_text(at_work, timeout=SOON)
+    workers = [
+        each
+        for each in psutil.Process(server.process.pid).children(recursive=True)
+        if "spawn_main" in " ".join(each.cmdline())
+    ]
+    for worker in workers:
+        worker.kill()
+    expect(page.locator(".results .warning")).to_contain_text("killed", timeout=SOON)
+    page.get_by_text("Thick slices").click()
+    page.get_by_label("Mean over flips").select_option("1")
+    visitor.run()
+    visitor.compares()
+    assert all("422" in each for each in visitor.complaints)  # the browser's word for refusals
+    server.process.kill()
+    expect(page.get_by_role("alert")).to_contain_text("start arssr view again", timeout=SOON)
+    page.close()
+
+
+def test_a_folder_of_two_series_is_chosen_from_and_seen_in_a_second_tab(
+    start: Callable[..., Server], browser: Browser, tmp_path: Path
+) -> None:
+    stored = tissue(SHAPE).astype(np.uint16)
+    grid = Grid(SHAPE, np.diag([1.0, 1, 4, 1]))
+    study = tmp_path / "study"
+    write_series(study, stored, grid, number=5, description="t1")
+    write_series(study, stored, grid, number=6, description="flair")
+    server = start("--no-browser")
+    visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
+    page = visitor.page
+    expect(page.get_by_role("heading", name="Drop a scan")).to_be_visible(timeout=SOON)
+    page.set_input_files("#folder", study)
+    page.get_by_role("button", name="flair").click(timeout=SOON)
+    visitor.says("40×48×12 voxels of 1×1×4 mm.")
+    visitor.run()
+    visitor.compares()
+    assert visitor.saves("dicom", tmp_path).suffix == ".zip"
+
+    again = [word for word in server.said.read_text().split() if "/#" in word][-1]
+    other = Visitor.at(browser, again)
+    other.says("40×48×12 voxels of 1×1×4 mm.")
+    other.compares()  # the last result opens by itself
+    other.press("Remove study")
+    for each in (visitor, other):
+        expect(each.page.get_by_role("heading", name="Drop a scan")).to_be_visible(timeout=SOON)
+        assert not each.complaints
+        each.page.close()
+
+
+def test_the_keyboard_and_the_mouse_lead_through_the_picture(
+    start: Callable[..., Server], browser: Browser, head: Path
+) -> None:
+    server = start("--no-browser", head)
+    visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
+    page, place = visitor.page, visitor.page.locator(".place")
+    expect(place).to_contain_text("as scanned", timeout=SOON)
+    large = page.locator(".overlay button:disabled")
+    for key, plane in (("1", "Axial"), ("2", "Coronal"), ("3", "Sagittal")):
+        page.keyboard.press(key)
+        expect(large).to_have_text(plane)
+    page.keyboard.press("1")
+    before = place.text_content()
+    visitor.sees_another(lambda: page.keyboard.press("Shift+ArrowUp"))
+    assert place.text_content() != before
+    visitor.sees_another(lambda: page.keyboard.press("i"))  # smooth
+    expect(page.get_by_label("smooth")).to_be_checked()
+    box = page.locator(".picture canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4
+
+    def drag(button: str) -> None:
+        page.mouse.move(x, y)
+        page.mouse.down(button=button)  # type: ignore[arg-type]
+        page.mouse.move(x + 90, y + 40, steps=3)
+        page.mouse.up(button=button)  # type: ignore[arg-type]
+
+    visitor.sees_another(lambda: (page.mouse.move(x, y), page.mouse.wheel(0, -600)))
+    expect(page.locator("#fit")).to_be_visible()
+    page.keyboard.press("0")
+    expect(page.locator("#fit")).to_be_hidden()
+    visitor.sees_another(lambda: drag("left"))  # the crosshair
+    white = page.get_by_label("White").input_value()
+    visitor.sees_another(lambda: drag("right"))  # window and level
+    assert page.get_by_label("White").input_value() != white
+    page.keyboard.press("w")
+    expect(page.get_by_label("White")).to_have_value(white)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement !== document.body")
+    assert not visitor.complaints
     page.close()
 
 

@@ -1,6 +1,7 @@
 """What a browser sends becomes a scan, and never a path, a full disk or another file of ours."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
 
+from arssr.formats import archive
 from arssr.grid import Grid
 from arssr.view import uploads
 from arssr.view.uploads import shown_name, suffix_named
+from arssr.volume import Volume
 
 from .conftest import ORIGIN, Page
 
@@ -116,9 +119,9 @@ def test_a_dicom_folder_is_sent_file_by_file(page: Page, tmp_path: Path) -> None
 
 def test_a_zip_of_dicom_leaves_nothing_unpacked(page: Page, tmp_path: Path) -> None:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as made:
         for name, content in dicom_files(tmp_path):
-            archive.writestr(f"../../../{name}", content)
+            made.writestr(f"../../../{name}", content)
     key = page.send("study.zip", ("study.zip", packed.getvalue()))
     assert page.looked(key)["state"] == "ready"
     assert files_below(page.folder / key) == ["files/file-000001.zip", "shown.nii"]
@@ -126,10 +129,22 @@ def test_a_zip_of_dicom_leaves_nothing_unpacked(page: Page, tmp_path: Path) -> N
 
 def test_a_zip_bomb_is_not_unpacked(page: Page) -> None:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("IM1", b"\0" * 2**24)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+        made.writestr("IM1", b"\0" * 2**24)
     scan = page.looked(page.send("bomb.zip", ("bomb.zip", packed.getvalue())))
     assert scan["state"] == "failed" and "not unpacked" in scan["error"]
+
+
+def test_a_zip_of_countless_files_is_not_unpacked(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_MOST_FILES", 100)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as made:
+        for number in range(101):
+            made.writestr(f"IM{number}", b"")
+    scan = page.looked(page.send("many.zip", ("many.zip", packed.getvalue())))
+    assert scan["state"] == "failed" and "holds 101 files" in scan["error"]
 
 
 def test_several_files_of_other_formats_are_no_scan(page: Page, thick: Path) -> None:
@@ -140,6 +155,84 @@ def test_several_files_of_other_formats_are_no_scan(page: Page, thick: Path) -> 
         page.call("POST", path, params={"name": first}, content=content)
         said = page.call("POST", path, 422, params={"name": second}, content=content)
         assert "one by one" in said
+
+
+def told(**facts: object) -> bytes:
+    """The JSON that dcm2niix leaves beside an image."""
+    return json.dumps(facts).encode()
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".NII.GZ", ".mgz", ".nrrd"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_json_file_that_is_sent_with_a_scan_tells_of_its_slices(
+    page: Page, tmp_path: Path, suffix: str, is_first: bool
+) -> None:
+    grid = Grid((12, 11, 5), np.diag([1.0, 1, 4, 1]))
+    scan = Volume(1000 * smooth(grid.shape, sigma=1), grid).write(tmp_path / f"a{suffix.lower()}")
+    described = ("sub-1/a.json", told(SliceThickness=3, SpacingBetweenSlices=4))
+    files = [(f"sub-1/a{suffix}", scan.read_bytes()), described]
+    key = page.send("a", *(reversed(files) if is_first else files))
+    found = page.looked(key)
+    assert found["state"] == "ready", found["error"]
+    assert found["facts"]["slices"]["thickness_mm"] == 3
+    assert any("slices of 3 mm every 4 mm" in words for words in found["facts"]["in_words"])
+    made = page.call("POST", f"scans/{key}/runs", 201, json={})["id"]
+    assert page.done(made)["facts"]["input"]["slices"]["thickness_mm"] == 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b"\xff", b"[" * 10_000, told(SliceThickness="/etc/passwd"), b"null"]
+)
+def test_a_json_file_that_says_nothing_spoils_nothing(
+    page: Page, thick: Path, content: bytes
+) -> None:
+    files = ("a.nii.gz", thick.read_bytes()), ("a.json", content)
+    found = page.looked(page.send("a.nii.gz", *files))
+    assert found["state"] == "ready" and found["facts"]["slices"] is None
+
+
+def test_a_json_file_of_another_scan_or_one_too_many_is_refused(page: Page, thick: Path) -> None:
+    image, described = ("a.nii.gz", thick.read_bytes()), ("a.json", told(SliceThickness=1))
+    other = ("b.json", told(SliceThickness=1))
+    for *sent, last, sentence in [
+        (image, other, "does not have the name of a.nii.gz"),
+        (other, image, "does not have the name of a.nii.gz"),
+        (image, described, described, "one JSON file"),
+        (described, other, image, "one JSON file"),
+    ]:
+        path = f"scans/{page.call('POST', 'scans', 201, json={'name': 'a'})['id']}/files"
+        for name, content in sent:
+            page.call("POST", path, params={"name": name}, content=content)
+        name, content = last
+        assert sentence in page.call("POST", path, 422, params={"name": name}, content=content)
+
+
+@pytest.mark.parametrize("above", ["../../", "/etc/", "..\\..\\", "a.json/../", "~/"])
+def test_the_name_of_a_json_file_is_no_path(page: Page, thick: Path, above: str) -> None:
+    before = files_below(page.folder)
+    files = (f"{above}a.json", told(SliceThickness=2)), ("a.nii.gz", thick.read_bytes())
+    key = page.send("a.nii.gz", *files)
+    assert page.looked(key)["facts"]["slices"]["thickness_mm"] == 2
+    made = {f"{key}/{name}" for name in ("files/file-000001.nii.gz", "files/file-000001.json")}
+    assert set(files_below(page.folder)) - set(before) == made | {f"{key}/shown.nii"}
+
+
+def test_a_long_json_file_is_refused_and_alone_it_is_no_scan(page: Page) -> None:
+    key = page.call("POST", "scans", 201, json={"name": "a"})["id"]
+    path, params = f"scans/{key}/files", {"name": "a.json"}
+    said = page.call("POST", path, 422, params=params, content=b"x" * (uploads.LARGEST_JSON + 1))
+    assert "that long" in said and files_below(page.folder / key) == []
+    key = page.call("POST", "scans", 201, json={"name": "a"})["id"]
+    page.call("POST", f"scans/{key}/files", params=params, content=b"{}")
+    assert "no image" in page.call("POST", f"scans/{key}/end", 422)
+
+
+def test_json_files_among_dicom_say_nothing(page: Page, tmp_path: Path) -> None:
+    others = (("a.json", told(SliceThickness=1)), ("b.json", b"x" * 1000))
+    key = page.send("study", *others, *dicom_files(tmp_path), ("IM1.json", b"{"))
+    scan = page.looked(key)
+    assert scan["state"] == "ready", scan["error"]
+    assert scan["facts"]["slices"]["thickness_mm"] == 3
 
 
 def parts(count: int) -> Iterator[bytes]:
@@ -183,13 +276,6 @@ def test_too_many_files_are_refused(page: Page, monkeypatch: pytest.MonkeyPatch)
         page.call("POST", f"scans/{key}/files", status, params={"name": "IM"}, content=b"x")
 
 
-def test_a_full_disk_is_a_sentence(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "_LEFT_FREE", 2**70)
-    key = page.call("POST", "scans", 201, json={"name": "a"})["id"]
-    said = page.call("POST", f"scans/{key}/files", 422, params={"name": "a"}, content=b"x")
-    assert "no room" in said
-
-
 def test_a_scan_is_sent_once(page: Page, thick: Path) -> None:
     key = page.send("a.nii.gz", ("a.nii.gz", thick.read_bytes()))
     assert "not being sent" in page.call("POST", f"scans/{key}/end", 422)
@@ -198,7 +284,7 @@ def test_a_scan_is_sent_once(page: Page, thick: Path) -> None:
 
 def test_nothing_sent_is_no_scan(page: Page) -> None:
     key = page.call("POST", "scans", 201, json={"name": "a"})["id"]
-    assert "no file" in page.call("POST", f"scans/{key}/end", 422)
+    assert "no image" in page.call("POST", f"scans/{key}/end", 422)
 
 
 def test_long_json_is_refused(page: Page) -> None:

@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 
+import psutil
 import pytest
 from tests.view import chores
 
 from arssr.errors import ArSSRError
 from arssr.view.worker import Worker
+
+from .conftest import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +35,12 @@ def test_a_crash_and_a_bug_are_sentences_and_the_next_task_is_done(tmp_path: Pat
     assert not is_alive(first)
     second = worker.ask(chores.process)
     assert second not in (first, os.getpid())
+    psutil.Process(second).kill()  # while it has nothing to do
+    wait_for(lambda: psutil.Process(second).status() == psutil.STATUS_ZOMBIE)
+    third = worker.ask(chores.process)
+    assert third != second
     worker.stop(for_good=True)
-    assert not is_alive(second)
+    assert not is_alive(third)
     with pytest.raises(ArSSRError, match="ending"):
         worker.ask(chores.process)
 

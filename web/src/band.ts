@@ -31,17 +31,30 @@ export function alongAxis(
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const outer = data.length / n / inner;
   const made = new Float32Array(outer * count * inner);
+  const [first, end] = usedOf(matrix, n);
   const line = new Float64Array(inner);
   for (let a = 0; a < outer; a++) {
     for (let row = 0; row < count; row++) {
       line.fill(0);
-      for (let sample = 0; sample < n; sample++) {
+      for (let sample = first[row]; sample < end[row]; sample++) {
         const weight = matrix[row * n + sample];
         const start = (a * n + sample) * inner;
         for (let b = 0; b < inner; b++) line[b] += weight * data[start + b];
       }
-      made.set(line, (a * count + row) * inner);
+      if (inner === 1) made[a * count + row] = line[0];
+      else made.set(line, (a * count + row) * inner);
     }
   }
   return made;
+}
+
+/** Where the entries of each row of a matrix begin and end that are not 0. */
+function usedOf(matrix: Float64Array, n: number): [number[], number[]] {
+  const [first, end]: [number[], number[]] = [[], []];
+  for (let start = 0; start < matrix.length; start += n) {
+    const row = matrix.subarray(start, start + n);
+    first.push(Math.max(row.findIndex(Boolean), 0));
+    end.push(row.findLastIndex(Boolean) + 1);
+  }
+  return [first, end];
 }

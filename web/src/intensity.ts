@@ -1,6 +1,8 @@
 /** The intensities that a network sees: `arssr/intensity.py`, where each constant is explained. */
 
+import { Refusal } from './errors';
 import { percentile } from './percentile';
+import { general } from './words';
 
 const FEWEST = 0.0005;
 const EXTREMES = 0.05;
@@ -24,21 +26,26 @@ export interface Normalisation {
   range: number;
 }
 
+export interface Fitted extends Normalisation {
+  /** Whether without 0.2 % of the voxels at each end less than half of the range would be left. */
+  setByFew: boolean;
+}
+
 /**
  * Takes the 0.05th and 99.95th percentile of an image to 0 and 1, nearer where an end lies far
  * beyond nearly all of the object. Throws for constant images, NaN and infinite values.
  *
  * shape: from the slowest to the fastest axis.
  */
-export function fit(data: Float32Array, shape: Shape): Normalisation {
-  if (!data.length) throw new Error('there are no voxels');
+export function fit(data: Float32Array, shape: Shape): Fitted {
+  if (!data.length) throw new Refusal('there are no voxels');
   let [lowest, highest] = [Infinity, -Infinity];
   for (const value of data) {
-    if (!Number.isFinite(value)) throw new Error('there are NaN or infinite values');
+    if (!Number.isFinite(value)) throw new Refusal('there are NaN or infinite values');
     if (value < lowest) lowest = value;
     if (value > highest) highest = value;
   }
-  if (lowest === highest) throw new Error(`constant, every voxel is ${lowest}`);
+  if (lowest === highest) throw new Refusal(`constant, every voxel is ${general(lowest)}`);
   const samples = sampled(data);
   const sorted = samples.slice().sort();
   let [low, high] = ends(sorted, FEWEST);
@@ -54,7 +61,9 @@ export function fit(data: Float32Array, shape: Shape): Normalisation {
   low = air(bulk, low, high);
   [low, high] = drawnIn(bulk, low, high);
   low = air(bulk, low, high);
-  return { offset: Math.fround(low), range: Math.fround(high - low) };
+  const [fewLow, fewHigh] = ends(sorted, FEW);
+  const setByFew = fewHigh - fewLow < (high - low) / 2;
+  return { offset: Math.fround(low), range: Math.fround(high - low), setByFew };
 }
 
 /** Units of the image → about 0 to 1, without traces of nothing. */
@@ -79,6 +88,10 @@ export function finestDetail(data: Float32Array, shape: Shape): number {
   const magnitude = detail.map(Math.abs).filter((value) => value > NO_DETAIL).sort();
   return magnitude.length ? percentile(magnitude, 0.5) / MEDIAN_OF_NORMAL : 0;
 }
+
+/** What independent noise adds to the usual: the root of the difference of squares, or 0. */
+export const beyond = (noise: number, usual: number): number =>
+  Math.sqrt(Math.max(noise ** 2 - usual ** 2, 0));
 
 /** The high-pass half of `pywt.dwt` along an axis, borders mirrored; `size` becomes the result's. */
 function details(data: Float32Array, size: number[], axis: number): Float32Array {

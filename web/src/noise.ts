@@ -2,7 +2,7 @@
 
 import { alongAxis, kspaceMatrix } from './band';
 import { percentile } from './percentile';
-import { measureResolution } from './resolution';
+import { measureResolution, type AxisResolution } from './resolution';
 
 type Three = readonly [number, number, number];
 
@@ -24,9 +24,17 @@ const [FLATTEST, ANATOMY, ENOUGH, FEWEST, ROUNDING] = [0.25, 0.4, 1000, 64, 1e-5
 const MEDIAN_OF_NORMAL = 0.6744897501960817;
 const TURNS = 3;
 
-/** Standard deviation of a voxel's noise, in units of the image; 0 for a constant image. */
-export function estimateNoise(data: Float32Array, shape: Three): number {
-  const image = onMeasuredVoxels({ data, shape });
+/**
+ * Standard deviation of a voxel's noise, in units of the image; 0 for a constant image.
+ *
+ * resolution: along the axes of `shape`, where it is known.
+ */
+export function estimateNoise(
+  data: Float32Array,
+  shape: Three,
+  resolution: readonly AxisResolution[] = measureResolution(data, shape, stridesOf(shape)),
+): number {
+  const image = onMeasuredVoxels({ data, shape }, resolution);
   const axes = [0, 1, 2].filter((axis) => image.shape[axis] >= DETAILS.length);
   if (!axes.length) return 0;
   const { mean, finest, coarser } = bands(image, axes);
@@ -51,10 +59,10 @@ export function estimateNoise(data: Float32Array, shape: Three): number {
   return sigma;
 }
 
+const stridesOf = ([, n, m]: Three): Three => [n * m, m, 1];
+
 /** The scan on voxels that hold what was measured, as far as its spectra tell. */
-function onMeasuredVoxels(image: Image): Image {
-  const [, n, m] = image.shape;
-  const axes = measureResolution(image.data, image.shape, [n * m, m, 1]);
+function onMeasuredVoxels(image: Image, axes: readonly AxisResolution[]): Image {
   return axes.reduce((made, { ending, share }, axis) => {
     const n = made.shape[axis];
     const count = ending === 'sharp' || ending === 'slow' ? Math.floor(share * n) : n;

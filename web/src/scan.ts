@@ -2,12 +2,14 @@
 
 import { alongAxis, kspaceMatrix } from './band';
 import { UNKNOWN } from './engine/model';
-import { spacingOf, withShape, type Grid } from './grid';
+import { CLEARLY_THICKER, SAME_STEP, spacingOf, withShape, type Grid } from './grid';
 import { isZeroFilled, type AxisResolution } from './resolution';
 
 const NATIVE = 'kspace';
 const SLICE = 'slice';
-const [CLEARLY_THICKER, SURELY_SLICES, SAME_STEP] = [1.4, 2.5, 1e-3];
+const SURELY_SLICES = 2.5;
+
+type Three = readonly [number, number, number];
 
 /** The grid of the same field of view whose band holds all that was measured, and no more. */
 export function bandGrid(grid: Grid, axes: readonly AxisResolution[]): Grid {
@@ -17,17 +19,28 @@ export function bandGrid(grid: Grid, axes: readonly AxisResolution[]): Grid {
   return withShape(grid, [i, j, k]);
 }
 
-/** The scan [i][j][k] on a grid whose band is no wider: its k-space, cut. */
-export function atBand(data: Float32Array, from: Grid, to: Grid): Float32Array {
-  const shape: [number, number, number] = [...from.shape];
+/** A scan on fewer voxels of the same field of view: its k-space, cut. Shapes are in memory order. */
+export function atBand(data: Float32Array, from: Three, to: Three): Float32Array {
+  const shape: [number, number, number] = [...from];
   return [0, 1, 2].reduce((made, axis) => {
-    const [n, count] = [shape[axis], to.shape[axis]];
+    const [n, count] = [shape[axis], to[axis]];
     if (count === n) return made;
     const cut = alongAxis(made, [...shape], axis, kspaceMatrix(n, count));
     shape[axis] = count;
     return cut;
   }, data);
 }
+
+/** An axis clearly thicker than the finest is that of slices; the others are native. */
+export function byThickness(grid: Grid): string[] {
+  const spacing = spacingOf(grid);
+  const finest = Math.min(...spacing);
+  return spacing.map((mm) => (mm > CLEARLY_THICKER * finest ? SLICE : NATIVE));
+}
+
+/** What is told of axes by one name: it holds for those that are refined (cells below 1). */
+export const ofRefined = (name: string, cell: readonly number[]): string[] =>
+  cell.map((each) => (each < 1 - SAME_STEP ? name : NATIVE));
 
 /**
  * `auto`: what a network is told of each axis.
@@ -42,8 +55,8 @@ export function acquisitionOf(
 ): string[] {
   const spacing = spacingOf(grid);
   const finest = Math.min(...spacing);
-  const told = spacing.map((mm) => (mm > CLEARLY_THICKER * finest ? SLICE : NATIVE));
-  const careful = scale.map((each) => (1 / each < 1 - SAME_STEP ? UNKNOWN : NATIVE));
+  const told = byThickness(grid);
+  const careful = ofRefined(UNKNOWN, scale.map((each) => 1 / each));
   const cut = axes.map(isZeroFilled);
   const unsure =
     axes.some(({ ending }) => ending !== 'unknown') &&

@@ -15,7 +15,9 @@ export interface GoldenCase {
   target_shape: Three;
   target_affine: number[][];
   told: string[];
+  /** Of the scan, and what the network was told. */
   noise: number | null;
+  told_noise: number | null;
   offset: number;
   range: number;
   air: number;

@@ -51,6 +51,18 @@ def open_reading(path: Path) -> IO[bytes]:
 @contextmanager
 def open_writing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, compressed on the way where its name says so."""
+    try:
+        with _open_writing(path) as file:
+            yield file
+    except OSError as error:
+        # The compressor raises it when it is flushed and again when it is closed, so that it is its
+        # own context; whoever goes up from context to context (ExitStack) would never end.
+        error.__context__ = None
+        raise
+
+
+@contextmanager
+def _open_writing(path: Path) -> Iterator[IO[bytes]]:
     name = path.name.lower()
     with path.open("wb") as file:
         if name.endswith(_GZIP):

@@ -139,7 +139,7 @@ def result_of(
         )
         taken = _finished(through, floor)
     elif request.consistent:
-        require_memory(grid, copies=2 + outputs)
+        require_memory(grid, copies=2 + outputs, memory=request.memory)
         taken = _finished(_agreeing(voxel_field, grid, facts, progress, outputs), floor)
     else:
 
@@ -219,7 +219,7 @@ def _without_network(
             f"{_name(scan)}: {plain.method}: {NO_NETWORK}, so there is no uncertainty to tell; "
             "leave --uncertainty out"
         )
-    require_memory(grid, plain.copies)
+    require_memory(grid, plain.copies, request.memory)
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method

@@ -4,6 +4,8 @@ import math
 import shutil
 from pathlib import Path
 
+import psutil
+
 from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
@@ -14,14 +16,27 @@ from arssr.volume import Volume
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
 
 
-def require_memory(grid: Grid, copies: int = 1) -> None:
-    """Refuse a result that cannot be held (so many times), with its size."""
+def require_memory(
+    grid: Grid,
+    copies: int = 1,
+    memory: float | None = None,
+    what: str = "a result",
+    instead: str = "ask for a coarser grid",
+) -> None:
+    """Refuse what cannot be held (so many times), with its size.
+
+    memory: bytes that the process may take in all, where the user set a limit. what, instead:
+    what lies on the grid, and what can be done about it, in words.
+    """
     size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
-    free = available_bytes()
+    free, where = float(available_bytes()), "are free"
+    if memory is not None:
+        left = max(memory - psutil.Process().memory_info().rss, 0.0)
+        free, where = min((free, where), (left, "are left of --memory"))
     if size > free:
         raise ArSSRError(
-            f"a result of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
-            f"and {bytes_in_words(free)} are free; ask for a coarser grid"
+            f"{what} of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
+            f"and {bytes_in_words(free)} {where}; {instead}"
         )
 
 

@@ -39,11 +39,12 @@ class Entrance:
         """The token of a new session for one that was not used before; None for any other.
 
         Then another one-time token is told of: for a second tab, or a page that was reloaded.
+        Raises OSError where that cannot be written; this one is then still good.
         """
         if not _is_same(token, self._once):
             return None
-        self._sessions.append(secrets.token_urlsafe(_BYTES))
         self._renew()
+        self._sessions.append(secrets.token_urlsafe(_BYTES))
         return self._sessions[-1]
 
     def knows(self, session: str) -> bool:
@@ -51,13 +52,15 @@ class Entrance:
         return any([_is_same(session, known) for known in self._sessions])
 
     def _renew(self) -> None:
-        self._once = secrets.token_urlsafe(_BYTES)
-        address = f"{self._origin}/#{self._once}"
+        once = secrets.token_urlsafe(_BYTES)
+        address = f"{self._origin}/#{once}"
         new = self.file.with_suffix(".new")
+        new.unlink(missing_ok=True)  # of a time when the disk was full
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(_PAGE.format(address=address))
         new.replace(self.file)
+        self._once = once
         self._tell(address)
 
 

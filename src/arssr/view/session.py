@@ -215,7 +215,10 @@ class Session:
         try:
             if scan.upload is not None:
                 self._ask(scan, tasks.require_one_file, scan.path)
-            facts = self._ask(scan, tasks.look, self._network, scan.path, scan.series, scan.shown)
+            facts = self._ask(
+                *(scan, tasks.look, self._network, scan.path, scan.series, scan.shown),
+                self._memory,
+            )
         except ArSSRError as error:
             scan.error, scan.state = str(error), "failed"
         else:
@@ -245,14 +248,16 @@ class Session:
             run.state = "running"
         like = run.asked.get("target", {}).get("like")
         called = self._scans[like].name if like in self._scans else ""
-        run.folder.mkdir(mode=0o700)
         state, error, facts = "done", "", {}
         try:
+            run.folder.mkdir(mode=0o700)
             facts = self._computer.ask(
                 tasks.upsample, self._network, run.job, scan.name, called, progress=run.hear
             )
         except ArSSRError as problem:
             state, error = "failed", self._in_words(scan, problem)
+        except OSError as problem:
+            state, error = "failed", f"the temporary folder: {problem.strerror or problem}"
         except Exception as problem:  # a bug of ours must not end the queue
             state, error = "failed", f"a bug of ours ({type(problem).__name__})"
         with self._lock:

@@ -32,6 +32,11 @@ from arssr.viewing.verdict import of_scan, sentences
 from arssr.volume import Volume, grid_of, open_frames, open_writer, read_quietly
 from arssr.weights.limits import unseen_slices
 
+# Times 5 bytes of a voxel. Processes grew by 8 bytes for each voxel of a scan of 256³ or 320³ that
+# they looked at, and by 12 as an estimate was made for it, which comes next; by 6 for each voxel of
+# the result that a cubic one was made beside, and by 8 for one that became a series.
+_LOOK_COPIES, _COPIES = 3, 2
+
 
 def require_one_file(path: Path, _progress: ReportProgress) -> None:
     """Refuse an upload whose header names other files, which would be read from this machine.
@@ -45,17 +50,25 @@ def require_one_file(path: Path, _progress: ReportProgress) -> None:
 
 
 def look(
-    network: ModelRef, path: Path, series: str | None, shown: Path, _progress: ReportProgress
+    network: ModelRef,
+    path: Path,
+    series: str | None,
+    shown: Path,
+    memory: float | None,
+    _progress: ReportProgress,
 ) -> dict[str, Any]:
     """What is known of a scan; its first frame is written to `shown` (float32 NIfTI).
 
-    Of several DICOM images only what there is to choose from (`images`). Raises ArSSRError as
-    `Volume.read` does.
+    Of several DICOM images only what there is to choose from (`images`). memory: bytes that this
+    process may take in all, see `require_memory`. Raises ArSSRError as `Volume.read` does, and for
+    a scan that is too large to be looked at.
     """
     if series is None and is_series(path) and len(images := contents(path)) > 1:
         listed = [{"in_words": str(image), **image.describe()} for image in images]
         return {"images": listed}
     with open_frames(path, series) as frames:
+        instead = "cut it to what is of interest, or allow more (--memory)"
+        require_memory(frames.grid, _LOOK_COPIES, memory, "a scan", instead)
         count, volume = len(frames), frames.frame(0)
     volume.stored_as("float32").write(shown, overwrite=True)
     resolution = measure_resolution(volume)
@@ -115,7 +128,7 @@ def upsample(
 def cubic(job: Job, path: Path, _progress: ReportProgress) -> None:
     """Cubic interpolation of the scan (of its first frame) on the grid of the result."""
     grid = grid_of(job.destination)
-    require_memory(grid, copies=2)
+    require_memory(grid, _COPIES, job.request.memory)
     with open_frames(job.source, job.series) as frames:
         scan = frames.frame(0)
     resample(scan, grid).stored_as("float32").write(path, overwrite=True)
@@ -137,13 +150,16 @@ def dicom(job: Job, archive: Path, _progress: ReportProgress) -> None:
     """
     method = read_json(sidecar(job.destination)).get("method", Origin.method)
     origin = Origin(job.source, job.series, method)
+    require_memory(grid_of(job.destination), _COPIES, job.request.memory)
     made: Volume = read_quietly(job.destination)
     series = archive.with_name("derived.dicom")
-    with open_writer(series, made, made.grid, overwrite=True, origin=origin) as writer:
-        writer.put(made.data)
-    with replacing(archive) as temporary:
-        shutil.make_archive(str(temporary.with_suffix("")), "zip", series)
-    shutil.rmtree(series)
+    try:
+        with open_writer(series, made, made.grid, overwrite=True, origin=origin) as writer:
+            writer.put(made.data)
+        with replacing(archive) as temporary:
+            shutil.make_archive(str(temporary.with_suffix("")), "zip", series)
+    finally:
+        shutil.rmtree(series, ignore_errors=True)
 
 
 def _model_for(network: ModelRef, job: Job) -> Model | None:

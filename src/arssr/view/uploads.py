@@ -3,17 +3,18 @@
 The names that it has for them are only shown: they become neither paths nor parts of paths.
 """
 
-import shutil
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from arssr.errors import ArSSRError
-from arssr.files import bytes_in_words, image_suffixes
+from arssr.files import bytes_in_words, image_suffixes, room_left
 from arssr.formats.dicom_checks import PAGES
 
 LARGEST = 4 * 2**30  # bytes of a scan; 512³ voxels in float32 are an eighth of that
 MOST_FILES = 20_000  # a session of a scanner, exported whole
-_LEFT_FREE = 2**30  # bytes of the disk
+LARGEST_JSON = 2**20  # bytes; those of dcm2niix have a few thousand
+_JSON = ".json"
 _LONGEST_NAME = 200
 _HEADERS_ALONE = (".mhd", ".nhdr")  # their samples lie in a file that they name
 
@@ -50,51 +51,84 @@ def suffix_named(name: str) -> str:
 class Upload:
     """The files of one scan on their way into a folder that nobody else may look into.
 
-    One file of any format or a zip; or all files of a DICOM folder.
+    One file of any format, with the JSON file of its name if there is one, or a zip; or all files
+    of a DICOM folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "files"
         self._folder.mkdir(mode=0o700, parents=True)
         self._count, self._bytes, self._suffix = 0, 0, ""
+        self._name = ""  # of the last image
+        self._described: list[str] = []  # names of JSON files
 
     @property
     def path(self) -> Path:
         """The scan, once all is there: the file, or the folder of several.
 
-        Raises ArSSRError where nothing was sent.
+        Raises ArSSRError where no image was sent.
         """
-        files = list(self._folder.iterdir())
-        if not files:
-            raise ArSSRError("no file was sent")
-        return files[0] if len(files) == 1 else self._folder
+        images = [path for path in self._folder.iterdir() if path.suffix != _JSON]
+        if not images:
+            raise ArSSRError("no image was sent")
+        return images[0] if len(images) == 1 else self._folder
 
     async def take(self, name: str, announced: int, content: AsyncIterator[bytes]) -> None:
         """One file, as it comes. Raises ArSSRError where it is too large or one too many.
 
         announced: its bytes as far as the browser says; 0 where it does not.
         """
+        if self._count + len(self._described) >= MOST_FILES:
+            raise ArSSRError(f"a scan of more than {MOST_FILES} files is not taken")
+        self._require_room(announced)
+        if name.lower().endswith(_JSON):
+            await self._take_json(name, content)
+            return
         suffix = suffix_named(name)
         if self._count and (suffix or self._suffix):
             raise ArSSRError(
                 "several files are one scan where they are DICOM; drop others one by one"
             )
-        if self._count >= MOST_FILES:
-            raise ArSSRError(f"a scan of more than {MOST_FILES} files is not taken")
-        self._require_room(announced)
-        self._count, self._suffix = self._count + 1, suffix
+        self._require_one_of_its_name(self._described, name)
+        self._count, self._suffix, self._name = self._count + 1, suffix, name
         if name.lower().endswith(PAGES):  # exports have such, and no name here would tell
-            async for _ in content:
-                pass
+            await _drain(content)
             return
         # No name of BIDS, so that no data set around the folder can say anything of it.
-        path = self._folder / f"file-{self._count:06d}{suffix}"
+        await self._keep(self._folder / f"file-{self._count:06d}{suffix}", content)
+
+    async def _take_json(self, name: str, content: AsyncIterator[bytes]) -> None:
+        """What dcm2niix says of an image, beside which it is found later."""
+        self._require_one_of_its_name([*self._described, name], self._name)
+        self._described.append(name)
+        if len(self._described) > 1:
+            await _drain(content)
+        else:
+            path = self._folder / f"file-000001{_JSON}"
+            await self._keep(path, content, LARGEST_JSON)
+
+    def _require_one_of_its_name(self, described: Sequence[str], image: str) -> None:
+        """Refuse JSON files that are not those of an image; of DICOM they say nothing anyway."""
+        if not described or suffix_named(image) in ("", ".zip"):
+            return
+        if len(described) > 1:
+            raise ArSSRError("one JSON file describes a scan; drop scans one by one")
+        named, shown = shown_name(described[0]), shown_name(image)
+        if named[: -len(_JSON)] != shown[: -len(suffix_named(image))]:
+            raise ArSSRError(f"{named} does not have the name of {shown}, so it describes another")
+
+    async def _keep(
+        self, path: Path, content: AsyncIterator[bytes], largest: float = math.inf
+    ) -> None:
+        """Whole, or not at all."""
         before = self._bytes
         try:
             with path.open("xb") as file:
                 async for part in content:
+                    self._require_room(len(part))
                     self._bytes += len(part)
-                    self._require_room(0)
+                    if self._bytes - before > largest:
+                        raise ArSSRError("a JSON file that long describes no image")
                     file.write(part)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -107,5 +141,10 @@ class Upload:
                 f"a scan of more than {bytes_in_words(LARGEST)} is not taken here; name it on the "
                 "command line"
             )
-        if shutil.disk_usage(self._folder).free - more < _LEFT_FREE:
+        if more > room_left(self._folder):
             raise ArSSRError("there is no room for it on the disk of the temporary folder")
+
+
+async def _drain(content: AsyncIterator[bytes]) -> None:
+    async for _ in content:
+        pass

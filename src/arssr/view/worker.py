@@ -38,9 +38,14 @@ class Worker:
     def ask(self, task: Callable[..., Any], *values: Any, progress: ReportProgress = silent) -> Any:
         """What `task(*values, progress)` returns there; by one thread at a time.
 
-        Raises ArSSRError for what went wrong, in a sentence, and where the process was killed.
+        Raises ArSSRError for what went wrong, in a sentence, and where the process was killed or
+        cannot be started.
         """
-        connection = self._started()
+        try:
+            connection = self._started()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ArSSRError(f"no process could be started to work on it: {reason}") from None
         try:
             connection.send((task, values))
             while True:
@@ -82,6 +87,8 @@ class Worker:
         with self._starting:
             if self._is_closed:
                 raise ArSSRError("the server is ending")
+            if self._process is not None and not self._process.is_alive():
+                self._process = None  # it was killed while it had nothing to do
             if self._process is None or self._connection is None:
                 context = multiprocessing.get_context("spawn")  # torch does not survive a fork
                 self._connection, theirs = context.Pipe()

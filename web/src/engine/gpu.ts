@@ -1,5 +1,7 @@
 /** A GPU that is given work in short submissions: a system resets one that is silent too long. */
 
+import { Refusal } from '../errors';
+
 const WORD = 4;
 const SLOT = 256; // bytes between the parameters of two dispatches
 const SLOTS = 256;
@@ -9,8 +11,15 @@ const FIRST_WORK = 5e6; // multiplications of the first submission, before anyth
 const MOST_GROWTH = 2;
 const SMALL = 0.25; // a submission of less than this share of the work tells nothing of the speed
 
+const INSTEAD =
+  ', with which pages compute on a graphics card: use a current Chrome, Edge, Safari or Firefox ' +
+  'with hardware acceleration switched on, or `arssr view`, which needs neither';
+
 /** Another word for what a user can do nothing about: the GPU went away or has too little memory. */
-export class GpuError extends Error {}
+export class GpuError extends Refusal {}
+
+/** There is too little memory on the GPU: less at a time may fit. */
+export class GpuMemoryError extends GpuError {}
 
 export interface Kernel {
   /** WGSL; two kernels of the same code are one. */
@@ -42,6 +51,8 @@ export class Gpu {
   submissions = 0;
   /** Multiplications so far. */
   done = 0;
+  /** Is told of every submission that ended. */
+  heard: () => void = () => undefined;
 
   private readonly built = new Map<string, Built>();
   private readonly parameters: GPUBuffer;
@@ -51,29 +62,40 @@ export class Gpu {
   private pending = 0; // multiplications in `waiting`
   private failure: GpuError | undefined;
 
-  constructor(
-    readonly device: GPUDevice,
-    private readonly signal?: AbortSignal,
-  ) {
+  constructor(readonly device: GPUDevice) {
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     this.parameters = device.createBuffer({ size: SLOT * SLOTS, usage });
     void device.lost.then(({ message }) => {
       this.failure ??= new GpuError(`the graphics card stopped (${message || 'no reason given'})`);
     });
     device.addEventListener('uncapturederror', ({ error }) => {
-      this.failure ??= new GpuError(error.message);
+      this.failure ??=
+        error instanceof GPUOutOfMemoryError
+          ? new GpuMemoryError('the graphics card has too little memory for this')
+          : new GpuError(error.message);
     });
   }
 
   /** The browser's GPU, with the largest buffers that it allows. Throws where there is none. */
-  static async open(signal?: AbortSignal): Promise<Gpu> {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  static async open(): Promise<Gpu> {
+    if (!navigator.gpu) throw new GpuError(`this browser has no WebGPU${INSTEAD}`);
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter) {
-      throw new GpuError('this browser offers web pages no graphics card to compute with (WebGPU)');
+      throw new GpuError(`this browser finds no graphics card that it can use (WebGPU)${INSTEAD}`);
     }
     const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
     const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
-    return new Gpu(await adapter.requestDevice({ requiredLimits }), signal);
+    return new Gpu(await adapter.requestDevice({ requiredLimits }));
+  }
+
+  /** Gives the GPU back, and all buffers with it. */
+  close(): void {
+    this.device.destroy();
+  }
+
+  /** Whether nothing has gone wrong so far: then it can go on computing. */
+  get isSound(): boolean {
+    return !this.failure;
   }
 
   /** Bytes of the largest buffer that a kernel can be given. */
@@ -129,7 +151,6 @@ export class Gpu {
 
   /** Submits what was asked for, and waits for it. */
   async flush(): Promise<void> {
-    this.signal?.throwIfAborted();
     if (this.failure) throw this.failure;
     if (!this.waiting.length) return;
     const { waiting, pending } = this;
@@ -186,6 +207,7 @@ export class Gpu {
     this.submissions += 1;
     this.done += work;
     this.longestMs = Math.max(this.longestMs, ms);
+    this.heard();
     if (work < SMALL * this.work) return;
     const fits = (work / Math.max(ms, 0.1)) * TARGET_MS;
     this.work = Math.min(Math.max(fits, this.work / MOST_GROWTH), this.work * MOST_GROWTH);

@@ -1,5 +1,9 @@
 /** Weights as `tools/export_web.py` writes them. */
 
+import { Refusal } from '../errors';
+import { sha256 } from '../identity';
+import type { Card } from '../limits';
+
 export interface LayerWords {
   conv: string;
   relu: boolean;
@@ -14,6 +18,8 @@ export type PartWords =
   | { part: 'fusion'; parts: PartWords[]; conv: string };
 
 export interface Manifest {
+  /** The version of the package that wrote it. */
+  arssr: string;
   name: string;
   sha256: string;
   config: { encoder: string; feature_dim: number; decoder_depth: number; acquisitions: string[] };
@@ -23,7 +29,11 @@ export interface Manifest {
   /** Names of the decoder's hidden layers, in order. */
   hidden: string[];
   tensors: Record<string, { shape: number[]; offset: number }>;
-  card: Record<string, unknown>;
+  card: Card;
+  /** Of each image that was trained on: SHA-256 of its file, and of its samples. */
+  trained_on: [string | null, string | null][];
+  /** SHA-256 of the file of values, which must be the one that belongs to this manifest. */
+  values_sha256: string;
 }
 
 const NOISE_UNIT = 0.05; // the noise level at which its channel reads 1 (networks/model.py)
@@ -45,13 +55,17 @@ export class Model {
     this.values = Float32Array.from(halfs, fromHalf);
   }
 
+  /** The weights at `ADDRESS.json` and `ADDRESS.bin`. Throws where they are not whole. */
   static async load(address: string): Promise<Model> {
-    const [manifest, values] = await Promise.all([fetch(`${address}.json`), fetch(`${address}.bin`)]);
-    if (!manifest.ok || !values.ok) throw new Error(`the weights at ${address} cannot be read`);
-    return new Model(
-      (await manifest.json()) as Manifest,
-      new Uint16Array(await values.arrayBuffer()),
-    );
+    const [words, values] = await Promise.all([fetch(`${address}.json`), fetch(`${address}.bin`)]);
+    if (!words.ok || !values.ok) throw new Refusal(`the weights at ${address} cannot be read`);
+    const manifest = (await words.json()) as Manifest;
+    const bytes = await values.arrayBuffer();
+    const digest = await sha256(bytes);
+    if (digest && digest !== manifest.values_sha256) {
+      throw new Refusal('the weights are not whole, or of another version; load the page again');
+    }
+    return new Model(manifest, new Uint16Array(bytes));
   }
 
   get width(): number {
@@ -73,7 +87,7 @@ export class Model {
     const known = this.manifest.config.acquisitions;
     for (const name of acquisition) {
       if (name !== UNKNOWN && !known.includes(name)) {
-        throw new Error(`these weights can be told ${known.join(', ')} and unknown, not '${name}'`);
+        throw new Refusal(`these weights can be told ${known.join(', ')} and unknown, not '${name}'`);
       }
     }
     const told = acquisition.flatMap((name) => known.map((each) => Number(name === each)));

@@ -1,7 +1,9 @@
 /** Which voxels of an image, and of its features, an output reads. */
 
-import type { Banded } from '../interpolation';
+import { cubicMatrix, linearTaps, nearestVoxel, type Banded } from '../interpolation';
+import type { Asked } from './engine';
 import { GpuError } from './gpu';
+import { map3 } from './layout';
 import type { Planes } from './schedule';
 
 /** Along one axis: what each output position reads. */
@@ -9,6 +11,14 @@ export interface Along {
   taps: { first: number; second: number; share: number }[];
   nearest: number[];
   cubic: Banded;
+}
+
+export function alongOf({ shape, positions }: Asked): [Along, Along, Along] {
+  return map3((n) => ({
+    taps: linearTaps(shape[n], positions[n]),
+    nearest: Array.from(positions[n], (at) => nearestVoxel(shape[n], at)),
+    cubic: cubicMatrix(shape[n], positions[n]),
+  }));
 }
 
 /** Which output planes can be decoded, and what those still read that cannot. */

@@ -1,0 +1,2 @@
+/** In place of the codecs of Zarr (`vite.config.ts`). */
+export default undefined;

@@ -1,0 +1,6 @@
+/** The page of `arssr view`: Python computes. */
+
+import { open } from './main';
+import { pythonBackend } from './python';
+
+void open(pythonBackend);
