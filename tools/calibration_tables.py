@@ -13,7 +13,7 @@ from arssr.evaluation.coverage import Scores, pooled
 from arssr.evaluation.tables import markdown_table
 from arssr.files import replacing
 from arssr.networks import UNKNOWN
-from arssr.weights.files import load_spread, load_weights, save_weights
+from arssr.weights.files import load_weights, save_card
 from arssr.weights.interval import KEY, PLAIN
 
 SIDE, MARGIN = 96, 8
@@ -360,9 +360,9 @@ def report(path: Path, val: Sequence[Counted], test: Sequence[Counted], write: b
     print(text)
     if not write:
         return
-    network, card = load_weights(path)
+    _, card = load_weights(path)
     card[KEY] = {"taught": card[KEY]["taught"], **known}
-    save_weights(path, network, card, half=True, spread=load_spread(path))
+    save_card(path, card)
     if PAGE.exists():
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
         after = rest.partition(_END)[2]

@@ -63,6 +63,16 @@ def test_the_page_says_what_the_card_says() -> None:
     assert "started from an earlier run of 4,854 steps, 0.45 h" in page
 
 
+def test_the_page_says_which_lesions_survive() -> None:
+    """Beside cubic's, by share of the contrast; none where no size does."""
+    setting = {"degradation": "slice-box", "scale": "2", "cubic": [1.25, None], "model": [1.0, 2.5]}
+    lesions = {"shares": [0.5, 0.8], "volumes": ["head"], "settings": [setting]}
+    page = to_markdown(CARD | {"lesions": lesions})
+    assert "|  | 50%, cubic | 50%, model | 80%, cubic | 80%, model |" in page
+    assert "| slice-box 2 | 1.2 | 1.0 | none | 2.5 |" in page
+    assert "The smallest lesion" not in to_markdown(CARD)
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_weights_are_never_below_cubic_on_ideal_scans(name: str) -> None:
     settings = load(name).card["results"]["told"]["gain"]["settings"]

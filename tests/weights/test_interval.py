@@ -13,7 +13,7 @@ from tests.test_half_widths import head_of
 from arssr.api import Model
 from arssr.errors import ArSSRError
 from arssr.evaluation.methods import network_sha256
-from arssr.weights.files import load_spread, load_weights, save_weights
+from arssr.weights.files import load_spread, load_weights, save_card, save_weights
 from arssr.weights.interval import KEY, Interval, interval_of, way_of
 from arssr.weights.registry import load
 
@@ -48,6 +48,21 @@ def test_a_head_comes_back_and_the_network_beside_it_is_as_without(
     networks = [load_weights(path)[0] for path in (told, plain)]
     assert networks[0].state_dict().keys() == networks[1].state_dict().keys()
     assert network_sha256(networks[0]) == network_sha256(networks[1])
+
+
+def test_another_card_leaves_network_and_head_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    save_weights(path, tiny_network(), CARD, half=True, spread=head_of())
+    before = load_weights(path)[0].state_dict(), load_spread(path)
+    save_card(path, {**CARD, "note": "new"})
+    network, card = load_weights(path)
+    head = load_spread(path)
+    assert card["note"] == "new" and before[1] is not None and head is not None
+    for state, old in (
+        (network.state_dict(), before[0]),
+        (head.state_dict(), before[1].state_dict()),
+    ):
+        assert all(torch.equal(state[name], old[name]) for name in old)
 
 
 def test_a_damaged_head_is_refused(tmp_path: Path) -> None:

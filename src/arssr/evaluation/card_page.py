@@ -15,6 +15,7 @@ CASES = {
 }
 COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"]
 
+_BY = ("cubic", "model")
 _SCALES = {"scale": "per axis", "scale_of_one_thick_axis": "along one thick axis"}
 
 
@@ -52,6 +53,8 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     table = [
         row for case in ("told", "scanners") for row in results.get(case, {"table": []})["table"]
     ]
+    if "lesions" in card:
+        parts += ["## The smallest lesion that survives", _lesions(card["lesions"])]
     parts += ["## Every volume: PSNR, dB / SSIM", _volumes(table)]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
@@ -170,6 +173,26 @@ def _volumes(table: Sequence[Mapping[str, Any]]) -> str:
         for entry in table
     ]
     return markdown_table(["volume", "", *methods], rows)
+
+
+def _lesions(lesions: Mapping[str, Any]) -> str:
+    """The diameters from which on lesions keep a share of their contrast (docs/lesions.md)."""
+    about = (
+        "Bright and dark spheres and ellipsoids that were put into the validation volumes: the "
+        "diameter, in voxels of the scan (in slices, where these are thick), from which on they "
+        "keep that share of their contrast on average. What that means, and what not: "
+        "[lesions](../lesions.md)."
+    )
+    columns = ["", *(f"{share:.0%}, {who}" for share in lesions["shares"] for who in _BY)]
+    rows = [
+        [_setting(s), *(_size(s[name][n]) for n in range(len(lesions["shares"])) for name in _BY)]
+        for s in lesions["settings"]
+    ]
+    return f"{about}\n\n{markdown_table(columns, rows)}"
+
+
+def _size(diameter: float | None) -> str:
+    return "none" if diameter is None else f"{diameter:.1f}"
 
 
 def _training_data(data: Sequence[Mapping[str, str]]) -> str:

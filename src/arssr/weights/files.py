@@ -50,6 +50,12 @@ def save_weights(
         temporary.write_bytes(to_safetensors(state, {_HEADER: header}))
 
 
+def save_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write another card into a weight file, atomically; network and head stay, as float16."""
+    network, _ = load_weights(path)
+    save_weights(path, network, card, half=True, spread=load_spread(path))
+
+
 def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
     """A network in evaluation mode, in float32 on the CPU, and its card.
 
