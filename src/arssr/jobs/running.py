@@ -170,9 +170,7 @@ def estimate(model: Model | None, job: Job, scan: Future[Volume] | None = None) 
         "output": result.grid.describe(),
         "warnings": [],
         **known,
-        "disk_bytes": round(
-            stored_bytes(volume, result.grid, count, half_widths=job.request.uncertainty)
-        ),
+        "disk_bytes": round(stored_bytes(volume, result.grid, count, job.request.uncertainty)),
     }
     if "method" in result.facts:
         facts["method"] = result.facts["method"]
@@ -199,8 +197,7 @@ def _known_before(scan: Volume, result: Result) -> dict[str, Any]:
 
 
 def _require_disk(job: Job, volume: Volume, grid: Grid, frames: int = 1) -> None:
-    half_widths = job.request.uncertainty
-    require_disk(job.destination, volume, grid, frames, half_widths=half_widths)
+    require_disk(job.destination, volume, grid, frames, job.request.uncertainty)
 
 
 def _put(stack: ExitStack, job: Job, result: Result) -> None:

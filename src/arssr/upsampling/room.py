@@ -40,19 +40,17 @@ def require_memory(
         )
 
 
-def stored_bytes(
-    volume: Volume, grid: Grid, frames: int = 1, *, half_widths: bool = False
-) -> float:
+def stored_bytes(volume: Volume, grid: Grid, frames: int = 1, half_widths: bool = False) -> float:
     """What a result takes on disk, stored as `volume` is, and its half-widths; not compressed."""
     each = volume.storage.written.itemsize + half_widths * HALF_WIDTHS.dtype.itemsize
     return frames * _voxels(grid) * each
 
 
 def require_disk(
-    path: Path, volume: Volume, grid: Grid, frames: int = 1, *, half_widths: bool = False
+    path: Path, volume: Volume, grid: Grid, frames: int = 1, half_widths: bool = False
 ) -> None:
     """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
-    size = stored_bytes(volume, grid, frames, half_widths=half_widths)
+    size = stored_bytes(volume, grid, frames, half_widths)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if size > free:
