@@ -71,8 +71,10 @@ def test_what_cannot_be_used_is_left_out_where_that_is_asked_for(
 
 def test_a_file_that_is_known_is_not_read_again(folder: Path) -> None:
     path = folder / "nan.nii"
-    found, unusable = survey(named([path]), require, known={sha256(path): "digest"})
-    assert found[0].samples_sha256 == "digest" and not unusable
+    known = {"samples_sha256": "digest", "look": {"roughness": 0.1, "peak": 0.2}}
+    found, unusable = survey(named([path]), require, known={sha256(path): known})
+    assert found[0].samples_sha256 == "digest" and found[0].look == known["look"]
+    assert not unusable
 
 
 def test_the_same_voxels_on_both_sides_are_found_out(folder: Path) -> None:

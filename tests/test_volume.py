@@ -267,7 +267,7 @@ def test_64_bit_integers_do_not_overflow(tmp_path: Path, storage: str) -> None:
 
 def test_slabs_are_put_together_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for voxels in (1, 45, 10**6):
-        monkeypatch.setattr("arssr.formats.samples._SLAB_VOXELS", voxels)
+        monkeypatch.setattr("arssr.formats.samples.SLAB_VOXELS", voxels)
         for suffix in (".nii", ".nii.gz"):
             path = volume(storage=Storage("i2")).write(tmp_path / f"a{suffix}", overwrite=True)
             np.testing.assert_array_equal(Volume.read(path).data, volume().data)

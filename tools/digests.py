@@ -1,10 +1,11 @@
-"""Add the hashes of samples to the cards of weights whose training images are at hand.
+"""Add what `arssr train` notes of images to the cards of weights whose training images are at hand.
 
     python tools/digests.py ../shared/data/train ../shared/data/train_nc
 
-By them `arssr evaluate` and `arssr upsample` know scans that weights were trained on in copies
-too. Nothing else of the shipped weights changes, and nothing is measured. Weights that
-`tools/ship.py` puts in place have them already.
+By hashes of samples `arssr evaluate` and `arssr upsample` know scans that weights were trained on
+in copies too; by how the images look (`arssr.domain`) they know what is unlike all of them. Nothing
+else of the shipped weights changes, and nothing is evaluated. Weights that `tools/ship.py` puts in
+place have both already.
 """
 
 import sys
@@ -15,26 +16,21 @@ from typing import Any
 from arssr.cli.console import complain
 from arssr.errors import ArSSRError
 from arssr.files import find_images_below, sha256
-from arssr.identity import samples_sha256
+from arssr.survey import described
 from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_card
 from arssr.weights.licence import images_behind
 from arssr.weights.registry import shipped
 
 
-def known_samples(folders: list[Path]) -> dict[str, str]:
-    """Hashes of the samples of all images in the folders, by those of the files."""
-    return {
-        sha256(path): samples_sha256(Volume.read(path).data) for path in find_images_below(folders)
-    }
+def known_samples(folders: list[Path]) -> dict[str, dict[str, Any]]:
+    """What is said of the samples of all images in the folders, by the hashes of the files."""
+    return {sha256(path): described(Volume.read(path).data) for path in find_images_below(folders)}
 
 
-def with_samples(card: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """The card with the hashes of samples that are known, those of earlier trainings included."""
-    data = [
-        {**image, "samples_sha256": known[image["sha256"]]} if image["sha256"] in known else image
-        for image in card["data"]
-    ]
+def with_samples(card: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The card with what is known of the samples, those of earlier trainings included."""
+    data = [{**image, **known.get(image["sha256"], {})} for image in card["data"]]
     before = card.get("started_from")
     earlier = {"started_from": with_samples(before, known)} if before else {}
     return {**card, "data": data, **earlier}
@@ -49,7 +45,7 @@ def main() -> None:
         if known_now != card:
             save_card(path, known_now)
         images = list(images_behind(known_now))
-        print(f"{name}: {sum('samples_sha256' in i for i in images)} of {len(images)} images")
+        print(f"{name}: {sum('look' in i for i in images)} of {len(images)} images")
 
 
 if __name__ == "__main__":

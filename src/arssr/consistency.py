@@ -33,6 +33,7 @@ from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import SAME_STEP, Floats, Grid
 from arssr.interpolation import apply_axis_matrices, resampling_matrices
+from arssr.measuring import Measuring
 from arssr.networks import UNKNOWN
 from arssr.on_device import samples_on
 from arssr.volume import Volume
@@ -44,8 +45,11 @@ NOTHING_TO_AGREE = (
     "the result is finer than the scan along no axis, so there was nothing to make consistent"
 )
 _ANOTHER_FIELD = (
-    "a result can only be made consistent with a scan of the same field of view; ask for a scale, "
-    "a spacing or a shape"
+    "a result can only be compared with a scan of the same field of view; ask for a scale, a "
+    "spacing or a shape"
+)
+_UNKNOWN_WAY = (
+    "how the scan was made along an axis that is refined is unknown; name its acquisition"
 )
 
 
@@ -53,6 +57,7 @@ class Acquisition:
     """What a scanner makes of an image on `target`: the linear operator A from there to what was
     measured, which has the scan's voxels along axes that `target` refines, else the target's.
 
+    grid: of what was measured. as_stored: whether that is the scan as it is.
     names_ijk: kspace, slice or spline for each axis of `scan`.
     slices: those of the scan. Gaps between them are known better than any name says: their axis is
     taken for one of slices as thick as they are, unless it is named kspace.
@@ -70,9 +75,11 @@ class Acquisition:
         lattice = None if measured is None else measured.axis_positions_in(target)
         if measured is None or to_measured is None or lattice is None:
             raise ArSSRError(
-                "a result that is oblique to the scan cannot be made consistent with it"
+                "a result that is oblique to the scan cannot be compared with it voxel by voxel"
             )
+        self.grid = measured
         self._to_measured = [torch.from_numpy(m.astype(np.float32)) for m in to_measured[1]]
+        self.as_stored = scan.matches(measured)
         self._axes = lattice.axes
         step = np.abs(measured.index_map_to(target)[:3, :3])
         self._matrices = [
@@ -92,8 +99,13 @@ class Acquisition:
         return math.sqrt(math.prod(power))
 
     def measured(self, scan: Tensor) -> Tensor:
-        """y: the scan (I, J, K), on the target's voxels along the axes that are not refined."""
-        return apply_axis_matrices(scan, self._to_measured)
+        """y: the scan (I, J, K), on the target's voxels along the axes that are not refined.
+
+        Itself where it is finer along no axis.
+        """
+        if self.as_stored:
+            return scan
+        return apply_axis_matrices(scan, [m.to(scan.device) for m in self._to_measured])
 
     def counted(self, scan: Tensor) -> Tensor:
         """Whether the scan's voxels behind each voxel of y hold more than its lowest value.
@@ -102,16 +114,22 @@ class Acquisition:
         the image. True everywhere where all voxels have one value.
         """
         above = scan > scan.min()
-        return (self.measured(above.float()) > 0.5) if above.any() else ~above
+        if not above.any():
+            return ~above
+        return above if self.as_stored else self.measured(above.float()) > 0.5
 
     def residual(self, scan: Tensor, image: Tensor) -> float:
         """Root mean square of y − A x, in units of the scan, over the voxels that are `counted`."""
         apart = (self.measured(scan) - self.measure(image))[self.counted(scan)].double()
-        return float(apart.norm()) / math.sqrt(apart.numel())
+        return float(apart.norm()) / math.sqrt(max(1, apart.numel()))
 
     def measure(self, image: Tensor) -> Tensor:
         """A x: what is measured (I, J, K) of an image on the target grid."""
         return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
+
+    def measuring(self) -> Measuring:
+        """`measure` for an image that comes plane by plane."""
+        return Measuring(self._axes, self._matrices)
 
     def spread(self, measured: Tensor) -> Tensor:
         """Aᵀ y, on the target grid."""
@@ -248,7 +266,7 @@ def _axis_matrix(
     if max(abs(start + 0.5), abs(end - (n_in - 0.5))) > 1:
         raise ArSSRError(_ANOTHER_FIELD)
     if degradation is None:
-        raise ArSSRError("consistency needs to know how the scan was made; name its acquisition")
+        raise ArSSRError(_UNKNOWN_WAY)
     exact = isinstance(degradation, KSpace)
     matrix = (_k_space_matrix if exact else degradation.axis_matrix)(n_in, positions, step)
     return torch.from_numpy(matrix.astype(np.float32))

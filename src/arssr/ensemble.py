@@ -172,6 +172,7 @@ class EnsembleField(VoxelField):
         Larger parts, which are less work, where they leave the members room enough.
         """
         budget, resident = budget_of(self.memory)
+        budget -= self.held
         outputs = self.network.decoder.channels
         plane = outputs * _SUM_BYTES * float(grid.shape[0]) * grid.shape[1]
         count = grid.shape[2]

@@ -61,6 +61,8 @@ class VoxelField(Readings):
     samples: the volume's, where the network is, if they are there already.
     interval: what makes intervals of the half-widths that `network` tells (`networks.spread`).
 
+    held: bytes that whoever reads it needs besides, to be set before that; they are planned for.
+
     Nothing is computed before the first reading. Features are then kept if they fit; else they
     are computed in a window that moves with the reading. They and arithmetic are in the network's
     dtype, on its device. Raises ArSSRError where the memory is too small.
@@ -89,6 +91,7 @@ class VoxelField(Readings):
         self.acquisition_ijk = tuple(acquisition_ijk)
         self.noise, self.usual_noise = noise, usual_noise
         self.memory = memory
+        self.held = 0.0
         self._progress = progress
         if samples is None:
             samples = samples_on(volume.data, network.device)
@@ -235,7 +238,14 @@ class VoxelField(Readings):
         share, kept = runner.memory_share, runner.kept.layout if runner.kept else None
         try:
             return make_plan(
-                self.network, self._shape, self._core, reading, self.memory, share, kept, held
+                self.network,
+                self._shape,
+                self._core,
+                reading,
+                self.memory,
+                share,
+                kept,
+                held + self.held,
             )
         except ArSSRError:
             if runner.device.type == "cpu":
@@ -309,12 +319,6 @@ class VoxelField(Readings):
             return lambda: tuple(arrived() for arrived in leaving)
 
         return read
-
-    def _half_widths_(self, spread: torch.Tensor, cell: np.ndarray) -> torch.Tensor:
-        """Half-widths in units of the image, of what the network tells, in place."""
-        assert self.interval is not None  # `_require_outputs` saw to that
-        factor = self.interval.factor(self.acquisition_ijk, cell.tolist())
-        return self.interval.half_widths_(spread, factor).mul_(self.normalisation.scale)
 
     def _in_units(self, values: np.ndarray, computed_in: torch.dtype) -> np.ndarray:
         """Normalised values in the input's units."""

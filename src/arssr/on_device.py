@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arssr.engine.transfer import to_device, to_host
 from arssr.errors import ArSSRError
-from arssr.formats.samples import Encoding, in_file_order
+from arssr.formats.samples import Encoding, in_file_order, slabs
 from arssr.intensity import NOTHING, Normalisation
 
 _CPU = torch.device("cpu")
@@ -51,20 +51,29 @@ class Finish:
 
     floor: nothing lies below it. encoding: how a file stores samples; they are then in its order,
     the first index running fastest. None: float32, the last index running fastest.
+    watch: is shown all planes once, in their order, as they are stored, and must leave them alone:
+    float32 (I, J, any) on their device.
     """
 
     floor: float | None = None
     encoding: Encoding | None = None
+    watch: Callable[[Tensor], None] | None = None
 
     def here(self, slab: np.ndarray) -> NDArray[Any]:
         """Of an array in memory, which may be overwritten."""
         if self.floor is not None:
             slab = np.maximum(slab, np.float32(self.floor), out=slab)
-        if self.encoding is None:
-            return slab
-        if not np.isfinite(slab).all():
-            raise ArSSRError(_INFINITE)
-        return in_file_order(self.encoding.encode(slab))
+        stored = slab
+        if self.encoding is not None:
+            if not np.isfinite(slab).all():
+                raise ArSSRError(_INFINITE)
+            stored = in_file_order(self.encoding.encode(slab))
+        if self.watch:
+            i, j, n = stored.shape
+            for planes in slabs((i, j, n)):
+                values = torch.from_numpy(stored[..., planes].astype(np.float32))
+                self.watch(self._in_units(values))
+        return stored
 
     def leaving(self, slab: Tensor, where_infinite: str = "") -> Callable[[], NDArray[Any]]:
         """Of a tensor, which is overwritten, on its device; what is returned waits for the array.
@@ -77,7 +86,10 @@ class Finish:
         told = to_host(torch.isfinite(slab).all()) if where_infinite else None
         if self.floor is not None:
             slab = slab.clamp_min_(self.floor)
-        coming = to_host(self._in_file_order(slab) if self.encoding else slab.contiguous())
+        stored = self._in_file_order(slab) if self.encoding else slab.contiguous()
+        coming = to_host(stored)
+        if self.watch:
+            self._show(stored, self.watch)
 
         def arrived() -> NDArray[Any]:
             if told is not None and not told():
@@ -90,6 +102,27 @@ class Finish:
             return encoding.encode(array)
 
         return arrived
+
+    def _show(self, stored: Tensor, watch: Callable[[Tensor], None]) -> None:
+        """Have the planes watched that leave a device; of a GPU at once, so that where its memory
+        ends none was seen that will come again.
+        """
+        i, j, n = stored.shape
+        parts = [slice(None)] if stored.device.type == "cuda" else slabs((i, j, n))
+        for planes in parts:
+            values = stored[..., planes]
+            if not self._rounds:
+                watch(values)
+                continue
+            if self.encoding and self.encoding.dtype.kind == "u":
+                values = values.long() & (2 ** (8 * values.element_size()) - 1)
+            watch(self._in_units(values.float()))
+
+    def _in_units(self, values: Tensor) -> Tensor:
+        """Of numbers as they are stored, which are overwritten."""
+        if self.encoding is None or (self.encoding.slope, self.encoding.inter) == (1, 0):
+            return values
+        return values.mul_(self.encoding.slope).add_(self.encoding.inter)
 
     @property
     def _rounds(self) -> bool:

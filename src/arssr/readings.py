@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from arssr.errors import ArSSRError
@@ -25,10 +26,12 @@ def silent(_what: str, _share: float) -> None:
 class Readings(ABC):
     """Every way to read a field, made of two: slabs on a grid (`finished`), and points (`read_at`).
 
-    volume: what the field was made of. interval: None for a field without half-widths.
+    volume: what the field was made of. acquisition_ijk: as the network is told. interval: None for
+    a field without half-widths.
     """
 
     volume: Volume
+    acquisition_ijk: tuple[str, ...]
     normalisation: Normalisation
     interval: Interval | None
 
@@ -128,3 +131,9 @@ class Readings(ABC):
     def _require_outputs(self, outputs: int) -> None:
         if outputs > 1 and self.interval is None:
             raise ArSSRError("this field was made without an interval, so it has no half-widths")
+
+    def _half_widths_(self, spread: torch.Tensor, cell: np.ndarray) -> torch.Tensor:
+        """Half-widths in units of the image, of what the network tells, in place."""
+        assert self.interval is not None  # `_require_outputs` saw to that
+        factor = self.interval.factor(self.acquisition_ijk, cell.tolist())
+        return self.interval.half_widths_(spread, factor).mul_(self.normalisation.scale)

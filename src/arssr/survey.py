@@ -9,7 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.domain import Look
 from arssr.errors import ArSSRError, in_one_line
 from arssr.files import counted, sha256, told_apart
 from arssr.grid import shape_in_words
@@ -24,19 +29,23 @@ _READERS = 4  # threads; decompressing, sorting and hashing leave Python's lock 
 
 @dataclass(frozen=True)
 class Seen:
-    """An image that can be used: where it is, what it is called, and the hashes it is known by."""
+    """An image that can be used: where it is, what it is called, the hashes it is known by, and
+    how it looks (`Look.describe`; None where that cannot be told).
+    """
 
     path: Path
     name: str
     sha256: str
     samples_sha256: str
+    look: Mapping[str, float] | None = None
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, Any]:
         """As plain values, for cards and manifests."""
         return {
             "name": self.name,
             "sha256": self.sha256,
             "samples_sha256": self.samples_sha256,
+            "look": self.look,
         }
 
 
@@ -49,21 +58,21 @@ def survey(
     images: Mapping[str, Path],
     require: Callable[[Path], Volume],
     on_image: Callable[[], object] = lambda: None,
-    known: Mapping[str, str] = MappingProxyType({}),
+    known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[list[Seen], list[str]]:
     """The images that can be used, and of each of the others a sentence that says why not.
 
     require: reads an image; raises ArSSRError where it is not what is needed. on_image: called
-        after each. known: hashes of samples by those of files that need not be read again.
+        after each. known: what `Seen.describe` said of files that need not be read again, by hash.
     """
 
     def look(name: str, path: Path) -> Seen | str:
         try:
             whole = sha256(path)
-            samples = known.get(whole) or samples_sha256(require(path).data)
+            samples = known.get(whole) or described(require(path).data)
         except (ArSSRError, OSError) as error:
             return in_one_line(error)
-        return Seen(path, name, whole, samples)
+        return Seen(path, name, whole, samples["samples_sha256"], samples.get("look"))
 
     found, unusable = list[Seen](), list[str]()
     with ThreadPoolExecutor(_READERS) as pool:
@@ -74,6 +83,12 @@ def survey(
                 unusable.append(one)
             on_image()
     return found, unusable
+
+
+def described(data: NDArray[np.float32]) -> dict[str, Any]:
+    """What `Seen.describe` says of an image's samples, whatever its file is called."""
+    look = Look.of(data)
+    return {"samples_sha256": samples_sha256(data), "look": look.describe() if look else None}
 
 
 def settle(unusable: Sequence[str], total: int, skip: bool | None) -> None:

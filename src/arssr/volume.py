@@ -67,6 +67,7 @@ class Volume:
     back as integers with the same slope and intercept, everything else is written as float32.
     `slices` is what headers and sidecars say of thickness and distance; None where they do not.
     `kind` is what the samples are: intensities, if nothing says that they are something else.
+    `remark` is what files with a place for a comment say of it, such as that it was computed.
     `warnings` are sentences about a file that contradicts itself, or does not say where the image
     lies: what is wrong, and what was taken for true. They are also logged when the file is read.
 
@@ -88,6 +89,7 @@ class Volume:
     slices: Slices | None = None
     kind: Kind = NOT_SAID
     warnings: tuple[str, ...] = ()
+    remark: str = ""
 
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
@@ -182,7 +184,7 @@ class Volume:
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares this volume's data."""
-        return nifti.as_image(self.data, self.storage, self.grid)
+        return nifti.as_image(self.data, self.storage, self.grid, self.remark)
 
     def write(
         self,

@@ -225,6 +225,7 @@ def test_scans_of_one_name_in_subfolders_are_told_apart(
     names = ["sub-0/anat/T1.nii.gz", "sub-1/anat/T1.nii.gz"]
     assert known["steps"] == 4 and [image["name"] for image in known["data"]] == names
     assert {len(image["samples_sha256"]) for image in known["data"]} == {64}
+    assert all(image["look"].keys() == {"roughness", "peak"} for image in known["data"])
 
 
 def test_a_training_image_is_no_judge_under_another_name(

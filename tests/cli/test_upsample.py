@@ -21,7 +21,8 @@ from arssr.grid import Grid
 from arssr.identity import samples_sha256
 from arssr.upsampling import room
 from arssr.volume import Storage, Volume
-from arssr.weights.files import save_reference, save_weights
+from arssr.weights.files import load_weights, save_reference, save_weights
+from arssr.weights.registry import Weights
 
 from .conftest import Arssr
 
@@ -256,7 +257,10 @@ def test_an_ensemble_is_another_result_and_its_sidecar_says_so(
         for name in ("encode_flops", "decode_flops"):
             assert taken[members][name] == members * taken[1][name]
         assert taken[members]["seconds"] > taken[1]["seconds"]
-        assert taken[members]["memory_bytes"]["held"] == 4 * 8 * 120 + 5 * 120 + 50e6
+        assert (
+            taken[members]["memory_bytes"]["held"]
+            == taken[1]["memory_bytes"]["held"] + 4 * 8 * 120 + 5 * 120 + 50e6
+        )
 
 
 def test_an_ensemble_frame_by_frame_and_made_to_agree(
@@ -738,6 +742,27 @@ def test_a_zero_filled_scan_is_told_of_and_left_as_stored_on_demand(
     facts = json.loads((tmp_path / "stored.json").read_text())
     assert "measured on" not in stored.err and "cut_to_band" not in facts
     assert facts["options"]["as_stored"] is True
+
+
+def test_a_scan_that_looks_like_none_of_the_training_is_told_of(
+    arssr: Arssr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By upsample, its report, and info, which asks the default weights."""
+    card = {"name": "tiny", "data": [{"look": {"roughness": 0.05, "peak": 0.2}}]}
+    save_weights(tmp_path / "w.safetensors", tiny_network(), card)
+    noise = np.random.default_rng(0).normal(100, 10, (24, 24, 24)).astype(np.float32)
+    scan, out = volume(noise).write(tmp_path / "scan.nii"), tmp_path / "out.nii"
+    words = ("upsample", scan, "-o", out, "--scale", 1.5, "-m", tmp_path / "w.safetensors")
+    refused = arssr(*words, "--strict")
+    assert refused.code == 1 and "little but noise" in refused.complaint and not out.exists()
+    done = arssr(*words, "--report")
+    assert done.code == 0 and done.err.count("warning: neighbouring voxels differ far more") == 1
+    page = out.with_suffix(".html").read_text()
+    assert page.count("No: neighbouring voxels differ far more") == 1
+    assert "<b>Warning:</b> neighbouring" not in page
+    known = load_weights(tmp_path / "w.safetensors")
+    monkeypatch.setattr("arssr.weights.registry.load", lambda _: Weights("light", *known, tmp_path))
+    assert "little but noise" in json.loads(arssr("info", scan, "--json").out)["warnings"][0]
 
 
 def test_a_scan_that_the_weights_were_trained_on_is_told_of(

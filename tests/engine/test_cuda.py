@@ -9,6 +9,7 @@ import torch
 from tests.engine.decoding.test_triton_kernel import network_of
 from tests.phantoms import smooth, volume
 
+from arssr.consistency import Acquisition
 from arssr.engine.air import active_voxels
 from arssr.engine.boxes import Box
 from arssr.engine.decoding.on_gpu import decode_blocks, decode_plainly, trial
@@ -19,6 +20,7 @@ from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.noise import estimate_noise
 from arssr.on_device import Finish, normalised, samples_on
+from arssr.upsampling.agreement import Agreement
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICE = torch.device("cuda")
@@ -159,6 +161,24 @@ def test_a_slab_leaves_the_gpu_as_memory_would_store_it(dtype: type) -> None:
     found = finish.leaving(torch.from_numpy(slab).to(DEVICE))()
     np.testing.assert_array_equal(found, finish.here(slab.copy()))
     assert found.flags.f_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("name", ["kspace", "slice"])
+def test_a_gpu_compares_with_the_scan_as_the_cpu_does(name: str, dtype: type) -> None:
+    encoding = Encoding(np.dtype(dtype), 0.5 if dtype is not np.float32 else 1.0)
+    slab = np.random.default_rng(0).normal(100, 30, GRID.shape).astype(np.float32)
+    acquisition = Acquisition(IMAGE.grid, GRID, (name,) * 3)
+    found = []
+    for device in (torch.device("cpu"), DEVICE):
+        measuring = acquisition.measuring()
+        finish = Finish(0.0, encoding, measuring.take)
+        for part in np.split(slab, 4, axis=2):
+            finish.leaving(torch.from_numpy(part.copy()).to(device))()
+        compared = Agreement(samples_on(IMAGE.data), acquisition, 1.0, 1.0)
+        found.append(compared.found(measuring))
+    assert found[1]["residual"] == pytest.approx(found[0]["residual"], rel=1e-3)
+    assert found[1]["farthest"]["centre_ras_mm"] == found[0]["farthest"]["centre_ras_mm"]
 
 
 def test_what_is_prepared_beside_does_not_wait_for_what_is_computed() -> None:

@@ -23,7 +23,7 @@ from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 source, out, memory, scale = sys.argv[1:]
 model = load_model("light", "cpu", "float32")
-request = Request(Target(scale=float(scale)), memory=float(memory) or None)
+request = Request(Target(scale=float(scale)), acquisition="slice", memory=float(memory) or None)
 job = Job(Path(source), Path(out), request)
 plan = estimate(model, job)
 with Meter() as meter:

@@ -247,3 +247,12 @@ def test_a_report_has_a_section_with_a_picture(model: Model, scan: Path, tmp_pat
     plain = Job(scan, tmp_path / "one.nii", replace(asked, uncertainty=False), report=True)
     run(model, plain)
     assert "How sure it is" not in plain.page.read_text()
+
+
+def test_the_residual_is_told_of_a_result_with_half_widths_as_without(
+    model: Model, scan: Path, tmp_path: Path
+) -> None:
+    asked = replace(ASKED, acquisition="slice", noise=5.0)
+    both = run(model, Job(scan, tmp_path / "both.nii", asked))
+    one = run(model, Job(scan, tmp_path / "one.nii", replace(asked, uncertainty=False)))
+    assert both["agreement"] == one["agreement"] and "residual" in both["agreement"]

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.phantoms import anatomy, rotated, volume, zero_filled
+import torch
+from tests.phantoms import anatomy, volume, zero_filled
 
+from arssr.consistency import Acquisition
 from arssr.degradation import degrade, named_degradation
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
-from arssr.resolution import measure_resolution
+from arssr.resolution import cut_to_band, measure_resolution
+from arssr.upsampling.agreement import Agreement, not_computed
 from arssr.viewing.verdict import Verdict, verdict_on
 from arssr.volume import Volume
 
@@ -29,7 +32,19 @@ THICK = replace(
 )
 
 
-def made(told: tuple[str, ...] = ("kspace", "kspace", "slice"), **others: Any) -> dict[str, Any]:
+SLICES = ("kspace", "kspace", "slice")
+
+
+def agreement(scan: Volume, result: Volume, told: tuple[str, ...], noise: float | None) -> Any:
+    """What the facts have of how a result agrees with its scan."""
+    acquisition = Acquisition(scan.grid, result.grid, told)
+    measuring = acquisition.measuring()
+    measuring.take(torch.from_numpy(result.data))
+    span = Normalisation.fit(scan.data).scale
+    return Agreement(torch.from_numpy(scan.data), acquisition, noise, span).found(measuring)
+
+
+def made(told: tuple[str, ...] = SLICES, **others: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "model": {"name": "light"},
         "options": {"noise": "auto"},
@@ -46,7 +61,8 @@ def said(verdict: Verdict) -> dict[str, str]:
 def test_a_stack_of_slices_in_words() -> None:
     known = measure_resolution(THICK)
     cubic = resample(THICK, TRUTH.grid)
-    verdict = verdict_on(THICK, TRUTH, made(), CARD, known, cubic)
+    facts = made(agreement=agreement(THICK, TRUTH, SLICES, 0.0))
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, known, cubic)
     assert verdict.scan == "Subject 07, session 2, FLAIR"
     assert verdict.warnings == []
     answers = said(verdict)
@@ -66,23 +82,31 @@ def test_a_stack_of_slices_in_words() -> None:
 @pytest.mark.parametrize("noise", [None, 0.0, 12.0])
 def test_the_residual_is_that_of_the_scan_in_its_range_and_its_noise(noise: float | None) -> None:
     lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)  # slices of a constant are constant
-    facts = made(told=("kspace", "kspace", "slice"))
-    facts["noise"] = noise
+    facts = made(agreement=agreement(THICK, lifted, SLICES, noise))
     answer = said(verdict_on(THICK, lifted, facts, CARD, None, lifted))[AGREES]
     share = 100 * 30 / Normalisation.fit(THICK.data).scale
     assert f"differs from it by {share:.2g} % of its range" in answer
     assert f"(cubic interpolation by {share:.2g} %)" in answer
-    assert ("That is 2.5 times its noise." in answer) == (noise == 12)
+    assert ("That is 2.5 times its noise" in answer) == (noise == 12)
     assert "within" not in answer
 
 
 def test_to_agree_within_the_noise_is_said() -> None:
     lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)
-    facts = made() | {"consistency": {}}
-    facts["noise"] = 31.0
+    facts = made(consistency={}, agreement=agreement(THICK, lifted, SLICES, 31.0))
     answer = said(verdict_on(THICK, lifted, facts, CARD, None))[AGREES]
-    assert "That is within its noise." in answer
-    assert "made to agree" in answer
+    assert "That is within its noise" in answer
+    assert "made to agree" in answer and "more than can be" not in answer
+
+
+def test_where_a_result_is_farthest_from_the_scan_is_said() -> None:
+    data = TRUTH.data.copy()
+    data[10:14, 20:24, 16:24] = 0
+    spoilt = TRUTH.with_data(data, TRUTH.grid)
+    facts = made(agreement=agreement(THICK, spoilt, SLICES, 5.0))
+    answers = said(verdict_on(THICK, spoilt, facts, CARD, None))
+    assert "more than can be: see the warning" in answers[AGREES]
+    assert "Look twice around R 1" in answers[LOOK]
 
 
 def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
@@ -90,12 +114,33 @@ def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
     scan = truth.with_data(zero_filled(truth.data, 0, 0.6), truth.grid)
     known = measure_resolution(scan)
     assert known.axes[0].is_zero_filled
-    verdict = verdict_on(scan, scan, made(("kspace",) * 3, cut_to_band={}), CARD, known)
+    told, cut = ("kspace",) * 3, cut_to_band(scan, known)
+    facts = made(told, cut_to_band={}, agreement=agreement(cut, scan, told, None))
+    verdict = verdict_on(scan, scan, facts, CARD, known)
     answers = said(verdict)
     assert "The file has voxels of 1×1×1 mm, finer than the scan was measured." in answers[DONE]
     assert "a cut band of k-space (kspace)" in answers[DONE]
     assert "axial and coronal planes along left–right" in answers[LOOK]
     assert " by less than 0.01 %" in answers[AGREES] or " by 0.0" in answers[AGREES]
+
+
+def test_what_a_result_is_not_for_and_what_to_paste_come_last() -> None:
+    facts = made(methods="A paragraph.", cite=["A paper."], not_for="Research use only. No more.")
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, None)
+    assert list(verdict.answers)[-1] == "What it is not for"
+    assert said(verdict)["What it is not for"] == "Research use only. No more."
+    assert verdict.to_paste == ["A paragraph.", "A paper."]
+
+
+@pytest.mark.parametrize("roughness", [None, 0.001, 0.05, 9.0])
+def test_whether_weights_know_such_a_scan_is_said_as_far_as_they_tell(
+    roughness: float | None,
+) -> None:
+    look = {} if roughness is None else {"look": {"roughness": roughness, "peak": 1.0}}
+    card = CARD | {"data": [{"name": "a", **look}]}
+    answer = said(verdict_on(THICK, TRUTH, made(), card, None))[KNOWN]
+    assert ("looks like scans that they know" in answer) == (roughness == 0.05)
+    assert answer.startswith("No: neighbouring voxels differ far ") == (roughness in (0.001, 9.0))
 
 
 def test_leaving_the_range_is_said_once() -> None:
@@ -109,17 +154,18 @@ def test_leaving_the_range_is_said_once() -> None:
 
 
 def test_what_cannot_be_computed_is_said() -> None:
-    turned = resample(THICK, rotated(TRUTH.grid, (9, 0, 0)))
-    assert said(verdict_on(THICK, turned, made(), CARD, None))[AGREES].startswith("Not computed: ")
+    facts = made(agreement=not_computed("the acquisition is unknown"))
+    answers = said(verdict_on(THICK, TRUTH, facts, CARD, None))
+    assert answers[AGREES] == "Not computed: the acquisition is unknown."
     coarser = resample(THICK, THICK.grid.with_spacing((2, 2, 1)))
-    facts = made(notes=["coarser than the scan along i, j"])
+    found = agreement(THICK, coarser, SLICES, None)
+    facts = made(notes=["coarser than the scan along i, j"], agreement=found)
     answers = said(verdict_on(THICK, coarser, facts, CARD, None))
     assert "Coarser than the scan along i, j." in answers[DONE]
     assert " % of its range" in answers[AGREES]
     unknown = made(("unknown",) * 3)
     answers = said(verdict_on(THICK, TRUTH, unknown, CARD, None))
     assert "Foot–head (k) the weights were not told how it was made (unknown)" in answers[DONE]
-    assert "name its acquisition" in answers[AGREES]
 
 
 @pytest.mark.parametrize(
@@ -141,4 +187,4 @@ def test_without_a_network_nothing_is_claimed_of_one(method: str, words: str) ->
 def test_a_constant_scan_has_a_verdict() -> None:
     flat = volume(np.full((30, 30, 30), 5.0))
     result: Volume = resample(flat, flat.grid.scaled(2))
-    assert "less than" in said(verdict_on(flat, result, made(), CARD, None))[AGREES]
+    assert "twice" not in str(verdict_on(flat, result, made(), CARD, None, result))

@@ -120,8 +120,9 @@ def _list(path: Path, images: "list[Image]", as_json: bool) -> None:
 def _image(path: Path, series: str | None) -> dict[str, Any]:
     from arssr.jobs.about import about
     from arssr.volume import read_quietly
+    from arssr.weights.registry import load
 
-    return {"image": path.name, **about(read_quietly(path, series))}
+    return {"image": path.name, **about(read_quietly(path, series), load("light").card)}
 
 
 def _model(name: str) -> dict[str, Any]:

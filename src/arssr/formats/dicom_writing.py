@@ -2,10 +2,11 @@
 series that it was made from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from arssr.files import replacing_folder
 from arssr.formats.archive import unpacked
 from arssr.formats.dicom import series_in
 from arssr.formats.dicom_classic import classic_header, is_enhanced
-from arssr.formats.dicom_header import read_header
+from arssr.formats.dicom_header import Slice, read_header
 from arssr.formats.dicom_images import choose
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import damage_in_words
@@ -39,6 +40,7 @@ _SHORT_INTEGERS = ("u1", "i1", "u2", "i2")
 _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
 _LONGEST_NAME = 64
 _SQUARE = 1e-4
+_RESAMPLED = ("113085", "Spatial resampling")  # of PS3.16 CID 7203, Image Derivation
 
 
 @contextmanager
@@ -62,7 +64,7 @@ class _Series:
         if image.origin is None:
             raise TypeError("a derived series needs the one that it is derived from")
         self._target, self._image = target, image
-        self._header = _derived_header(image.origin, image.grid)
+        self._header = _derived_header(image.origin, image.grid, image.remark)
         _place(self._header, image, target)
         self._data = np.empty(image.grid.shape, np.float32, order="F")
         self._done = 0
@@ -87,7 +89,7 @@ class _Series:
                 _write_slice(temporary, header, grid, k, plane)
 
 
-def _derived_header(origin: Origin, grid: Grid) -> Any:
+def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     """What all slices of the new series share."""
     from pydicom.uid import MRImageStorage, generate_uid
 
@@ -96,6 +98,7 @@ def _derived_header(origin: Origin, grid: Grid) -> Any:
         source = image.series
         with damage_in_words(f"{origin.path}: cannot be read"):
             header = read_header(image.slices[0].path)
+            sources = _references(image.slices, header.SOPClassUID)
             if is_enhanced(header):
                 header = classic_header(header, image.slices[0].frame)
     header.remove_private_tags()
@@ -108,9 +111,14 @@ def _derived_header(origin: Origin, grid: Grid) -> Any:
     header.ImageType = ["DERIVED", "SECONDARY"]
     if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
         header.ImageType.append("OTHER")
-    header.DerivationDescription = (
-        f"ArSSR {version('arssr')}{origin.what}: {origin.method}; {size} from series {source.uid}"
-    ).replace("×", "x")
+    made_by = f"ArSSR {version('arssr')}{origin.what}"
+    description = f"{made_by}: {origin.method}; {size} from series {source.uid}"
+    if remark:
+        description += f". {remark}"
+        header.ImageComments = remark
+    header.DerivationDescription = description.replace("×", "x")
+    header.DerivationCodeSequence = [_code(*_RESAMPLED)]
+    header.SourceImageSequence = sources
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
     name = f" ArSSR{origin.what}"
@@ -122,6 +130,37 @@ def _derived_header(origin: Origin, grid: Grid) -> Any:
         header.PhotometricInterpretation = "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, 16, 15
     return header
+
+
+def _references(slices: Sequence[Slice], sop_class: str) -> list[Any]:
+    """Items of a Source Image Sequence (PS3.3 C.7.6.1.1.4): all files that a result was made of,
+    of those of several frames the frames. What they are for is left out (its code is optional): of
+    176 files it takes 9 of 14 ms, for every slice that is written.
+    """
+    from pydicom import Dataset
+
+    items = []
+    for uid, of_file in groupby(sorted(slices, key=_instance), key=lambda each: each.uid):
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
+        frames = list(of_file)
+        if frames[0].frames > 1:
+            item.ReferencedFrameNumber = [each.frame + 1 for each in frames]
+        items.append(item)
+    return items
+
+
+def _instance(image: Slice) -> tuple[str, int]:
+    return image.uid, image.frame
+
+
+def _code(value: str, meaning: str) -> Any:
+    """An item of a code sequence, of DICOM's own codes (PS3.16 D)."""
+    from pydicom import Dataset
+
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+    return code
 
 
 def _place(header: Any, image: Outline, label: Path) -> None:

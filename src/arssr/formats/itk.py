@@ -214,6 +214,8 @@ class _Collected:
 
         repetition_s = self._image.storage.repetition_s or 1.0
         image = as_image(self._samples, self._image.grid, repetition_s)
+        if self._image.remark:
+            image.SetMetaData("Comment", self._image.remark)
         writer = sitk.ImageFileWriter()
         writer.SetImageIO(self._image_io)
         writer.UseCompressionOn()

@@ -3,6 +3,7 @@
 The header holds spacing, directions and the place of the centre in single precision.
 """
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from arssr.formats.writing import Layout, Outline, streamed
 _SAMPLES_START = 284
 _HEAD = MGHHeader._hdrdtype.itemsize  # of the header; a footer lies behind the samples
 _TYPES = ("u1", "i2", "i4", "f4")
+_COMMAND_LINE = 3  # TAG_CMDLINE of FreeSurfer's tags.h: the tag, 8 bytes of length, a string
 
 
 def open_image(path: Path) -> Opened:
@@ -64,7 +66,14 @@ def layout(image: Outline) -> Layout:
     if image.frames > 1:
         header["tr"] = 1000 * (image.storage.repetition_s or 0)
     content = header.binaryblock
-    return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), Encoding(dtype), content[_HEAD:])
+    tail = content[_HEAD:] + (_remark(image.remark) if image.remark else b"")
+    return Layout(content[:_HEAD].ljust(_SAMPLES_START, b"\0"), Encoding(dtype), tail)
+
+
+def _remark(text: str) -> bytes:
+    """Text behind the samples, where FreeSurfer has the commands that made an image."""
+    line = text.encode("ascii", "replace") + b"\0"
+    return struct.pack(">iq", _COMMAND_LINE, len(line)) + line
 
 
 open_sink = streamed(layout)

@@ -27,6 +27,7 @@ _KEPT_FIELDS = (
     *("intent_code", "intent_name", "intent_p1", "intent_p2", "intent_p3"),
 )
 _LONGEST_NIFTI1_AXIS = 32767
+_LONGEST_REMARK = 79  # of the 80 bytes of `descrip`; some readers need a zero behind
 _CIFTI_INTENTS = range(3000, 3100)
 
 
@@ -79,9 +80,11 @@ def read_header(stream: IO[bytes]) -> tuple[nib.Nifti1Header, list[str]]:
     raise ImageFileError("there is no NIfTI header at its beginning")
 
 
-def as_image(data: NDArray[np.float32], storage: Storage, grid: Grid) -> nib.Nifti1Image:
+def as_image(
+    data: NDArray[np.float32], storage: Storage, grid: Grid, remark: str = ""
+) -> nib.Nifti1Image:
     """A float32 nibabel image (NIfTI-1, or -2 if need be) that shares these data."""
-    header = _header(Outline(storage, grid), np.dtype(np.float32))
+    header = _header(Outline(storage, grid, remark=remark), np.dtype(np.float32))
     image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     return image_type(data, _affine_in_file_units(storage, grid), header)
 
@@ -123,6 +126,8 @@ def _header(image: Outline, dtype: np.dtype[Any]) -> nib.Nifti1Header:
             header[field] = source[field]
         unit, time_unit = units.names(source)
         code = int(source["sform_code"] or source["qform_code"])  # of the affine in use
+    if image.remark and not header["descrip"].item():
+        header["descrip"] = image.remark.encode("ascii", "replace")[:_LONGEST_REMARK]
     repetition = None if source is None else source["pixdim"][4]
     if storage.repetition_s != units.repetition_s(source):  # it comes from another format
         repetition, time_unit = storage.repetition_s, "sec"

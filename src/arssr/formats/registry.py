@@ -73,6 +73,8 @@ class Like(Protocol):
     def storage(self) -> Storage: ...
     @property
     def slices(self) -> Slices | None: ...
+    @property
+    def remark(self) -> str: ...
 
 
 @contextmanager
@@ -86,17 +88,17 @@ def open_writer(
 ) -> Iterator[Writer]:
     """Write an image on `grid` plane by plane to exactly this file, whole or not at all.
 
-    `like`, a Volume, lends type, slope and intercept, header fields, and its slices where the grid
-    has them still. The suffix is the format; NIfTI and MGH are written as the planes come,
-    compressed in a thread of their own, in the memory of a few slabs; the others when all planes
-    are there. Missing folders are made.
+    `like`, a Volume, lends type, slope and intercept, header fields, its remark, and its slices
+    where the grid has them still. The suffix is the format; NIfTI and MGH are written as the
+    planes come, compressed in a thread of their own, in the memory of a few slabs; the others when
+    all planes are there. Missing folders are made.
 
     Raises ArSSRError as `check_output` and `Writer.put` do, and where planes are missing at the
     end.
     """
     target = check_output(path, overwrite, frames > 1, origin.path if origin else None)
     slices = like.slices.on(like.grid, grid) if like.slices else None
-    image = Outline(like.storage, grid, frames, slices, origin, overwrite)
+    image = Outline(like.storage, grid, frames, slices, origin, overwrite, like.remark)
     with _code_of(_format_to_write(target)).open_sink(target, image) as sink:
         writer = Writer(target, image, sink)
         yield writer

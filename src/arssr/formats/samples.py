@@ -16,7 +16,7 @@ from arssr.files import bytes_in_words
 from arssr.formats.opened import damage_in_words
 from arssr.grid import Shape, shape_in_words
 
-_SLAB_VOXELS = 2**22
+SLAB_VOXELS = 2**22  # of a large image done at a time
 _LONGEST_AXIS = 2**31
 _BLOCK = 16  # rows and planes: lines of cache
 _LARGE = 2**28  # bytes; below, memory is not even asked for
@@ -24,7 +24,7 @@ _LARGE = 2**28  # bytes; below, memory is not even asked for
 
 def slabs(shape: Shape) -> Iterator[slice]:
     """Slices along k that together cover it, each of about four million voxels."""
-    thickness = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
+    thickness = max(1, SLAB_VOXELS // (shape[0] * shape[1]))
     return (slice(k, min(k + thickness, shape[2])) for k in range(0, shape[2], thickness))
 
 

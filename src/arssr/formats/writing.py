@@ -43,7 +43,8 @@ class Outline:
     """All that is known of an image before its samples come.
 
     grid: of each of its frames. slices: on this grid, where they are known.
-    overwrite: whether what is there may be replaced.
+    overwrite: whether what is there may be replaced. remark: on its making, for formats with a
+    place for a comment.
     """
 
     storage: Storage
@@ -52,6 +53,7 @@ class Outline:
     slices: Slices | None = None
     origin: Origin | None = None
     overwrite: bool = False
+    remark: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:

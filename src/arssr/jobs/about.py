@@ -1,17 +1,27 @@
 """What is known of an image: `arssr info`."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from arssr.resolution import Resolution, band_grid, measure_resolution
+from arssr.domain import Look
+from arssr.formats.kind import INTENSITIES
+from arssr.resolution import Resolution, band_grid, cut_to_band, measure_resolution
 from arssr.volume import Volume
+from arssr.weights.limits import unlike_training
 
 
-def about(volume: Volume, resolution: Resolution | None = None) -> dict[str, Any]:
+def about(
+    volume: Volume, card: Mapping[str, Any], resolution: Resolution | None = None
+) -> dict[str, Any]:
     """Where it lies, how it is stored and how finely it was measured, as plain values.
 
-    resolution: where it is known.
+    card: of weights that it may be given to; a warning says where it looks like none that they
+    know. resolution: where it is known.
     """
     resolution = resolution or measure_resolution(volume)
+    unlike = []
+    if volume.kind.what == INTENSITIES:
+        unlike = unlike_training(card, Look.of(cut_to_band(volume, resolution).data))
     measured = band_grid(volume.grid, resolution)
     cut = {"super_resolved_from_mm": measured.describe()["spacing_mm"]}
     return {
@@ -24,7 +34,7 @@ def about(volume: Volume, resolution: Resolution | None = None) -> dict[str, Any
         "slope": volume.storage.slope,
         "intercept": volume.storage.inter,
         "range": [float(volume.data.min()), float(volume.data.max())],
-        "warnings": list(volume.warnings),
+        "warnings": [*volume.warnings, *unlike],
         "resolution": resolution.describe(),
         **(cut if measured != volume.grid else {}),
     }

@@ -29,6 +29,7 @@ from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Result, Where, as_half_widths, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
+from arssr.upsampling.words import words_on
 from arssr.volume import Frames, Volume, grid_of, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
@@ -118,6 +119,7 @@ def begin(
             _put(stack, job, result)
         made = describe(volume, grid, job.asked, model, result.voxel_field)
         facts: Facts = {**made, **result.facts}
+        facts |= words_on(facts)
         resolution = result.measured.resolution if result.measured else where.resolution
         if result.voxel_field and model and (taught := trained_on(model.card, volume)):
             facts["notes"] = [*facts.get("notes", []), taught]
@@ -223,7 +225,7 @@ def _put_frames(
     Returns what came of the first that is not constant, with what is kept of the others.
     """
     told: list[Facts] = []
-    put = _writing(stack, job, scan, first.grid, frames=len(frames))
+    put = _writing(stack, job, first.scan, first.grid, frames=len(frames))
     for made in each_result(model, job.request, frames, where, first, progress):
         put(made)
         told.append(made.facts)
@@ -305,7 +307,8 @@ def write_page(
         shown = [("input", scan), *beside, ("result", result)]
         verdict = verdict_on(scan, result, facts, card, resolution, cubic)
         verdict = replace(verdict, scan=called or verdict.scan)
-        made = {"result": facts}
+        said = ("methods", "cite", "not_for")  # by the verdict, in words
+        made = {"result": {name: value for name, value in facts.items() if name not in said}}
         sure = None
         if job.half_widths and "uncertainty" in facts:
             sure = sureness(result, read_quietly(job.half_widths), facts["uncertainty"])

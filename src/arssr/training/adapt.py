@@ -23,11 +23,11 @@ from arssr.errors import ArSSRError
 from arssr.field import VoxelField
 from arssr.files import sha256
 from arssr.grid import shape_in_words
-from arssr.identity import samples_sha256
 from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import resample
 from arssr.networks import NATIVE, ImplicitVoxelNetwork
 from arssr.scan import acquisition_ijk, as_measured, noise_level, usual_noise
+from arssr.survey import described
 from arssr.training.config import SamplingConfig, TrainConfig
 from arssr.training.data import Item
 from arssr.training.images import Resident
@@ -287,7 +287,7 @@ def _describe_scan(scan: Volume) -> dict[str, Any]:
     return {
         "name": scan.name,
         "sha256": sha256(scan.path) if scan.path else None,
-        "samples_sha256": samples_sha256(scan.data),
+        **described(scan.data),
         **scan.grid.describe(),
     }
 

@@ -45,7 +45,7 @@ def find_data(
     Raises ArSSRError for images that cannot be used, all at once, for those on both sides, and
     for those of the run that have changed.
     """
-    before: Sequence[Mapping[str, str]] = kept.get("data", ())
+    before: Sequence[Mapping[str, Any]] = kept.get("data", ())
     require = partial(
         require_truth,
         smallest=config.sampling.patch,
@@ -57,7 +57,7 @@ def find_data(
         train,
         require,
         lambda: progress(next(done), total),
-        {image["sha256"]: image["samples_sha256"] for image in before},
+        {image["sha256"]: image for image in before},
     )
     judges, others = survey(val, require, lambda: progress(next(done), total))
     skip = False if before and unusable else skip_unusable

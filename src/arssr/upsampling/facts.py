@@ -60,10 +60,19 @@ class Facts(TypedDict, total=False):
     consistency: Mapping[str, Any]
     """`in_words`, and `residual_before` and `residual_after` as `share_of` the noise or the range;
     see `Consistent.describe`."""
+    agreement: Mapping[str, Any]
+    """How far the result, measured again, is from the scan: `in_words`, and where it could be
+    computed the rest of `Agreement.found`; of several frames that of the farthest one, `frame`."""
 
     # What to know
     notes: list[str]
     warnings: list[str]
+    methods: str
+    """A paragraph to paste into a Methods section."""
+    cite: list[str]
+    """The paper and the software, to cite."""
+    not_for: str
+    """What the result must not be used for."""
     no_report: str
     """Why there is no report, though one was asked for."""
 

@@ -1,7 +1,7 @@
 """What becomes of the frames of a 4D image, one after the other, and what is told of them all."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
@@ -45,10 +45,16 @@ def each_result(
 def facts_of_all(facts: Sequence[Facts]) -> Facts:
     """What is kept of the facts of all frames: warnings, of which there may be more at the end of
     the file, which frames were constant, the lowest value that any was clamped at, if all were,
-    and of the residuals and half-widths those of the frame where they were largest.
+    of the residuals and half-widths those of the frame where they were largest, and what is said
+    of the frame that agrees least with its scan.
     """
     kept: Facts = {}
-    warnings = dict.fromkeys(each for f in facts for each in f.get("warnings", []))
+    least = _least_agreeing(facts)
+    warnings = dict.fromkeys(_warnings_but_of_agreement(facts))
+    if least:
+        kept["agreement"] = least
+        if not least["agrees"]:
+            warnings[least["in_words"]] = None
     constant = [_constant_in_words(n, f) for n, f in enumerate(facts) if "constant" in f]
     if constant:
         told = f"of {len(facts)} frames, constant ones stay so: {', '.join(constant)}"
@@ -66,6 +72,27 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
     if widths:
         kept["uncertainty"] = max(widths, key=lambda each: each.get("mean", 0.0))
     return kept
+
+
+def _least_agreeing(facts: Sequence[Facts]) -> dict[str, Any] | None:
+    """The frame that is farthest from its scan, in one place, and its number, from 1."""
+    known = {
+        number: f["agreement"]
+        for number, f in enumerate(facts, 1)
+        if "residual" in f.get("agreement", {})
+    }
+    if not known:
+        return None
+    number = max(known, key=lambda n: (not known[n]["agrees"], known[n]["farthest"]["residual"]))
+    said = f"frame {number} of {len(facts)}, the farthest: {known[number]['in_words']}"
+    return {**known[number], "in_words": said, "frame": number}
+
+
+def _warnings_but_of_agreement(facts: Sequence[Facts]) -> Iterator[str]:
+    """Those of every frame, without the sentence on its agreement: many frames would have one."""
+    for each in facts:
+        own = each.get("agreement", {}).get("in_words")
+        yield from (warning for warning in each.get("warnings", []) if warning != own)
 
 
 def _constant_in_words(number: int, facts: Facts) -> str:

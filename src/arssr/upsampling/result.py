@@ -1,8 +1,8 @@
 """What becomes of one 3D image: where its result lies, what makes it, and what is told of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,33 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
-from arssr.formats.samples import slabs as small_slabs
 from arssr.grid import Grid
-from arssr.on_device import Finish
 from arssr.readings import BOTH
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
+from arssr.upsampling.agreement import Agreement, not_computed
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
+from arssr.upsampling.slabs import (
+    Slabs,
+    Watch,
+    WatchedSlabs,
+    constant,
+    finished,
+    finishes,
+    gathered,
+    made,
+)
 from arssr.upsampling.target import Target, require_overlap
 from arssr.upsampling.uncertainty import HalfWidths
+from arssr.upsampling.words import remark
 from arssr.volume import Volume, doubtful_grid_of, grid_of
 from arssr.weights.interval import way_of
-from arssr.weights.limits import coarser_axes, outside_valid_range, range_set_by_few
+from arssr.weights.limits import (
+    coarser_axes,
+    outside_valid_range,
+    range_set_by_few,
+    unlike_training,
+)
 
 if TYPE_CHECKING:
     from arssr.api import Model
-
-# Of one or two files, by how they store samples: slabs of the result and of its half-widths.
-Slabs = Callable[[Sequence[Encoding | None]], Iterator[tuple[NDArray[Any], ...]]]
 
 
 @dataclass(frozen=True)
@@ -109,9 +122,11 @@ def result_of(
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
     outputs = BOTH if request.uncertainty else 1
+    if model is not None and not plain:
+        moved = replace(moved, remark=remark(model.name))
     if "constant" in facts:
-        slabs = _finished(_constant(scan, grid, outputs))
-        return Result(moved, grid, slabs, facts, outputs=outputs)
+        same = finished(constant(scan, grid, outputs))
+        return Result(moved, grid, same, facts, outputs=outputs)
     if plain:
         slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
@@ -129,28 +144,67 @@ def result_of(
         progress=progress,
         interval=model.interval(way) if request.uncertainty else None,
     )
-    few = range_set_by_few(model.card, voxel_field.normalisation)
-    if few and model.config.normalises:
-        _warn(request, scan, facts, [few])
+    _warn(request, scan, facts, _doubts(model, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
+        facts["agreement"] = not_computed("the result lies in another space than the scan")
         through = slabs_through(
             voxel_field, where.transform, grid, progress=progress, outputs=outputs
         )
-        taken = _finished(through, floor)
-    elif request.consistent:
-        require_memory(grid, copies=2 + outputs, memory=request.memory)
-        taken = _finished(_agreeing(voxel_field, grid, facts, progress, outputs), floor)
+        taken: Slabs = finished(through, floor)
     else:
-
-        def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
-            return voxel_field.finished(grid, progress, _finishes(floor, encodings))
-
+        compared: WatchedSlabs
+        if request.consistent:
+            require_memory(grid, copies=2 + outputs, memory=request.memory)
+            compared = finished(_agreeing(voxel_field, grid, facts, progress, outputs), floor)
+        else:
+            compared = partial(_read, voxel_field, grid, progress, floor)
+        taken = _compared(compared, voxel_field, request, scan, grid, facts)
     if request.uncertainty:
         seen = voxel_field.volume
         outside = outside_valid_range(model.card, seen.grid, grid, seen.slices, scan.grid)
-        taken = _watched(taken, HalfWidths.of(voxel_field, way, bool(outside)), facts)
+        taken = gathered(taken, HalfWidths.of(voxel_field, way, bool(outside)), facts)
     return Result(moved, grid, taken, facts, voxel_field, measured, outputs)
+
+
+def _read(
+    voxel_field: VoxelField,
+    grid: Grid,
+    progress: ReportProgress,
+    floor: float | None,
+    encodings: Sequence[Encoding | None],
+    watch: Watch | None = None,
+) -> Iterator[tuple[NDArray[Any], ...]]:
+    return voxel_field.finished(grid, progress, finishes(floor, encodings, watch))
+
+
+def _compared(
+    slabs: WatchedSlabs,
+    voxel_field: VoxelField,
+    request: Request,
+    scan: Volume,
+    grid: Grid,
+    facts: Facts,
+) -> Slabs:
+    """Slabs that are compared with what was measured as they come; the facts say what came of it.
+
+    Where that is more than can be there is a warning, at the end.
+    """
+    try:
+        agreement = Agreement.of(voxel_field, grid)
+    except ArSSRError as error:
+        facts["agreement"] = not_computed(str(error))
+        return slabs
+    voxel_field.held = agreement.bytes(grid)
+
+    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
+        measuring = agreement.acquisition.measuring()
+        yield from slabs(encodings, measuring.take)
+        found = facts["agreement"] = agreement.found(measuring)
+        if not found.get("agrees", True):
+            _warn(request, scan, facts, [found["in_words"]])
+
+    return taken
 
 
 def _look(
@@ -193,6 +247,13 @@ def _look(
     return facts, plain, measured
 
 
+def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
+    """Sentences where the intensities that a network sees are not as those of its training."""
+    units, data = voxel_field.normalisation, voxel_field.volume.data
+    few = range_set_by_few(model.card, units) if model.config.normalises else None
+    return [*([few] if few else []), *unlike_training(model.card, Look.of(data, units))]
+
+
 def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:
     """Put warnings to the facts; with `strict` they are errors."""
     if warnings and request.strict:
@@ -223,10 +284,11 @@ def _without_network(
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
     facts["method"] = plain.method
+    facts["agreement"] = not_computed(NO_NETWORK)
     floor = None
     if plain.method == RESAMPLED:
         floor = facts["clamped_at"] = _floor(model, request, scan)
-    return _finished(_made(plain.make), floor)
+    return finished(made(plain.make), floor)
 
 
 def _measured(
@@ -245,48 +307,6 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     return (
         lowest if request.clamp and not (request.consistent or is_of_paper or lowest < 0) else None
     )
-
-
-def _finishes(floor: float | None, encodings: Sequence[Encoding | None]) -> list[Finish]:
-    """What becomes of values, and of half-widths, which have no floor."""
-    return [Finish(None if number else floor, each) for number, each in enumerate(encodings)]
-
-
-def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> Slabs:
-    """Slabs (outputs, I, J, n) that are in memory already, of any size; for a file they go in
-    small ones.
-    """
-
-    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
-        finishes = _finishes(floor, encodings)
-        for slab in slabs:
-            i, j, n = slab.shape[1:]
-            for planes in small_slabs((i, j, n)) if any(encodings) else [slice(None)]:
-                parts = zip(finishes, slab, strict=True)
-                yield tuple(finish.here(each[..., planes]) for finish, each in parts)
-
-    return taken
-
-
-def _watched(slabs: Slabs, half_widths: HalfWidths, facts: Facts) -> Slabs:
-    """The same, with what is told of the half-widths put to the facts at the end."""
-
-    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
-        yield from half_widths.watched(slabs(encodings))
-        facts["uncertainty"] = half_widths.describe()
-
-    return taken
-
-
-def _made(make: Callable[[], Volume]) -> Iterator[NDArray[np.float32]]:
-    yield make().data[None]
-
-
-def _constant(frame: Volume, grid: Grid, outputs: int) -> Iterator[NDArray[np.float32]]:
-    """A frame in which nothing varies (a dummy, or one that was lost) stays one, surely."""
-    plane = np.zeros((outputs, *grid.shape[:2], 1), np.float32)
-    plane[0] = frame.data.flat[0]
-    return repeat(plane, grid.shape[2])
 
 
 def where_of(request: Request, scan: Volume) -> Where:

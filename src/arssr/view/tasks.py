@@ -79,14 +79,15 @@ def look(
         words.append(f"{count} frames, of which the first is shown.")
     if volume.slices:
         words.append(f"It has {volume.slices}.")
-    facts = {**about(volume, resolution), "frames": count, "noise": None}
+    card = model_of(network).card
+    facts = {**about(volume, card, resolution), "frames": count, "noise": None}
     if volume.kind.what == INTENSITIES:
         facts["noise"] = estimate_noise(volume, resolution)
         known = {"noise": facts["noise"], "options": {"noise": "auto"}}
         words += of_scan(volume, resolution, known)
     else:
         words.append(f"It {volume.kind.taken()}.")
-    words += sentences(unseen_slices(model_of(network).card, volume.slices))
+    words += sentences(unseen_slices(card, volume.slices))
     return _plain({**facts, "in_words": words})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from nibabel.orientations import io_orientation
 
 from arssr.consistency import Acquisition, in_percent
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import valid_in_words
 from arssr.formats.bids import BIDSName
@@ -18,10 +19,12 @@ from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_to_band
+from arssr.upsampling.agreement import noise_in_words, place_in_words
 from arssr.upsampling.plain import COPIED, RESAMPLED
 from arssr.viewing.display import PLANES
 from arssr.volume import Volume
-from arssr.weights.limits import outside_valid_range
+from arssr.weights.licence import images_behind
+from arssr.weights.limits import outside_valid_range, unlike_training
 
 _AXES = "ijk"
 _DIRECTIONS = ("left–right", "back–front", "foot–head")  # of RAS
@@ -37,12 +40,13 @@ _NEARLY = 0.8  # of the largest scale: as much was added along an axis
 class Verdict:
     """Sentences under headings, in the order in which a person asks.
 
-    scan: its name in words.
+    scan: its name in words. to_paste: a paragraph for a Methods section, and what it cites.
     """
 
     scan: str
     answers: Mapping[str, Sequence[str]]
     warnings: Sequence[str] = ()
+    to_paste: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def verdict_on(
     if "method" not in facts:
         grids = measured.grid, result.grid
         outside = outside_valid_range(card, *grids, measured.slices, scan.grid)
+        outside += unlike_training(card, Look.of(measured.data))
         trained = _trained(card, outside)
     answers = {
         "What was done": _done(scan, measured, result, refined, facts),
@@ -87,11 +92,13 @@ def verdict_on(
         "Does the result agree with the scan?": _agreement(measured, result, cubic, facts),
         "Do the weights know its like?": trained,
         "What to look at": _where_to_look(refined, facts),
+        "What it is not for": sentences(facts.get("not_for", "").removesuffix(".")),
     }
     return Verdict(
         name_in_words(scan),
         {heading: sentences for heading, sentences in answers.items() if sentences},
         [warning for warning in facts.get("warnings", []) if warning not in outside],
+        [facts["methods"], *facts["cite"]] if "methods" in facts else [],
     )
 
 
@@ -198,28 +205,27 @@ def of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any
 def _agreement(
     measured: Volume, result: Volume, cubic: Volume | None, facts: Mapping[str, Any]
 ) -> list[str]:
-    """How far the scan lies from what its acquisition makes of the result."""
-    if "told" not in facts:
+    """How far the scan lies from what its acquisition makes of the result, and of `cubic`."""
+    if "told" not in facts or "agreement" not in facts:
         return []
-    told, noise = facts["told"]["acquisition_ijk"], facts["noise"]
-    try:
-        acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
-    except ArSSRError as error:
-        return [f"Not computed: {error}."]
-    span, scan = _span(measured), samples_on(measured.data)
-    size = acquisition.residual(scan, samples_on(result.data))
+    found = facts["agreement"]
+    if "residual" not in found:
+        return sentences(found["in_words"])
     beside = ""
     if cubic is not None:
-        interpolated = acquisition.residual(scan, samples_on(cubic.data)) / span
-        beside = f" (cubic interpolation by {in_percent(interpolated)})"
+        told = facts["told"]["acquisition_ijk"]
+        acquisition = Acquisition(measured.grid, result.grid, told, measured.slices)
+        scan, interpolated = (samples_on(image.data) for image in (measured, cubic))
+        share = acquisition.residual(scan, interpolated) / _span(measured)
+        beside = f" (cubic interpolation by {in_percent(share)})"
     said = [
-        f"Measured again as the scan was, the result differs from it by {in_percent(size / span)} "
-        f"of its range of intensities{beside}."
+        f"Measured again as the scan was, the result differs from it by "
+        f"{in_percent(found['share_of_range'])} of its range of intensities{beside}."
     ]
-    if noise:
-        noise *= acquisition.noise_left
-        within = "within its noise" if size <= noise else f"{size / noise:.2g} times its noise"
-        said.append(f"That is {within}.")
+    if times := found.get("times_noise"):
+        said.append(f"That is {noise_in_words(times)}; the truth would differ by the noise.")
+    if not found["agrees"]:
+        said.append("Somewhere they differ by more than can be: see the warning.")
     if "consistency" in facts:
         said.append("It was made to agree with the scan (--consistent).")
     return said
@@ -230,10 +236,10 @@ def _trained(card: Mapping[str, Any], outside: Sequence[str]) -> list[str]:
         return [f"No: {'; '.join(outside)}."]
     if not (valid := card.get("valid")):
         return ["Their card names no range of scales and voxel sizes."]
-    return [
-        f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}.",
-        "Whether they know this anatomy and this contrast was not checked.",
-    ]
+    said = [f"Scale and voxel size, yes; they were trained for: {valid_in_words(valid)}."]
+    if any(image.get("look") for image in images_behind(card)):
+        said.append("In texture and brightness it looks like scans that they know.")
+    return [*said, "Whether they know this anatomy and this contrast was not checked."]
 
 
 def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> list[str]:
@@ -255,6 +261,12 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
         f"What is smaller than {thickest.mm:.3g} mm {_DIRECTIONS[thickest.world]} was estimated, "
         "not measured."
     )
+    if farthest := facts.get("agreement", {}).get("farthest"):
+        said.append(
+            f"Look twice around {place_in_words(farthest['centre_ras_mm'])}: there the result is "
+            "farthest from what was measured, by "
+            f"{in_percent(farthest['share_of_range'])} of the range."
+        )
     return said
 
 

@@ -55,7 +55,7 @@ CC BY 4.0; a/b, MIT.'
     return f"Trained on images from {'; '.join(named)}." if named else ""
 
 
-def images_behind(card: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+def images_behind(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """What the weights of a card were trained on, and the weights that they started from."""
     while card:
         yield from card.get("data", ())

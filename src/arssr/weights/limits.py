@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from arssr.domain import Look
 from arssr.files import sha256
 from arssr.formats.slices import Slices
 from arssr.grid import Grid, spacing_in_words
@@ -23,6 +24,12 @@ _TOLERANCE = 0.01
 # `unknown` (1.02, 1.03); `spline` is on none (0.99, 0.98): `python benchmarks/slices.py` on four
 # volumes of the validation. With Gaussian slices `spline` is 4 % behind `slice` at 25 %.
 _SPARSE = 0.2
+
+# How far beyond the images of a training a scan may look (`python benchmarks/domain.py`). Those of
+# `light` have a roughness of 0.039 to 0.095 and a peak of up to 0.28, so that 0.020 to 0.19 and
+# 0.42 are allowed. Other scans lie between 0.029 and 0.092, at up to 0.34 (but ASL: 0.76); noise at
+# 0.29, label maps and a photograph at 0, CT with noise of up to 20 HU at a peak of 0.54.
+_ROUGHER, _MORE_ALIKE = 2.0, 1.5
 
 
 def outside_valid_range(
@@ -120,6 +127,46 @@ left for the others'
         "fewer than 0.2 % of the voxels set the range of intensities that "
         f"{card.get('name', 'the model')} sees; little of it is left for the others"
     )
+
+
+def unlike_training(card: Mapping[str, Any], look: Look | None) -> list[str]:
+    """Sentences where an image looks like none that weights, or those they grew from, have seen.
+
+    Of most images behind them the card must say how they look (null: that cannot be told), else
+    nothing is said: weights that were adapted to one scan know what those before them knew.
+
+    >>> card = {"name": "light", "data": [{"look": {"roughness": 0.05, "peak": 0.2}}]}
+    >>> unlike_training(card, Look(roughness=0.04, peak=0.25))
+    []
+    >>> unlike_training(card, Look(roughness=0.3, peak=0.1))
+    ['neighbouring voxels differ far more than in any image that light was trained on, as where \
+there is little but noise; what it makes of them is a guess']
+    """
+    images = list(images_behind(card))
+    looks = [image["look"] for image in images if image.get("look")]
+    known = sum("look" in image for image in images)
+    if look is None or not looks or 2 * known <= len(images):
+        return []
+    name = card.get("name", "the model")
+    roughness = [seen["roughness"] for seen in looks]
+    one_brightness = max(seen["peak"] for seen in looks)
+    said = []
+    if look.roughness < min(roughness) / _ROUGHER:
+        said.append(
+            f"neighbouring voxels differ far less than in any image that {name} was trained on, as "
+            "in label maps, drawings, stacks of one picture and images that were smoothed"
+        )
+    if look.roughness > max(roughness) * _ROUGHER:
+        said.append(
+            f"neighbouring voxels differ far more than in any image that {name} was trained on, as "
+            "where there is little but noise"
+        )
+    if look.peak > one_brightness * _MORE_ALIKE:
+        said.append(
+            f"far more of the object has nearly one brightness than in any image that {name} was "
+            "trained on, as in CT and label maps"
+        )
+    return [f"{each}; what it makes of them is a guess" for each in said]
 
 
 def trained_on(card: Mapping[str, Any], scan: Volume) -> str | None:
