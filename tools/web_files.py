@@ -280,7 +280,8 @@ def write_all(folder: Path) -> None:
         request = request_of(case.asked, lambda _key: beside, frames=False, memory=None)  # noqa: B023
         result = folder / f"{case.name}.result.nii.gz"
         made = run(model, Job(path, result, request, overwrite=True))
-        known = look(reference, path, None, folder / "shown.nii", lambda _what, _share: None)
+        shown = folder / "shown.nii"
+        known = look(reference, path, None, shown, None, lambda _what, _share: None)
         told: dict[str, Any] = {"asked": {"target": {}, **case.asked}, "look": known}
         told |= {"made": {**made}, "samples": samples_sha256(Volume.read(path).data)}
         written.append({"name": case.name, "file": path.name, "result": result.name, **told})

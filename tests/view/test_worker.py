@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 
-import psutil
 import pytest
 from tests.view import chores
 
@@ -35,8 +34,10 @@ def test_a_crash_and_a_bug_are_sentences_and_the_next_task_is_done(tmp_path: Pat
     assert not is_alive(first)
     second = worker.ask(chores.process)
     assert second not in (first, os.getpid())
-    psutil.Process(second).kill()  # while it has nothing to do
-    wait_for(lambda: psutil.Process(second).status() == psutil.STATUS_ZOMBIE)
+    killed = worker._process
+    assert killed is not None
+    killed.kill()  # while it has nothing to do
+    wait_for(lambda: not killed.is_alive())
     third = worker.ask(chores.process)
     assert third != second
     worker.stop(for_good=True)

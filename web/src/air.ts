@@ -8,29 +8,36 @@ export function activeVoxels(
   image: Float32Array,
   shape: readonly [number, number, number],
 ): Uint8Array {
-  const highest = extreme(image, shape, Math.max);
-  const lowest = extreme(image, shape, Math.min);
-  return Uint8Array.from(highest, (high, at) => Number(Math.fround(high - lowest[at]) > FLAT));
+  const above = highest(image, shape);
+  const below = highest(image.map((value) => -value), shape);
+  const active = new Uint8Array(image.length);
+  for (let at = 0; at < active.length; at++) {
+    active[at] = Number(Math.fround(above[at] + below[at]) > FLAT);
+  }
+  return active;
 }
 
-function extreme(
+/** The highest of the 5³ voxels around each, axis by axis. */
+function highest(
   image: Float32Array,
   shape: readonly [number, number, number],
-  of: (a: number, b: number) => number,
 ): Float32Array {
   let source = image;
   let stride = image.length;
   for (const n of shape) {
+    const line = stride;
     stride /= n;
-    const made = new Float32Array(source.length);
-    for (let at = 0; at < source.length; at++) {
-      const place = Math.floor(at / stride) % n;
-      let value = source[at];
+    const made = source.slice();
+    for (let start = 0; start < made.length; start += line) {
       for (let step = 1; step <= TO_EACH_SIDE; step++) {
-        if (place >= step) value = of(value, source[at - step * stride]);
-        if (place + step < n) value = of(value, source[at + step * stride]);
+        const apart = step * stride;
+        for (let at = start; at < start + line - apart; at++) {
+          const one = source[at];
+          const other = source[at + apart];
+          if (other > made[at]) made[at] = other;
+          if (one > made[at + apart]) made[at + apart] = one;
+        }
       }
-      made[at] = value;
     }
     source = made;
   }

@@ -1,4 +1,4 @@
-/** How far a run is, and how long it will still take: `arssr/view/runs.py`. */
+/** How far a run is, and how long it will still take. */
 
 import type { Run } from '../page/backend';
 import { secondsInWords } from '../words';
@@ -33,15 +33,13 @@ export class Progress {
     };
   }
 
-  /** By the estimate, and by the step under way; null where neither says anything (more). */
+  /** By the step under way, which is nearly all; before by the estimate; null where none says it. */
   private secondsLeft(): number | null {
     const now = performance.now();
-    const left: number[] = [];
-    if (this.seconds !== null) left.push(this.seconds - (now - this.began) / 1000);
-    if (this.share > TOO_EARLY) {
-      left.push((((now - this.stepBegan) / 1000) * (1 - this.share)) / this.share);
-    }
-    const most = Math.max(...left);
-    return most > 0 ? most : null;
+    const left =
+      this.share > TOO_EARLY
+        ? (((now - this.stepBegan) / 1000) * (1 - this.share)) / this.share
+        : this.seconds !== null && this.seconds - (now - this.began) / 1000;
+    return left !== false && left > 0 ? left : null;
   }
 }

@@ -14,14 +14,22 @@ export class Bar {
   private readonly before: HTMLFieldSetElement;
   private readonly after: HTMLFieldSetElement;
   private readonly line = h('input', {
-    type: 'range', min: '0', max: '1', step: 'any', id: 'line',
+    type: 'range',
+    min: '0',
+    max: '1',
+    step: 'any',
+    id: 'line',
     aria: { label: 'Line between before and after' },
   });
   private readonly black = number('black');
   private readonly white = number('white');
   private readonly smooth = h('input', { type: 'checkbox', id: 'smooth' });
   private readonly reach = h('input', {
-    type: 'range', min: '-7', max: '0', step: 'any', aria: { label: 'Scale of the difference' },
+    type: 'range',
+    min: '-7',
+    max: '0',
+    step: 'any',
+    aria: { label: 'Scale of the difference' },
   });
   private readonly scale = h('output');
   /** Of the colours of a difference; it lies on the picture. */
@@ -34,15 +42,21 @@ export class Bar {
     private readonly need: () => Promise<boolean>,
   ) {
     this.before = segments(
-      'Before', 'left',
+      'Before',
+      'left',
       [
         { value: 'scan', words: 'As scanned', hint: 'The voxels of the scan' },
-        { value: 'cubic', words: 'Cubic', hint: 'Cubic interpolation on the grid of the result' },
+        {
+          value: 'cubic',
+          words: 'Cubic',
+          hint: 'Cubic interpolation on the grid of the result',
+        },
       ],
       (value) => void this.choose('left', value as Layer),
     );
     this.after = segments(
-      'After', 'right',
+      'After',
+      'right',
       [
         { value: 'result', words: 'ArSSR', hint: 'The result' },
         { value: 'cubic', words: 'Cubic', hint: 'While C is held' },
@@ -54,18 +68,29 @@ export class Bar {
     this.legend = h(
       'label',
       { className: 'legend', hidden: true, title: 'The result less cubic interpolation' },
-      h('i'), this.scale, this.reach,
+      h('i'),
+      this.scale,
+      this.reach,
     );
     this.legend.style.setProperty('--colours', DIVERGING_CSS);
     this.element = h(
       'div',
       { className: 'bar' },
       this.compare,
-      h('div', { className: 'window' },
-        h('label', {}, 'Black ', this.black), h('label', {}, 'White ', this.white),
-        button('Auto', () => viewer.autoWindow(), { title: 'Black and white from the scan (W)' })),
+      h(
+        'div',
+        { className: 'window' },
+        h('label', {}, 'Black ', this.black),
+        h('label', {}, 'White ', this.white),
+        button('Auto', () => viewer.autoWindow(), {
+          title: 'Black and white from the scan (W)',
+        }),
+      ),
       h('label', { className: 'tick', title: 'Between voxels (I)' }, this.smooth, ' smooth'),
-      button('1:1', () => viewer.reset(), { id: 'fit', title: 'The whole picture again (0)' }),
+      button('1:1', () => viewer.reset(), {
+        id: 'fit',
+        title: 'The whole picture again (0)',
+      }),
       this.place,
     );
     this.listen();

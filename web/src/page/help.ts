@@ -33,11 +33,21 @@ export function help(): HTMLDialogElement {
     'dialog',
     { aria: { label: 'Keys' } },
     h('h2', {}, 'Keys and mouse'),
-    h('dl', {},
+    h(
+      'dl',
+      {},
       ...rows.flatMap(([keys, words]) => [h('dt', {}, ...keys.map(key)), h('dd', {}, words)]),
-      ...mouse.flatMap(([what, words]) => [h('dt', {}, what), h('dd', {}, words)])),
-    h('p', { className: 'soft' },
-      h('a', { href: 'notices.txt', target: '_blank', rel: 'noopener' }, 'Licences of what this page is made of')),
+      ...mouse.flatMap(([what, words]) => [h('dt', {}, what), h('dd', {}, words)]),
+    ),
+    h(
+      'p',
+      { className: 'soft' },
+      h(
+        'a',
+        { href: 'notices.txt', target: '_blank', rel: 'noopener' },
+        'Licences of what this page is made of',
+      ),
+    ),
     button('Close', () => dialog.close()),
   );
   return dialog;

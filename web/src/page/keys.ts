@@ -41,13 +41,25 @@ export function listenToKeys(
   };
   const large = (plane: Plane) => () => viewer.set({ large: plane });
   const always: Record<string, (event: KeyboardEvent) => unknown> = {
-    r: asks.run, Escape: asks.cancel, s: asks.save, n: asks.next, o: asks.open, '?': asks.help,
+    r: asks.run,
+    Escape: asks.cancel,
+    s: asks.save,
+    n: asks.next,
+    o: asks.open,
+    '?': asks.help,
   };
   const onScan: typeof always = {
-    ArrowUp: step(1), ArrowDown: step(-1), ArrowLeft: slide(-FINE), ArrowRight: slide(FINE),
-    1: large(0), 2: large(1), 3: large(2),
-    '+': () => viewer.zoom(CLOSER), '=': () => viewer.zoom(CLOSER),
-    '-': () => viewer.zoom(1 / CLOSER), 0: () => viewer.reset(),
+    ArrowUp: step(1),
+    ArrowDown: step(-1),
+    ArrowLeft: slide(-FINE),
+    ArrowRight: slide(FINE),
+    1: large(0),
+    2: large(1),
+    3: large(2),
+    '+': () => viewer.zoom(CLOSER),
+    '=': () => viewer.zoom(CLOSER),
+    '-': () => viewer.zoom(1 / CLOSER),
+    0: () => viewer.reset(),
     w: () => viewer.autoWindow(),
     i: () => viewer.set({ smooth: !view.smooth }),
     x: () => viewer.set({ cross: !view.cross }),
@@ -59,10 +71,12 @@ export function listenToKeys(
   };
 
   addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]'))
+      return;
     const focused = event.target as HTMLElement;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (focused.matches('input:not([type=checkbox], [type=radio], [type=range]), select, textarea')) return;
+    if (focused.matches('input:not([type=checkbox], [type=radio], [type=range]), select, textarea'))
+      return;
     if (focused.matches('input[type=radio], input[type=range]') && name.startsWith('Arrow')) return;
     if (focused.matches('button, input, summary, a') && name === ' ') return;
     const act =

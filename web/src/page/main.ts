@@ -7,6 +7,7 @@ import { filesOf, scansAmong } from './drop';
 import { help } from './help';
 import { listenToKeys } from './keys';
 import { Panel } from './panel';
+import { Tabs } from './tabs';
 import { TargetForm } from './target';
 import { listen } from './viewer/gestures';
 import { pictureOf } from './viewer/picture';
@@ -20,7 +21,11 @@ export async function open(begin: () => Promise<Backend>): Promise<void> {
     const page = new Page(await begin());
     await page.start();
   } catch (error) {
-    const said = h('p', { className: 'notice warning', role: 'alert' }, sentence((error as Error).message));
+    const said = h(
+      'p',
+      { className: 'notice warning', role: 'alert' },
+      sentence((error as Error).message),
+    );
     document.body.replaceChildren(h('main', { className: 'alone' }, h('h1', {}, 'ArSSR'), said));
   }
 }
@@ -35,18 +40,34 @@ class Page {
   private seen = { scan: '', run: '' };
   private pending = new Set<string>(); // runs that were not done when the state was heard last
   private known = new Set<string>(); // scans that were there then
+  private loads: Promise<void> = Promise.resolve();
   private forms = new Map<string, TargetForm>();
   private cubic: Promise<boolean> | undefined;
   private readonly viewer = new Viewer();
   private readonly need = (): Promise<boolean> => (this.cubic ??= this.loadCubic());
   private readonly bar = new Bar(this.viewer, this.need);
   private readonly panel: Panel;
-  private readonly canvas = h('canvas', { tabIndex: 0, aria: { label: 'Axial, coronal and sagittal slices' } });
-  private readonly overlay = new Overlay(this.viewer);
-  private readonly tabs = h('nav', { aria: { label: 'Scans' } });
-  private readonly message = h('p', { className: 'notice warning message', role: 'alert', hidden: true });
+  private readonly canvas = h('canvas', {
+    tabIndex: 0,
+    aria: { label: 'Axial, coronal and sagittal slices' },
+  });
+  private readonly overlay = new Overlay(this.viewer, this.bar.legend);
+  private readonly tabs = new Tabs({
+    select: (scan) => this.select(scan),
+    add: () => this.file.click(),
+  });
+  private readonly message = h('p', {
+    className: 'notice warning message',
+    role: 'alert',
+    hidden: true,
+  });
   private readonly file = h('input', { type: 'file', multiple: true, hidden: true, id: 'file' });
-  private readonly folder = h('input', { type: 'file', webkitdirectory: true, hidden: true, id: 'folder' });
+  private readonly folder = h('input', {
+    type: 'file',
+    webkitdirectory: true,
+    hidden: true,
+    id: 'folder',
+  });
   private readonly help = help();
   private readonly welcome: HTMLElement;
 
@@ -54,7 +75,7 @@ class Page {
     this.panel = new Panel(backend, {
       run: () => this.run(),
       cancel: (run) => this.trying(() => backend.cancel(run.id)),
-      compare: (run) => this.trying(() => this.compare(run)),
+      compare: (run) => this.trying(() => this.inTurn(() => this.compare(run))),
       save: (run, kind) => this.trying(() => this.save(run, kind)),
       removeRun: (run) => this.trying(() => backend.removeRun(run.id)),
       removeScan: (scan) => this.trying(() => backend.removeScan(scan.id)),
@@ -65,18 +86,35 @@ class Page {
 
   async start(): Promise<void> {
     const { canvas, viewer, bar, panel } = this;
-    const ask = button('?', () => this.help.showModal(), { className: 'quiet', title: 'Keys (?)', aria: { label: 'Keys' } });
+    const ask = button('?', () => this.help.showModal(), {
+      className: 'quiet',
+      title: 'Keys (?)',
+      aria: { label: 'Keys' },
+    });
     const head = h(
       'header',
       { className: 'head' },
       h('h1', {}, 'ArSSR'),
-      this.tabs,
+      this.tabs.element,
       h('p', { className: 'soft' }, this.backend.privacy),
       ask,
     );
-    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element, bar.legend);
-    const main = h('main', {}, h('section', { className: 'stage', aria: { label: 'Picture' } }, picture, bar.element), panel.element);
-    document.body.replaceChildren(head, this.message, this.welcome, main, this.file, this.folder, this.help);
+    const picture = h('div', { className: 'picture' }, canvas, this.overlay.element);
+    const main = h(
+      'main',
+      {},
+      h('section', { className: 'stage', aria: { label: 'Picture' } }, picture, bar.element),
+      panel.element,
+    );
+    document.body.replaceChildren(
+      head,
+      this.message,
+      this.welcome,
+      main,
+      this.file,
+      this.folder,
+      this.help,
+    );
     await viewer.begin(canvas);
     viewer.onChange = () => {
       bar.refresh();
@@ -111,14 +149,17 @@ class Page {
       { className: 'welcome' },
       h('h2', {}, 'Drop a scan'),
       h('p', {}, this.backend.reads),
-      h('div', { className: 'choices' },
+      h(
+        'div',
+        { className: 'choices' },
         button('Choose files', () => this.file.click(), { className: 'run' }, ' ', key('O')),
-        button('Choose a folder', () => this.folder.click())),
+        button('Choose a folder', () => this.folder.click()),
+      ),
       h('p', { className: 'soft' }, `${this.backend.privacy} Not a medical device.`),
     );
   }
 
-  // ---- what is heard ----------------------------------------------------------------------------
+  // ---- what is heard ---------------------------------------------------------------------
 
   private hear(state: State): void {
     this.state = state;
@@ -140,8 +181,15 @@ class Page {
     );
     const pending = state.runs.filter((run) => run.state === 'waiting' || run.state === 'running');
     this.pending = new Set(pending.map(({ id }) => id));
-    void this.trying(() => this.look(done), false);
+    void this.trying(() => this.inTurn(() => this.look(done)), false);
     this.refresh();
+  }
+
+  /** Images are loaded one after the other, so that the last one asked for is seen in the end. */
+  private inTurn(load: () => Promise<void>): Promise<void> {
+    const turn = this.loads.then(load);
+    this.loads = turn.catch(() => undefined);
+    return turn;
   }
 
   /** See what is selected, and a result of it if there is one. */
@@ -152,13 +200,15 @@ class Page {
     if (this.seen.scan !== scan.id || (forgotten && !done)) {
       this.seen = { scan: scan.id, run: '' };
       this.cubic = undefined;
+      this.viewer.clear();
       const picture = await pictureOf(await this.backend.image(scan.id));
-      if (this.seen.scan !== scan.id) return;
       await this.viewer.show(picture);
-      const last = this.state.runs.filter((run) => run.scan === scan.id && run.state === 'done').at(-1);
+      const last = this.state.runs
+        .filter((run) => run.scan === scan.id && run.state === 'done')
+        .at(-1);
       if (!done && last && last.id !== this.seen.run && !forgotten) return this.compare(last);
     }
-    if (done) await this.compare(done);
+    if (done?.scan === scan.id) await this.compare(done);
     this.refresh();
   }
 
@@ -215,38 +265,15 @@ class Page {
     this.bar.show(isSeen);
     this.overlay.refresh();
     this.panel.refresh(state, scan, form, this.seen.run);
-    this.drawTabs();
+    this.tabs.refresh(state, this.selected);
     const run = state.runs.find((each) => each.state === 'running');
     const share = run?.share === undefined ? '' : `${Math.round(100 * run.share)} % · `;
     document.title = `${share}${scan ? `${scan.name} · ` : ''}ArSSR`;
   }
 
-  private drawTabs(): void {
-    const { scans, runs } = this.state;
-    const tabs = scans.map((scan) => {
-      const states = runs.filter((run) => run.scan === scan.id).map((run) => run.state);
-      const mark = (['running', 'waiting', 'done'] as const).find((each) => states.includes(each));
-      const words = { running: 'computing', waiting: 'waits', done: 'done' };
-      return button(scan.name, () => this.select(scan), {
-        className: 'tab', title: mark ? `${scan.name}: ${words[mark]}` : scan.name,
-        data: { mark: scan.state === 'failed' ? 'failed' : (mark ?? '') },
-        aria: { current: String(scan.id === this.selected) },
-      });
-    });
-    const said = tabs.map((tab) => tab.outerHTML).join('');
-    if (this.tabs.dataset.said === said) return;
-    this.tabs.dataset.said = said;
-    const more = scans.length > 0 && button('+', () => this.file.click(), {
-      className: 'tab', title: 'Another scan: drop it anywhere (O)', aria: { label: 'Another scan' },
-    });
-    const focused = [...this.tabs.children].indexOf(document.activeElement!);
-    this.tabs.replaceChildren(...tabs, ...(more ? [more] : []));
-    (this.tabs.children[focused] as HTMLElement | undefined)?.focus();
-  }
-
   private select(scan: Scan): void {
     this.selected = scan.id;
-    void this.trying(() => this.look());
+    void this.trying(() => this.inTurn(() => this.look()));
     this.refresh();
   }
 
@@ -256,7 +283,7 @@ class Page {
     if (scans.length) this.select(scans[(at + 1) % scans.length]);
   }
 
-  // ---- what is done -----------------------------------------------------------------------------
+  // ---- what is done ----------------------------------------------------------------------
 
   private run(): void {
     const { scan, form } = this;
@@ -266,7 +293,8 @@ class Page {
       try {
         const run = await this.backend.start(scan.id, form.asked, form.estimate?.seconds);
         const runs = this.state.runs.filter(({ id }) => id !== run.id);
-        if (runs.length === this.state.runs.length) this.hear({ ...this.state, runs: [...runs, run] });
+        if (runs.length === this.state.runs.length)
+          this.hear({ ...this.state, runs: [...runs, run] });
       } finally {
         this.isStarting = false;
       }
@@ -337,7 +365,10 @@ class Page {
 
   private say(words: string): void {
     this.message.hidden = !words;
-    const close = button('×', () => this.say(''), { className: 'quiet', aria: { label: 'Close' } });
+    const close = button('×', () => this.say(''), {
+      className: 'quiet',
+      aria: { label: 'Close' },
+    });
     this.message.replaceChildren(...(words ? [sentence(words), close] : []));
   }
 }

@@ -20,7 +20,11 @@ export class Overlay {
   private readonly right = h('b', { className: 'right' });
   private readonly grip = h('i', { className: 'grip', ariaHidden: 'true' });
 
-  constructor(private readonly viewer: Viewer) {
+  /** `legend` lies on the large plane. */
+  constructor(
+    private readonly viewer: Viewer,
+    private readonly legend: HTMLElement,
+  ) {
     for (const plane of [0, 1, 2] as const) {
       const act = (): void => viewer.set({ large: plane });
       const title = `Make it large (${plane + 1})`;
@@ -40,7 +44,8 @@ export class Overlay {
       const [left, top, width, height] = box.map((share) => `${100 * share}%`);
       Object.assign(tile.style, { left, top, width, height });
       tile.querySelector('button')!.disabled = plane === view.large;
-      if (plane === view.large) tile.append(this.left, this.right, this.grip);
+      if (plane === view.large && this.grip.parentElement !== tile)
+        tile.append(this.left, this.right, this.grip, this.legend);
     }
     const isComparing = viewer.has('result');
     this.left.hidden = !isComparing || view.line <= 0.08;

@@ -33,7 +33,13 @@ export class Panel {
   private readonly form = h('section', { className: 'ask' });
   private readonly going = h('div', { className: 'going' });
   private readonly scroll = h('div', { className: 'scroll' });
-  private readonly runs = button('Run', () => this.wishes.run(), { className: 'run' }, ' ', key('R'));
+  private readonly runs = button(
+    'Run',
+    () => this.wishes.run(),
+    { className: 'run' },
+    ' ',
+    key('R'),
+  );
   private drawn = ['', '', ''];
 
   constructor(
@@ -52,7 +58,9 @@ export class Panel {
     const isOpen = !runs.some((run) => run.state === 'done');
     this.section(0, this.about, [scan, isOpen], () => this.scanInWords(scan, isOpen));
     const ended = runs.filter((run) => run.state !== 'running' && run.state !== 'waiting');
-    this.section(1, this.results, [ended, shown], () => ended.map((run) => this.result(scan, run, shown)));
+    this.section(1, this.results, [ended, shown], () =>
+      ended.map((run) => this.result(scan, run, shown)),
+    );
     const parts = form ? [form.element, form.takes] : [];
     if (this.form.firstChild !== (parts[0] ?? null)) this.form.replaceChildren(...parts);
     const under = runs.find((run) => run.state === 'running' || run.state === 'waiting');
@@ -71,10 +79,13 @@ export class Panel {
   private scanInWords(scan: Scan, isOpen: boolean): HTMLElement[] {
     const { facts, state, error, name } = scan;
     const head = h(
-      'header', {},
+      'header',
+      {},
       h('h2', {}, name),
       button('×', () => this.wishes.removeScan(scan), {
-        className: 'quiet', title: 'Remove this scan', aria: { label: `Remove ${name}` },
+        className: 'quiet',
+        title: 'Remove this scan',
+        aria: { label: `Remove ${name}` },
       }),
     );
     const parts: HTMLElement[] = [head];
@@ -94,23 +105,36 @@ export class Panel {
       parts.push(h('details', { open: isOpen }, h('summary', {}, first), list));
     }
     const warnings = facts.warnings ?? [];
-    return [...parts, ...warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words)))];
+    return [
+      ...parts,
+      ...warnings.map((words) => h('p', { className: 'notice warning' }, sentence(words))),
+    ];
   }
 
   private result(scan: Scan, run: Run, shown: string): HTMLElement {
     const isShown = run.id === shown;
     const remove = button('×', () => this.wishes.removeRun(run), {
-      className: 'quiet', title: 'Forget this result', aria: { label: `Remove ${run.name}` },
+      className: 'quiet',
+      title: 'Forget this result',
+      aria: { label: `Remove ${run.name}` },
     });
     if (run.state !== 'done') {
-      const words = run.state === 'cancelled' ? 'Cancelled; nothing of it is kept.' : sentence(run.error);
+      const words =
+        run.state === 'cancelled' ? 'Cancelled; nothing of it is kept.' : sentence(run.error);
       const className = run.state === 'failed' ? 'notice warning' : 'soft';
-      return h('article', {}, h('header', {}, h('p', { className, role: 'status' }, words), remove));
+      return h(
+        'article',
+        {},
+        h('header', {}, h('p', { className, role: 'status' }, words), remove),
+      );
     }
-    const gives = this.backend.gives.filter((kind) => kind !== 'dicom' || !NO_DICOM.test(scan.name));
+    const gives = this.backend.gives.filter(
+      (kind) => kind !== 'dicom' || !NO_DICOM.test(scan.name),
+    );
     const saves = SAVED.filter(({ kind }) => gives.includes(kind)).map((each) =>
       button(`↓ ${each.words}`, () => this.wishes.save(run, each.kind), {
-        title: each.hint, data: { save: each.kind },
+        title: each.hint,
+        data: { save: each.kind },
       }),
     );
     const warnings = run.facts.warnings ?? [];
@@ -133,7 +157,11 @@ export class Panel {
       this.going.dataset.run = run.id;
       const cancel = button('Cancel', () => this.wishes.cancel(run), {}, ' ', key('Esc'));
       const words = h('span', { role: 'status' });
-      this.going.replaceChildren(words, h('progress', { max: 1, aria: { label: 'Progress' } }), cancel);
+      this.going.replaceChildren(
+        words,
+        h('progress', { max: 1, aria: { label: 'Progress' } }),
+        cancel,
+      );
     }
     const words = this.going.querySelector('span')!;
     const bar = this.going.querySelector('progress')!;

@@ -1,16 +1,20 @@
 /** What is asked for, in a form, and what it would take. */
 
-import type { Asked, Backend, Estimate, Scan, Target, Three } from './backend';
+import type { Asked, Backend, Estimate, Facts, Scan, Target, Three } from './backend';
 import { h } from './dom';
 import { gridInWords, sentence } from './words';
 
+const [FINEST_MM, THICKER] = [0.8, 1.4]; // as upsampling/target.py and grid.py have them
 const PATIENCE = 300; // ms after the last key, before it is estimated
 
 type Way = 'slices' | 'isotropic' | 'scale' | 'spacing' | 'like';
 
 /** The form of one scan. After `refresh` it estimates by itself, and tells when that changes. */
 export class TargetForm {
-  readonly element = h('form', { className: 'target', onsubmit: (event: Event) => event.preventDefault() });
+  readonly element = h('form', {
+    className: 'target',
+    onsubmit: (event: Event) => event.preventDefault(),
+  });
   readonly takes = h('div', { className: 'takes', aria: { live: 'polite' } });
   estimate: Estimate | undefined;
   private readonly fields = new Map<string, HTMLInputElement | HTMLSelectElement>();
@@ -28,12 +32,17 @@ export class TargetForm {
       this.way('slices', 'Thick slices, as fine as their plane'),
       this.way('isotropic', 'Voxels as long as wide as high'),
       this.way('scale', this.text('scale', '2', 'Factor, or three'), ' times along each axis'),
-      this.way('spacing', 'Voxels of ', this.text('spacing', '1', 'Spacing in mm, or three'), ' mm'),
+      this.way(
+        'spacing',
+        'Voxels of ',
+        this.text('spacing', '1', 'Spacing in mm, or three'),
+        ' mm',
+      ),
       this.way('like', 'The grid of ', this.others()),
       this.more(),
     );
     this.element.addEventListener('input', (event) => this.changed(event));
-    this.choose('slices');
+    this.choose(looksThick(scan.facts) ? 'slices' : 'scale');
   }
 
   get asked(): Asked {
@@ -50,7 +59,8 @@ export class TargetForm {
     const select = this.fields.get('like') as HTMLSelectElement;
     const others = scans.filter(({ id, state }) => id !== this.scan.id && state === 'ready');
     select.closest('label')!.hidden = !others.length;
-    if (others.map(({ id }) => id).join() === [...select.options].map((o) => o.value).join()) return;
+    if (others.map(({ id }) => id).join() === [...select.options].map((o) => o.value).join())
+      return;
     select.replaceChildren(...others.map(({ id, name }) => h('option', { value: id }, name)));
   }
 
@@ -127,7 +137,9 @@ export class TargetForm {
   }
 
   private more(): HTMLDetailsElement {
-    const choices = [1, 4, 8].map((n) => h('option', { value: String(n) }, n === 1 ? 'none' : `${n}`));
+    const choices = [1, 4, 8].map((n) =>
+      h('option', { value: String(n) }, n === 1 ? 'none' : `${n}`),
+    );
     const ensemble = h('select', { id: 'ensemble' }, ...choices);
     this.fields.set('ensemble', ensemble);
     return h(
@@ -149,9 +161,21 @@ export class TargetForm {
   }
 }
 
+/** Whether there are thick slices to refine; a guess to begin with, the estimate knows. */
+function looksThick({
+  spacing_mm = [1, 1, 1],
+  super_resolved_from_mm = spacing_mm,
+}: Facts): boolean {
+  const finest = Math.max(FINEST_MM, Math.min(...(super_resolved_from_mm as Three)));
+  return Math.max(...spacing_mm) > THICKER * finest;
+}
+
 /** One number, or three with spaces, × or semicolons between them. */
 function numbers(text: string): number | Three {
-  const found = text.trim().split(/[\s×x;]+/).map((each) => Number(each.replace(',', '.')));
+  const found = text
+    .trim()
+    .split(/[\s×x;]+/)
+    .map((each) => Number(each.replace(',', '.')));
   return found.length === 1 ? found[0] : (found as unknown as Three);
 }
 

@@ -40,9 +40,10 @@ site.addEventListener('fetch', (event) => {
 
 async function keep(): Promise<void> {
   const cache = await caches.open(CACHE);
-  // past the browser's own cache, where an older version may be
+  // past the browser's own cache: a server that is asked whether what is there has changed compares
+  // whole seconds, and files of two versions may have the same
   const requests = [...addresses].map(([address, integrity]) => {
-    return new Request(address, { integrity, cache: 'no-cache', credentials: 'omit' });
+    return new Request(address, { integrity, cache: 'reload', credentials: 'omit' });
   });
   await cache.addAll(requests);
 }

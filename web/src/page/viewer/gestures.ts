@@ -62,7 +62,8 @@ function begin(viewer: Viewer, canvas: HTMLCanvasElement, event: PointerEvent): 
   if (event.button === 1 || event.shiftKey) return panning(viewer, canvas, spot);
   if (isOnLine(viewer, canvas, event)) {
     const { left, width } = tileOf(viewer, canvas, spot.plane);
-    return ({ clientX }) => viewer.set({ line: Math.min(1, Math.max(0, (clientX - left) / width)) });
+    return ({ clientX }) =>
+      viewer.set({ line: Math.min(1, Math.max(0, (clientX - left) / width)) });
   }
   return (moved) => {
     const now = spotAt(viewer, canvas, moved);

@@ -28,7 +28,8 @@ export async function pictureOf(file: ArrayBuffer): Promise<Picture> {
   const bytes = isCompressed(file) ? await unpacked(file) : file;
   const header = readHeader(bytes);
   const read = header && header.littleEndian ? READ[header.datatypeCode] : undefined;
-  if (!header || !read) throw new Error('This image cannot be shown: it is no NIfTI of known numbers.');
+  if (!header || !read)
+    throw new Error('This image cannot be shown: it is no NIfTI of known numbers.');
   const shape: Three = [header.dims[1], header.dims[2], header.dims[3]];
   const count = shape[0] * shape[1] * shape[2];
   const size = header.numBitsPerVoxel / 8;

@@ -7,11 +7,7 @@ import type { Picture } from './picture';
 import { SLICE } from './shader';
 
 export type Plane = SLICE_TYPE.AXIAL | SLICE_TYPE.CORONAL | SLICE_TYPE.SAGITTAL;
-export const PLANES: readonly Plane[] = [
-  SLICE_TYPE.AXIAL,
-  SLICE_TYPE.CORONAL,
-  SLICE_TYPE.SAGITTAL,
-];
+export const PLANES: readonly Plane[] = [SLICE_TYPE.AXIAL, SLICE_TYPE.CORONAL, SLICE_TYPE.SAGITTAL];
 /** The axis of RAS+ that each plane is normal to. */
 export const NORMAL = [2, 1, 0] as const;
 /** Left, top, width and height, as shares of the canvas. */
@@ -41,8 +37,8 @@ export class Planes extends Niivue {
     });
   }
 
-  /** Take the field of view of an image; what is drawn in it is the shader's business. */
-  async frame({ shape, affine }: Picture): Promise<void> {
+  /** The field of view of an image, to be taken; what is drawn in it is the shader's business. */
+  async frameOf({ shape, affine }: Picture): Promise<NVImage> {
     const halves = shape.map((n) => n / 2) as unknown as vec3; // voxels: two along each axis
     const placed = mat4.clone(affine);
     mat4.translate(placed, placed, [-0.5, -0.5, -0.5]);
@@ -52,11 +48,17 @@ export class Planes extends Niivue {
     const sizes = [...mat4.getScaling(vec3.create(), placed)];
     const nifti = NVImage.createNiftiArray([2, 2, 2], sizes, rows, UINT8, new Uint8Array(8));
     const file = new File([nifti as Uint8Array<ArrayBuffer>], 'frame.nii');
-    const frame = await NVImage.loadFromFile({ file, name: file.name });
-    const before = this.volumes[0];
-    if (before) this.removeVolume(before);
+    return NVImage.loadFromFile({ file, name: file.name });
+  }
+
+  take(frame: NVImage): void {
+    this.unframe();
     this.addVolume(frame);
     if (!this.customSliceShader) this.setCustomSliceShader(SLICE);
+  }
+
+  unframe(): void {
+    for (const frame of [...this.volumes]) this.removeVolume(frame);
   }
 
   /** From shares of the frame, in RAS order, to RAS+ mm. */
@@ -75,9 +77,7 @@ export class Planes extends Niivue {
   }
 
   lay(boxes: readonly { plane: Plane; box: Box }[]): void {
-    this.setCustomLayout(
-      boxes.map(({ plane, box }) => ({ sliceType: plane, position: [...box] })),
-    );
+    this.setCustomLayout(boxes.map(({ plane, box }) => ({ sliceType: plane, position: [...box] })));
   }
 
   /** Tiles are filled, so that what is zoomed is not cut off at the frame. */
@@ -91,9 +91,9 @@ export class Planes extends Niivue {
     return [width, height];
   }
 
-  override screenFieldOfViewExtendedVox(plane = 0): ReturnType<
-    Niivue['screenFieldOfViewExtendedVox']
-  > {
+  override screenFieldOfViewExtendedVox(
+    plane = 0,
+  ): ReturnType<Niivue['screenFieldOfViewExtendedVox']> {
     const view = super.screenFieldOfViewExtendedVox(plane);
     const tile = this.tiles[plane];
     if (!tile) return view;

@@ -19,7 +19,8 @@ const DIVERGING = [
   [255, 226, 189],
 ];
 export const DIVERGING_CSS = DIVERGING.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ');
-const vector = (rgb: number[]): string => `vec3(${rgb.map((c) => (c / 255).toFixed(4)).join(', ')})`;
+const vector = (rgb: number[]): string =>
+  `vec3(${rgb.map((c) => (c / 255).toFixed(4)).join(', ')})`;
 
 export const SLICE = `#version 300 es
 precision highp float;

@@ -1,5 +1,6 @@
 /** What is seen: a scan, and beside it a result, under one crosshair. */
 
+import type { NVImage } from '@niivue/niivue';
 import { mat4, vec3 } from 'gl-matrix';
 import type { Three } from '../backend';
 import { percentiles, sharesOf, windowOf, type Picture } from './picture';
@@ -66,13 +67,20 @@ export class Viewer {
     return image in this.images;
   }
 
+  /** Nothing. */
+  clear(): void {
+    for (const image of ['scan', 'result', 'cubic'] as const) this.drop(image);
+    this.planes.unframe();
+  }
+
   /** A scan alone. */
   async show(scan: Picture): Promise<void> {
-    for (const image of ['scan', 'result', 'cubic'] as const) this.drop(image);
+    const frame = await this.planes.frameOf(scan);
+    this.clear();
     const window = windowOf(scan);
     this.range = window;
     this.put('scan', scan);
-    await this.framed(scan);
+    this.take(frame, scan);
     this.place([0.5, 0.5, 0.5]);
     const large = planeOf(scan);
     this.set({ window, large, line: 1, left: 'scan', right: 'result' });
@@ -82,11 +90,13 @@ export class Viewer {
 
   /** A result beside the scan. */
   async compare(result: Picture): Promise<void> {
+    const frame = await this.planes.frameOf(result);
     const at = this.mm;
     this.drop('cubic');
     this.put('result', result);
-    const shares = vec3.transformMat4(vec3.create(), at, await this.framed(result));
-    this.place([...shares] as unknown as Three);
+    this.take(frame, result);
+    const toShares = mat4.invert(mat4.create(), this.planes.toMm)!;
+    this.place([...vec3.transformMat4(vec3.create(), at, toShares)] as unknown as Three);
     this.set({ left: 'scan', right: 'result', line: 0.5 });
     this.lay();
   }
@@ -188,7 +198,9 @@ export class Viewer {
     const { clientWidth: width, clientHeight: height } = this.planes.canvas!;
     const [first, ...others] = [this.view.large, ...PLANES.filter((p) => p !== this.view.large)];
     const isWide = width >= height;
-    const [across, up] = [0, 1, 2].filter((axis) => axis !== NORMAL[first]).map((axis) => this.extent[axis]);
+    const [across, up] = [0, 1, 2]
+      .filter((axis) => axis !== NORMAL[first])
+      .map((axis) => this.extent[axis]);
     const fills = isWide ? (across / up) * (height / width) : (up / across) * (width / height);
     const large = Math.min(LARGE[1], Math.max(LARGE[0], fills));
     const [rest, half] = [1 - large - GAP, (1 - GAP) / 2];
@@ -235,13 +247,11 @@ export class Viewer {
     delete this.images[image];
   }
 
-  /** Take the field of view of an image; returns from RAS+ mm to shares of it. */
-  private async framed(picture: Picture): Promise<mat4> {
-    await this.planes.frame(picture);
-    const along = this.planes.permutation.map((axis) => picture.shape[Math.abs(axis) - 1]);
+  private take(frame: NVImage, { shape }: Picture): void {
+    this.planes.take(frame);
+    const along = this.planes.permutation.map((axis) => shape[Math.abs(axis) - 1]);
     this.counts = along as unknown as Three;
     this.extent = [...mat4.getScaling(vec3.create(), this.planes.toMm)] as unknown as Three;
-    return mat4.invert(mat4.create(), this.planes.toMm)!;
   }
 
   /** Uniforms of the shader, before a tile is drawn. */
