@@ -522,7 +522,7 @@ def test_what_the_weights_were_not_trained_for_is_told_once_and_before_the_work(
     def computed(*_: object) -> Iterator[np.ndarray]:
         yield pytest.fail("it was computed")
 
-    monkeypatch.setattr(VoxelField, "slabs", computed)
+    monkeypatch.setattr(VoxelField, "finished", computed)
     with warnings.catch_warnings(), pytest.raises(ArSSRWarning):
         warnings.simplefilter("error")
         lively.upsample(path, scale=9)

@@ -311,15 +311,15 @@ def test_points_of_any_shape() -> None:
 def test_where_one_member_had_to_go_the_next_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     given, computing = NETWORKS["residual"], list[ImplicitVoxelNetwork]()
     image = volume(300 + 900 * smooth((5, 6, 4)))
-    real = VoxelField.slabs
+    real = VoxelField.finished
 
-    def slabs(self: VoxelField, *args: Any) -> Any:
+    def finished(self: VoxelField, *args: Any) -> Any:
         if not computing:
             self._runner.leave_gpu("out of memory")
         computing.append(self.network)
         return real(self, *args)
 
-    monkeypatch.setattr(VoxelField, "slabs", slabs)
+    monkeypatch.setattr(VoxelField, "finished", finished)
     ensemble_of(given, image, 4).on(image.grid.scaled(2))
     assert len(computing) == 4 and given not in computing
     assert all(network is computing[0] for network in computing)

@@ -18,7 +18,7 @@ from arssr.errors import ArSSRError
 from arssr.files import find_images_below, sha256
 from arssr.survey import described
 from arssr.volume import Volume
-from arssr.weights.files import load_weights, save_weights
+from arssr.weights.files import load_weights, save_card
 from arssr.weights.licence import images_behind
 from arssr.weights.registry import shipped
 
@@ -40,10 +40,10 @@ def main() -> None:
     """See the module's docstring."""
     known = known_samples([Path(word) for word in sys.argv[1:]])
     for name, path in shipped().items():
-        network, card = load_weights(path)
+        _, card = load_weights(path)
         known_now = with_samples(card, known)
         if known_now != card:
-            save_weights(path, network, known_now, half=True)
+            save_card(path, known_now)
         images = list(images_behind(known_now))
         print(f"{name}: {sum('look' in i for i in images)} of {len(images)} images")
 

@@ -20,7 +20,7 @@ from arssr.errors import ArSSRError
 from arssr.evaluation.card_page import to_markdown
 from arssr.evaluation.methods import network_sha256
 from arssr.files import replacing
-from arssr.weights.files import load_weights, save_weights
+from arssr.weights.files import load_weights, save_card
 from arssr.weights.registry import shipped
 
 
@@ -30,7 +30,7 @@ def update(weights: Path, page: Path, measured: Mapping[str, Any]) -> bool:
     lesions = measured.get(network_sha256(network))
     if lesions is None:
         return False
-    save_weights(weights, network, {**card, "lesions": lesions}, half=True)
+    save_card(weights, {**card, "lesions": lesions})
     with replacing(page) as temporary:
         temporary.write_text(to_markdown({**card, "lesions": lesions}), encoding="utf-8")
     return True

@@ -64,8 +64,8 @@ def averaged(
 ) -> Iterator[NDArray[np.float32]]:
     """An image on a grid from its samples on the same grid cut into `parts`.
 
-    slabs: float32 (I · parts, J · parts, any) that follow each other along the last axis, which
-    has n_last · parts planes in all. Yields float32 (I, J, n), n_last planes in all; holds no
+    slabs: float32 (…, I · parts, J · parts, any) that follow each other along the last axis, which
+    has n_last · parts planes in all. Yields float32 (…, I, J, n), n_last planes in all; holds no
     more than the planes that the filter spans.
     """
     along_k = averaging_matrix(n_last, parts[2]).astype(np.float32)
@@ -89,7 +89,7 @@ def averaged(
 def _averaged_in_plane(
     slab: NDArray[np.float32], parts: tuple[int, int, int]
 ) -> NDArray[np.float32]:
-    for axis in (0, 1):
+    for axis in (-3, -2):
         if parts[axis] > 1:
             matrix = averaging_matrix(slab.shape[axis] // parts[axis], parts[axis])
             slab = np.moveaxis(np.tensordot(matrix.astype(slab.dtype), slab, (1, axis)), 0, axis)

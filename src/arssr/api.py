@@ -27,7 +27,7 @@ any points.
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
@@ -36,11 +36,12 @@ import torch
 from arssr.engine.machine import set_threads
 from arssr.engine.precision import named_device, named_precision
 from arssr.ensemble import EnsembleField, flips
-from arssr.errors import ArSSRWarning
+from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
-from arssr.networks import ModelConfig
+from arssr.networks import ImplicitVoxelNetwork, ModelConfig
+from arssr.networks.spread import with_spread
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution
 from arssr.scan import (
@@ -58,6 +59,7 @@ from arssr.upsampling.result import result_of, told_of, where_of
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
+from arssr.weights.interval import PLAIN, Interval, interval_of
 from arssr.weights.registry import Weights, load
 
 
@@ -139,6 +141,7 @@ class Model:
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
+        interval: Interval | None = None,
     ) -> VoxelField:
         """The image as a field: encoded once, when it is first read, and read anywhere.
 
@@ -152,6 +155,7 @@ class Model:
         normalisation: of the intensities that the network sees; by default its training's.
         ensemble: 4 or 8 for the mean over flips of the scan (`EnsembleField`).
         memory, skip_air: see `VoxelField`.
+        interval: as `interval` has it, for half-widths beside the values.
         """
         members = flips(ensemble)
         acquisition = as_acquisition(acquisition)
@@ -177,7 +181,7 @@ class Model:
         level = noise_level(noise, volume, norm, told, resolution, samples)
         make = partial(EnsembleField, members=members) if ensemble > 1 else VoxelField
         return make(
-            self.network,
+            self.network if interval is None else self._telling,
             volume,
             norm,
             acquisition_ijk=told,
@@ -187,12 +191,43 @@ class Model:
             skip_air=skip_air,
             progress=progress,
             samples=samples,
+            interval=interval,
         )
+
+    def interval(self, way: str = PLAIN) -> Interval:
+        """What makes intervals that hold the truth, for a way of computing (`weights.interval`).
+
+        Raises ArSSRError where these weights tell none, or none that are calibrated this way.
+        """
+        return interval_of({"name": self.name, **self.card}, way)
+
+    @cached_property
+    def _telling(self) -> ImplicitVoxelNetwork:
+        """The network with the head that tells half-widths; the layers are the same."""
+        head = self.weights.spread
+        if head is None:
+            raise ArSSRError(f"{self.weights.path} has no head that tells half-widths")
+        return with_spread(self.network, head.to(device=self.device, dtype=self.network.dtype))
 
     @overload
     def upsample(
-        self, image: Image, *, frames: Literal[False] = False, **options: Unpack[Options]
+        self,
+        image: Image,
+        *,
+        frames: Literal[False] = False,
+        uncertainty: Literal[False] = False,
+        **options: Unpack[Options],
     ) -> Volume: ...
+
+    @overload
+    def upsample(
+        self,
+        image: Image,
+        *,
+        frames: Literal[False] = False,
+        uncertainty: Literal[True],
+        **options: Unpack[Options],
+    ) -> tuple[Volume, Volume]: ...
 
     @overload
     def upsample(
@@ -211,6 +246,7 @@ class Model:
         transform: Transforms = (),
         frames: bool = False,
         labels: bool = False,
+        uncertainty: bool = False,
         consistent: bool = False,
         strict: bool = False,
         acquisition: str | Sequence[str] = "auto",
@@ -221,12 +257,15 @@ class Model:
         memory: float | None = None,
         skip_air: bool = True,
         progress: ReportProgress = silent,
-    ) -> Volume | list[Volume]:
+    ) -> Volume | tuple[Volume, Volume] | list[Volume]:
         """The image on another grid, in its own units.
 
         image: see `arssr.volume.Image`; whatever it is, the result is a `Volume`, of which
         `to_nibabel`, `to_sitk` and `numpy.asarray` make what else is wanted. frames: the image is
         4D, and the result is a list of all its frames.
+        uncertainty: the result is a pair: the image, and the half-widths of intervals around its
+        values that hold the truth with a probability of 90 % (docs/uncertainty.md), in the same
+        units, on the same grid. Not of several frames.
 
         scale: output voxels per input voxel; spacing: mm; shape: voxels; like: a grid, or an
         image whose grid to take; isotropic: the finest spacing along all axes. At most one of
@@ -252,6 +291,7 @@ class Model:
             skip_air=skip_air,
             frames=frames,
             labels=labels,
+            uncertainty=uncertainty,
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
@@ -261,18 +301,23 @@ class Model:
             return self._upsample_frames(image, request, progress)
         volume = Volume.coerce(image)
         where = where_of(request, volume)
-        require_memory(where.grid)
+        require_memory(where.grid, copies=1 + uncertainty)
         result = result_of(self, request, volume, where, progress, where.resolution)
         told = told_of(result.facts)
         _warn(volume, told)
-        made = result.whole()
+        made, *half_widths = result.whole()
         _warn(volume, [each for each in told_of(result.facts) if each not in told])
-        return made
+        return (made, half_widths[0]) if half_widths else made
 
     def _upsample_frames(
         self, image: Image, request: Request, progress: ReportProgress
     ) -> list[Volume]:
         """Every frame on the grid of the first."""
+        if request.uncertainty:
+            raise ArSSRError(
+                "half-widths of several frames are written by `arssr upsample --frames "
+                "--uncertainty`; in Python ask for those of one frame at a time"
+            )
         with open_frames(image) as frames:
             volume = frames.frame(0)
             where = where_of(request, volume)
@@ -282,7 +327,7 @@ class Model:
             _warn(volume, told)
             made, facts = list[Volume](), list[Facts]()
             for result in each_result(self, request, frames, where, first, progress):
-                made.append(result.whole())
+                made.append(result.whole()[0])
                 facts.append(result.facts)
         _warn(volume, [each for each in told_of(facts_of_all(facts)) if each not in told])
         return made
@@ -301,8 +346,20 @@ def upsample(
     model: str | Path = "light",
     *,
     frames: Literal[False] = False,
+    uncertainty: Literal[False] = False,
     **options: Unpack[Options],
 ) -> Volume: ...
+
+
+@overload
+def upsample(
+    image: Image,
+    model: str | Path = "light",
+    *,
+    frames: Literal[False] = False,
+    uncertainty: Literal[True],
+    **options: Unpack[Options],
+) -> tuple[Volume, Volume]: ...
 
 
 @overload
@@ -315,9 +372,12 @@ def upsample(
 ) -> list[Volume]: ...
 
 
-def upsample(image: Image, model: str | Path = "light", **options: Any) -> Volume | list[Volume]:
+def upsample(
+    image: Image, model: str | Path = "light", **options: Any
+) -> Volume | tuple[Volume, Volume] | list[Volume]:
     """`load_model(model).upsample(image, …)` for a single image."""
-    made: Volume | list[Volume] = load_model(model).upsample(image, **options)
+    made: Volume | tuple[Volume, Volume] | list[Volume]
+    made = load_model(model).upsample(image, **options)
     return made
 
 

@@ -13,6 +13,7 @@ is their sum. Where that is too large for the memory, the output is made in part
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 from arssr.antialias import averaged, parts_ijk
 from arssr.engine.plan import FEWER_PLANES, Plan, budget_of
 from arssr.errors import ArSSRError
-from arssr.field import AS_IT_IS, Read, ReportProgress, VoxelField, silent
+from arssr.field import Read, ReportProgress, VoxelField, silent
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.on_device import Finish
 from arssr.volume import Volume
+from arssr.weights.interval import Interval
 
 Flip = tuple[int, ...]  # the axes that are turned round
 
@@ -73,6 +75,7 @@ class EnsembleField(VoxelField):
         skip_air: bool = True,
         progress: ReportProgress = silent,
         samples: torch.Tensor | None = None,
+        interval: Interval | None = None,
         members: Sequence[Flip] = _FLIPS,
     ) -> None:
         super().__init__(
@@ -86,6 +89,7 @@ class EnsembleField(VoxelField):
             skip_air=skip_air,
             progress=progress,
             samples=samples,
+            interval=interval,
         )
         self._flips, self._skip_air = members, skip_air
 
@@ -96,17 +100,20 @@ class EnsembleField(VoxelField):
         plan = self._plan(self._reading(fine), held)
         return replace(plan, members=len(self._flips), parts=parts)
 
-    def slabs(
-        self, grid: Grid, progress: ReportProgress = silent, finish: Finish = AS_IT_IS
-    ) -> Iterator[NDArray[np.float32]]:
-        """See `VoxelField.slabs`."""
+    def finished(
+        self, grid: Grid, progress: ReportProgress, finishes: Sequence[Finish]
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """See `VoxelField.finished`; half-widths are the mean of those of the members."""
+        self._require_outputs(len(finishes))
         cut = parts_ijk(grid, self.grid)
         if max(cut) > 1:  # the filter reaches from one part of the output into the next
-            found = averaged(self.slabs(grid.scaled(cut), progress), cut, grid.shape[2])
+            fine = self.read(grid.scaled(cut), progress, len(finishes))
+            found = averaged(fine, cut, grid.shape[2])
         else:
             self.plan(grid)  # refuses what does not fit
-            found = self.read_by(VoxelField.slabs, grid, progress)
-        yield from map(finish.here, found)
+            read = partial(VoxelField.read, outputs=len(finishes))
+            found = self.read_by(read, grid, progress)
+        yield from self.apart(found, finishes)
 
     def read_by(
         self, read: Read, grid: Grid, progress: ReportProgress = silent
@@ -114,8 +121,7 @@ class EnsembleField(VoxelField):
         """See `VoxelField.read_by`; the last member's slabs, by then the mean, go as they come."""
         parts, _, room = self._parts(grid)
         planes = math.ceil(grid.shape[2] / parts)
-        total = np.empty((*grid.shape[:2], planes), np.float32)
-        count = len(self._flips)
+        count, total = len(self._flips), np.empty(0, np.float32)
         for start in range(0, grid.shape[2], planes):
             part = grid.part((slice(None), slice(None), slice(start, start + planes)))
             total.fill(0)
@@ -126,28 +132,31 @@ class EnsembleField(VoxelField):
                 done = 0
                 member = self._member(flip, room, where)
                 for slab in read(member, part, _naming(where, progress)):
-                    so_far = total[..., done : done + slab.shape[2]]
+                    if not total.size:
+                        total = np.zeros((len(slab), *grid.shape[:2], planes), np.float32)
+                    so_far = total[..., done : done + slab.shape[-1]]
                     so_far += slab
-                    done += slab.shape[2]
+                    done += slab.shape[-1]
                     if number + 1 == count:
                         yield so_far / np.float32(count)
                 self._runner.network = member.network  # on the CPU, if it had to go there
                 del member  # and its features, before the next has any
 
-    def at(
-        self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None
+    def read_at(
+        self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None, outputs: int = 1
     ) -> NDArray[np.float32]:
-        """See `VoxelField.at`. All members are computed for it: ask for many points at once."""
+        """See `VoxelField.read_at`. It computes all members: ask for many points at once."""
+        self._require_outputs(outputs)
         budget, resident = budget_of(self.memory)
         room = budget - resident - self._member_bytes
-        total = np.zeros(np.shape(points_ras_mm)[:-1], np.float32)
+        total = np.zeros((outputs, *np.shape(points_ras_mm)[:-1]), np.float32)
         for number, flip in enumerate(self._flips):
             where = f"member {number + 1} of {len(self._flips)}"
             member = self._member(flip, room, where)
-            total += member.at(points_ras_mm, spacing_mm)
+            total += member.read_at(points_ras_mm, spacing_mm, outputs)
             self._runner.network = member.network
             del member
-        return total / np.float32(len(self._flips))
+        return np.divide(total, np.float32(len(self._flips)), dtype=np.float32)
 
     def features(self) -> torch.Tensor:
         """Raises ArSSRError: there is no one map of them."""
@@ -164,7 +173,9 @@ class EnsembleField(VoxelField):
         """
         budget, resident = budget_of(self.memory)
         budget -= self.held
-        plane, count = _SUM_BYTES * float(grid.shape[0]) * grid.shape[1], grid.shape[2]
+        outputs = self.network.decoder.channels
+        plane = outputs * _SUM_BYTES * float(grid.shape[0]) * grid.shape[1]
+        count = grid.shape[2]
         planes = int(np.clip(_SUM_SHARE * (budget - resident) // plane, 1, count))
         while True:
             parts = math.ceil(count / planes)
@@ -195,6 +206,7 @@ class EnsembleField(VoxelField):
             usual_noise=self.usual_noise,
             skip_air=self._skip_air,
             progress=_naming(where, self._progress),
+            interval=self.interval,
         )
         _, resident = budget_of(None)
         member.memory = resident + room

@@ -29,28 +29,27 @@ from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.on_device import Finish, normalised, samples_on
+from arssr.readings import BOTH, Readings
+from arssr.readings import ReportProgress as ReportProgress
+from arssr.readings import silent as silent
 from arssr.volume import Volume
+from arssr.weights.interval import Interval
 
-ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
-Coming = Callable[[], np.ndarray]  # values that a device may still be computing; waits for them
+# What a device may still be computing, and waiting for it: values, and half-widths where wanted.
+Coming = Callable[[], tuple[np.ndarray, ...]]
 # Computes the planes of a slab from features; is told the share of them that is done.
 ReadSlab = Callable[[FeatureMap, slice, Callable[[float], None]], Coming]
-# What reads a field on a grid in slabs, as `VoxelField.slabs` does, and reports its progress.
+# What reads a field on a grid in slabs, as `VoxelField.read` does, and reports its progress.
 Read = Callable[["VoxelField", Grid, ReportProgress], Iterator[np.ndarray]]
 
 _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
 # Voxels of an output that are no smaller than the input's: what the network was trained for.
 _LARGEST_CELL = 1.0
-AS_IT_IS = Finish()
 _BEYOND_FP16 = "this image goes beyond the range of fp16; use bf16 or float32"
 
 
-def silent(_what: str, _share: float) -> None:
-    """Reports to nobody."""
-
-
-class VoxelField:
+class VoxelField(Readings):
     """What `network` makes of `volume`, as a function of place. Intensities are the volume's.
 
     acquisition_ijk: per axis kspace, slice, spline or unknown, as far as the network is told.
@@ -60,6 +59,7 @@ class VoxelField:
     memory: bytes that the whole process may take; by default a share of what is free.
     skip_air: leave air (`arssr.engine.air`) to the interpolation that the network corrects.
     samples: the volume's, where the network is, if they are there already.
+    interval: what makes intervals of the half-widths that `network` tells (`networks.spread`).
 
     held: bytes that whoever reads it needs besides, to be set before that; they are planned for.
 
@@ -83,9 +83,11 @@ class VoxelField:
         skip_air: bool = True,
         progress: ReportProgress = silent,
         samples: torch.Tensor | None = None,
+        interval: Interval | None = None,
     ) -> None:
         self.volume = volume
         self.normalisation = normalisation
+        self.interval = interval
         self.acquisition_ijk = tuple(acquisition_ijk)
         self.noise, self.usual_noise = noise, usual_noise
         self.memory = memory
@@ -140,35 +142,22 @@ class VoxelField:
         fine = grid.scaled(parts_ijk(grid, self.grid))  # what is really read
         return self._plan(self._reading(fine))
 
-    def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
-        """The field on any grid: other spacing, other axes, oblique."""
-        data = np.empty(grid.shape, np.float32)
-        done = 0
-        for slab in self.slabs(grid, progress):
-            data[..., done : done + slab.shape[2]] = slab
-            done += slab.shape[2]
-        return self.volume.with_data(data, grid)
-
-    def slabs(
-        self, grid: Grid, progress: ReportProgress = silent, finish: Finish = AS_IT_IS
-    ) -> Iterator[np.ndarray]:
-        """The field on any grid as slabs (I, J, n) float32, the next planes along its last axis.
-
-        As many together as the memory allows: an output may be larger than that. Along axes that
-        are coarser than the input's it is read finely and averaged down. finish: what becomes of
-        each slab, which then may be of another type.
-        """
+    def finished(
+        self, grid: Grid, progress: ReportProgress, finishes: Sequence[Finish]
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """See `Readings.finished`."""
+        self._require_outputs(len(finishes))
         parts = parts_ijk(grid, self.grid)
         if max(parts) > 1:
-            fine = self.slabs(grid.scaled(parts), progress)
-            yield from map(finish.here, averaged(fine, parts, grid.shape[2]))
+            fine = self.read(grid.scaled(parts), progress, len(finishes))
+            yield from self.apart(averaged(fine, parts, grid.shape[2]), finishes)
             return
         reading = self._reading(grid)
         lattice = grid.axis_positions_in(self.grid)
         read = (
-            partial(self._oblique, grid, finish)
+            partial(self._oblique, grid, finishes)
             if lattice is None
-            else self._lattice(grid, lattice, finish)
+            else self._lattice(grid, lattice, finishes)
         )
         coming: deque[Coming] = deque()
         for slab in self._runner.resumed(partial(self._computed, reading, read, progress)):
@@ -203,12 +192,11 @@ class VoxelField:
         """What `read` makes of this field; of an ensemble, the mean of what it makes of each."""
         return read(self, grid, progress)
 
-    def at(self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None) -> np.ndarray:
-        """Values (…,) float32 at points (…, 3) in RAS+ mm.
-
-        spacing_mm: the size of the voxel that a value should stand for, one or one along each of
-        the input's axes; by default half the input's.
-        """
+    def read_at(
+        self, points_ras_mm: ArrayLike, spacing_mm: ArrayLike | None = None, outputs: int = 1
+    ) -> np.ndarray:
+        """See `Readings.read_at`."""
+        self._require_outputs(outputs)
         points = np.asarray(points_ras_mm, np.float64)
         if points.shape[-1:] != (3,):
             raise ArSSRError(f"points need three coordinates each; these have shape {points.shape}")
@@ -220,10 +208,10 @@ class VoxelField:
         index = self.grid.to_index(points).reshape(-1, 3)
 
         def read(_: int) -> Iterator[tuple[int, np.ndarray]]:
-            yield len(index), self._scattered(index, size / self.grid.spacing_mm)
+            yield len(index), self._scattered(index, size / self.grid.spacing_mm, outputs)
 
         [values] = self._runner.resumed(read)
-        return values.reshape(points.shape[:-1])
+        return values.reshape(outputs, *points.shape[:-1])
 
     def features(self) -> torch.Tensor:
         """Features (I, J, K, F) of the input, in the network's dtype, on its device.
@@ -286,13 +274,14 @@ class VoxelField:
         self.image = to_device(self.image, self._runner.device)
         return self.image
 
-    def _lattice(self, grid: Grid, lattice: AxisPositions, finish: Finish) -> ReadSlab:
+    def _lattice(self, grid: Grid, lattice: AxisPositions, finishes: Sequence[Finish]) -> ReadSlab:
         """What reads slabs of a grid whose axes run along the input's."""
         along: list[np.ndarray] = [np.empty(0)] * 3  # positions along the image's axes
         for source_axis, positions in zip(lattice.axes, lattice.positions, strict=True):
             along[source_axis] = positions
         last = lattice.axes[2]
-        cell = np.minimum(grid.cell_in(self.grid), _LARGEST_CELL)
+        size = grid.cell_in(self.grid)
+        cell = np.minimum(size, _LARGEST_CELL)
         matrices = [
             torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
             for n, p in zip(self._shape, along, strict=True)
@@ -309,17 +298,25 @@ class VoxelField:
                 values = apply_axis_matrices(self._image_there(), chosen)
             else:
                 values = torch.zeros((len(i), len(j), len(k)), device=device)
+            spread = torch.zeros_like(values) if len(finishes) == BOTH else None
             self._require(features, nearest_voxel(along[last][planes], self._shape[last]))
             for box, block in decode(self.network, features, (i, j, k), cell, self.active, report):
                 values[box] += block[..., 0]
+                if spread is not None:
+                    spread[box] = block[..., 1]
             values.mul_(self.normalisation.scale).add_(self.normalisation.offset)
             for axis, (p, n) in enumerate(zip((i, j, k), self._shape, strict=True)):
                 beyond = np.flatnonzero(outside(p, n))
                 if len(beyond):
                     there = to_device(beyond, device)
                     values.index_fill_(axis, there, self.normalisation.offset)
+            made = [values] if spread is None else [values, self._half_widths_(spread, size)]
             doubt = _BEYOND_FP16 if self.network.dtype == torch.float16 else ""
-            return finish.leaving(values.permute(lattice.axes), doubt)
+            leaving = [
+                finish.leaving(each.permute(lattice.axes), doubt)
+                for each, finish in zip(made, finishes, strict=True)
+            ]
+            return lambda: tuple(arrived() for arrived in leaving)
 
         return read
 
@@ -332,7 +329,7 @@ class VoxelField:
     def _oblique(
         self,
         grid: Grid,
-        finish: Finish,
+        finishes: Sequence[Finish],
         features: FeatureMap,
         planes: slice,
         report: Callable[[float], None],
@@ -348,38 +345,45 @@ class VoxelField:
 
         axis = features.layout.axis
         self._require(features, nearest_voxel(positions(corners)[:, axis], self._shape[axis]))
-        data = np.empty(shape, np.float32)
-        flat = data.reshape(-1)
-        for start in range(0, flat.size, _OBLIQUE_CHUNK):
-            stop = min(start + _OBLIQUE_CHUNK, flat.size)
-            index = np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1)
-            flat[start:stop] = self._values(features, positions(index), grid.cell_in(self.grid))
-            report(stop / flat.size)
-        return lambda: finish.here(data)
+        data = np.empty((len(finishes), *shape), np.float32)
+        flat = data.reshape(len(finishes), -1)
+        count = flat.shape[1]
+        for start in range(0, count, _OBLIQUE_CHUNK):
+            stop = min(start + _OBLIQUE_CHUNK, count)
+            index = positions(np.stack(np.unravel_index(np.arange(start, stop), shape), axis=-1))
+            cell = grid.cell_in(self.grid)
+            flat[:, start:stop] = self._values(features, index, cell, len(finishes))
+            report(stop / count)
+        return lambda: next(self.apart([data], finishes))
 
-    def _scattered(self, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Values (P,) at voxel coordinates (P, 3) of the input, in any order."""
+    def _scattered(self, index: np.ndarray, cell: np.ndarray, outputs: int) -> np.ndarray:
+        """`_values` at voxel coordinates (P, 3) of the input, in any order."""
         axis = int(np.argmax(self._shape))
         reading = Reading((1, 1, 1), axis, False, _POINT_PLANES, 0.0, float(len(index)))
         features = self._map(self._plan(reading))
         nearest = nearest_voxel(index[:, axis], self._shape[axis])
         # a window of features moves once through the image, whatever the order of the points
         group = np.zeros(len(index), int) if features.layout.whole else nearest // _POINT_PLANES
-        values = np.empty(len(index), np.float32)
+        values = np.empty((outputs, len(index)), np.float32)
         for number in np.unique(group):
             chosen = group == number
             self._require(features, nearest[chosen])
-            values[chosen] = self._values(features, index[chosen], cell)
+            values[:, chosen] = self._values(features, index[chosen], cell, outputs)
         features.close()
         return values
 
-    def _values(self, features: FeatureMap, index: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Values (P,) in the input's units at voxel coordinates (P, 3) of the image."""
+    def _values(
+        self, features: FeatureMap, index: np.ndarray, cell: np.ndarray, outputs: int
+    ) -> np.ndarray:
+        """(outputs, P): values, and for `BOTH` half-widths, in the input's units, at voxel
+        coordinates (P, 3) of the image.
+        """
         voxels = [nearest_voxel(index[:, a], n) for a, n in enumerate(self._shape)]
         wanted = self.active[tuple(voxels)]
-        values = np.zeros(len(index), np.float32)
+        made = np.zeros((outputs, len(index)), np.float32)
         small = np.minimum(cell, _LARGEST_CELL)
-        values[wanted] = decode_points(self.network, features, index[wanted], small)[:, 0]
+        made[:, wanted] = decode_points(self.network, features, index[wanted], small).T[:outputs]
+        values = made[0]
         if self.network.corrects:
             if self._spline is None:
                 self._spline = SplineCoefficients(self.image.cpu().numpy())
@@ -387,4 +391,7 @@ class VoxelField:
         values = self._in_units(values, self.network.dtype)
         beyond = outside(index, np.array(self._shape))
         values[beyond.any(axis=1)] = self.normalisation.offset
-        return values
+        made[0] = values
+        if outputs == BOTH:
+            self._half_widths_(torch.from_numpy(made[1]), cell)
+        return made

@@ -180,7 +180,7 @@ def test_a_data_set_has_each_done_as_what_it_is(
 def test_a_scan_on_the_target_s_grid_comes_back_sample_for_sample(
     arssr: Arssr, tiny: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(VoxelField, "slabs", lambda *_: pytest.fail("it was computed"))
+    monkeypatch.setattr(VoxelField, "finished", lambda *_: pytest.fail("it was computed"))
     frames = [900 * smooth((8, 9, 5), seed) for seed in range(2)]
     scan = volume(frames[0], THICK).write(tmp_path / "scan.nii.gz")
     both = write_frames(tmp_path / "both.nii", frames)

@@ -43,13 +43,13 @@ def words(scan: Path, tiny: Path, tmp_path: Path) -> tuple[object, ...]:
 def test_threads_hold_here_and_in_workers(
     arssr: Arssr, words: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, compute = [], VoxelField.slabs
+    seen, compute = [], VoxelField.finished
 
-    def slabs(self: VoxelField, *args: object) -> object:
+    def finished(self: VoxelField, *args: object) -> object:
         seen.append((torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]))
         return compute(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(VoxelField, "slabs", slabs)
+    monkeypatch.setattr(VoxelField, "finished", finished)
     assert arssr(*words, "--threads", 2).code == 0
     assert seen == [(2, "2")]
     assert arssr(*words, "--threads", 0).code == 2
@@ -117,7 +117,7 @@ def test_a_bug_of_ours_leaves_its_traceback_in_the_log(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no sentence")
 
-    monkeypatch.setattr(VoxelField, "slabs", fail)
+    monkeypatch.setattr(VoxelField, "finished", fail)
     with pytest.raises(ZeroDivisionError):
         arssr(*words, "--log-file", tmp_path / "a.log")
     assert "ZeroDivisionError: no sentence" in (tmp_path / "a.log").read_text()

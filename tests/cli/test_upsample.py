@@ -719,11 +719,11 @@ def test_the_system_failing_on_one_scan_is_a_sentence(
 def test_interrupting_leaves_nothing_half_written(
     arssr: Arssr, scan: Path, tiny: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: VoxelField, grid: Grid, *_: object) -> Iterator[np.ndarray]:
-        yield np.zeros((*grid.shape[:2], 1), np.float32)
+    def interrupted(self: VoxelField, grid: Grid, *_: object) -> Iterator[tuple[np.ndarray]]:
+        yield (np.zeros((*grid.shape[:2], 1), np.float32),)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(VoxelField, "slabs", interrupted)
+    monkeypatch.setattr(VoxelField, "finished", interrupted)
     result = arssr("upsample", scan, "-o", out / "a.nii.gz", "--scale", 2, "-m", tiny)
     assert result.code == 130 and not files(out)
 

@@ -109,9 +109,9 @@ def test_a_data_set_passes_over_what_is_isotropic(arssr: Arssr, tiny: Path, tmp_
 def test_warnings_come_once_and_before_the_work(
     arssr: Arssr, tiny: Path, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute, order = VoxelField.slabs, list[str]()
+    compute, order = VoxelField.finished, list[str]()
 
-    def slabs(self: VoxelField, *args: object) -> Iterator[np.ndarray]:
+    def finished(self: VoxelField, *args: object) -> Iterator[tuple[np.ndarray, ...]]:
         order.append("work")
         yield from compute(self, *args)  # type: ignore[arg-type]
 
@@ -121,7 +121,7 @@ def test_warnings_come_once_and_before_the_work(
         order.append(str(text))
         say(text, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(VoxelField, "slabs", slabs)
+    monkeypatch.setattr(VoxelField, "finished", finished)
     monkeypatch.setattr(console.stderr, "print", said)
     call = arssr("upsample", scan, "-o", tmp_path / "o.nii", "-m", tiny, "--scale", 1, 1, 9)
     assert call.code == 0

@@ -140,7 +140,7 @@ def test_slabs_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arssr.transforms.transform._SLAB_POINTS", 400)
     slabs = [*slabs_through(field, transform, MOVING, 1, lambda _what, share: told.append(share))]
     assert len(slabs) > 3 and told[-1] == 1
-    np.testing.assert_allclose(np.concatenate(slabs, axis=-1), whole, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(slabs, axis=-1)[0], whole, atol=1e-5)
 
 
 def test_displacements_are_linear_between_their_grid_and_none_outside() -> None:

@@ -105,7 +105,7 @@ def test_every_way_of_computing_tells_the_residual_of_what_it_made(
     name: str, ask: dict[str, Any]
 ) -> None:
     result = made(Request(acquisition=name, **ask))
-    whole = result.whole()
+    [whole] = result.whole()
     found, field = result.facts["agreement"], result.voxel_field
     assert field is not None
     residual = on_the_whole(field.volume, whole, field.acquisition_ijk)
@@ -147,13 +147,14 @@ def test_its_memory_is_planned_for(ensemble: int, tmp_path: Path) -> None:
 def spoilt(truth: Volume, box: tuple[slice, ...]) -> Any:
     """What a field reads: the truth, but for a box."""
 
-    def slabs(_field: object, grid: object, _progress: object, finish: Any) -> Iterator[Any]:
+    def finished(_field: object, grid: object, _progress: object, finishes: Any) -> Iterator[Any]:
+        [finish] = finishes
         data = truth.data.copy()
         data[box] = 0
         for start in range(0, data.shape[2], 5):
-            yield finish.here(np.ascontiguousarray(data[..., start : start + 5]))
+            yield (finish.here(np.ascontiguousarray(data[..., start : start + 5])),)
 
-    return slabs
+    return finished
 
 
 TRUTH = volume(600 * anatomy((40, 36, 44), seed=3))
@@ -165,7 +166,7 @@ NOWHERE, ONE_PLACE = np.s_[:0, :0, :0], np.s_[18:24, 12:18, 16:24]
 def test_a_result_that_was_spoilt_in_one_place_is_told(
     box: tuple[slice, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(VoxelField, "slabs", spoilt(TRUTH, box))
+    monkeypatch.setattr(VoxelField, "finished", spoilt(TRUTH, box))
     path, out = THICK.write(tmp_path / "scan.nii"), tmp_path / "out.nii"
     ask: dict[str, Any] = {"target": Target(scale=(1, 1, 4)), "acquisition": "slice"}
     facts = run(model(), Job(path, out, Request(**ask)))

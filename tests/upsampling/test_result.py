@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -104,10 +105,11 @@ def test_jobs_clamp_what_they_store(stored: tuple[str, float, float], tmp_path: 
 def test_slabs_are_clamped_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = blocks(40).write(tmp_path / "scan.nii"), tmp_path / "out.nii"
 
-    def slabs(*given: object) -> Iterator[np.ndarray]:
-        return map(given[-1].here, (np.full((24, 30, 4), v, np.float32) for v in (1, 99, 2)))  # type: ignore[attr-defined]
+    def finished(*given: Any) -> Iterator[tuple[np.ndarray]]:
+        [finish] = given[-1]
+        return ((finish.here(np.full((24, 30, 4), v, np.float32)),) for v in (1, 99, 2))
 
-    monkeypatch.setattr(VoxelField, "slabs", slabs)
+    monkeypatch.setattr(VoxelField, "finished", finished)
     run(model_of(), Job(path, out, Request(Target(scale=2))))
     np.testing.assert_array_equal(np.unique(nib.load(out).get_fdata()), [40, 99])
 

@@ -133,7 +133,22 @@ class Derivatives:
             PROVENANCE: made,
         }
         write_sidecar(destination, kept | ours)
+        if "uncertainty" in facts:
+            self._describe_half_widths(destination, facts["uncertainty"], kept)
         self.forget_failure(scan)
+
+    def _describe_half_widths(
+        self, destination: Path, told: Mapping[str, Any], kept: Mapping[str, Any]
+    ) -> None:
+        """The sidecar of the image of half-widths."""
+        probability = f"{100 * told['probability']:.0f} %"
+        name = relative(destination, self.root).as_posix()
+        ours = {
+            "Description": f"Half-widths of intervals around {destination.name}, in its units: the "
+            f"truth lies within with a probability of {probability}.",
+            "Sources": [f"bids::{name}"],
+        }
+        write_sidecar(destination.with_name(told["file"]), {**kept, **ours})
 
     def record_failure(self, scan: Scan, error: str) -> None:
         """Remember, for the overview, why there is no result."""

@@ -35,6 +35,7 @@ from arssr.cli.options import (
     Scale,
     Spacing,
     Strict,
+    Uncertainty,
     bytes_of,
     target_of,
 )
@@ -86,6 +87,7 @@ def bids(
     scale: Scale = None,
     spacing: Spacing = None,
     isotropic: Isotropic = False,
+    uncertainty: Uncertainty = False,
     consistent: Consistent = False,
     strict: Strict = False,
     model: ModelName = "light",
@@ -135,6 +137,7 @@ def bids(
             noise=number_or_word("--noise", noise, ("auto", "unknown")),
             ensemble=ensemble,
             memory=bytes_of(memory),
+            uncertainty=uncertainty,
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,

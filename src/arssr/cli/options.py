@@ -116,6 +116,15 @@ Isotropic = Annotated[
         rich_help_panel=TARGET,
     ),
 ]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty",
+        help="Beside each result an image NAME_uncertainty: half-widths of intervals that hold the "
+        "truth with a probability of 90 %. See docs/uncertainty.md.",
+        rich_help_panel=RESULT,
+    ),
+]
 Consistent = Annotated[
     bool,
     typer.Option(

@@ -41,6 +41,7 @@ from arssr.cli.options import (
     Scale,
     Spacing,
     Strict,
+    Uncertainty,
     bytes_of,
     target_of,
 )
@@ -119,6 +120,7 @@ def upsample(
             rich_help_panel=SCAN,
         ),
     ] = None,
+    uncertainty: Uncertainty = False,
     consistent: Consistent = False,
     strict: Strict = False,
     as_stored: AsStored = False,
@@ -207,6 +209,7 @@ def upsample(
             skip_air=not no_skip,
             frames=frames,
             labels=labels,
+            uncertainty=uncertainty,
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
@@ -377,7 +380,8 @@ def _tell(
     line = f"{job.destination}  {size_in_words(facts)}  {facts['seconds']:.1f} s"
     stderr.print(line, markup=False, soft_wrap=True)
     tell_making(job.source, facts, foretold=foretold, several=several)
-    if "consistency" in facts:
-        stderr.print(facts["consistency"]["in_words"], markup=False, soft_wrap=True)
+    for name in ("consistency", "uncertainty"):
+        if said := facts.get(name, {}).get("in_words"):
+            stderr.print(said, markup=False, soft_wrap=True)
     if job.report and job.page.exists():
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)

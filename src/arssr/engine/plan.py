@@ -209,7 +209,8 @@ def make_plan(
     device = network.device
     budget, resident = budget_of(memory)
     left = budget - resident - held - (0 if kept else _growth())
-    per_plane = _SLAB_BYTES * float(reading.shape[0]) * reading.shape[1]
+    per_voxel = _SLAB_BYTES * network.decoder.channels
+    per_plane = per_voxel * float(reading.shape[0]) * reading.shape[1]
     most = min(_MOST_SLAB_PLANES, reading.shape[2])
     slab = int(np.clip(_SLAB_SHARE * left // per_plane, 1, most))
     if kept:
@@ -239,7 +240,7 @@ def _gpu_bytes(network: ImplicitVoxelNetwork, shape: Shape, plan: Plan, features
     lasting = float(sum(p.numel() * p.element_size() for p in network.parameters()))
     lasting += _GPU_IMAGE_BYTES * math.prod(map(float, shape))
     plane = math.prod(map(float, plan.reading.shape[:2]))
-    on_its_way = _GPU_SLAB_BYTES * plane * plan.slab_planes
+    on_its_way = _GPU_SLAB_BYTES * network.decoder.channels * plane * plan.slab_planes
     # activations are gone when the first slab is read from features that are kept whole
     at_a_time = max if plan.layout.whole else sum
     return lasting + features + at_a_time((plan.layout.activations, on_its_way))

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from arssr.evaluation.tables import markdown_table
+from arssr.weights.interval import KEY
 
 CASES = {
     "told": "Three ideal acquisitions, told, noise-free",
@@ -47,6 +48,8 @@ def to_markdown(card: Mapping[str, Any]) -> str:
             continue
         settings = results[case]["gain"]["settings"]
         parts += [f"## {title}", markdown_table(COLUMNS, [gain_row(s) for s in settings])]
+    if sure := card.get(KEY, {}).get("left_out"):
+        parts += ["## How sure it is", _sureness(card[KEY], sure)]
     table = [
         row for case in ("told", "scanners") for row in results.get(case, {"table": []})["table"]
     ]
@@ -55,6 +58,33 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     parts += ["## Every volume: PSNR, dB / SSIM", _volumes(table)]
     parts += ["## Trained on", _training_data(card["data"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _sureness(known: Mapping[str, Any], left_out: Mapping[str, Any]) -> str:
+    """What `tools/calibrate.py` found about intervals."""
+    rows = [
+        [
+            way,
+            f"{100 * found['pooled']:.1f} %",
+            ", ".join(f"{name} {100 * share:.1f}" for name, share in found["volumes"].items()),
+        ]
+        for way, found in left_out.items()
+    ]
+    parts = [
+        f"`--uncertainty`: half-widths of intervals that hold the truth with a probability of "
+        f"{100 * known['probability']:.0f} % ([how it is measured](../uncertainty.md)). Coverage "
+        "of validation volumes, each left out of its own calibration:",
+        markdown_table(["way of computing", "pooled", "each volume, %"], rows),
+    ]
+    if test := known.get("never_calibrates"):
+        parts.append(
+            f"Of {test['volumes']} volumes that never calibrate {100 * test['pooled']:.1f} % "
+            f"pooled, and at least {100 * test['least']:.1f} % of each."
+        )
+    if low := known.get("below_80_percent"):
+        found = ", ".join(f"{name}: {100 * share:.1f} %" for name, share in low.items())
+        parts.append(f"**Below 80 %**: {found}.")
+    return "\n\n".join(parts)
 
 
 def comparison(cards: Sequence[Mapping[str, Any]]) -> str:

@@ -38,6 +38,7 @@ _DROPPED = (
 )
 _SHORT_INTEGERS = ("u1", "i1", "u2", "i2")
 _NEXT_NUMBERS = 1000  # of the new series: that of the original, plus this
+_LONGEST_NAME = 64
 _SQUARE = 1e-4
 _RESAMPLED = ("113085", "Spatial resampling")  # of PS3.16 CID 7203, Image Derivation
 
@@ -110,7 +111,8 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     header.ImageType = ["DERIVED", "SECONDARY"]
     if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
         header.ImageType.append("OTHER")
-    description = f"ArSSR {version('arssr')}: {origin.method}; {size} from series {source.uid}"
+    made_by = f"ArSSR {version('arssr')}{origin.what}"
+    description = f"{made_by}: {origin.method}; {size} from series {source.uid}"
     if remark:
         description += f". {remark}"
         header.ImageComments = remark
@@ -119,7 +121,8 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     header.SourceImageSequence = sources
     header.SeriesInstanceUID = generate_uid()
     header.SeriesNumber = (int(source.number) if source.number.isdecimal() else 0) + _NEXT_NUMBERS
-    header.SeriesDescription = f"{source.description[:58]} ArSSR".strip()
+    name = f" ArSSR{origin.what}"
+    header.SeriesDescription = f"{source.description[: _LONGEST_NAME - len(name)]}{name}".strip()
     header.SeriesDate = header.ContentDate = header.InstanceCreationDate = now.strftime("%Y%m%d")
     header.SeriesTime = header.ContentTime = header.InstanceCreationTime = now.strftime("%H%M%S")
     header.SamplesPerPixel = 1

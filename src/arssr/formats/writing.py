@@ -28,12 +28,14 @@ _WAITING = 2
 class Origin:
     """What an image was made from, for formats that tell of it.
 
-    path, series: a scan, as in `Volume.read`. method: how it was made, in words.
+    path, series: a scan, as in `Volume.read`. method: how it was made, in words. what: said behind
+    its name, if it is not the image itself.
     """
 
     path: Path
     series: str | None = None
     method: str = "super-resolved"
+    what: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Writer:
     def __init__(self, path: Path, image: Outline, sink: Sink) -> None:
         self._path, self._sink = path, sink
         self._plane_shape, self._total = image.grid.shape[:2], image.grid.shape[2] * image.frames
-        self._done = 0
+        self._done, self._is_finished = 0, False
 
     def put(self, slab: ArrayLike) -> None:
         """The next n planes: (I, J, n) float32 in the units of the image.
@@ -129,12 +131,15 @@ class Writer:
             )
 
     def finish(self) -> None:
-        """Raises ArSSRError where planes are missing or writing failed."""
+        """Raises ArSSRError where planes are missing or writing failed. Again it does nothing."""
+        if self._is_finished:
+            return
         if self._done < self._total:
             raise ArSSRError(
                 f"{self._path}: not written, {self._done} of {self._total} planes were given"
             )
         self._sink.finish()
+        self._is_finished = True
 
 
 @dataclass(frozen=True)

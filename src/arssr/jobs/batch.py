@@ -99,7 +99,7 @@ def run_jobs(
             said = _as_named(job, job.in_words(result))
             yield Outcome(job, error=said, needs_target=needs_target)
         else:
-            for path in (job.destination, sidecar(job.destination), job.page):
+            for path in (*job.images, sidecar(job.destination), job.page):
                 sweep(path)
             facts: Facts = {**result, "scan": str(job.source), "result": str(job.destination)}
             yield Outcome(job, facts)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from arssr.errors import ArSSRError, in_one_line
-from arssr.files import sidecar
+from arssr.files import format_named, sidecar
+from arssr.formats.bids import BIDSName
 from arssr.formats.registry import check_output
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import NoTargetError
@@ -50,16 +51,45 @@ class Job:
         """Where the report goes."""
         return sidecar(self.destination).with_suffix(".html")
 
+    @property
+    def half_widths(self) -> Path | None:
+        """Where the image of half-widths goes, if it is asked for; of a BIDS name the `desc` says
+        what it is.
+
+        >>> asked = Request(Target(scale=2), uncertainty=True)
+        >>> Job(Path("T1.nii"), Path("T1_SR.nii.gz"), asked).half_widths
+        PosixPath('T1_SR_uncertainty.nii.gz')
+        >>> Job(Path("T1.nii"), Path("sub-1_desc-arssr_T1w.nii.gz"), asked).half_widths.name
+        'sub-1_desc-arssrUncertainty_T1w.nii.gz'
+        """
+        if not self.request.uncertainty:
+            return None
+        path = self.destination
+        name = BIDSName.parse(path.name)
+        if name is not None and "desc" in name.entities:
+            return path.with_name(str(name.having(desc=f"{name.entities['desc']}Uncertainty")))
+        kind = format_named(path)
+        known = kind.suffixes if kind else ()
+        size = next((len(each) for each in known if path.name.lower().endswith(each)), 0)
+        end = len(path.name) - size
+        return path.with_name(f"{path.name[:end]}_uncertainty{path.name[end:]}")
+
+    @property
+    def images(self) -> list[Path]:
+        """The image, and that of half-widths if there is one."""
+        return [self.destination, *([self.half_widths] if self.half_widths else [])]
+
     def check(self) -> None:
         """Refuse, before the work, what could not be written. Raises ArSSRError."""
-        check_output(self.destination, self.overwrite, self.request.frames, self.source)
+        for image in self.images:
+            check_output(image, self.overwrite, self.request.frames, self.source)
         for companion in self._companions():
             if companion.exists() and not self.overwrite:
                 raise ArSSRError(f"{companion}: exists already; --overwrite replaces it")
 
     def existing(self) -> list[Path]:
         """What the job would have to overwrite, and may not."""
-        files = [self.destination, *self._companions()]
+        files = [*self.images, *self._companions()]
         return [] if self.overwrite else [path for path in files if path.exists()]
 
     def _companions(self) -> list[Path]:

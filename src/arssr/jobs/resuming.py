@@ -17,12 +17,12 @@ NO_REPORT: Final = "no_report"  # in a sidecar: why there is none, though it was
 
 def is_done(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
     """Whether the result is there, from the same samples by the same weights and options, and the
-    report, if it is wanted and there is anything to show.
+    half-widths and the report, if they are wanted and there is anything to show.
 
     weights: their SHA-256; None without a network. made: what the sidecar says of the making.
     Raises ArSSRError where the result is there, but from others.
     """
-    return job.destination.exists() and _is_same(job, weights, made) and _has_page(job, made)
+    return job.destination.exists() and _is_same(job, weights, made) and _is_whole(job, made)
 
 
 def what_is_left(job: Job, weights: str | None) -> Job | None:
@@ -38,11 +38,13 @@ def what_is_left(job: Job, weights: str | None) -> Job | None:
     made = read_json(sidecar(job.destination))
     if not _is_same(job, weights, made):
         return job
-    return None if _has_page(job, made) else replace(job, overwrite=True)
+    return None if _is_whole(job, made) else replace(job, overwrite=True)
 
 
-def _has_page(job: Job, made: Mapping[str, Any]) -> bool:
-    return not job.report or job.page.exists() or NO_REPORT in made
+def _is_whole(job: Job, made: Mapping[str, Any]) -> bool:
+    """Whether what belongs to the result is there, too."""
+    has_page = not job.report or job.page.exists() or NO_REPORT in made
+    return has_page and all(image.exists() for image in job.images)
 
 
 def _is_same(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from arssr.field import ReportProgress, silent
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
 from arssr.formats.writing import Origin
+from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.jobs.job import Job
 from arssr.jobs.provenance import describe, write_sidecar
@@ -26,7 +27,7 @@ from arssr.jobs.resuming import NO_REPORT
 from arssr.resolution import Resolution, measure_resolution
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
-from arssr.upsampling.result import Result, Where, result_of, where_of
+from arssr.upsampling.result import Result, Where, as_half_widths, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
 from arssr.upsampling.words import words_on
 from arssr.volume import Frames, Volume, grid_of, open_frames, read_quietly
@@ -61,7 +62,7 @@ class Prepared:
     def __init__(self, model: Model | None, job: Job) -> None:
         self.volume, self.progress = job.read(), Relay()
         self.where = where_of(job.request, self.volume)
-        require_disk(job.destination, self.volume, self.where.grid)
+        _require_disk(job, self.volume, self.where.grid)
         self._made: Result | None = None
         if job.request.memory is None:
             with beside(model.device if model else torch.device("cpu")):
@@ -112,7 +113,7 @@ def begin(
     with ExitStack() as stack:
         if job.request.frames:
             frames = stack.enter_context(open_frames(job.source, job.series))
-            require_disk(job.destination, volume, grid, len(frames))
+            _require_disk(job, volume, grid, len(frames))
             result = _put_frames(stack, model, job, frames, volume, where, result, progress)
         else:
             _put(stack, job, result)
@@ -158,7 +159,7 @@ def estimate(model: Model | None, job: Job, scan: Future[Volume] | None = None) 
             count = len(frames)
             volume = next((frame for frame in frames if np.ptp(frame.data)), volume)
     where = where_of(job.request, volume)
-    require_disk(job.destination, volume, where.grid)
+    _require_disk(job, volume, where.grid)
     result = result_of(model, job.request, volume, where, silent, where.resolution)
     known = _known_before(volume, result)
     if job.report:
@@ -171,7 +172,7 @@ def estimate(model: Model | None, job: Job, scan: Future[Volume] | None = None) 
         "output": result.grid.describe(),
         "warnings": [],
         **known,
-        "disk_bytes": round(stored_bytes(volume, result.grid, count)),
+        "disk_bytes": round(stored_bytes(volume, result.grid, count, job.request.uncertainty)),
     }
     if "method" in result.facts:
         facts["method"] = result.facts["method"]
@@ -197,14 +198,16 @@ def _known_before(scan: Volume, result: Result) -> dict[str, Any]:
     return {"input": scan.grid.describe(), **known}
 
 
+def _require_disk(job: Job, volume: Volume, grid: Grid, frames: int = 1) -> None:
+    require_disk(job.destination, volume, grid, frames, job.request.uncertainty)
+
+
 def _put(stack: ExitStack, job: Job, result: Result) -> None:
-    """Compute the result and give it to a writer; closing the stack is the rest of writing."""
+    """Compute the result and give it to writers; closing the stack is the rest of writing."""
     origin = Origin(job.source, job.series, result.facts.get("method", Origin.method))
-    writer = stack.enter_context(
-        open_writer(job.destination, result.scan, result.grid, job.overwrite, origin=origin)
-    )
-    for slab in result.slabs(writer.encoding):
-        writer.put_stored(slab)
+    put = _writing(stack, job, result.scan, result.grid, origin)
+    put(result)
+    _name_half_widths(job, result.facts)
 
 
 def _put_frames(
@@ -222,17 +225,52 @@ def _put_frames(
     Returns what came of the first that is not constant, with what is kept of the others.
     """
     told: list[Facts] = []
-    writer = stack.enter_context(
-        open_writer(job.destination, first.scan, first.grid, job.overwrite, len(frames))
-    )
+    put = _writing(stack, job, first.scan, first.grid, frames=len(frames))
     for made in each_result(model, job.request, frames, where, first, progress):
-        for slab in made.slabs(writer.encoding):
-            writer.put_stored(slab)
+        put(made)
         told.append(made.facts)
         if "constant" in first.facts:
             first = made
     first.facts.update(facts_of_all(told))
+    _name_half_widths(job, first.facts)
     return first
+
+
+def _writing(
+    stack: ExitStack,
+    job: Job,
+    scan: Volume,
+    grid: Grid,
+    origin: Origin | None = None,
+    frames: int = 1,
+) -> Callable[[Result], None]:
+    """What takes a result, frame by frame, to the files of a job; closing the stack is the rest of
+    writing. Either all files are there then or none.
+    """
+    like = (scan, as_half_widths(scan))
+    writers = []
+    for path, lends, what in zip(job.images, like, ("", " uncertainty"), strict=False):
+        of = replace(origin, what=what) if origin else None
+        opened = open_writer(path, lends, grid, job.overwrite, frames, of)
+        writers.append(stack.enter_context(opened))
+
+    def finished(kind: type[BaseException] | None, *_: object) -> None:
+        for writer in writers if kind is None else ():
+            writer.finish()
+
+    stack.push(finished)
+
+    def put(result: Result) -> None:
+        for slabs in result.slabs([writer.encoding for writer in writers]):
+            for writer, slab in zip(writers, slabs, strict=True):
+                writer.put_stored(slab)
+
+    return put
+
+
+def _name_half_widths(job: Job, facts: Facts) -> None:
+    if job.half_widths and "uncertainty" in facts:
+        facts["uncertainty"] = {"file": job.half_widths.name, **facts["uncertainty"]}
 
 
 def write_page(
@@ -250,12 +288,14 @@ def write_page(
     facts: what its sidecar says. resolution: of the scan, where it is known. called: the scan's
     name, where its file has another.
     """
+    from arssr.viewing.half_widths import sureness
     from arssr.viewing.report import write_report
     from arssr.viewing.verdict import verdict_on
 
     try:
         grid = grid_of(job.destination)
-        require_memory(grid, _REPORT_COPIES, job.request.memory)
+        copies = _REPORT_COPIES + job.request.uncertainty
+        require_memory(grid, copies, job.request.memory)
         if job.request.labels:
             scan = replace(scan, kind=Kind(LABELS, "--labels says so"))
         is_drawn = scan.kind.what == LABELS
@@ -269,7 +309,10 @@ def write_page(
         verdict = replace(verdict, scan=called or verdict.scan)
         said = ("methods", "cite", "not_for")  # by the verdict, in words
         made = {"result": {name: value for name, value in facts.items() if name not in said}}
-        write_report(job.page, shown, None, made, True, verdict, resolution)
+        sure = None
+        if job.half_widths and "uncertainty" in facts:
+            sure = sureness(result, read_quietly(job.half_widths), facts["uncertainty"])
+        write_report(job.page, shown, None, made, True, verdict, resolution, sure=sure)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)
         return str(error)

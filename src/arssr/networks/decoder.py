@@ -117,7 +117,7 @@ def _linears(chain: nn.Sequential) -> list[nn.Linear]:
     return [layer for layer in chain if isinstance(layer, nn.Linear)]
 
 
-def _computed(layer: nn.Linear, x: Tensor, activation: Literal["gelu", "none"]) -> Tensor:
+def computed(layer: nn.Linear, x: Tensor, activation: Literal["gelu", "none"]) -> Tensor:
     """activation(layer(x)); for inference on a CPU oneDNN computes both in one go."""
     if torch.is_inference_mode_enabled() and onednn_computes(x):
         return linear_in_one_go(x, layer.weight, layer.bias, activation)
@@ -172,13 +172,16 @@ class ResidualDecoder(Decoder):
         return features.add_((i[:, None] + j)[:, :, None]).add_(k)
 
     def read(self, entered: Tensor) -> Tensor:
-        x = nn.functional.gelu(entered)
+        return self.read_activated(nn.functional.gelu(entered))
+
+    def read_activated(self, x: Tensor) -> Tensor:
+        """`read`, of the input (…, width) once it has been through its GELU."""
         for layer in self.hidden:
-            x = _computed(layer, x, "gelu")  # type: ignore[arg-type]
-        return _computed(self.last, x, "none")
+            x = computed(layer, x, "gelu")  # type: ignore[arg-type]
+        return computed(self.last, x, "none")
 
     def layers(self) -> list[nn.Linear]:
         return [*self.hidden, self.last]
 
-    def gelu_chain(self) -> list[nn.Linear]:
+    def gelu_chain(self) -> list[nn.Linear] | None:
         return self.layers()

@@ -113,7 +113,7 @@ def resample_through(
 
     Where the transform leads outside the scan, there is air. See `slabs_through`.
     """
-    slabs = list(slabs_through(field, transform, grid, samples, progress))
+    slabs = [slab[0] for slab in slabs_through(field, transform, grid, samples, progress)]
     moving = replace(field.volume, slices=None)  # on a grid like its own they would lie elsewhere
     return moving.with_data(np.concatenate(slabs, axis=-1), grid)
 
@@ -124,8 +124,10 @@ def slabs_through(
     grid: Grid,
     samples: int = _SAMPLES,
     progress: "ReportProgress | None" = None,
+    outputs: int = 1,
 ) -> Iterator[NDArray[np.float32]]:
-    """`resample_through` in slabs (I, J, n) that follow each other along the last axis.
+    """`resample_through` in slabs (outputs, I, J, n) that follow each other along the last axis, as
+    `VoxelField.read` has them.
 
     samples: how often a voxel is read along each axis before the values are averaged (more often
     where it is coarser than the scan). Where the transform leaves the axes of the grid along
@@ -136,7 +138,7 @@ def slabs_through(
     if transform.matrix is not None:
         there = Grid(grid.shape, transform.matrix @ grid.affine)
         if there.axis_positions_in(field.grid) is not None:
-            yield from field.slabs(there, tell)
+            yield from field.read(there, tell, outputs)
             return
     steps = steps_through(transform, grid, field.grid)
     i, j, k = (max(n, samples) for n in parts_of(np.median(np.linalg.norm(steps, axis=1), axis=0)))
@@ -150,7 +152,8 @@ def slabs_through(
         for start in range(0, fine.shape[2], n):
             part = fine.part((slice(None), slice(None), slice(start, start + n)))
             points = part.to_world(np.moveaxis(np.indices(part.shape), 0, -1))
-            yield field.at(transform.map(points), spacing_mm=cell * field.grid.spacing_mm)
+            size = cell * field.grid.spacing_mm
+            yield field.read_at(transform.map(points), size, outputs)
             tell("decoding", min((start + n) / fine.shape[2], 1.0))
 
     yield from averaged(field.read_by(read, fine, tell), (i, j, k), grid.shape[2])

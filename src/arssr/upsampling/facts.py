@@ -53,6 +53,10 @@ class Facts(TypedDict, total=False):
     `i`, `j` and `k` (`AxisResolution.describe`)."""
     clamped_at: float | None
     """The value that lower ones were raised to; null where they were left."""
+    uncertainty: Mapping[str, Any]
+    """`file`, `probability` with which the truth lies within value ± half-width, `way` of
+    computing; `mean` and `percentile_95` of the half-widths in units of the image, and both
+    `in_words`."""
     consistency: Mapping[str, Any]
     """`in_words`, and `residual_before` and `residual_after` as `share_of` the noise or the range;
     see `Consistent.describe`."""

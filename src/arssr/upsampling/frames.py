@@ -45,8 +45,8 @@ def each_result(
 def facts_of_all(facts: Sequence[Facts]) -> Facts:
     """What is kept of the facts of all frames: warnings, of which there may be more at the end of
     the file, which frames were constant, the lowest value that any was clamped at, if all were,
-    of the residuals those of the frame where they were largest, and what is said of the frame
-    that agrees least with its scan.
+    of the residuals and half-widths those of the frame where they were largest, and what is said
+    of the frame that agrees least with its scan.
     """
     kept: Facts = {}
     least = _least_agreeing(facts)
@@ -68,6 +68,9 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
     residuals = [f["consistency"] for f in facts if "consistency" in f]
     if residuals:
         kept["consistency"] = max(residuals, key=lambda each: each.get("residual_before", 0.0))
+    widths = [f["uncertainty"] for f in facts if "uncertainty" in f]
+    if widths:
+        kept["uncertainty"] = max(widths, key=lambda each: each.get("mean", 0.0))
     return kept
 
 

@@ -25,6 +25,7 @@ class Request:
     acquisition, noise, ensemble, memory, skip_air: see `Model.field`.
     frames: the scan is one of several; one in which nothing varies stays as it is.
     labels: the scan is a label map, whatever its file says; no network is needed.
+    uncertainty: tell half-widths of intervals that hold the truth (`weights.interval`) as well.
     consistent: make the result agree with what was measured (`arssr.consistency`).
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
@@ -45,6 +46,7 @@ class Request:
     skip_air: bool = True
     frames: bool = False
     labels: bool = False
+    uncertainty: bool = False
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
@@ -63,6 +65,8 @@ class Request:
                 "--consistent (consistent=True) compares with the scan where it lies; it goes "
                 "neither with labels nor with a transform"
             )
+        if self.labels and self.uncertainty:
+            raise ArSSRError("labels need no network, and --uncertainty is that of one")
         if self.labels and self.ensemble > 1:
             raise ArSSRError("an ensemble flips what a network gets; labels need none")
 
@@ -85,7 +89,7 @@ class Request:
         for name in ("skip_air", "clamp"):
             if not getattr(self, name):
                 asked[name] = False
-        switches = ("frames", "labels", "consistent", "as_stored")
+        switches = ("frames", "labels", "uncertainty", "consistent", "as_stored")
         return asked | {name: True for name in switches if getattr(self, name)}
 
 

@@ -1,16 +1,14 @@
 """What becomes of one 3D image: where its result lies, what makes it, and what is told of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.domain import Look
@@ -18,9 +16,8 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
-from arssr.formats.samples import slabs as small_slabs
 from arssr.grid import Grid
-from arssr.on_device import Finish
+from arssr.readings import BOTH
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
@@ -30,9 +27,21 @@ from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
+from arssr.upsampling.slabs import (
+    Slabs,
+    Watch,
+    WatchedSlabs,
+    constant,
+    finished,
+    finishes,
+    gathered,
+    made,
+)
 from arssr.upsampling.target import Target, require_overlap
+from arssr.upsampling.uncertainty import HalfWidths
 from arssr.upsampling.words import remark
 from arssr.volume import Volume, doubtful_grid_of, grid_of
+from arssr.weights.interval import way_of
 from arssr.weights.limits import (
     coarser_axes,
     outside_valid_range,
@@ -42,17 +51,6 @@ from arssr.weights.limits import (
 
 if TYPE_CHECKING:
     from arssr.api import Model
-
-Slabs = Callable[[Encoding | None], Iterator[NDArray[Any]]]
-Watch = Callable[[Tensor], None]
-
-
-class _WatchedSlabs(Protocol):
-    """`Slabs` that are shown to somebody as they are made, see `Finish.watch`."""
-
-    def __call__(
-        self, encoding: Encoding | None, watch: Watch | None = None
-    ) -> Iterator[NDArray[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Where:
 class Result:
     """What comes of a 3D scan: slabs (I, J, n) along the last axis, as a file stores them or, for
     None, float32; they are computed as they are taken. And facts about their making beyond the
-    options (known when all have been taken).
+    options (known when all have been taken). outputs: 2 where half-widths come with the values.
     """
 
     scan: Volume
@@ -83,19 +81,28 @@ class Result:
     facts: Facts
     voxel_field: VoxelField | None = None
     measured: Measured | None = None
+    outputs: int = 1
 
-    def whole(self) -> Volume:
-        """All slabs, as an image of the kind of the scan."""
-        data, done = np.empty((*self.grid.shape[:2], 0), np.float32), 0
-        for slab in self.slabs(None):
-            if slab.shape == self.grid.shape:
-                data = slab
+    def whole(self) -> tuple[Volume, ...]:
+        """All slabs, as an image of the kind of the scan, and one of half-widths."""
+        made, done = [np.empty((*self.grid.shape[:2], 0), np.float32)] * self.outputs, 0
+        for slab in self.slabs((None,) * self.outputs):
+            planes = slab[0].shape[2]
+            if planes == self.grid.shape[2]:
+                made = list(slab)
                 continue
             if not done:
-                data = np.empty(self.grid.shape, np.float32)
-            data[..., done : done + slab.shape[2]] = slab
-            done += slab.shape[2]
-        return self.scan.with_data(data, self.grid)
+                made = [np.empty(self.grid.shape, np.float32) for _ in slab]
+            for data, part in zip(made, slab, strict=True):
+                data[..., done : done + planes] = part
+            done += planes
+        images = zip((self.scan, as_half_widths(self.scan)), made, strict=False)
+        return tuple(like.with_data(data, self.grid) for like, data in images)
+
+
+def as_half_widths(scan: Volume) -> Volume:
+    """What lends an image of half-widths all that the scan lends its result, but for the type."""
+    return scan.stored_as("float32")
 
 
 def result_of(
@@ -114,16 +121,18 @@ def result_of(
     # On a grid like its own the slices of what was moved would lie elsewhere.
     moved = scan if where.transform is None else replace(scan, slices=None)
     facts, plain, measured = _look(model, request, scan, where, resolution)
+    outputs = BOTH if request.uncertainty else 1
     if model is not None and not plain:
         moved = replace(moved, remark=remark(model.name))
     if "constant" in facts:
-        return Result(moved, grid, _finished(_constant(scan, grid)), facts)
+        same = finished(constant(scan, grid, outputs))
+        return Result(moved, grid, same, facts, outputs=outputs)
     if plain:
         slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
-    told = request.acquisition
+    told, way = request.acquisition, way_of(request.ensemble, request.consistent)
     voxel_field = model.field(
         measured or scan,
         towards=grid,
@@ -133,20 +142,29 @@ def result_of(
         memory=request.memory,
         skip_air=request.skip_air,
         progress=progress,
+        interval=model.interval(way) if request.uncertainty else None,
     )
     _warn(request, scan, facts, _doubts(model, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
         facts["agreement"] = not_computed("the result lies in another space than the scan")
-        through = slabs_through(voxel_field, where.transform, grid, progress=progress)
-        return Result(moved, grid, _finished(through, floor), facts, voxel_field, measured)
-    if request.consistent:
-        require_memory(grid, copies=3, memory=request.memory)
-        made = _finished(_agreeing(voxel_field, grid, facts, progress), floor)
+        through = slabs_through(
+            voxel_field, where.transform, grid, progress=progress, outputs=outputs
+        )
+        taken: Slabs = finished(through, floor)
     else:
-        made = partial(_read, voxel_field, grid, progress, floor)
-    taken = _compared(made, voxel_field, request, scan, grid, facts)
-    return Result(moved, grid, taken, facts, voxel_field, measured)
+        compared: WatchedSlabs
+        if request.consistent:
+            require_memory(grid, copies=2 + outputs, memory=request.memory)
+            compared = finished(_agreeing(voxel_field, grid, facts, progress, outputs), floor)
+        else:
+            compared = partial(_read, voxel_field, grid, progress, floor)
+        taken = _compared(compared, voxel_field, request, scan, grid, facts)
+    if request.uncertainty:
+        seen = voxel_field.volume
+        outside = outside_valid_range(model.card, seen.grid, grid, seen.slices, scan.grid)
+        taken = gathered(taken, HalfWidths.of(voxel_field, way, bool(outside)), facts)
+    return Result(moved, grid, taken, facts, voxel_field, measured, outputs)
 
 
 def _read(
@@ -154,14 +172,14 @@ def _read(
     grid: Grid,
     progress: ReportProgress,
     floor: float | None,
-    encoding: Encoding | None,
+    encodings: Sequence[Encoding | None],
     watch: Watch | None = None,
-) -> Iterator[NDArray[Any]]:
-    return voxel_field.slabs(grid, progress, Finish(floor, encoding, watch))
+) -> Iterator[tuple[NDArray[Any], ...]]:
+    return voxel_field.finished(grid, progress, finishes(floor, encodings, watch))
 
 
 def _compared(
-    made: _WatchedSlabs,
+    slabs: WatchedSlabs,
     voxel_field: VoxelField,
     request: Request,
     scan: Volume,
@@ -176,12 +194,12 @@ def _compared(
         agreement = Agreement.of(voxel_field, grid)
     except ArSSRError as error:
         facts["agreement"] = not_computed(str(error))
-        return made
+        return slabs
     voxel_field.held = agreement.bytes(grid)
 
-    def taken(encoding: Encoding | None) -> Iterator[NDArray[Any]]:
+    def taken(encodings: Sequence[Encoding | None]) -> Iterator[tuple[NDArray[Any], ...]]:
         measuring = agreement.acquisition.measuring()
-        yield from made(encoding, measuring.take)
+        yield from slabs(encodings, measuring.take)
         found = facts["agreement"] = agreement.found(measuring)
         if not found.get("agrees", True):
             _warn(request, scan, facts, [found["in_words"]])
@@ -203,6 +221,8 @@ def _look(
     grid, is_intensities = where.grid, scan.kind.what == INTENSITIES
     if request.consistent and not is_intensities:
         raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --consistent is not for")
+    if request.uncertainty and not is_intensities:
+        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --uncertainty is not for")
     is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
     plain = None if is_constant else without_network(scan, grid, where.transform)
     measured = None if plain or is_constant else _measured(model, request, scan, resolution)
@@ -255,6 +275,11 @@ def _without_network(
     facts: Facts,
 ) -> Slabs:
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
+    if request.uncertainty:
+        raise ArSSRError(
+            f"{_name(scan)}: {plain.method}: {NO_NETWORK}, so there is no uncertainty to tell; "
+            "leave --uncertainty out"
+        )
     require_memory(grid, plain.copies, request.memory)
     if request.consistent:
         facts["consistency"] = {"in_words": NOTHING_TO_AGREE}
@@ -263,7 +288,7 @@ def _without_network(
     floor = None
     if plain.method == RESAMPLED:
         floor = facts["clamped_at"] = _floor(model, request, scan)
-    return _finished(_made(plain.make), floor)
+    return finished(made(plain.make), floor)
 
 
 def _measured(
@@ -282,28 +307,6 @@ def _floor(model: "Model | None", request: Request, scan: Volume) -> float | Non
     return (
         lowest if request.clamp and not (request.consistent or is_of_paper or lowest < 0) else None
     )
-
-
-def _finished(slabs: Iterator[NDArray[np.float32]], floor: float | None = None) -> _WatchedSlabs:
-    """Slabs that are in memory already, of any size; for a file they go in small ones."""
-
-    def taken(encoding: Encoding | None, watch: Watch | None = None) -> Iterator[NDArray[Any]]:
-        finish = Finish(floor, encoding, watch)
-        for slab in slabs:
-            i, j, n = slab.shape
-            for planes in small_slabs((i, j, n)) if encoding else [slice(None)]:
-                yield finish.here(slab[..., planes])
-
-    return taken
-
-
-def _made(make: Callable[[], Volume]) -> Iterator[NDArray[np.float32]]:
-    yield make().data
-
-
-def _constant(frame: Volume, grid: Grid) -> Iterator[NDArray[np.float32]]:
-    """A frame in which nothing varies (a dummy, or one that was lost) stays one."""
-    return repeat(np.full((*grid.shape[:2], 1), frame.data.flat[0], np.float32), grid.shape[2])
 
 
 def where_of(request: Request, scan: Volume) -> Where:
@@ -344,9 +347,9 @@ def _as_asked(request: Request, scan: Volume) -> Volume:
 
 
 def _agreeing(
-    voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress
+    voxel_field: VoxelField, grid: Grid, facts: Facts, progress: ReportProgress, outputs: int
 ) -> Iterator[NDArray[np.float32]]:
-    """The field made to agree with the scan; adds the residuals to the facts.
+    """The field (outputs, …) made to agree with the scan; adds the residuals to the facts.
 
     Raises ArSSRError at once where it cannot be.
     """
@@ -357,8 +360,12 @@ def _agreeing(
 
     def slabs() -> Iterator[NDArray[np.float32]]:
         sigma = noise * voxel_field.normalisation.scale
-        done = make_consistent(voxel_field.on(grid, progress), scan, told, sigma)
+        if outputs == BOTH:
+            image, *half_widths = voxel_field.on_with_half_widths(grid, progress)
+        else:
+            image, half_widths = voxel_field.on(grid, progress), []
+        done = make_consistent(image, scan, told, sigma)
         facts["consistency"] = done.describe(voxel_field.normalisation.scale)
-        yield done.volume.data
+        yield np.stack([done.volume.data, *(each.data for each in half_widths)])
 
     return slabs()

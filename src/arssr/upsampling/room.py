@@ -10,6 +10,7 @@ from arssr.engine.memory import available_bytes
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words
 from arssr.grid import Grid
+from arssr.upsampling.uncertainty import HALF_WIDTHS
 from arssr.volume import Volume
 
 _BYTES_PER_OUTPUT_VOXEL = 5  # the result, and some of it on its way
@@ -39,14 +40,17 @@ def require_memory(
         )
 
 
-def stored_bytes(volume: Volume, grid: Grid, frames: int = 1) -> float:
-    """What a result takes on disk, stored as `volume` is and not compressed."""
-    return frames * _voxels(grid) * volume.storage.written.itemsize
+def stored_bytes(volume: Volume, grid: Grid, frames: int = 1, half_widths: bool = False) -> float:
+    """What a result takes on disk, stored as `volume` is, and its half-widths; not compressed."""
+    each = volume.storage.written.itemsize + half_widths * HALF_WIDTHS.dtype.itemsize
+    return frames * _voxels(grid) * each
 
 
-def require_disk(path: Path, volume: Volume, grid: Grid, frames: int = 1) -> None:
+def require_disk(
+    path: Path, volume: Volume, grid: Grid, frames: int = 1, half_widths: bool = False
+) -> None:
     """Refuse a result for `path`, stored as `volume` is, that would not fit there uncompressed."""
-    size = stored_bytes(volume, grid, frames)
+    size = stored_bytes(volume, grid, frames, half_widths)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if size > free:

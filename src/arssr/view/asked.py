@@ -10,7 +10,7 @@ from arssr.scan import as_acquisition
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
-_SWITCHES = ("consistent", "strict", "as_stored", "clamp", "skip_air", "labels")
+_SWITCHES = ("uncertainty", "consistent", "strict", "as_stored", "clamp", "skip_air", "labels")
 _TARGETS = ("scale", "spacing", "shape", "isotropic", "like")
 _KNOWN = (*_SWITCHES, "target", "acquisition", "noise", "ensemble")
 

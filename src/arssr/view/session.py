@@ -182,8 +182,8 @@ class Session:
     def file(self, key: str, what: str) -> tuple[Future[Path], str]:
         """A file of a result, made where it has to be, and the name to save it by.
 
-        what: nifti, sidecar, cubic, dicom or report. Raises UnknownError for others, and where
-        there is no result.
+        what: nifti, sidecar, cubic, dicom, report, and uncertainty where it was asked for. Raises
+        UnknownError for others, and where there is no result.
         """
         run = self.run(key)
         if run.state != "done":
@@ -195,6 +195,8 @@ class Session:
             "dicom": (lambda: self._made(run, run.folder / _DICOM, tasks.dicom), ".zip"),
             "report": (lambda: self._report(run), ".html"),
         }
+        if half_widths := run.job.half_widths:
+            kinds["uncertainty"] = (lambda: half_widths, "_uncertainty.nii.gz")
         if what not in kinds:
             raise UnknownError("there is no such file")
         make, ending = kinds[what]

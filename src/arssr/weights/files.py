@@ -9,7 +9,7 @@ Here everything is (i, j, k): what is read from a checkpoint is turned, and turn
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -23,39 +23,48 @@ from arssr.errors import ArSSRError
 from arssr.files import replacing
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.decoder import PaperDecoder
+from arssr.networks.spread import SpreadHead
 
 _HEADER = "arssr"  # one entry: safetensors writes several in no particular order
 _AXES = "ijk"  # of the arrays that the network in a file is for
+_SPREAD = "spread."  # how the names of a head's parameters begin
 
 
 def save_weights(
-    path: Path, network: ImplicitVoxelNetwork, card: Mapping[str, Any], half: bool = False
+    path: Path,
+    network: ImplicitVoxelNetwork,
+    card: Mapping[str, Any],
+    half: bool = False,
+    spread: SpreadHead | None = None,
 ) -> None:
     """Write a network as safetensors, atomically; `card` is anything JSON can say.
 
-    half: store float16, half the size.
+    half: store float16, half the size. spread: the head that goes with it.
     """
     dtype = torch.float16 if half else torch.float32
-    state = {n: t.detach().to("cpu", dtype).contiguous() for n, t in network.state_dict().items()}
+    head = spread.state_dict(prefix=_SPREAD) if spread is not None else {}
+    parameters = {**network.state_dict(), **head}
+    state = {n: t.detach().to("cpu", dtype).contiguous() for n, t in parameters.items()}
     header = json.dumps({"axes": _AXES, "config": network.config.to_dict(), "card": card})
     with replacing(path) as temporary:
         temporary.write_bytes(to_safetensors(state, {_HEADER: header}))
+
+
+def save_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write another card into a weight file, atomically; network and head stay, as float16."""
+    network, _ = load_weights(path)
+    save_weights(path, network, card, half=True, spread=load_spread(path))
 
 
 def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
     """A network in evaluation mode, in float32 on the CPU, and its card.
 
     Older files do not name their axes. What they hold of the paper's flavour is for (i, j, k) if
-    it was trained here; if it was only converted from a checkpoint it is turned now.
+    it was trained here; if it was only converted from a checkpoint it is turned now. A head that
+    tells half-widths is left aside, see `load_spread`.
     Raises ArSSRError where the file is missing, not safetensors, not ours, or does not fit.
     """
-    _require_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ArSSRError(f"{path} is not a readable safetensors file: {error}") from None
+    metadata, state = _tensors(path, lambda name: not name.startswith(_SPREAD))
     if _HEADER not in metadata:
         raise ArSSRError(f"{path} is a safetensors file, but not one of ArSSR's: no configuration")
     try:
@@ -67,6 +76,39 @@ def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
     if config.flavour == "paper" and "axes" not in header and "recipe" not in card:
         network = _with_axes_reversed(network)
     return network, card
+
+
+def load_spread(path: Path) -> SpreadHead | None:
+    """The head in a weight file, as `load_weights` gives the network; None where there is none.
+
+    Raises ArSSRError where the file is missing, not safetensors, or the head is damaged.
+    """
+    _, named = _tensors(path, lambda name: name.startswith(_SPREAD))
+    if not named:
+        return None
+    state = {name.removeprefix(_SPREAD): tensor for name, tensor in named.items()}
+    try:
+        hidden, width = state["hidden.weight"].shape
+        with torch.device("meta"):
+            head = SpreadHead(width, hidden)
+        head.load_state_dict(state, assign=True)
+    except (KeyError, ValueError, RuntimeError):
+        raise ArSSRError(f"{path} has a damaged head that tells half-widths") from None
+    _require_finite(state, path)
+    return head.eval().requires_grad_(False)
+
+
+def _tensors(
+    path: Path, wanted: Callable[[str], bool]
+) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+    """The header of a file, and those of its tensors whose names are wanted, float32."""
+    _require_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = filter(wanted, file.keys())
+            return file.metadata() or {}, {n: file.get_tensor(n).float() for n in names}
+    except (SafetensorError, OSError) as error:
+        raise ArSSRError(f"{path} is not a readable safetensors file: {error}") from None
 
 
 def load_reference(path: Path, config: ModelConfig | None = None) -> ImplicitVoxelNetwork:
@@ -153,10 +195,14 @@ def build(config: ModelConfig, state: Mapping[str, Tensor], path: Path) -> Impli
             f"depth {config.decoder_depth} and width {config.decoder_width}: "
             f"{len(odd)} differences, the first at {odd[0][0]}"
         )
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-        raise ArSSRError(f"{path} holds weights that are not finite numbers")
+    _require_finite(state, path)
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise ArSSRError(f"{path} holds weights that are not finite numbers")
 
 
 def _require_file(path: Path) -> None:

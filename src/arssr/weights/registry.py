@@ -11,7 +11,9 @@ from arssr.errors import ArSSRError
 from arssr.files import sha256
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.encoders import ENCODERS
-from arssr.weights.files import load_reference, load_weights
+from arssr.networks.spread import SpreadHead
+from arssr.weights.files import load_reference, load_spread, load_weights
+from arssr.weights.interval import KEY
 
 
 class Card(dict[str, Any]):
@@ -46,6 +48,11 @@ class Weights:
     def sha256(self) -> str:
         """Hash of the file."""
         return sha256(self.path)
+
+    @cached_property
+    def spread(self) -> SpreadHead | None:
+        """The head of the file that tells half-widths, if it has one and they are calibrated."""
+        return load_spread(self.path) if KEY in self.card else None
 
 
 def shipped() -> dict[str, Path]:

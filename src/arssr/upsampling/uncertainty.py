@@ -1,0 +1,76 @@
+"""What is told of the half-widths of a result: gathered slab by slab, as they pass."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arssr.field import VoxelField
+from arssr.formats.samples import Encoding
+from arssr.weights.interval import Interval
+
+HALF_WIDTHS = Encoding(np.dtype(np.float32))  # how every file stores them
+# Steps of a logarithmic scale on which they are counted, in units of the range of intensities:
+# percentiles are right to half a step.
+_STEP, _LEAST, _MOST = 0.01, 1e-6, 1e2
+_JUST_ABOVE = 1 + 1e-5
+
+
+class HalfWidths:
+    """Mean and percentiles of half-widths, over the voxels that were not left to interpolation.
+
+    unit: the range of intensities. way: of computing. is_outside: the weights were not trained for
+    such a scan, or such a grid.
+    """
+
+    def __init__(self, interval: Interval, unit: float, way: str, is_outside: bool = False) -> None:
+        self._interval, self._unit, self._way, self._is_outside = interval, unit, way, is_outside
+        self._counts = np.zeros(round(np.log(_MOST / _LEAST) / _STEP) + 1, np.int64)
+        self._sum = 0.0
+
+    @classmethod
+    def of(cls, voxel_field: VoxelField, way: str, is_outside: bool) -> "HalfWidths":
+        """Of what a field with an interval tells, computed in this way."""
+        assert voxel_field.interval is not None
+        return cls(voxel_field.interval, voxel_field.normalisation.scale, way, is_outside)
+
+    def take(self, half_widths: NDArray[np.float32]) -> None:
+        """Some more of them, in units of the image."""
+        told = half_widths[half_widths > self._interval.air * self._unit * _JUST_ABOVE]
+        self._sum += float(told.sum(dtype=np.float64))
+        steps = np.log(told / self._unit / _LEAST) / _STEP
+        last = len(self._counts) - 1
+        bins = np.clip(np.rint(steps), 0, last).astype(np.int64)
+        self._counts += np.bincount(bins, minlength=last + 1)
+
+    def watched(self, slabs: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Slabs (values, half-widths) as they come, once half-widths have been taken."""
+        for slab in slabs:
+            self.take(slab[1])
+            yield slab
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for a sidecar, in units of the image; nothing but the promise where no
+        voxel was computed.
+        """
+        facts: dict[str, Any] = {"probability": self._interval.probability, "way": self._way}
+        if not (count := int(self._counts.sum())):
+            return facts
+        doubt = "; that was not measured outside what the weights were trained for"
+        percent = 100 * self._interval.probability
+        mean, most = self._sum / count, self._percentile(0.95)
+        return {
+            "in_words": f"with a probability of {percent:.0f} % the truth lies within ±H of the "
+            f"result: H is {mean:.3g} on average, and at most {most:.3g} in 95 % of the voxels"
+            + doubt
+            * self._is_outside,
+            **facts,
+            "mean": float(f"{mean:.4g}"),
+            "percentile_95": float(f"{most:.4g}"),
+        }
+
+    def _percentile(self, share: float) -> float:
+        below = np.cumsum(self._counts)
+        step = int(np.searchsorted(below, share * below[-1]))
+        return float(_LEAST * np.exp(step * _STEP) * self._unit)
