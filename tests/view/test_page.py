@@ -17,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.formats.series import write_series
 from tests.phantoms import tissue
+from tests.telling import telling_weights
 
 from arssr.errors import ArSSRWarning
 from arssr.grid import Grid
@@ -144,6 +145,31 @@ class Visitor:
 def greys(picture: np.ndarray) -> np.ndarray:
     """The pixels without colour."""
     return picture[np.ptp(picture, axis=2) < 3][:, 0]
+
+
+def test_how_sure_a_result_is_is_seen_where_that_was_asked_for(
+    start: Callable[..., Server], browser: Browser, head: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "telling").mkdir()
+    weights = telling_weights(tmp_path / "telling")
+    server = start("--no-browser", "-m", weights, "--device", "cpu", head)
+    visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
+    page = visitor.page
+    how_sure = page.get_by_text("How sure", exact=True)
+    visitor.run()
+    visitor.compares()
+    expect(how_sure).to_be_hidden()
+    page.get_by_text("More").click()
+    page.get_by_label("Say how sure it is").check()
+    visitor.run()
+    expect(page.locator(".place")).to_contain_text("±", timeout=SOON)
+    wide = visitor.sees_another(lambda: page.keyboard.press("u"))
+    expect(page.locator(".legend")).to_contain_text("90 %: the truth within ±0 to ±")
+    red, _, blue = np.moveaxis(wide[:, 2 * wide.shape[1] // 3 :], -1, 0)
+    assert (red > blue + 50).any() and not (blue > red + 80).any()  # dark to yellow
+    assert Volume.read(visitor.saves("uncertainty", tmp_path)).data.min() > 0
+    assert not visitor.complaints
+    page.close()
 
 
 def test_a_scan_is_dropped_seen_computed_compared_and_saved(

@@ -28,6 +28,7 @@ export interface Asked {
   as_stored?: boolean;
   labels?: boolean;
   clamp?: boolean;
+  uncertainty?: boolean;
   skip_air?: boolean;
 }
 
@@ -95,8 +96,11 @@ export interface Estimate {
   [name: string]: unknown;
 }
 
-/** What there is to take home; `cubic` is cubic interpolation on the grid of the result. */
-export type Kind = 'nifti' | 'cubic' | 'dicom' | 'report' | 'sidecar';
+/**
+ * What there is to take home. `cubic` is cubic interpolation on the grid of the result, and
+ * `uncertainty` has the half-widths of its intervals, where they were asked for.
+ */
+export type Kind = 'nifti' | 'cubic' | 'uncertainty' | 'dicom' | 'report' | 'sidecar';
 
 export interface Backend {
   /** Which of these it can give. */

@@ -2,7 +2,7 @@
 
 import { button, check, h, segments } from './dom';
 import type { Layer } from './viewer/shader';
-import { DIVERGING_CSS } from './viewer/shader';
+import { DIVERGING_CSS, RISING_CSS } from './viewer/shader';
 import type { Viewer } from './viewer/viewer';
 import { inUnits } from './words';
 
@@ -13,6 +13,7 @@ export class Bar {
   private readonly compare: HTMLElement;
   private readonly before: HTMLFieldSetElement;
   private readonly after: HTMLFieldSetElement;
+  private readonly sure: HTMLElement;
   private readonly line = h('input', {
     type: 'range',
     min: '0',
@@ -61,18 +62,19 @@ export class Bar {
         { value: 'result', words: 'ArSSR', hint: 'The result' },
         { value: 'cubic', words: 'Cubic', hint: 'While C is held' },
         { value: 'difference', words: 'Difference', hint: 'The result less cubic (D)' },
+        { value: 'uncertainty', words: 'How sure', hint: 'Half-width of an interval that has the truth with 90 % (U)' },
       ],
       (value) => void this.choose('right', value as Layer),
     );
     this.compare = h('div', { className: 'compare' }, this.before, this.line, this.after);
+    this.sure = this.after.querySelector<HTMLElement>('label:has([value=uncertainty])')!;
     this.legend = h(
       'label',
-      { className: 'legend', hidden: true, title: 'The result less cubic interpolation' },
+      { className: 'legend', hidden: true },
       h('i'),
       this.scale,
       this.reach,
     );
-    this.legend.style.setProperty('--colours', DIVERGING_CSS);
     this.element = h(
       'div',
       { className: 'bar' },
@@ -104,7 +106,9 @@ export class Bar {
   refresh(): void {
     const { view } = this.viewer;
     this.compare.hidden = !this.viewer.has('result');
-    this.legend.hidden = ![view.left, view.right].includes('difference');
+    this.sure.hidden = !this.viewer.has('uncertainty');
+    const isSure = view.right === 'uncertainty';
+    this.legend.hidden = view.right !== 'difference' && !isSure;
     check(this.before, view.left);
     check(this.after, view.right);
     set(this.line, String(view.line));
@@ -113,9 +117,12 @@ export class Bar {
     set(this.white, plain(view.window[1]));
     this.smooth.checked = view.smooth;
     const width = view.window[1] - view.window[0];
-    set(this.reach, String(Math.log2(view.reach / width)));
-    const share = inUnits((100 * view.reach) / width, 2);
-    this.scale.value = `ArSSR − cubic: ±${inUnits(view.reach)} (${share} % of the window)`;
+    const end = isSure ? view.widest : view.reach;
+    set(this.reach, String(Math.log2(end / width)));
+    const share = inUnits((100 * end) / width, 2);
+    const ends = `${inUnits(end)} (${share} % of the window)`;
+    this.scale.value = isSure ? `90 %: the truth within ±0 to ±${ends}` : `ArSSR − cubic: ±${ends}`;
+    this.legend.style.setProperty('--colours', isSure ? RISING_CSS : DIVERGING_CSS);
     const zoom = this.viewer.magnified;
     const fit = this.element.querySelector<HTMLElement>('#fit')!;
     fit.hidden = zoom === 1;
@@ -126,7 +133,8 @@ export class Bar {
   /** Choose what is seen on a side, once it is there. */
   async choose(side: 'left' | 'right', layer: Layer): Promise<void> {
     const wantsCubic = layer === 'cubic' || layer === 'difference';
-    if (!wantsCubic || (await this.need())) this.viewer.set({ [side]: layer });
+    const isThere = layer !== 'uncertainty' || this.viewer.has(layer);
+    if (isThere && (!wantsCubic || (await this.need()))) this.viewer.set({ [side]: layer });
     else this.refresh();
   }
 
@@ -137,8 +145,13 @@ export class Bar {
       .join('  ');
     const values = (['scan', 'result', 'cubic'] as const)
       .filter((image) => this.viewer.has(image))
-      .map((image) => `${NAMES[image]} ${inUnits(this.viewer.valueOf(image))}`);
+      .map((image) => `${NAMES[image]} ${inUnits(this.viewer.valueOf(image))}${this.plusMinus(image)}`);
     return [where + ' mm', ...values].join('  ·  ');
+  }
+
+  private plusMinus(image: string): string {
+    if (image !== 'result' || !this.viewer.has('uncertainty')) return '';
+    return ` ± ${inUnits(this.viewer.valueOf('uncertainty'))}`;
   }
 
   private listen(): void {
@@ -147,7 +160,8 @@ export class Bar {
     this.smooth.onchange = () => viewer.set({ smooth: this.smooth.checked });
     this.reach.oninput = () => {
       const width = viewer.view.window[1] - viewer.view.window[0];
-      viewer.set({ reach: width * 2 ** Number(this.reach.value) });
+      const end = width * 2 ** Number(this.reach.value);
+      viewer.set(viewer.view.right === 'uncertainty' ? { widest: end } : { reach: end });
     };
     const window = (): void => {
       const [black, white] = [Number(this.black.value), Number(this.white.value)];

@@ -13,6 +13,7 @@ export function help(): HTMLDialogElement {
     [['Space'], 'hold: before'],
     [['C'], 'hold: cubic'],
     [['D'], 'difference, and back'],
+    [['U'], 'how sure it is, where it was asked for'],
     [['←', '→'], 'move the line'],
     [['↑', '↓'], 'next slice (Shift: ten)'],
     [['1', '2', '3'], 'axial, coronal, sagittal large'],

@@ -67,6 +67,7 @@ export function listenToKeys(
   const onResult: typeof always = {
     ' ': () => hold(() => viewer.set({ line: 1 })),
     c: () => hold(() => (viewer.has('cubic') ? viewer.set({ right: 'cubic' }) : void need())),
+    u: () => bar.choose('right', view.right === 'uncertainty' ? 'result' : 'uncertainty'),
     d: () => bar.choose('right', view.right === 'difference' ? 'result' : 'difference'),
   };
 

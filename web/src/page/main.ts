@@ -222,6 +222,13 @@ class Page {
     await this.viewer.compare(picture);
     this.refresh();
     void this.need();
+    if (run.asked.uncertainty) await this.addHalfWidths(run);
+  }
+
+  private async addHalfWidths(run: Run): Promise<void> {
+    const { blob } = await this.backend.file(run.id, 'uncertainty');
+    const picture = await pictureOf(await blob.arrayBuffer());
+    if (this.seen.run === run.id) this.viewer.addHalfWidths(picture);
   }
 
   private async loadCubic(): Promise<boolean> {

@@ -11,6 +11,7 @@ const LAYERS: Record<Layer, string> = {
   result: 'ArSSR',
   cubic: 'cubic',
   difference: 'ArSSR − cubic',
+  uncertainty: 'how sure',
 };
 
 export class Overlay {

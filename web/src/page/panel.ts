@@ -7,6 +7,7 @@ import { gridInWords, sentence } from './words';
 
 const SAVED: readonly { kind: Kind; words: string; hint: string }[] = [
   { kind: 'nifti', words: 'NIfTI', hint: 'Save the result, .nii.gz (S)' },
+  { kind: 'uncertainty', words: '±', hint: 'Save how sure it is: half-widths, .nii.gz' },
   { kind: 'dicom', words: 'DICOM', hint: 'Save a derived series, .zip' },
   { kind: 'report', words: 'Report', hint: 'Save a page about it, .html' },
   { kind: 'sidecar', words: 'Facts', hint: 'Save how it was made, .json' },
@@ -128,9 +129,10 @@ export class Panel {
         h('header', {}, h('p', { className, role: 'status' }, words), remove),
       );
     }
-    const gives = this.backend.gives.filter(
-      (kind) => kind !== 'dicom' || !NO_DICOM.test(scan.name),
-    );
+    const gives = this.backend.gives.filter((kind) => {
+      if (kind === 'dicom') return !NO_DICOM.test(scan.name);
+      return kind !== 'uncertainty' || run.asked.uncertainty;
+    });
     const saves = SAVED.filter(({ kind }) => gives.includes(kind)).map((each) =>
       button(`↓ ${each.words}`, () => this.wishes.save(run, each.kind), {
         title: each.hint,

@@ -13,7 +13,14 @@ export async function pythonBackend(): Promise<Backend> {
 }
 
 class Python implements Backend {
-  readonly gives: readonly Kind[] = ['nifti', 'cubic', 'dicom', 'report', 'sidecar'];
+  readonly gives: readonly Kind[] = [
+    'nifti',
+    'cubic',
+    'uncertainty',
+    'dicom',
+    'report',
+    'sidecar',
+  ];
   readonly reads = 'NIfTI, DICOM (a folder or .zip), NRRD, MetaImage, MGH';
   readonly privacy = 'Nothing leaves this machine.';
 

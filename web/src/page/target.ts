@@ -7,6 +7,8 @@ import { gridInWords, sentence } from './words';
 const [FINEST_MM, THICKER] = [0.8, 1.4]; // as upsampling/target.py and grid.py have them
 const PATIENCE = 300; // ms after the last key, before it is estimated
 
+const TICKS = ['uncertainty', 'consistent', 'as_stored', 'labels', 'strict'] as const;
+
 type Way = 'slices' | 'isotropic' | 'scale' | 'spacing' | 'like';
 
 /** The form of one scan. After `refresh` it estimates by itself, and tells when that changes. */
@@ -48,8 +50,8 @@ export class TargetForm {
   get asked(): Asked {
     const asked: Asked = { target: this.target() };
     if (this.number('ensemble') !== 1) asked.ensemble = this.number('ensemble') as 4 | 8;
-    for (const name of ['consistent', 'as_stored', 'labels', 'strict'] as const) {
-      if ((this.fields.get(name) as HTMLInputElement).checked) asked[name] = true;
+    for (const name of TICKS) {
+      if ((this.fields.get(name) as HTMLInputElement | undefined)?.checked) asked[name] = true;
     }
     return asked;
   }
@@ -147,6 +149,9 @@ export class TargetForm {
       {},
       h('summary', {}, 'More'),
       h('label', {}, h('span', {}, 'Mean over flips: '), ensemble),
+      ...(this.backend.gives.includes('uncertainty')
+        ? [this.tick('uncertainty', 'Say how sure it is, voxel by voxel')]
+        : []),
       this.tick('consistent', 'Agree with what was measured'),
       this.tick('as_stored', 'From what is stored, even where less was measured'),
       this.tick('labels', 'This is a segmentation'),

@@ -4,11 +4,11 @@
  */
 
 /** What is drawn on a side of the line between before and after. */
-export const LAYERS = ['scan', 'result', 'cubic', 'difference'] as const;
+export const LAYERS = ['scan', 'result', 'cubic', 'difference', 'uncertainty'] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /** Of texture units; NiiVue's own end at 10. */
-export const UNITS = { scan: 11, result: 12, cubic: 13 } as const;
+export const UNITS = { scan: 11, result: 12, cubic: 13, uncertainty: 14 } as const;
 
 // Differences from below zero to above in the colours of the reports (viewing/templates/viewer.js).
 const DIVERGING = [
@@ -18,7 +18,18 @@ const DIVERGING = [
   [232, 114, 42],
   [255, 226, 189],
 ];
-export const DIVERGING_CSS = DIVERGING.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ');
+// Half-widths from 0 on, as in the reports: inferno, of matplotlib.
+const RISING = [
+  [0, 0, 4],
+  [66, 10, 104],
+  [147, 38, 103],
+  [221, 81, 58],
+  [252, 165, 10],
+  [252, 255, 164],
+];
+const css = (colours: number[][]): string =>
+  colours.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ');
+export const [DIVERGING_CSS, RISING_CSS] = [css(DIVERGING), css(RISING)];
 const vector = (rgb: number[]): string =>
   `vec3(${rgb.map((c) => (c / 255).toFixed(4)).join(', ')})`;
 
@@ -29,6 +40,7 @@ precision highp sampler3D;
 uniform sampler3D scan;
 uniform sampler3D result;
 uniform sampler3D cubic;
+uniform sampler3D uncertainty;
 uniform mat4 toScan;
 uniform mat4 toResult;
 uniform vec2 window;
@@ -45,6 +57,7 @@ out vec4 color;
 
 const vec3 AMBER = ${vector([255, 200, 87])};
 const vec3 DIVERGING[5] = vec3[5](${DIVERGING.map(vector).join(', ')});
+const vec3 RISING[6] = vec3[6](${RISING.map(vector).join(', ')});
 
 bool outside(vec3 place) {
   return any(lessThan(place, vec3(0.0))) || any(greaterThan(place, vec3(1.0)));
@@ -66,6 +79,12 @@ vec3 signedColour(float difference) {
   return mix(DIVERGING[below], DIVERGING[below + 1], fract(place));
 }
 
+vec3 risingColour(float halfWidth) {
+  float place = clamp(5.0 * halfWidth / reach, 0.0, 4.9999);
+  int below = int(place);
+  return mix(RISING[below], RISING[below + 1], fract(place));
+}
+
 void main() {
   vec3 inScan = (toScan * vec4(texPos, 1.0)).xyz;
   vec3 inResult = (toResult * vec4(texPos, 1.0)).xyz;
@@ -75,7 +94,8 @@ void main() {
   else if (layer == 0) shown = grey(read(scan, inScan));
   else if (layer == 1) shown = grey(read(result, inResult));
   else if (layer == 2) shown = grey(read(cubic, inResult));
-  else shown = signedColour(read(result, inResult) - read(cubic, inResult));
+  else if (layer == 3) shown = signedColour(read(result, inResult) - read(cubic, inResult));
+  else shown = risingColour(read(uncertainty, inResult));
 
   vec3 away = abs(texPos - cross) / max(fwidth(texPos), vec3(1e-9));
   vec3 inPlane = step(vec3(1e-9), fwidth(texPos));

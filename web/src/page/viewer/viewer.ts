@@ -9,6 +9,7 @@ import { LAYERS, UNITS, type Layer } from './shader';
 import { upload } from './textures';
 
 type Image = keyof typeof UNITS;
+const IMAGES = Object.keys(UNITS) as Image[];
 
 /** What a person has chosen to see. */
 export interface View {
@@ -19,8 +20,9 @@ export interface View {
   line: number;
   /** Black and white, in units of the scan. */
   window: readonly [number, number];
-  /** Where colours of a difference end, in units of the scan. */
+  /** Where colours of a difference, and those of half-widths, end, in units of the scan. */
   reach: number;
+  widest: number;
   smooth: boolean;
   cross: boolean;
   /** The plane that is large. */
@@ -40,6 +42,7 @@ export class Viewer {
     line: 1,
     window: [0, 1],
     reach: 1,
+    widest: 1,
     smooth: false,
     cross: true,
     large: 0,
@@ -69,7 +72,7 @@ export class Viewer {
 
   /** Nothing. */
   clear(): void {
-    for (const image of ['scan', 'result', 'cubic'] as const) this.drop(image);
+    for (const image of IMAGES) this.drop(image);
     this.planes.unframe();
   }
 
@@ -93,6 +96,7 @@ export class Viewer {
     const frame = await this.planes.frameOf(result);
     const at = this.mm;
     this.drop('cubic');
+    this.drop('uncertainty');
     this.put('result', result);
     this.take(frame, result);
     const toShares = mat4.invert(mat4.create(), this.planes.toMm)!;
@@ -105,13 +109,14 @@ export class Viewer {
   addCubic(cubic: Picture): void {
     this.put('cubic', cubic);
     const result = this.images.result!;
-    const step = Math.max(1, Math.floor(result.data.length / 200_003));
-    const differences = Float32Array.from(
-      { length: Math.floor(result.data.length / step) },
-      (_, n) => Math.abs(result.data[n * step] - cubic.data[n * step]),
-    );
-    const [reach] = percentiles(differences, [REACH]);
-    this.set({ reach: reach || 1 });
+    const difference = (n: number): number => Math.abs(result.data[n] - cubic.data[n]);
+    this.set({ reach: usualMost(result.data.length, difference) });
+  }
+
+  /** Half-widths of the intervals of the result, on its grid. */
+  addHalfWidths(wide: Picture): void {
+    this.put('uncertainty', wide);
+    this.set({ widest: usualMost(wide.data.length, (n) => wide.data[n]) });
   }
 
   set(change: Partial<View>): void {
@@ -237,7 +242,9 @@ export class Viewer {
 
   private put(image: Image, picture: Picture): void {
     this.drop(image);
-    this.textures[image] = upload(this.planes.gl, UNITS[image], picture, this.range);
+    const [black, white] = this.range;
+    const range = image === 'uncertainty' ? ([0, white - black] as const) : this.range;
+    this.textures[image] = upload(this.planes.gl, UNITS[image], picture, range);
     this.images[image] = picture;
   }
 
@@ -260,7 +267,7 @@ export class Viewer {
     if (!customSliceShader) return;
     customSliceShader.use(gl);
     const { uniforms } = customSliceShader;
-    for (const image of ['scan', 'result', 'cubic'] as const) {
+    for (const image of IMAGES) {
       gl.uniform1i(uniforms[image], UNITS[image]);
       gl.activeTexture(gl.TEXTURE0 + UNITS[image]);
       gl.bindTexture(gl.TEXTURE_3D, this.textures[image] ?? this.textures.scan ?? null);
@@ -272,7 +279,8 @@ export class Viewer {
     const [black, white] = this.range;
     const scaled = this.view.window.map((value) => (value - black) / (white - black));
     gl.uniform2fv(uniforms.window, scaled);
-    gl.uniform1f(uniforms.reach, this.view.reach / (white - black));
+    const { right, reach, widest } = this.view;
+    gl.uniform1f(uniforms.reach, (right === 'uncertainty' ? widest : reach) / (white - black));
     gl.uniform1i(uniforms.left, LAYERS.indexOf(this.view.left));
     gl.uniform1i(uniforms.right, LAYERS.indexOf(this.view.right));
     const { line } = this.view;
@@ -289,6 +297,13 @@ export class Viewer {
     const toMm = this.planes.volumes[0].frac2mmOrtho as mat4;
     return [...vec3.transformMat4(vec3.create(), shares as vec3, toMm)] as unknown as Three;
   }
+}
+
+/** What all but the rarest of some values are below; looked at are a few of them. */
+function usualMost(count: number, value: (n: number) => number): number {
+  const step = Math.max(1, Math.floor(count / 200_003));
+  const some = Float32Array.from({ length: Math.floor(count / step) }, (_, n) => value(n * step));
+  return percentiles(some, [REACH])[0] || 1;
 }
 
 /** From shares of the frame to shares of an image. */
