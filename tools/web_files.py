@@ -139,7 +139,7 @@ CASES = (
         dtype="int16",
         version=2,
         change=_in_metres,
-        asked={"target": {"spacing": 2}},
+        asked={"target": {"spacing": 0.6}},
     ),
 )
 
