@@ -34,7 +34,10 @@ export function lookOf(image: Float32Array, shape: Shape): Look | null {
   if (inside.length < FEWEST) return null;
   const differences = strides
     .filter((_, axis) => shape[axis] > 1)
-    .map((stride) => inside.filter((at) => image[at + stride] > OBJECT).map((at) => image[at + stride] - image[at]))
+    .map((stride) => {
+      const both = inside.filter((at) => image[at + stride] > OBJECT);
+      return both.map((at) => image[at + stride] - image[at]);
+    })
     .filter(({ length }) => length)
     .map((found) => percentile(Float32Array.from(found, Math.abs).sort(), 0.5));
   if (!differences.length) return null;
