@@ -188,6 +188,7 @@ test.each([
   [{ target: { scale: 2, isotropic: true } }, /name one target alone, not scale and isotropic/],
   [{ target: { shape: [2, 3, 0] } }, /three whole numbers/],
   [{ target: { scale: 2 }, labels: true }, /`arssr view` does it/],
+  [{ target: { scale: 2 }, uncertainty: true }, /how sure a result is.*`arssr view` does it/],
   [{ target: { scale: 2 }, consistent: true }, /`arssr view` does it/],
   [{ target: { scale: 2 }, acquisition: 'tomography' }, /unknown acquisition 'tomography'/],
   [{ target: { scale: 2 }, noise: -1 }, /noise must be at least 0/],
