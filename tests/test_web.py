@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ def test_the_page_knows_the_scans_that_weights_were_trained_on(tmp_path: Path) -
     known = [image["sha256"] for image in weights.card["data"]]
     assert known
     assert [file for file, _ in manifest["trained_on"]] == known
+
+
+def test_the_page_knows_how_the_images_of_a_training_look(tmp_path: Path) -> None:
+    looks = [{"roughness": 0.04, "peak": 0.3}, None, {"roughness": 0.09, "peak": 0.1}]
+    for known, seen in ((3, [(0.04, 0.1), (0.09, 0.3)]), (1, None)):
+        data = [{"look": look} for look in looks[:known]] + [{}, {}]
+        weights = load("light")
+        export(replace(weights, card={**weights.card, "data": data}), tmp_path)
+        manifest = json.loads((tmp_path / "light.json").read_text())
+        found = manifest["looks"]
+        assert (found and [(look["roughness"], look["peak"]) for look in found]) == seen
 
 
 @pytest.mark.parametrize("encoder", ["light", "rdn", "rescnn", "srresnet"])

@@ -5,15 +5,15 @@
 
 `NAME.bin` holds the parameters as float16, in the order of the manifest `NAME.json`: configuration,
 what the encoder is made of (in the words of `networks/parts.py`), the shape and the place of each
-parameter, what the card says of limits, and the images that were trained on. The answers are small
-volumes with what Python makes of them in float32. All of it is derived from what is committed, and
-is not committed itself.
+parameter, what the card says of limits, the images that were trained on, and the range of how they
+look. The answers are small volumes with what Python makes of them in float32. All of it is derived
+from what is committed, and is not committed itself.
 """
 
 import argparse
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import arssr
+from arssr.domain import Look
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
@@ -33,6 +34,7 @@ from arssr.noise import estimate_noise
 from arssr.scan import as_measured
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
+from arssr.weights.limits import looks_seen, unlike_training
 from arssr.weights.registry import Weights, load
 
 _TOLD_BY_CARD = ("name", "about", "licence", "credit", "valid", "slices")
@@ -73,6 +75,7 @@ def export(weights: Weights, folder: Path) -> None:
         values.append(parameter.numpy().astype("<f2").ravel())
         offset += parameter.numel()
     content = np.concatenate(values).tobytes()
+    looks = looks_seen(weights.card)
     manifest = {
         "arssr": version("arssr"),
         "name": weights.name,
@@ -88,6 +91,7 @@ def export(weights: Weights, folder: Path) -> None:
             [image.get("sha256"), image.get("samples_sha256")]
             for image in images_behind(weights.card)
         ],
+        "looks": None if looks is None else [look.describe() for look in looks],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{weights.name}.bin").write_bytes(content)
@@ -157,10 +161,12 @@ def golden(models: list[Weights], folder: Path) -> None:
                 "offset": field.normalisation.offset,
                 "range": field.normalisation.scale,
                 "air": field.air,
+                "look": look_of(volume),
             }
         )
     spectra = resolutions(folder)
     answers = {"cases": described, "ranges": ranges(), "axes": axes(), "spectra": spectra}
+    answers["unlike"] = unlike()
     (folder / "golden.json").write_text(json.dumps(answers) + "\n")
 
 
@@ -209,6 +215,7 @@ def resolutions(folder: Path) -> list[dict[str, Any]]:
                 "affine": volume.grid.affine.tolist(),
                 "axes": told,
                 "noise": estimate_noise(volume),
+                "look": look_of(volume),
                 "band": {"shape": cut.grid.shape, "affine": cut.grid.affine.tolist()},
                 "middle": cut.data[tuple(n // 2 for n in cut.data.shape)].item(),
                 "acquisition": [
@@ -245,6 +252,23 @@ def ranges() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def unlike() -> list[dict[str, Any]]:
+    """What is said of images that look like those of a training, and of others."""
+    seen = [look.describe() for look in (Look(0.04, 0.08), Look(0.09, 0.28))]
+    card = {"name": "light", "data": [{"look": look} for look in seen]}
+    asked = [(0.05, 0.2), (0.019, 0.2), (0.021, 0.41), (0.179, 0.43), (0.2, 0.1), (0, 0.9)]
+    return [
+        {"look": asdict(look), "seen": seen, "said": unlike_training(card, look)}
+        for look in (Look(*numbers) for numbers in asked)
+    ]
+
+
+def look_of(volume: Volume) -> dict[str, float] | None:
+    """The two numbers in full."""
+    look = Look.of(volume.data)
+    return None if look is None else asdict(look)
 
 
 def axes() -> list[dict[str, Any]]:

@@ -113,9 +113,9 @@ CASES = (
     Case("flips", (5, 6, 5), asked={"target": {"shape": [7, 6, 5]}, "ensemble": 4}),
     Case(
         "noisy",
-        (10, 9, 6),
+        (20, 18, 12),
         (1, 1, 1.5),
-        noise=60,
+        noise=600,
         asked={"target": {"isotropic": True}, "as_stored": True},
     ),
     *(
@@ -139,7 +139,7 @@ CASES = (
         dtype="int16",
         version=2,
         change=_in_metres,
-        asked={"target": {"spacing": 2}},
+        asked={"target": {"spacing": 0.6}},
     ),
 )
 

@@ -1,5 +1,6 @@
 /** What weights were trained for, and what is asked of them: `arssr/weights/limits.py`. */
 
+import type { Look } from './domain';
 import { cellIn, spacingOf, stepsIn, type Grid } from './grid';
 import { general, spacingInWords } from './words';
 
@@ -18,6 +19,7 @@ export interface Card {
 }
 
 const TOLERANCE = 0.01;
+const [ROUGHER, MORE_ALIKE] = [2, 1.5];
 
 /**
  * One sentence for each way in which reading `source` on `target` leaves the card's range.
@@ -76,6 +78,36 @@ export function coarserAxes(source: Grid, target: Grid): string | null {
 export const rangeSetByFew = (card: Card): string =>
   `fewer than 0.2 % of the voxels set the range of intensities that ${card.name ?? 'the model'} ` +
   'sees; little of it is left for the others';
+
+/** Sentences where an image looks like none that weights have seen. */
+export function unlikeTraining(
+  { name = 'the model' }: Card,
+  seen: readonly [Look, Look] | null,
+  look: Look | null,
+): string[] {
+  if (!seen || !look) return [];
+  const [least, greatest] = seen;
+  const said: string[] = [];
+  if (look.roughness < least.roughness / ROUGHER) {
+    said.push(
+      `neighbouring voxels differ far less than in any image that ${name} was trained on, as in ` +
+        'label maps, drawings, stacks of one picture and images that were smoothed',
+    );
+  }
+  if (look.roughness > greatest.roughness * ROUGHER) {
+    said.push(
+      `neighbouring voxels differ far more than in any image that ${name} was trained on, as where ` +
+        'there is little but noise',
+    );
+  }
+  if (look.peak > greatest.peak * MORE_ALIKE) {
+    said.push(
+      `far more of the object has nearly one brightness than in any image that ${name} was trained ` +
+        'on, as in CT and label maps',
+    );
+  }
+  return said.map((each) => `${each}; what it makes of them is a guess`);
+}
 
 /** That a scan is among the images that weights have seen. */
 export const taught = ({ name }: Card): string =>

@@ -10,6 +10,8 @@ const MINUTES = 60_000;
 const SMALL: Content = contentOf('flips.nii.gz');
 const [, SMALL_PLAIN] = contentOf('whole.nii');
 const asked = { target: { shape: [7, 6, 5] } } as const;
+// A page hears of a run five times a second, and one of a single member is over before that.
+const lasting = { ...asked, ensemble: 8 } as const;
 
 function contentOf(name: string): Content {
   return [name, [...readFileSync(new URL(`./golden/files/${name}`, import.meta.url))]];
@@ -67,7 +69,7 @@ test('a run that is cancelled ends at once, keeps nothing, and can be asked for 
       await backend.removeScan(scan.id);
       return { under, cancelled, ms, none, again };
     },
-    [SMALL, asked] as const,
+    [SMALL, lasting] as const,
   );
   expect(found.under.left_in_words).toMatch(/^about .* left$/);
   expect(found.cancelled.state).toBe('cancelled');
@@ -86,7 +88,7 @@ test('a scan that is removed takes its runs with it, while they are computed', a
       await backend.removeScan(scan.id);
       return now();
     },
-    [SMALL, asked] as const,
+    [SMALL, lasting] as const,
   );
   expect([left.scans, left.runs]).toEqual([[], []]);
 }, MINUTES);
@@ -186,6 +188,7 @@ test.each([
   [{ target: { scale: 2, isotropic: true } }, /name one target alone, not scale and isotropic/],
   [{ target: { shape: [2, 3, 0] } }, /three whole numbers/],
   [{ target: { scale: 2 }, labels: true }, /`arssr view` does it/],
+  [{ target: { scale: 2 }, uncertainty: true }, /how sure a result is.*`arssr view` does it/],
   [{ target: { scale: 2 }, consistent: true }, /`arssr view` does it/],
   [{ target: { scale: 2 }, acquisition: 'tomography' }, /unknown acquisition 'tomography'/],
   [{ target: { scale: 2 }, noise: -1 }, /noise must be at least 0/],

@@ -1,5 +1,6 @@
 /** Python's answers, as `tools/export_web.py` writes them. */
 
+import type { Look } from '../src/domain';
 import type { Grid } from '../src/grid';
 import type { AxisResolution } from '../src/resolution';
 
@@ -21,12 +22,15 @@ export interface GoldenCase {
   offset: number;
   range: number;
   air: number;
+  look: Look | null;
 }
 
 export interface Golden {
   cases: GoldenCase[];
   ranges: { name: string; shape: Three; data: number[]; offset: number; range: number }[];
   spectra: GoldenScan[];
+  /** What is said of images by how they look. */
+  unlike: { look: Look; seen: [Look, Look]; said: string[] }[];
   axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
 }
 
@@ -35,6 +39,7 @@ export interface GoldenScan extends Grid {
   shape: Three;
   axes: AxisResolution[];
   noise: number;
+  look: Look | null;
   /** The grid that it is cut to, and the voxel in its middle. */
   band: Grid;
   middle: number;

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { activeVoxels } from '../src/air';
+import { lookOf } from '../src/domain';
 import { graphOf } from '../src/engine/graph';
 import { layoutOf, streamed } from '../src/engine/layout';
 import { Model, type Manifest } from '../src/engine/model';
@@ -10,6 +11,7 @@ import { schedule } from '../src/engine/schedule';
 import { positionsAlong, scaled, spacingOf, type Grid } from '../src/grid';
 import { apply, fit } from '../src/intensity';
 import { cubicMatrix } from '../src/interpolation';
+import { unlikeTraining } from '../src/limits';
 import { estimateNoise } from '../src/noise';
 import { measureResolution } from '../src/resolution';
 import { acquisitionOf, atBand, bandGrid } from '../src/scan';
@@ -74,6 +76,24 @@ test.each(golden.spectra)('the resolution of a scan that is $name', ({ name, sha
 test.each(golden.spectra)('the noise of a scan that is $name', ({ name, shape, noise }) => {
   const off = estimateNoise(image(name), shape) - noise;
   expect(Math.abs(off)).toBeLessThan(1e-4 * Math.max(noise, 1));
+});
+
+test.each([...golden.cases, ...golden.spectra])('how $name looks', ({ name, shape, look }) => {
+  const found = lookOf(apply(fit(image(name), shape), image(name)), shape);
+  if (!look || !found) return expect(found).toBe(look);
+  expect(Math.abs(found.roughness - look.roughness)).toBeLessThanOrEqual(1e-5 * look.roughness);
+  expect(found.peak).toBeCloseTo(look.peak, 3);
+});
+
+test('some of them are too small to tell, and more are not', () => {
+  const looks = [...golden.cases, ...golden.spectra].map(({ look }) => look);
+  expect(looks.filter((look) => look === null).length).toBeGreaterThan(0);
+  expect(looks.filter(Boolean).length).toBeGreaterThan(looks.length / 2);
+});
+
+test.each(golden.unlike)('what is said of an image by its $look', ({ look, seen, said }) => {
+  expect(unlikeTraining({ name: 'light' }, seen, look)).toEqual(said);
+  expect(unlikeTraining({ name: 'light' }, null, look)).toEqual([]);
 });
 
 test.each(golden.spectra)('a scan that is $name is cut and told as in Python', (python) => {

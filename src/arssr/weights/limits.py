@@ -129,11 +129,25 @@ left for the others'
     )
 
 
+def looks_seen(card: Mapping[str, Any]) -> tuple[Look, Look] | None:
+    """The least and the greatest, of either number, of how the images behind weights look.
+
+    None unless the card says it of most of them (null: that cannot be told), earlier trainings
+    included: weights that were adapted to one scan know what those before them knew.
+    """
+    images = list(images_behind(card))
+    looks = [image["look"] for image in images if image.get("look")]
+    known = sum("look" in image for image in images)
+    if not looks or 2 * known <= len(images):
+        return None
+    roughness, peak = ([look[number] for look in looks] for number in ("roughness", "peak"))
+    return Look(min(roughness), min(peak)), Look(max(roughness), max(peak))
+
+
 def unlike_training(card: Mapping[str, Any], look: Look | None) -> list[str]:
     """Sentences where an image looks like none that weights, or those they grew from, have seen.
 
-    Of most images behind them the card must say how they look (null: that cannot be told), else
-    nothing is said: weights that were adapted to one scan know what those before them knew.
+    Nothing is said where `looks_seen` does not know how those look.
 
     >>> card = {"name": "light", "data": [{"look": {"roughness": 0.05, "peak": 0.2}}]}
     >>> unlike_training(card, Look(roughness=0.04, peak=0.25))
@@ -142,26 +156,23 @@ def unlike_training(card: Mapping[str, Any], look: Look | None) -> list[str]:
     ['neighbouring voxels differ far more than in any image that light was trained on, as where \
 there is little but noise; what it makes of them is a guess']
     """
-    images = list(images_behind(card))
-    looks = [image["look"] for image in images if image.get("look")]
-    known = sum("look" in image for image in images)
-    if look is None or not looks or 2 * known <= len(images):
+    seen = looks_seen(card)
+    if look is None or seen is None:
         return []
+    least, greatest = seen
     name = card.get("name", "the model")
-    roughness = [seen["roughness"] for seen in looks]
-    one_brightness = max(seen["peak"] for seen in looks)
     said = []
-    if look.roughness < min(roughness) / _ROUGHER:
+    if look.roughness < least.roughness / _ROUGHER:
         said.append(
             f"neighbouring voxels differ far less than in any image that {name} was trained on, as "
             "in label maps, drawings, stacks of one picture and images that were smoothed"
         )
-    if look.roughness > max(roughness) * _ROUGHER:
+    if look.roughness > greatest.roughness * _ROUGHER:
         said.append(
             f"neighbouring voxels differ far more than in any image that {name} was trained on, as "
             "where there is little but noise"
         )
-    if look.peak > one_brightness * _MORE_ALIKE:
+    if look.peak > greatest.peak * _MORE_ALIKE:
         said.append(
             f"far more of the object has nearly one brightness than in any image that {name} was "
             "trained on, as in CT and label maps"

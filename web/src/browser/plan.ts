@@ -6,7 +6,7 @@ import type { Model, Told } from '../engine/model';
 import { cellIn, described, thickAxes, type Grid } from '../grid';
 import { unlikeIntensities } from '../kind';
 import { Lattice } from '../lattice';
-import { coarserAxes, outsideValidRange, rangeSetByFew } from '../limits';
+import { coarserAxes, outsideValidRange, rangeSetByFew, unlikeTraining } from '../limits';
 import { COPIED, withoutNetwork } from '../plain';
 import { requireMemory } from '../room';
 import { bandGrid } from '../scan';
@@ -84,10 +84,10 @@ export async function planOf(
     const coarser = coarserAxes(seen, grid);
     if (coarser) facts.notes = [coarser];
     const { prepared } = correction;
+    const { card, looks } = model.manifest;
     if (prepared.isCut) facts.cut_to_band = cutToBand(scan, prepared.grid);
-    if (prepared.normalisation.setByFew) {
-      warn(request, scan, facts, [rangeSetByFew(model.manifest.card)]);
-    }
+    const few = prepared.normalisation.setByFew ? [rangeSetByFew(card)] : [];
+    warn(request, scan, facts, [...few, ...unlikeTraining(card, looks, prepared.look)]);
   }
   if (!isCopied) {
     facts.clamped_at = request.clamp && scan.range[0] >= 0 ? scan.range[0] : null;

@@ -1,6 +1,7 @@
 /** What a network starts from: a scan on the voxels that were measured, and its intensities. */
 
 import { activeVoxels } from '../air';
+import { lookOf, type Look } from '../domain';
 import { Refusal } from '../errors';
 import type { Grid } from '../grid';
 import { apply, beyond, fit, type Fitted } from '../intensity';
@@ -27,6 +28,7 @@ export interface Prepared {
   active: Uint8Array;
   /** Standard deviation of a voxel's noise, normalised. */
   noise: number;
+  look: Look | null;
 }
 
 /** In the order of memory. */
@@ -43,7 +45,8 @@ export function prepare(scan: Known, samples: Float32Array, asStored: boolean): 
   const image = apply(normalisation, seen);
   const known = isCut ? undefined : [...resolution].reverse();
   const noise = estimateNoise(seen, shape, known) / normalisation.range;
-  return { grid, isCut, image, normalisation, active: activeVoxels(image, shape), noise };
+  const [active, look] = [activeVoxels(image, shape), lookOf(image, shape)];
+  return { grid, isCut, image, normalisation, active, noise, look };
 }
 
 function fitted(data: Float32Array, shape: Three, name: string): Fitted {

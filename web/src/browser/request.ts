@@ -14,6 +14,7 @@ const IN_WORDS = new Map([
   ['kspace', '3D (kspace)'],
 ]);
 const ELSEWHERE = new Map([
+  ['uncertainty', 'how sure a result is'],
   ['consistent', 'making a result agree with its scan'],
   ['labels', 'bringing label maps to other grids'],
 ]);

@@ -6,6 +6,11 @@ import { general } from '../words';
 import type { Known } from './known';
 import type { Facts, Plan } from './plan';
 
+// Of `agreement`, which Python computes (arssr/upsampling/agreement.py).
+const NOT_COMPARED =
+  'not computed: this page does not compare results with scans, `arssr view` does';
+const NO_NETWORK = 'not computed: no network had a part in it';
+
 /** options: what was asked for beyond the defaults. */
 export function madeOf(
   scan: Known,
@@ -28,6 +33,7 @@ export function madeOf(
     },
     device: 'webgpu',
     precision: 'float32',
+    agreement: { in_words: correction ? NOT_COMPARED : NO_NETWORK },
     ...(correction && ofField(correction, skipAir)),
   };
 }

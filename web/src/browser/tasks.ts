@@ -1,5 +1,6 @@
 /** What the workers do for the page, as `arssr/view/tasks.py` does for the other one. */
 
+import { lookOf } from '../domain';
 import { foreseen, upsample } from '../engine/engine';
 import { Gpu, GpuMemoryError } from '../engine/gpu';
 import { Model } from '../engine/model';
@@ -7,10 +8,10 @@ import { measureSpeed } from '../engine/speed';
 import { Refusal } from '../errors';
 import { described, spacingOf, voxelsOf, type Grid } from '../grid';
 import { samplesSha256, sha256 } from '../identity';
-import { fit, invert } from '../intensity';
+import { apply, fit, invert, type Fitted } from '../intensity';
 import { whyNotHere } from '../kind';
-import { taught, validInWords } from '../limits';
-import { readScan, type Scan } from '../nifti/reading';
+import { taught, unlikeTraining, validInWords } from '../limits';
+import { readScan } from '../nifti/reading';
 import { FLOAT32 } from '../nifti/types';
 import { asFloat32, layoutOf } from '../nifti/writing';
 import { estimateNoise } from '../noise';
@@ -18,11 +19,12 @@ import type { Asked, Estimate, Facts as ScanFacts } from '../page/backend';
 import { COPIED, resample } from '../plain';
 import { measureResolution } from '../resolution';
 import { tabBytes } from '../room';
-import { bandGrid } from '../scan';
+import { atBand, bandGrid } from '../scan';
 import { describe, ofScan } from '../verdict';
 import { bytesInWords, secondsInWords, shapeInWords, spacingInWords } from '../words';
 import { samplesOf, type Known, type Like } from './known';
 import { packed } from './packing';
+import { remark, wordsOn } from './paper';
 import { askedOf, mirrored, planOf, type Correction, type Facts, type Plan } from './plan';
 import { reversed } from './prepared';
 import { requestOf, toldOf, type Request } from './request';
@@ -77,8 +79,28 @@ export async function look(id: string, file: File): Promise<{ known: Known; fact
     samples: new Blob([samples]),
   };
   const size = `${shapeInWords(grid.shape)} voxels of ${spacingInWords(spacingOf(grid))}.`;
-  const words = ofScan(grid, resolution, noise, spanOf(scan));
-  return { known, facts: { ...about(known), frames: 1, noise, in_words: [size, ...words] } };
+  const units = unitsOf(samples, grid);
+  const words = ofScan(grid, resolution, noise, units?.range ?? 1);
+  const facts = { ...about(known), frames: 1, noise, in_words: [size, ...words] };
+  facts.warnings = [...warnings, ...(units ? await unlike(known, samples, units) : [])];
+  return { known, facts };
+}
+
+/** Sentences where it looks like none that the weights know; none where those cannot be read. */
+async function unlike(
+  { grid, resolution }: Known,
+  samples: Float32Array,
+  units: Fitted,
+): Promise<string[]> {
+  const weights = await model().catch(() => null);
+  if (!weights?.manifest.looks) return [];
+  const measured = bandGrid(grid, resolution);
+  const [from, shape] = [reversed(grid.shape), reversed(measured.shape)];
+  const isCut = from.some((n, axis) => n !== shape[axis]);
+  const seen = isCut ? atBand(samples, from, shape) : samples;
+  const found = isCut ? unitsOf(seen, measured) : units;
+  const { card, looks } = weights.manifest;
+  return unlikeTraining(card, looks, found && lookOf(apply(found, seen), shape));
 }
 
 function rangeOf(samples: Float32Array): [number, number] {
@@ -90,12 +112,12 @@ function rangeOf(samples: Float32Array): [number, number] {
   return [low, high];
 }
 
-/** The range of nearly all intensities. */
-function spanOf({ samples, grid }: Scan): number {
+/** The range of nearly all intensities; null where all are one. */
+function unitsOf(samples: Float32Array, { shape }: Grid): Fitted | null {
   try {
-    return fit(samples, reversed(grid.shape)).range;
+    return fit(samples, reversed(shape));
   } catch {
-    return 1; // constant
+    return null;
   }
 }
 
@@ -213,16 +235,17 @@ export async function makeResult(
     ({ values, speed } = await computed(weights, plan, correction, request, report));
   } else if (facts.method === COPIED) values = lattice.result(samples, null);
   else values = resample(samples, scan.grid, lattice.grid);
-  const layout = layoutOf(scan.storage, lattice.grid);
+  const { manifest } = weights;
+  const layout = layoutOf(scan.storage, lattice.grid, correction ? remark(manifest) : '');
   const write = (share: number): void => report('writing', share);
   const file = await packed(layout, values, facts.clamped_at ?? null, write);
   if (correction && (await isTaught(weights, scan, samples))) {
-    facts.notes = [...(facts.notes ?? []), taught(weights.manifest.card)];
+    facts.notes = [...(facts.notes ?? []), taught(manifest.card)];
   }
   const options = toldOf(request, like && like.name);
-  const made = madeOf(scan, plan, weights, options, request.skipAir);
+  const made = { ...madeOf(scan, plan, weights, options, request.skipAir), ...facts };
   const seconds = Number(((performance.now() - since) / 1000).toFixed(3));
-  return { file, grid: lattice.grid, facts: { ...made, ...facts, seconds }, speed };
+  return { file, grid: lattice.grid, facts: { ...made, ...wordsOn(made, manifest), seconds }, speed };
 }
 
 /** Whether a scan is among the images that weights have seen. */

@@ -1,5 +1,6 @@
 /** Weights as `tools/export_web.py` writes them. */
 
+import type { Look } from '../domain';
 import { Refusal } from '../errors';
 import { sha256 } from '../identity';
 import type { Card } from '../limits';
@@ -32,6 +33,8 @@ export interface Manifest {
   card: Card;
   /** Of each image that was trained on: SHA-256 of its file, and of its samples. */
   trained_on: [string | null, string | null][];
+  /** The least and the greatest of how those images look; null where that is not known. */
+  looks: [Look, Look] | null;
   /** SHA-256 of the file of values, which must be the one that belongs to this manifest. */
   values_sha256: string;
 }

@@ -16,6 +16,7 @@ const TEXTS = {
   1: [[148, 80], [228, 24], [328, 16]],
   2: [[240, 80], [320, 24], [508, 16]],
 } as const;
+const LONGEST_REMARK = 79; // and a zero
 
 /** How a file stores samples: value = stored · slope + inter. */
 export interface Encoding {
@@ -32,9 +33,10 @@ export interface Layout {
 
 /**
  * A file for samples on a grid. Integer types keep type, slope and intercept, the rest is float32.
- * What a header says about the image as a whole is kept, the rest is written anew.
+ * What a header says about the image as a whole is kept, the rest is written anew. remark: what its
+ * description says where it is empty.
  */
-export function layoutOf({ type, slope, inter, header }: Storage, grid: Grid): Layout {
+export function layoutOf({ type, slope, inter, header }: Storage, grid: Grid, remark = ''): Layout {
   const source = parsed(header)!;
   const whole = type.whole;
   const long = Math.max(...grid.shape) > LONGEST_NIFTI1_AXIS;
@@ -63,6 +65,11 @@ export function layoutOf({ type, slope, inter, header }: Storage, grid: Grid): L
   TEXTS[nifti2 ? 2 : 1].forEach(([at, bytes], n) => {
     head.set(header.subarray(from[n][0], from[n][0] + bytes), at);
   });
+  const [[at, bytes]] = TEXTS[nifti2 ? 2 : 1];
+  const description = head.subarray(at, at + bytes);
+  if (!description.some(Boolean)) {
+    description.set(new TextEncoder().encode(remark.slice(0, LONGEST_REMARK)));
+  }
   const single = (value: number): number => (nifti2 ? value : Math.fround(value));
   const encoding = { type: written, slope: single(fields.scl_slope), inter: single(fields.scl_inter) };
   return { head, encoding };
