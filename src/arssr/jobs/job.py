@@ -56,6 +56,7 @@ class Job:
         """Where the image of half-widths goes, if it is asked for; of a BIDS name the `desc` says
         what it is.
 
+        >>> from arssr.upsampling.target import Target
         >>> asked = Request(Target(scale=2), uncertainty=True)
         >>> Job(Path("T1.nii"), Path("T1_SR.nii.gz"), asked).half_widths
         PosixPath('T1_SR_uncertainty.nii.gz')
