@@ -235,7 +235,7 @@ def test_zoom_keeps_the_cross_in_view_and_details_lead_to_their_place(
 ) -> None:
     page = open_page(path)
     before = page.evaluate("document.querySelector('.plane canvas').toDataURL()")
-    page.click('[data-go="2"]')
+    page.click('[data-detail="2"] .go')
     settle(page)
     assert page.is_checked('input[name="zoom"][value="2"]')
     assert page.evaluate("document.querySelector('.plane canvas').toDataURL()") != before

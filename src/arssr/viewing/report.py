@@ -33,7 +33,6 @@ from arssr.viewing.curves import (
 from arssr.viewing.display import (
     PLANES,
     Detail,
-    Plane,
     Window,
     canonical,
     content_box,
@@ -41,6 +40,7 @@ from arssr.viewing.display import (
     disagreement,
     find_detail,
     middle,
+    slice_in_words,
 )
 from arssr.viewing.half_widths import Sureness
 from arssr.viewing.pages import render
@@ -96,7 +96,12 @@ def write_report(
     doubtful = [] if verdict else doubts(images, chief)
     for doubt in doubtful:
         _log.warning("%s: %s", path, doubt)
-    page = _page(images, chief, reference.grid, resolution, one_window)
+    named = dict(verdict.places) if verdict else {}
+    if sure:
+        named[sure.seen] = sure.centre_ras_mm
+    places = {words: _voxel_at(reference.grid, mm) for words, mm in named.items()}
+    page = _page(images, chief, reference.grid, resolution, one_window, [*places.values()])
+    page["places"] = places
     page["doubts"] = doubtful
     page["provenance"] = _provenance(images, provenance or {})
     page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
@@ -128,10 +133,12 @@ def _page(
     grid: Grid,
     resolution: Resolution | None,
     one_window: bool,
+    places: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
     """Everything the template shows, but for where it comes from.
 
-    chief: the image whose grid is on display, and whose window is that for all.
+    chief: the image whose grid is on display, and whose window is that for all. places: voxels
+    that buttons lead to.
     """
     window, common, side = chief.window, seen_by_all(images), detail_side_mm(grid)
     mask, spread = chief.object_mask, _spread(images, one_window, common)
@@ -142,7 +149,8 @@ def _page(
     start = middle(mask)
     levels = _levels(images, window, one_window)
     bytes_of = [image.as_bytes(own) for image, own in zip(images, levels, strict=True)]
-    kept, blobs = pack(bytes_of, [start, line.centre, *(detail.centre for detail in details)])
+    wanted = [start, line.centre, *(detail.centre for detail in details), *places]
+    kept, blobs = pack(bytes_of, wanted)
     against = _against(images)
     viewer = {
         "shape": grid.shape,
@@ -162,7 +170,7 @@ def _page(
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
     }
-    line_place = _place_in_words(PLANES[0], line.centre, grid)
+    line_place = slice_in_words(PLANES[0], line.centre, grid)
     charts = _charts(images, grid, line, mask, common, window)
     return {
         "viewer": viewer,
@@ -242,15 +250,14 @@ def _reach(images: Sequence[Shown], against: int, mask: NDArray[np.bool_], windo
     return min(window.width, max([0.01 * window.width, *highest]))
 
 
-def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
-    """Which slice this is, such as "axial, S 31.5 mm"."""
-    mm = grid.to_world(at)[plane.normal]
-    side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
-    return f"{plane.name}, {side} {abs(mm):.1f} mm"
+def _voxel_at(grid: Grid, point_ras_mm: Sequence[float]) -> list[int]:
+    """The voxel of a grid that is nearest to a place."""
+    index = np.clip(np.rint(grid.to_index(point_ras_mm)), 0, np.array(grid.shape) - 1)
+    return [int(each) for each in index]
 
 
 def _detail_in_words(detail: Detail, grid: Grid) -> str:
-    return f"{_place_in_words(detail.plane, detail.centre, grid)}, {detail.side_mm:.3g} mm wide"
+    return f"{slice_in_words(detail.plane, detail.centre, grid)}, {detail.side_mm:.3g} mm wide"
 
 
 def _charts(
