@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH_INCHES, _DPI = 9.0, 110
+_WIDTH_INCHES, _DPI = 9.0, 150  # at 110 an L looked like an I
 _HEAD_INCHES, _BAR_INCHES = 0.25, 0.5  # which slices these are, and what the colours mean
+_AIR = 0.08  # of a picture, around it: for the letters
 _INK = "#eceff1"
 _SHOWN = 99.0  # percent of the object's half-widths that are not shown as the brightest
 _CLOSE, _FAR = 0.05, 0.15  # shares of the window: what can be seen, and what changes tissue
@@ -115,6 +116,8 @@ def _drawn(
             shown = picture(volume.data[tuple(cut)], plane, at[plane.normal])
             aspect = float(mm[plane.up] / mm[plane.across])
             axis.imshow(shown, cmap=colours, vmin=low, vmax=high, aspect=aspect)
+            axis.use_sticky_edges = False
+            axis.margins(_AIR)
             axis.set_axis_off()
             label_sides(axis, plane)
     for axis, plane in zip(axes[0], PLANES, strict=True):
