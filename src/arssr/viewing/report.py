@@ -96,10 +96,7 @@ def write_report(
     doubtful = [] if verdict else doubts(images, chief)
     for doubt in doubtful:
         _log.warning("%s: %s", path, doubt)
-    named = dict(verdict.places) if verdict else {}
-    if sure:
-        named[sure.seen] = sure.centre_ras_mm
-    places = {words: _voxel_at(reference.grid, mm) for words, mm in named.items()}
+    places = _places(verdict, sure, reference.grid)
     page = _page(images, chief, reference.grid, resolution, one_window, [*places.values()])
     page["places"] = places
     page["doubts"] = doubtful
@@ -149,8 +146,8 @@ def _page(
     start = middle(mask)
     levels = _levels(images, window, one_window)
     bytes_of = [image.as_bytes(own) for image, own in zip(images, levels, strict=True)]
-    wanted = [start, line.centre, *(detail.centre for detail in details), *places]
-    kept, blobs = pack(bytes_of, wanted)
+    centres = [line.centre, *(detail.centre for detail in details)]
+    kept, blobs = pack(bytes_of, [start, *centres, *places])
     against = _against(images)
     viewer = {
         "shape": grid.shape,
@@ -170,8 +167,6 @@ def _page(
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
     }
-    line_place = slice_in_words(PLANES[0], line.centre, grid)
-    charts = _charts(images, grid, line, mask, common, window)
     return {
         "viewer": viewer,
         "blobs": blobs,
@@ -184,8 +179,11 @@ def _page(
         "step": float(max(np.diff(own)[128] for own in levels)),
         "planes": PLANES,
         "details": [_detail_in_words(detail, grid) for detail in details],
-        "line_place": f"{line_place}, {line.length_mm:.3g} mm long",
-        "charts": [*charts, *_band_chart(images[0], resolution)],
+        "line_place": _line_in_words(line, grid),
+        "charts": [
+            *_charts(images, grid, line, mask, common, window),
+            *_band_chart(images[0], resolution),
+        ],
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
@@ -250,10 +248,18 @@ def _reach(images: Sequence[Shown], against: int, mask: NDArray[np.bool_], windo
     return min(window.width, max([0.01 * window.width, *highest]))
 
 
-def _voxel_at(grid: Grid, point_ras_mm: Sequence[float]) -> list[int]:
-    """The voxel of a grid that is nearest to a place."""
-    index = np.clip(np.rint(grid.to_index(point_ras_mm)), 0, np.array(grid.shape) - 1)
-    return [int(each) for each in index]
+def _line_in_words(line: Line, grid: Grid) -> str:
+    return f"{slice_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
+
+
+def _places(verdict: Verdict | None, sure: Sureness | None, grid: Grid) -> dict[str, list[int]]:
+    """By what is said there, the voxels next to the places that are named."""
+    named = dict(verdict.places) if verdict else {}
+    if sure:
+        named[sure.seen] = sure.centre_ras_mm
+    last = np.array(grid.shape) - 1
+    index = {words: np.clip(np.rint(grid.to_index(mm)), 0, last) for words, mm in named.items()}
+    return {words: [int(each) for each in at] for words, at in index.items()}
 
 
 def _detail_in_words(detail: Detail, grid: Grid) -> str:
