@@ -97,8 +97,9 @@ def write_report(
     for doubt in doubtful:
         _log.warning("%s: %s", path, doubt)
     places = _places(verdict, sure, reference.grid)
-    page = _page(images, chief, reference.grid, resolution, one_window, [*places.values()])
+    page = _page(images, chief, reference.grid, one_window, [*places.values()])
     page["places"] = places
+    page["charts"] += _band_chart(images[0], resolution)
     page["doubts"] = doubtful
     page["provenance"] = _provenance(images, provenance or {})
     page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
@@ -128,7 +129,6 @@ def _page(
     images: Sequence[Shown],
     chief: Shown,
     grid: Grid,
-    resolution: Resolution | None,
     one_window: bool,
     places: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
@@ -180,10 +180,7 @@ def _page(
         "planes": PLANES,
         "details": [_detail_in_words(detail, grid) for detail in details],
         "line_place": _line_in_words(line, grid),
-        "charts": [
-            *_charts(images, grid, line, mask, common, window),
-            *_band_chart(images[0], resolution),
-        ],
+        "charts": _charts(images, grid, line, mask, common, window),
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
