@@ -29,7 +29,7 @@ from arssr.upsampling.target import Target
 from arssr.upsampling.uncertainty import HalfWidths
 from arssr.volume import Volume
 from arssr.weights.files import save_weights
-from arssr.weights.interval import Interval
+from arssr.weights.interval import Interval, interval_of
 from arssr.weights.registry import load
 
 ASKED = Request(Target(scale=2), uncertainty=True)
@@ -185,7 +185,17 @@ def test_what_is_told_leaves_skipped_air_out() -> None:
     facts = told.describe()
     assert facts["mean"] == pytest.approx(7, rel=1e-3)
     assert facts["percentile_95"] == pytest.approx(11.5, rel=0.01)
-    assert "not measured" not in facts["in_words"]
+    assert "measured" not in facts["in_words"] and "validation" not in facts["in_words"]
+
+
+def test_what_single_volumes_had_is_told_with_the_promise() -> None:
+    card = {"uncertainty": {"probability": 0.9, "air": 0.01, "factors": {}, "ways": {"plain": 1.0}}}
+    card["uncertainty"]["left_out"] = {"plain": {"volumes": {"a": 0.796, "b": 0.951, "c": 0.9}}}
+    told = HalfWidths(interval_of(card), unit=100.0, way="plain")
+    told.take(np.linspace(2, 12, 1001, dtype=np.float32).reshape(1001, 1, 1))
+    words = told.describe()["in_words"]
+    assert "3 validation volumes together. Single ones had 80 to 95 %," in words
+    assert "above 11.5 in one of 20. That was measured" in words
 
 
 def test_where_the_weights_were_not_trained_the_promise_is_doubted(
@@ -242,6 +252,9 @@ def test_a_report_has_a_section_with_a_picture(model: Model, scan: Path, tmp_pat
     job = Job(scan, tmp_path / "sr.nii", asked, report=True)
     facts = run(model, job)
     page = job.page.read_text()
+    shown = [page.index(f'id="{name}"') for name in ("verdict", "viewer", "sure", "details")]
+    assert shown == sorted(shown)
+    assert "the truth lies within ±H of the result; in the object H is" in page
     assert "How sure it is" in page and facts["uncertainty"]["in_words"][1:] in page
     assert 'src="data:image/png;base64,' in page and "half-widths from 0 (black) to" in page
     plain = Job(scan, tmp_path / "one.nii", replace(asked, uncertainty=False), report=True)

@@ -79,7 +79,8 @@ def test_a_paragraph_says_what_else_was_done() -> None:
         )
     )["methods"]
     for part in (
-        *("1.2 % of their range (within their noise)", "noise level unknown", "made consistent"),
+        "1.2 % of their range (within the noise that is left on the voxels that are compared)",
+        *("noise level unknown", "made consistent"),
         *("zero-filled voxels of 0.7×0.7×4 mm", "means over 4 flips", "A registration"),
     ):
         assert part in said

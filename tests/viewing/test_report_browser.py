@@ -13,8 +13,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.viewing.heads import SPOT_RAS_MM, head, las_grid
 
 from arssr.interpolation import resample
+from arssr.viewing import shown
 from arssr.viewing.display import canonical
+from arssr.viewing.half_widths import sureness
 from arssr.viewing.report import write_report
+from arssr.viewing.verdict import Verdict
 from arssr.volume import Volume
 
 CHROMIUM = next(
@@ -235,7 +238,7 @@ def test_zoom_keeps_the_cross_in_view_and_details_lead_to_their_place(
 ) -> None:
     page = open_page(path)
     before = page.evaluate("document.querySelector('.plane canvas').toDataURL()")
-    page.click('[data-go="2"]')
+    page.click('[data-detail="2"] .go')
     settle(page)
     assert page.is_checked('input[name="zoom"][value="2"]')
     assert page.evaluate("document.querySelector('.plane canvas').toDataURL()") != before
@@ -243,6 +246,37 @@ def test_zoom_keeps_the_cross_in_view_and_details_lead_to_their_place(
         "JSON.parse(document.querySelector('#report-data').textContent).details[2]"
     )
     assert [slider(page, plane) for plane in (2, 1, 0)] == detail["centre"]
+
+
+@pytest.mark.parametrize("budget", [None, 60_000], ids=["whole", "some slices"])
+def test_a_sentence_and_the_picture_of_half_widths_lead_to_their_places(
+    open_page: Open,
+    truth: Volume,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: int | None,
+) -> None:
+    if budget:
+        monkeypatch.setattr(shown, "_BUDGET", budget)
+    sentence = "Look twice at the <spot>."
+    verdict = Verdict("Head", {"What to look at": [sentence]}, places={sentence: SPOT_RAS_MM})
+    half_widths = truth.with_data(1 + truth.data, truth.grid)
+    told = {"probability": 0.9}
+    images = [("cubic", resample(truth, truth.grid.scaled(0.5))), ("result", truth)]
+    written = write_report(
+        tmp_path / "a.html", images, verdict=verdict, sure=sureness(truth, half_widths, told)
+    )
+    page = open_page(written, viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    grid = canonical(truth).grid
+    for button, place in (
+        ("#verdict .go", SPOT_RAS_MM),
+        ("#sure .go", sureness(truth, half_widths, told).centre_ras_mm),
+    ):
+        page.click(button)
+        settle(page)
+        at = np.rint(grid.to_index(place)).astype(int).tolist()
+        assert [slider(page, plane) for plane in (2, 1, 0)] == at
 
 
 MEAN_GREY = """(selector) => {

@@ -87,7 +87,7 @@ def test_the_residual_is_that_of_the_scan_in_its_range_and_its_noise(noise: floa
     share = 100 * 30 / Normalisation.fit(THICK.data).scale
     assert f"differs from it by {share:.2g} % of its range" in answer
     assert f"(cubic interpolation by {share:.2g} %)" in answer
-    assert ("That is 2.5 times its noise" in answer) == (noise == 12)
+    assert ("That is 2.5 times the noise that is left on the voxels" in answer) == (noise == 12)
     assert "within" not in answer
 
 
@@ -95,7 +95,7 @@ def test_to_agree_within_the_noise_is_said() -> None:
     lifted = TRUTH.with_data(TRUTH.data + 30, TRUTH.grid)
     facts = made(consistency={}, agreement=agreement(THICK, lifted, SLICES, 31.0))
     answer = said(verdict_on(THICK, lifted, facts, CARD, None))[AGREES]
-    assert "That is within its noise" in answer
+    assert "That is within the noise that is left" in answer
     assert "made to agree" in answer and "more than can be" not in answer
 
 
@@ -104,9 +104,13 @@ def test_where_a_result_is_farthest_from_the_scan_is_said() -> None:
     data[10:14, 20:24, 16:24] = 0
     spoilt = TRUTH.with_data(data, TRUTH.grid)
     facts = made(agreement=agreement(THICK, spoilt, SLICES, 5.0))
-    answers = said(verdict_on(THICK, spoilt, facts, CARD, None))
+    verdict = verdict_on(THICK, spoilt, facts, CARD, None)
+    answers, spoilt_places = said(verdict), verdict.places
     assert "more than can be: see the warning" in answers[AGREES]
     assert "Look twice around R 1" in answers[LOOK]
+    [(sentence, centre)] = spoilt_places.items()
+    assert answers[LOOK].endswith(sentence)
+    assert centre == facts["agreement"]["farthest"]["centre_ras_mm"]
 
 
 def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
@@ -118,18 +122,31 @@ def test_what_was_zero_filled_is_compared_where_it_was_measured() -> None:
     facts = made(told, cut_to_band={}, agreement=agreement(cut, scan, told, None))
     verdict = verdict_on(scan, scan, facts, CARD, known)
     answers = said(verdict)
-    assert "The file has voxels of 1×1×1 mm, finer than the scan was measured." in answers[DONE]
+    stored = "The file has voxels of 1×1×1 mm: left–right (i) that is finer than the scan was"
+    assert stored in answers[DONE]
     assert "a cut band of k-space (kspace)" in answers[DONE]
     assert "axial and coronal planes along left–right" in answers[LOOK]
     assert " by less than 0.01 %" in answers[AGREES] or " by 0.0" in answers[AGREES]
 
 
-def test_what_a_result_is_not_for_and_what_to_paste_come_last() -> None:
+def test_what_a_result_is_not_for_comes_second_and_how_sure_it_is_last() -> None:
     facts = made(methods="A paragraph.", cite=["A paper."], not_for="Research use only. No more.")
-    verdict = verdict_on(THICK, TRUTH, facts, CARD, None)
-    assert list(verdict.answers)[-1] == "What it is not for"
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, None, sure=["Within ±3."])
+    assert list(verdict.answers)[1] == "What it is not for"
+    assert list(verdict.answers)[-2:] == [LOOK, "How sure is it?"]
+    assert said(verdict)["How sure is it?"] == "Within ±3."
     assert said(verdict)["What it is not for"] == "Research use only. No more."
     assert verdict.to_paste == ["A paragraph.", "A paper."]
+
+
+def test_axes_that_get_hardly_finer_are_left_out_beside_others() -> None:
+    target = THICK.grid.with_spacing((40 / 41, 1, 1))
+    answers = said(verdict_on(THICK, resample(THICK, target), made(), CARD, None))
+    assert "light: 4 times finer foot–head (k)." in answers[DONE]
+    assert "eft–right" not in answers[DONE] + answers[LOOK]
+    target = THICK.grid.with_spacing((40 / 41, 1, 4))
+    answers = said(verdict_on(THICK, resample(THICK, target), made(), CARD, None))
+    assert "light: 1.03 times finer left–right (i)." in answers[DONE]
 
 
 @pytest.mark.parametrize("roughness", [None, 0.001, 0.05, 9.0])

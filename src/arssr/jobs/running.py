@@ -305,13 +305,14 @@ def write_page(
         result = read_quietly(job.destination)
         beside = [] if cubic is None else [("cubic", cubic)]
         shown = [("input", scan), *beside, ("result", result)]
-        verdict = verdict_on(scan, result, facts, card, resolution, cubic)
-        verdict = replace(verdict, scan=called or verdict.scan)
         said = ("methods", "cite", "not_for")  # by the verdict, in words
         made = {"result": {name: value for name, value in facts.items() if name not in said}}
         sure = None
         if job.half_widths and "uncertainty" in facts:
             sure = sureness(result, read_quietly(job.half_widths), facts["uncertainty"])
+        short = sure.in_short if sure else ()
+        verdict = verdict_on(scan, result, facts, card, resolution, cubic, short)
+        verdict = replace(verdict, scan=called or verdict.scan)
         write_report(job.page, shown, None, made, True, verdict, resolution, sure=sure)
     except ArSSRError as error:
         _log.warning("%s: no report, %s", job.page, error)

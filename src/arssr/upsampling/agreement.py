@@ -136,12 +136,15 @@ def _in_words(found: Mapping[str, Any]) -> str:
 
 
 def noise_in_words(times: float) -> str:
-    """How many times the noise a residual is.
+    """How many times the noise of an `Agreement` a residual is; it may be less than the scan's.
 
-    >>> noise_in_words(0.9), noise_in_words(2.52)
-    ('within its noise', '2.5 times its noise')
+    >>> noise_in_words(0.9)
+    'within the noise that is left on the voxels that are compared'
+    >>> noise_in_words(2.52)
+    '2.5 times the noise that is left on the voxels that are compared'
     """
-    return "within its noise" if times <= 1 else f"{times:.2g} times its noise"
+    share = "within" if times <= 1 else f"{times:.2g} times"
+    return f"{share} the noise that is left on the voxels that are compared"
 
 
 def place_in_words(point_ras_mm: Sequence[float]) -> str:

@@ -57,18 +57,33 @@ class HalfWidths:
         facts: dict[str, Any] = {"probability": self._interval.probability, "way": self._way}
         if not (count := int(self._counts.sum())):
             return facts
-        doubt = "; that was not measured outside what the weights were trained for"
-        percent = 100 * self._interval.probability
+        percent = f"{100 * self._interval.probability:.0f} %"
         mean, most = self._sum / count, self._percentile(0.95)
+        said = [
+            f"with a probability of {percent} the truth lies within ±H of the result",
+            f"H is {mean:.3g} on average over the voxels that the network computed, and above "
+            f"{most:.3g} in one of 20",
+            *self._doubts(),
+        ]
         return {
-            "in_words": f"with a probability of {percent:.0f} % the truth lies within ±H of the "
-            f"result: H is {mean:.3g} on average, and at most {most:.3g} in 95 % of the voxels"
-            + doubt
-            * self._is_outside,
+            "in_words": ". ".join(said),
             **facts,
             "mean": float(f"{mean:.4g}"),
             "percentile_95": float(f"{most:.4g}"),
         }
+
+    def _doubts(self) -> list[str]:
+        """What the promise rests on, in sentences."""
+        said = []
+        if coverage := self._interval.coverage:
+            least, most = 100 * min(coverage), 100 * max(coverage)
+            said.append(
+                f"That was measured on {len(coverage)} validation volumes together. Single ones "
+                f"had {least:.0f} to {most:.0f} %, and other anatomy can have less"
+            )
+        if self._is_outside:
+            said.append("That was not measured outside what the weights were trained for")
+        return said
 
     def _percentile(self, share: float) -> float:
         below = np.cumsum(self._counts)

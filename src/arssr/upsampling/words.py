@@ -88,7 +88,7 @@ def _methods(facts: Mapping[str, Any]) -> str:
     agreement = facts.get("agreement", {})
     if "residual" in agreement:
         times = agreement.get("times_noise")
-        noise = "" if times is None else f" ({noise_in_words(times).replace('its', 'their')})"
+        noise = "" if times is None else f" ({noise_in_words(times)})"
         said.append(
             "Measured again as the images were, the results differ from them by "
             f"{in_percent(agreement['share_of_range'])} of their range{noise}, root mean square."

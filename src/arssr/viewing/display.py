@@ -164,6 +164,13 @@ def field_of_view(grid: Grid, frame: Grid) -> NDArray[np.bool_] | None:
     return None if inside.all() else inside
 
 
+def slice_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
+    """Which slice of a grid goes through a voxel, such as "axial, S 31.5 mm"."""
+    mm = grid.to_world(at)[plane.normal]
+    side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
+    return f"{plane.name}, {side} {abs(mm):.1f} mm"
+
+
 def picture(data: NDArray[np.generic], plane: Plane, index: int) -> NDArray[np.generic]:
     """The plane at `index` as an image (rows from the top, columns from the left)."""
     return np.take(data, index, axis=plane.normal)[::-1, ::-1].T

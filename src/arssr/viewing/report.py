@@ -33,7 +33,6 @@ from arssr.viewing.curves import (
 from arssr.viewing.display import (
     PLANES,
     Detail,
-    Plane,
     Window,
     canonical,
     content_box,
@@ -41,6 +40,7 @@ from arssr.viewing.display import (
     disagreement,
     find_detail,
     middle,
+    slice_in_words,
 )
 from arssr.viewing.half_widths import Sureness
 from arssr.viewing.pages import render
@@ -96,7 +96,10 @@ def write_report(
     doubtful = [] if verdict else doubts(images, chief)
     for doubt in doubtful:
         _log.warning("%s: %s", path, doubt)
-    page = _page(images, chief, reference.grid, resolution, one_window)
+    places = _places(verdict, sure, reference.grid)
+    page = _page(images, chief, reference.grid, one_window, [*places.values()])
+    page["places"] = places
+    page["charts"] += _band_chart(images[0], resolution)
     page["doubts"] = doubtful
     page["provenance"] = _provenance(images, provenance or {})
     page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
@@ -126,12 +129,13 @@ def _page(
     images: Sequence[Shown],
     chief: Shown,
     grid: Grid,
-    resolution: Resolution | None,
     one_window: bool,
+    places: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
     """Everything the template shows, but for where it comes from.
 
-    chief: the image whose grid is on display, and whose window is that for all.
+    chief: the image whose grid is on display, and whose window is that for all. places: voxels
+    that buttons lead to.
     """
     window, common, side = chief.window, seen_by_all(images), detail_side_mm(grid)
     mask, spread = chief.object_mask, _spread(images, one_window, common)
@@ -142,7 +146,8 @@ def _page(
     start = middle(mask)
     levels = _levels(images, window, one_window)
     bytes_of = [image.as_bytes(own) for image, own in zip(images, levels, strict=True)]
-    kept, blobs = pack(bytes_of, [start, line.centre, *(detail.centre for detail in details)])
+    centres = [line.centre, *(detail.centre for detail in details)]
+    kept, blobs = pack(bytes_of, [start, *centres, *places])
     against = _against(images)
     viewer = {
         "shape": grid.shape,
@@ -162,8 +167,6 @@ def _page(
         "details": [_as_json(detail) for detail in details],
         "line": line._asdict(),
     }
-    line_place = _place_in_words(PLANES[0], line.centre, grid)
-    charts = _charts(images, grid, line, mask, common, window)
     return {
         "viewer": viewer,
         "blobs": blobs,
@@ -176,8 +179,8 @@ def _page(
         "step": float(max(np.diff(own)[128] for own in levels)),
         "planes": PLANES,
         "details": [_detail_in_words(detail, grid) for detail in details],
-        "line_place": f"{line_place}, {line.length_mm:.3g} mm long",
-        "charts": [*charts, *_band_chart(images[0], resolution)],
+        "line_place": _line_in_words(line, grid),
+        "charts": _charts(images, grid, line, mask, common, window),
         "metrics": _metrics(images, grid),
         "tilt": _tilt_in_degrees(grid),
     }
@@ -242,15 +245,22 @@ def _reach(images: Sequence[Shown], against: int, mask: NDArray[np.bool_], windo
     return min(window.width, max([0.01 * window.width, *highest]))
 
 
-def _place_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
-    """Which slice this is, such as "axial, S 31.5 mm"."""
-    mm = grid.to_world(at)[plane.normal]
-    side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
-    return f"{plane.name}, {side} {abs(mm):.1f} mm"
+def _line_in_words(line: Line, grid: Grid) -> str:
+    return f"{slice_in_words(PLANES[0], line.centre, grid)}, {line.length_mm:.3g} mm long"
+
+
+def _places(verdict: Verdict | None, sure: Sureness | None, grid: Grid) -> dict[str, list[int]]:
+    """By what is said there, the voxels next to the places that are named."""
+    named = dict(verdict.places) if verdict else {}
+    if sure:
+        named[sure.seen] = sure.centre_ras_mm
+    last = np.array(grid.shape) - 1
+    index = {words: np.clip(np.rint(grid.to_index(mm)), 0, last) for words, mm in named.items()}
+    return {words: [int(each) for each in at] for words, at in index.items()}
 
 
 def _detail_in_words(detail: Detail, grid: Grid) -> str:
-    return f"{_place_in_words(detail.plane, detail.centre, grid)}, {detail.side_mm:.3g} mm wide"
+    return f"{slice_in_words(detail.plane, detail.centre, grid)}, {detail.side_mm:.3g} mm wide"
 
 
 def _charts(

@@ -95,7 +95,7 @@ def planes_figure(
             _draw(axis, column, plane, box, frame, at, limits)
         first = axes[row][0]
         if row < len(PLANES):
-            _label_sides(first, plane)
+            label_sides(first, plane)
         first.set_ylabel("detail" if row == len(PLANES) else plane.name, color=_FAINT)
     for axis, outlined, column in zip(axes[0], axes[PLANES.index(zoomed)], shown, strict=True):
         axis.set_title(column.title, color=_INK, fontsize=_FONT, pad=5)
@@ -230,7 +230,8 @@ def _outline(axis: "Axes", box: _Box) -> None:
     axis.add_patch(Rectangle(corner, *box.size, fill=False, edgecolor=_ACCENT, linewidth=0.8))
 
 
-def _label_sides(axis: "Axes", plane: Plane) -> None:
+def label_sides(axis: "Axes", plane: Plane) -> None:
+    """The letters of the body at the four sides of a picture of this plane."""
     places = [(0.03, 0.5, plane.left), (0.97, 0.5, plane.right)]
     places += [(0.5, 0.97, plane.top), (0.5, 0.03, plane.bottom)]
     for x, y, text in places:

@@ -5,9 +5,10 @@ Every sentence is computed from the scan, the result and what the sidecar says o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from nibabel.orientations import io_orientation
 
 from arssr.consistency import Acquisition, in_percent
@@ -34,6 +35,7 @@ _WAYS = {
     "spline": "samples without averaging (spline)",
 }
 _NEARLY = 0.8  # of the largest scale: as much was added along an axis
+_HARDLY = 1.05  # times finer: less adds no detail that is worth a sentence
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Verdict:
     """Sentences under headings, in the order in which a person asks.
 
     scan: its name in words. to_paste: a paragraph for a Methods section, and what it cites.
+    places: in RAS+ mm, of sentences that name one.
     """
 
     scan: str
     answers: Mapping[str, Sequence[str]]
     warnings: Sequence[str] = ()
     to_paste: Sequence[str] = ()
+    places: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,14 @@ def verdict_on(
     card: Mapping[str, Any],
     resolution: Resolution | None,
     cubic: Volume | None = None,
+    sure: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on a result, in the sentences of its report.
 
     cubic: the scan interpolated on the result's grid, to compare with.
     facts: what its sidecar says (`running.run`); card: that of the weights that made it.
     resolution: of the scan; None for what has none, such as labels.
+    sure: how sure the result is, in short.
     """
     measured = scan
     if resolution is not None and "cut_to_band" in facts:
@@ -86,19 +92,24 @@ def verdict_on(
         outside = outside_valid_range(card, *grids, measured.slices, scan.grid)
         outside += unlike_training(card, Look.of(measured.data))
         trained = _trained(card, outside)
+    look, twice = _where_to_look(refined, facts), {}
+    if look and (farthest := facts.get("agreement", {}).get("farthest")):
+        twice = {_look_twice(farthest): farthest["centre_ras_mm"]}
     answers = {
         "What was done": _done(scan, measured, result, refined, facts),
+        "What it is not for": sentences(facts.get("not_for", "").removesuffix(".")),
         "What the scan is": of_scan(scan, resolution, facts),
         "Does the result agree with the scan?": _agreement(measured, result, cubic, facts),
         "Do the weights know its like?": trained,
-        "What to look at": _where_to_look(refined, facts),
-        "What it is not for": sentences(facts.get("not_for", "").removesuffix(".")),
+        "What to look at": [*look, *twice],
+        "How sure is it?": sure,
     }
     return Verdict(
         name_in_words(scan),
         {heading: sentences for heading, sentences in answers.items() if sentences},
         [warning for warning in facts.get("warnings", []) if warning not in outside],
         [facts["methods"], *facts["cite"]] if "methods" in facts else [],
+        twice,
     )
 
 
@@ -124,13 +135,15 @@ def name_in_words(image: Volume) -> str:
 
 
 def _refined(source: Grid, target: Grid) -> list[_Refined]:
+    """Axes along which a target is finer; those that hardly are only where no other is."""
     cell = target.cell_in(source)
     world = io_orientation(source.affine)[:, 0].astype(int)
-    return [
+    finer = [
         _Refined(axis, int(world[axis]), 1 / float(c), float(source.spacing_mm[axis]))
         for axis, c in enumerate(cell)
         if c < 1 - SAME_STEP
     ]
+    return [each for each in finer if each.scale >= _HARDLY] or finer
 
 
 def _done(
@@ -150,7 +163,12 @@ def _done(
     ]
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
-        said.append(f"The file has voxels of {stored}, finer than the scan was measured.")
+        world = io_orientation(scan.grid.affine)[:, 0].astype(int)
+        wider = np.flatnonzero(measured.grid.spacing_mm > scan.grid.spacing_mm * (1 + SAME_STEP))
+        along = _listed([f"{_DIRECTIONS[world[axis]]} ({_AXES[axis]})" for axis in wider])
+        said.append(
+            f"The file has voxels of {stored}: {along} that is finer than the scan was measured."
+        )
         said.append("Work began on the smallest voxels on which it may have been measured.")
     said += sentences(facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
@@ -223,7 +241,7 @@ def _agreement(
         f"{in_percent(found['share_of_range'])} of its range of intensities{beside}."
     ]
     if times := found.get("times_noise"):
-        said.append(f"That is {noise_in_words(times)}; the truth would differ by the noise.")
+        said.append(f"That is {noise_in_words(times)}; the truth would differ by it.")
     if not found["agrees"]:
         said.append("Somewhere they differ by more than can be: see the warning.")
     if "consistency" in facts:
@@ -261,13 +279,15 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
         f"What is smaller than {thickest.mm:.3g} mm {_DIRECTIONS[thickest.world]} was estimated, "
         "not measured."
     )
-    if farthest := facts.get("agreement", {}).get("farthest"):
-        said.append(
-            f"Look twice around {place_in_words(farthest['centre_ras_mm'])}: there the result is "
-            "farthest from what was measured, by "
-            f"{in_percent(farthest['share_of_range'])} of the range."
-        )
     return said
+
+
+def _look_twice(farthest: Mapping[str, Any]) -> str:
+    return (
+        f"Look twice around {place_in_words(farthest['centre_ras_mm'])}: there the result is "
+        f"farthest from what was measured, by {in_percent(farthest['share_of_range'])} of the "
+        "range."
+    )
 
 
 def _span(scan: Volume) -> float:

@@ -30,13 +30,15 @@ class Interval:
     half-width, and that of voxels that were left to the interpolation, in normalised intensity.
     factors: what the head's half-widths are multiplied by: of each acquisition, told along the
     axis that is refined most, at some scales along it, ascending; without any, 1. share: all of
-    these are multiplied by, as this way of computing has larger or smaller errors.
+    these are multiplied by, as this way of computing has larger or smaller errors. coverage: what
+    it came to on each validation volume, by the factors of the others.
     """
 
     probability: float
     air: float
     factors: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     share: float = 1.0
+    coverage: Sequence[float] = ()
 
     def factor(self, acquisition_ijk: Sequence[str], cell_ijk: Sequence[float]) -> float:
         """That of a scan told so, read in voxels of this size, in voxels of the scan.
@@ -85,4 +87,11 @@ def interval_of(card: Mapping[str, Any], way: str = PLAIN) -> Interval:
             f"the uncertainty of {name} is calibrated for {', '.join(known['ways'])}, not for "
             f"{way}; leave --uncertainty or that out"
         )
-    return Interval(known["probability"], known["air"], known["factors"], known["ways"][way])
+    left_out = known.get("left_out", {}).get(way, {}).get("volumes", {})
+    return Interval(
+        known["probability"],
+        known["air"],
+        known["factors"],
+        known["ways"][way],
+        tuple(left_out.values()),
+    )

@@ -95,7 +95,8 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
 
     >>> scan = Grid((20, 20, 9), np.diag([0.5, 0.5, 4, 1]))
     >>> coarser_axes(scan, scan.with_spacing(1))
-    'coarser than the scan along i, j (0.5 mm become 1 mm); a spacing of 0.5×0.5×1 mm keeps them'
+    'coarser than the scan along i, j (0.5 mm become 1 mm); a spacing of 0.5×0.5×1 mm keeps the \
+detail along them'
     >>> coarser_axes(scan, scan.isotropic())
     """
     cell = target.cell_in(source)
@@ -109,7 +110,8 @@ def coarser_axes(source: Grid, target: Grid) -> str | None:
     if target.axis_positions_in(source) is None:  # turned: no spacing does
         return said
     kept = spacing_in_words(np.minimum(before, after))
-    return f"{said}; a spacing of {kept} keeps them"
+    them = "it" if len(coarser) == 1 else "them"
+    return f"{said}; a spacing of {kept} keeps the detail along {them}"
 
 
 def range_set_by_few(card: Mapping[str, Any], normalisation: Normalisation) -> str | None:

@@ -348,10 +348,10 @@
     const reset = () => { state = fresh(); stills({}); };
     $("#flip").addEventListener("click", flip);
     $("#reset").addEventListener("click", reset);
-    for (const button of $$("[data-go]")) {
+    for (const button of $$("[data-at]")) {
       button.addEventListener("click", () => {
-        const { centre } = button.dataset.go === "line" ? report.line : report.details[button.dataset.go];
-        Object.assign(state, { at: [...centre], zoom: Math.max(2, state.zoom), view: [...centre] });
+        const at = button.dataset.at.split(",").map(Number);
+        Object.assign(state, { at, zoom: Math.max(2, state.zoom), view: [...at] });
         redraw();
         root.scrollIntoView({ behavior: "smooth" });
       });
