@@ -70,7 +70,7 @@ export function coarserAxes(source: Grid, target: Grid): string | null {
   const kept = spacingInWords(before.map((mm, axis) => Math.min(mm, after[axis])));
   return (
     `coarser than the scan along ${axes} (${[...new Set(sizes)].join(', ')}); ` +
-    `a spacing of ${kept} keeps them`
+    `a spacing of ${kept} keeps the detail along ${coarser.length > 1 ? 'them' : 'it'}`
   );
 }
 
