@@ -164,11 +164,14 @@ export class Bar {
       viewer.set(viewer.view.right === 'uncertainty' ? { widest: end } : { reach: end });
     };
     const window = (): void => {
-      const [black, white] = [Number(this.black.value), Number(this.white.value)];
+      const [black, white] = [this.black.valueAsNumber, this.white.valueAsNumber];
       if (white > black) viewer.set({ window: [black, white] });
       else this.refresh();
     };
-    this.black.onchange = this.white.onchange = window;
+    for (const field of [this.black, this.white]) {
+      field.onchange = window;
+      field.onblur = () => this.refresh(); // what is no number does not stay there
+    }
   }
 }
 

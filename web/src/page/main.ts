@@ -262,6 +262,13 @@ class Page {
     return made;
   }
 
+  /** What is computed, or waits, for the scan that is selected. */
+  private get underWay(): Run | undefined {
+    return this.state.runs.find(
+      (run) => run.scan === this.selected && ['running', 'waiting'].includes(run.state),
+    );
+  }
+
   private refresh(): void {
     const { scan, state, form } = this;
     form?.offer(state.scans);
@@ -294,7 +301,7 @@ class Page {
 
   private run(): void {
     const { scan, form } = this;
-    if (!scan || !form?.estimate || this.isStarting) return;
+    if (!scan || !form?.estimate || this.isStarting || this.underWay) return;
     this.isStarting = true;
     void this.trying(async () => {
       try {
@@ -309,9 +316,7 @@ class Page {
   }
 
   private cancelThis(): void {
-    const under = this.state.runs.find(
-      (run) => run.scan === this.selected && ['running', 'waiting'].includes(run.state),
-    );
+    const under = this.underWay;
     if (under) void this.trying(() => this.backend.cancel(under.id));
     else this.say('');
   }
@@ -332,7 +337,12 @@ class Page {
     await this.trying(async () => {
       const scans = scansAmong(files);
       this.isSending = true;
-      for (const scan of scans) await this.backend.send(scan);
+      const refused: string[] = [];
+      for (const scan of scans) {
+        await this.backend.send(scan).catch((error: Error) => refused.push(sentence(error.message)));
+      }
+      if (refused.length === scans.length) this.isSending = false;
+      if (refused.length) throw new Error(refused.join(' '));
     });
   }
 

@@ -63,7 +63,13 @@ export class TargetForm {
     select.closest('label')!.hidden = !others.length;
     if (others.map(({ id }) => id).join() === [...select.options].map((o) => o.value).join())
       return;
+    const chosen = select.value;
     select.replaceChildren(...others.map(({ id, name }) => h('option', { value: id }, name)));
+    if (others.some(({ id }) => id === chosen)) select.value = chosen;
+    else if (this.chosen === 'like') {
+      if (!others.length) this.choose('scale');
+      this.refresh(); // the scan whose grid was asked for is gone
+    }
   }
 
   refresh(): void {
@@ -114,7 +120,11 @@ export class TargetForm {
     if (way === 'slices') return {};
     if (way === 'isotropic') return { isotropic: true };
     const text = this.fields.get(way)!.value;
-    return way === 'like' ? { like: text } : { [way]: numbers(text) };
+    if (way === 'like') return { like: text };
+    const asked = numbers(text);
+    // JSON has no NaN, and what it has instead asks for nothing at all.
+    if (![asked].flat().every(Number.isFinite)) throw new Error(`${way} is one number or three`);
+    return { [way]: asked };
   }
 
   private number(name: string): number {
