@@ -2,7 +2,7 @@
 
 import type { Asked, Backend, Estimate, Facts, Scan, Target, Three } from './backend';
 import { h } from './dom';
-import { gridInWords, sentence } from './words';
+import { gridInWords, ON_PAGE, sentence } from './words';
 
 const [FINEST_MM, THICKER] = [0.8, 1.4]; // as upsampling/target.py and grid.py have them
 const PATIENCE = 300; // ms after the last key, before it is estimated
@@ -162,9 +162,9 @@ export class TargetForm {
       ...(this.backend.gives.includes('uncertainty')
         ? [this.tick('uncertainty', 'Say how sure it is, voxel by voxel')]
         : []),
-      this.tick('consistent', 'Agree with what was measured'),
-      this.tick('as_stored', 'From what is stored, even where less was measured'),
-      this.tick('labels', 'This is a segmentation'),
+      this.tick('consistent', ON_PAGE.consistent),
+      this.tick('as_stored', ON_PAGE['as-stored']),
+      this.tick('labels', ON_PAGE.labels),
       this.tick('strict', 'Refuse where there would be warnings'),
     );
   }
