@@ -12,6 +12,7 @@ import { TargetForm } from './target';
 import { listen } from './viewer/gestures';
 import { pictureOf } from './viewer/picture';
 import { Overlay } from './overlay';
+import { LOST } from './viewer/textures';
 import { Viewer } from './viewer/viewer';
 import { sentence } from './words';
 
@@ -51,7 +52,7 @@ class Page {
     tabIndex: 0,
     aria: { label: 'Axial, coronal and sagittal slices' },
   });
-  private readonly overlay = new Overlay(this.viewer, this.bar.legend);
+  private readonly overlay = new Overlay(this.viewer, this.bar.legend, this.bar.fit);
   private readonly tabs = new Tabs({
     select: (scan) => this.select(scan),
     add: () => this.file.click(),
@@ -121,9 +122,7 @@ class Page {
       this.overlay.refresh();
     };
     listen(canvas, viewer);
-    canvas.addEventListener('webglcontextlost', () =>
-      this.say('The graphics of this computer were reset; open the page anew to see the picture.'),
-    );
+    canvas.addEventListener('webglcontextlost', () => this.say(LOST));
     this.listenToFiles();
     listenToKeys(viewer, bar, this.need, {
       run: () => this.run(),
