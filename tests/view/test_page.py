@@ -268,6 +268,54 @@ def test_what_goes_wrong_is_a_sentence_and_the_next_run_works(
     page.close()
 
 
+def test_haste_and_nonsense_do_nothing_unasked(
+    start: Callable[..., Server], browser: Browser, head: Path, tmp_path: Path
+) -> None:
+    server = start("--no-browser")
+    visitor = Visitor.at(browser, f"{server.origin}/#{server.token}")
+    page, tabs = visitor.page, visitor.page.locator("nav .tab[data-scan]")
+    bare, other = tmp_path / "bare.mhd", tmp_path / "other.nii.gz"
+    bare.write_text("NDims = 3")
+    shutil.copy(head, other)
+    visitor.drop(bare, head, other)  # one that is refused keeps no other away
+    expect(page.get_by_role("alert")).to_contain_text("bare.mhd")
+    expect(tabs).to_have_text([head.name, other.name], timeout=SOON)
+    tabs.first.click()
+    visitor.says("40×48×48 voxels")
+    page.get_by_label("Factor, or three").fill("many")
+    visitor.says("Scale is one number or three.")  # and not what nothing asks for
+    black = page.get_by_label("Black")
+    known = black.input_value()
+    black.fill("")
+    page.get_by_label("White").focus()
+    expect(black).to_have_value(known)
+
+    grids = page.get_by_label("Another scan").and_(page.locator("select"))
+    grids.select_option(label=other.name)
+    visitor.says("40×48×12 voxels of 1×1×4 mm")
+    page.set_input_files("#file", [head, head])
+    expect(tabs).to_have_count(4)
+    expect(page.get_by_role("button", name="Run R")).to_be_enabled(timeout=SOON)
+    tabs.first.click()
+    expect(grids.locator("option")).to_have_count(3, timeout=SOON)
+    expect(grids.locator("option:checked")).to_have_text(other.name)
+    tabs.nth(1).click()
+    page.get_by_label(f"Remove {other.name}").dblclick()
+    expect(tabs).to_have_count(3)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+    tabs.first.click()
+    page.get_by_text("Thick slices").click()
+    expect(page.get_by_role("button", name="Run R")).to_be_enabled(timeout=SOON)
+    for _ in range(3):
+        page.keyboard.press("r")
+        page.wait_for_timeout(100)
+    visitor.compares()
+    expect(page.locator(".results article")).to_have_count(1)
+    expect(page.locator(".going")).to_be_hidden()
+    page.close()
+
+
 def test_a_folder_of_two_series_is_chosen_from_and_seen_in_a_second_tab(
     start: Callable[..., Server], browser: Browser, tmp_path: Path
 ) -> None:

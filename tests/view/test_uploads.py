@@ -22,7 +22,7 @@ from .conftest import ORIGIN, Page
 NAMES = (
     *("../../../../tmp/stolen.nii.gz", "/etc/cron.d/x.nii.gz", "..\\..\\x.nii.gz", "a/../b.nii.gz"),
     *("x.nii.gz/../../y.nii.gz", "\x00.nii.gz", "~/x.nii.gz", "COM1.nii.gz", "-rf.nii.gz"),
-    *("." * 300 + ".nii.gz", "é\u202egz.nii.gz", "$(touch x).nii.gz", "sub-01_dseg.nii.gz"),
+    *("." * 300 + ".nii.gz", "é\u202egz.nii.gz", "$(touch x).nii.gz", "sub-01_T1w.nii.gz"),
 )
 
 
@@ -46,6 +46,22 @@ def test_a_name_is_shown_and_is_no_path(page: Page, thick: Path, name: str) -> N
     assert scan["name"] == shown_name(name) and "/" not in scan["name"]
     made = set(files_below(page.folder)) - set(before)
     assert made == {f"{key}/files/file-000001.nii.gz", f"{key}/shown.nii"}
+
+
+@pytest.mark.parametrize("ending", ["_dseg", "_MASK", ".seg", "_probseg"])
+def test_a_name_that_says_labels_is_believed(page: Page, thick: Path, ending: str) -> None:
+    scan = page.looked(page.send("x", (f"/tmp/x{ending}.nii.gz", thick.read_bytes())))
+    assert scan["state"] == "ready", scan["error"]
+    assert f"because its name ends in {ending.strip('_').lower()}" in str(scan["facts"]["in_words"])
+
+
+def test_a_name_that_says_phase_is_refused(page: Page, thick: Path) -> None:
+    name = "sub-01_part-phase_bold.nii.gz"
+    key = page.call("POST", "scans", 201, json={"name": name})["id"]
+    path, content = f"scans/{key}/files", thick.read_bytes()
+    said = page.call("POST", path, 422, params={"name": name}, content=content)
+    assert "holds phase" in said and name in said
+    assert files_below(page.folder / key) == []
 
 
 @pytest.mark.parametrize("name", ["x.exe", "x.html.exe", "x.nii.gz.sh", "x.py", "x", "x.nii.gz "])

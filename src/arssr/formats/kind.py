@@ -78,18 +78,38 @@ def kind_of(path: Path | None, header: nib.Nifti1Header | None = None) -> Kind:
         return Kind(LABELS, f"its NIfTI intent is {intent}, {_LABEL_INTENTS[intent]}")
     if path is None:
         return NOT_SAID
-    last = stem(path).lower().rpartition("_")[2]
-    for ending, what in _BY_ENDING.items():
-        if last == ending or (ending[0] == "." and last.endswith(ending)):
-            return Kind(what, f"its name ends in {ending}")
+    if (named := kind_named(path)).because:
+        return named
+    with suppress(ArSSRError, OSError):
+        return kind_described(metadata(path))
+    return NOT_SAID
+
+
+def kind_named(path: Path) -> Kind:
+    """The same from the name alone.
+
+    >>> kind_named(Path("tumour.seg.nrrd")).what, kind_named(Path("T1w.nii.gz")).what
+    ('labels', 'intensities')
+    """
+    if ending := telling_ending(path):
+        return Kind(_BY_ENDING[ending], f"its name ends in {ending}")
     name = BIDSName.parse(path.name)
     if name is not None and name.entities.get("part") == "phase":
         return Kind(PHASE, "its name has part-phase")
     if name is not None and "sub" in name.entities and name.suffix in _PHASE_SUFFIXES:
         return Kind(PHASE, f"its name ends in {name.suffix}")
-    with suppress(ArSSRError, OSError):
-        return kind_described(metadata(path))
     return NOT_SAID
+
+
+def telling_ending(path: Path) -> str:
+    """The ending of a name that says labels or probabilities; "" where none does.
+
+    >>> telling_ending(Path("sub-01_dseg.nii.gz")), telling_ending(Path("mask.nii"))
+    ('dseg', 'mask')
+    """
+    last = stem(path).lower().rpartition("_")[2]
+    matches = (e for e in _BY_ENDING if last == e or (e[0] == "." and last.endswith(e)))
+    return next(matches, "")
 
 
 def kind_described(described: Mapping[str, Any]) -> Kind:

@@ -1,6 +1,7 @@
 """What a browser sends, in files with names of their own.
 
-The names that it has for them are only shown: they become neither paths nor parts of paths.
+The names that it has for them are only shown: they become neither paths nor parts of paths, but
+for suffixes and endings of a list.
 """
 
 import math
@@ -10,6 +11,7 @@ from pathlib import Path
 from arssr.errors import ArSSRError
 from arssr.files import bytes_in_words, image_suffixes, room_left
 from arssr.formats.dicom_checks import PAGES
+from arssr.formats.kind import kind_named, telling_ending
 
 LARGEST = 4 * 2**30  # bytes of a scan; 512³ voxels in float32 are an eighth of that
 MOST_FILES = 20_000  # a session of a scanner, exported whole
@@ -95,7 +97,8 @@ class Upload:
             await _drain(content)
             return
         # No name of BIDS, so that no data set around the folder can say anything of it.
-        await self._keep(self._folder / f"file-{self._count:06d}{suffix}", content)
+        path = self._folder / f"file-{self._count:06d}{_telling(name) if suffix else ''}{suffix}"
+        await self._keep(path, content)
 
     async def _take_json(self, name: str, content: AsyncIterator[bytes]) -> None:
         """What dcm2niix says of an image, beside which it is found later."""
@@ -143,6 +146,20 @@ class Upload:
             )
         if more > room_left(self._folder):
             raise ArSSRError("there is no room for it on the disk of the temporary folder")
+
+
+def _telling(name: str) -> str:
+    """What an image's name says of its samples, for the name that it has here.
+
+    Raises ArSSRError for phase.
+
+    >>> _telling("lesions_mask.nii.gz"), _telling("tumour.seg.nrrd"), _telling("T1w.nii.gz")
+    ('_mask', '.seg', '')
+    """
+    shown = Path(shown_name(name))
+    kind_named(shown).require_interpolable(shown)
+    ending = telling_ending(shown)
+    return f"_{ending}" if ending and not ending.startswith(".") else ending
 
 
 async def _drain(content: AsyncIterator[bytes]) -> None:

@@ -35,6 +35,8 @@ export class Bar {
   private readonly scale = h('output');
   /** Of the colours of a difference; it lies on the picture. */
   readonly legend: HTMLElement;
+  /** Back from a zoom; on the picture, which would change its size under the mouse otherwise. */
+  readonly fit: HTMLElement;
   private readonly place = h('output', { className: 'place' });
 
   /** `need` makes sure that there is cubic interpolation. */
@@ -75,6 +77,10 @@ export class Bar {
       this.scale,
       this.reach,
     );
+    this.fit = button('', () => viewer.reset(), {
+      id: 'fit',
+      title: 'The whole picture again (0)',
+    });
     this.element = h(
       'div',
       { className: 'bar' },
@@ -89,10 +95,6 @@ export class Bar {
         }),
       ),
       h('label', { className: 'tick', title: 'Between voxels (I)' }, this.smooth, ' smooth'),
-      button('1:1', () => viewer.reset(), {
-        id: 'fit',
-        title: 'The whole picture again (0)',
-      }),
       this.place,
     );
     this.listen();
@@ -124,9 +126,8 @@ export class Bar {
     this.scale.value = isSure ? `90 %: the truth within ±0 to ±${ends}` : `ArSSR − cubic: ±${ends}`;
     this.legend.style.setProperty('--colours', isSure ? RISING_CSS : DIVERGING_CSS);
     const zoom = this.viewer.magnified;
-    const fit = this.element.querySelector<HTMLElement>('#fit')!;
-    fit.hidden = zoom === 1;
-    fit.textContent = `${inUnits(zoom, 2)}× ↺`;
+    this.fit.hidden = zoom === 1;
+    this.fit.textContent = `${inUnits(zoom, 2)}× ↺`;
     if (this.viewer.has('scan')) this.place.value = this.said();
   }
 
@@ -164,11 +165,14 @@ export class Bar {
       viewer.set(viewer.view.right === 'uncertainty' ? { widest: end } : { reach: end });
     };
     const window = (): void => {
-      const [black, white] = [Number(this.black.value), Number(this.white.value)];
+      const [black, white] = [this.black.valueAsNumber, this.white.valueAsNumber];
       if (white > black) viewer.set({ window: [black, white] });
       else this.refresh();
     };
-    this.black.onchange = this.white.onchange = window;
+    for (const field of [this.black, this.white]) {
+      field.onchange = window;
+      field.onblur = () => this.refresh(); // what is no number does not stay there
+    }
   }
 }
 

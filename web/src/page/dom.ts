@@ -19,13 +19,15 @@ export function h<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** A button; the second click of a double click is none, as what lies there may have changed. */
 export function button(
   words: string,
   act: () => unknown,
   given: Given<'button'> = {},
   ...children: Child[]
 ): HTMLButtonElement {
-  return h('button', { type: 'button', onclick: () => void act(), ...given }, words, ...children);
+  const onclick = ({ detail }: MouseEvent): void => void (detail > 1 || act());
+  return h('button', { type: 'button', onclick, ...given }, words, ...children);
 }
 
 export const key = (name: string): HTMLElement => h('kbd', {}, name);

@@ -23,12 +23,12 @@ export function listenToKeys(
   need: () => Promise<boolean>,
   asks: Asks,
 ): void {
-  let release: (() => void) | undefined;
+  let release: (() => unknown) | undefined;
 
   function hold(act: () => void): void {
     if (release) return;
     const { left, right, line } = viewer.view;
-    release = () => viewer.set({ left, right, line });
+    release = () => viewer.has('result') && viewer.set({ left, right, line });
     act();
   }
 

@@ -12,6 +12,7 @@ import { TargetForm } from './target';
 import { listen } from './viewer/gestures';
 import { pictureOf } from './viewer/picture';
 import { Overlay } from './overlay';
+import { LOST } from './viewer/textures';
 import { Viewer } from './viewer/viewer';
 import { sentence } from './words';
 
@@ -51,7 +52,7 @@ class Page {
     tabIndex: 0,
     aria: { label: 'Axial, coronal and sagittal slices' },
   });
-  private readonly overlay = new Overlay(this.viewer, this.bar.legend);
+  private readonly overlay = new Overlay(this.viewer, this.bar.legend, this.bar.fit);
   private readonly tabs = new Tabs({
     select: (scan) => this.select(scan),
     add: () => this.file.click(),
@@ -121,9 +122,7 @@ class Page {
       this.overlay.refresh();
     };
     listen(canvas, viewer);
-    canvas.addEventListener('webglcontextlost', () =>
-      this.say('The graphics of this computer were reset; open the page anew to see the picture.'),
-    );
+    canvas.addEventListener('webglcontextlost', () => this.say(LOST));
     this.listenToFiles();
     listenToKeys(viewer, bar, this.need, {
       run: () => this.run(),
@@ -262,6 +261,13 @@ class Page {
     return made;
   }
 
+  /** What is computed, or waits, for the scan that is selected. */
+  private get underWay(): Run | undefined {
+    return this.state.runs.find(
+      (run) => run.scan === this.selected && ['running', 'waiting'].includes(run.state),
+    );
+  }
+
   private refresh(): void {
     const { scan, state, form } = this;
     form?.offer(state.scans);
@@ -294,7 +300,7 @@ class Page {
 
   private run(): void {
     const { scan, form } = this;
-    if (!scan || !form?.estimate || this.isStarting) return;
+    if (!scan || !form?.estimate || this.isStarting || this.underWay) return;
     this.isStarting = true;
     void this.trying(async () => {
       try {
@@ -309,9 +315,7 @@ class Page {
   }
 
   private cancelThis(): void {
-    const under = this.state.runs.find(
-      (run) => run.scan === this.selected && ['running', 'waiting'].includes(run.state),
-    );
+    const under = this.underWay;
     if (under) void this.trying(() => this.backend.cancel(under.id));
     else this.say('');
   }
@@ -332,7 +336,12 @@ class Page {
     await this.trying(async () => {
       const scans = scansAmong(files);
       this.isSending = true;
-      for (const scan of scans) await this.backend.send(scan);
+      const refused: string[] = [];
+      for (const scan of scans) {
+        await this.backend.send(scan).catch((error: Error) => refused.push(sentence(error.message)));
+      }
+      if (refused.length === scans.length) this.isSending = false;
+      if (refused.length) throw new Error(refused.join(' '));
     });
   }
 

@@ -20,12 +20,14 @@ export class Overlay {
   private readonly left = h('b', { className: 'left' });
   private readonly right = h('b', { className: 'right' });
   private readonly grip = h('i', { className: 'grip', ariaHidden: 'true' });
+  private readonly onLarge: readonly HTMLElement[];
 
-  /** `legend` lies on the large plane. */
+  /** `given` lie on the large plane. */
   constructor(
     private readonly viewer: Viewer,
-    private readonly legend: HTMLElement,
+    ...given: readonly HTMLElement[]
   ) {
+    this.onLarge = [this.left, this.right, this.grip, ...given];
     for (const plane of [0, 1, 2] as const) {
       const act = (): void => viewer.set({ large: plane });
       const title = `Make it large (${plane + 1})`;
@@ -46,7 +48,7 @@ export class Overlay {
       Object.assign(tile.style, { left, top, width, height });
       tile.querySelector('button')!.disabled = plane === view.large;
       if (plane === view.large && this.grip.parentElement !== tile)
-        tile.append(this.left, this.right, this.grip, this.legend);
+        tile.append(...this.onLarge);
     }
     const isComparing = viewer.has('result');
     this.left.hidden = !isComparing || view.line <= 0.08;

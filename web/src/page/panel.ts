@@ -131,6 +131,7 @@ export class Panel {
     }
     const gives = this.backend.gives.filter((kind) => {
       if (kind === 'dicom') return !NO_DICOM.test(scan.name);
+      if (kind === 'report') return (scan.facts.frames ?? 1) === 1; // it shows one 3D image
       return kind !== 'uncertainty' || run.asked.uncertainty;
     });
     const saves = SAVED.filter(({ kind }) => gives.includes(kind)).map((each) =>

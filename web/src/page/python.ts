@@ -45,11 +45,16 @@ class Python implements Backend {
   async send(files: readonly File[]): Promise<void> {
     const folder = files[0].webkitRelativePath.split('/')[0];
     const { id } = await this.json<Scan>('POST', 'scans', { name: folder || files[0].name });
-    for (const file of files) {
-      const path = `scans/${id}/files?name=${encodeURIComponent(file.name)}`;
-      await call(this.session, 'POST', path, file);
+    try {
+      for (const file of files) {
+        const path = `scans/${id}/files?name=${encodeURIComponent(file.name)}`;
+        await call(this.session, 'POST', path, file);
+      }
+      await this.json('POST', `scans/${id}/end`);
+    } catch (error) {
+      await this.removeScan(id).catch(() => undefined); // it would be arriving for ever
+      throw error;
     }
-    await this.json('POST', `scans/${id}/end`);
   }
 
   async choose(scan: string, series: string): Promise<void> {

@@ -18,7 +18,7 @@ export class Tabs {
       return button(scan.name, () => this.wishes.select(scan), {
         className: 'tab',
         title: mark ? `${scan.name}: ${MARKS[mark]}` : scan.name,
-        data: { mark: scan.state === 'failed' ? 'failed' : (mark ?? '') },
+        data: { scan: scan.id, mark: scan.state === 'failed' ? 'failed' : (mark ?? '') },
         aria: { current: String(scan.id === selected) },
       });
     });

@@ -2,7 +2,7 @@
 
 import type { Asked, Backend, Estimate, Facts, Scan, Target, Three } from './backend';
 import { h } from './dom';
-import { gridInWords, sentence } from './words';
+import { gridInWords, ON_PAGE, sentence } from './words';
 
 const [FINEST_MM, THICKER] = [0.8, 1.4]; // as upsampling/target.py and grid.py have them
 const PATIENCE = 300; // ms after the last key, before it is estimated
@@ -63,7 +63,13 @@ export class TargetForm {
     select.closest('label')!.hidden = !others.length;
     if (others.map(({ id }) => id).join() === [...select.options].map((o) => o.value).join())
       return;
+    const chosen = select.value;
     select.replaceChildren(...others.map(({ id, name }) => h('option', { value: id }, name)));
+    if (others.some(({ id }) => id === chosen)) select.value = chosen;
+    else if (this.chosen === 'like') {
+      if (!others.length) this.choose('scale');
+      this.refresh(); // the scan whose grid was asked for is gone
+    }
   }
 
   refresh(): void {
@@ -114,7 +120,11 @@ export class TargetForm {
     if (way === 'slices') return {};
     if (way === 'isotropic') return { isotropic: true };
     const text = this.fields.get(way)!.value;
-    return way === 'like' ? { like: text } : { [way]: numbers(text) };
+    if (way === 'like') return { like: text };
+    const asked = numbers(text);
+    // JSON has no NaN, and what it has instead asks for nothing at all.
+    if (![asked].flat().every(Number.isFinite)) throw new Error(`${way} is one number or three`);
+    return { [way]: asked };
   }
 
   private number(name: string): number {
@@ -152,9 +162,9 @@ export class TargetForm {
       ...(this.backend.gives.includes('uncertainty')
         ? [this.tick('uncertainty', 'Say how sure it is, voxel by voxel')]
         : []),
-      this.tick('consistent', 'Agree with what was measured'),
-      this.tick('as_stored', 'From what is stored, even where less was measured'),
-      this.tick('labels', 'This is a segmentation'),
+      this.tick('consistent', ON_PAGE.consistent),
+      this.tick('as_stored', ON_PAGE['as-stored']),
+      this.tick('labels', ON_PAGE.labels),
       this.tick('strict', 'Refuse where there would be warnings'),
     );
   }

@@ -2,9 +2,20 @@
 
 import type { Estimate } from './backend';
 
-/** What is said in lower case elsewhere; names of files stay as they are. */
+/** Options as the page has them, by their names on the command line. */
+export const ON_PAGE = {
+  consistent: 'Agree with what was measured',
+  'as-stored': 'From what is stored, even where less was measured',
+  labels: 'This is a segmentation',
+} as const;
+
+/** What is said in lower case elsewhere, and of the command line; names of files stay as they are. */
 export function sentence(words: string): string {
-  const begun = words.replace(/^[a-z](?=[a-z]*[\s,])/, (letter) => letter.toUpperCase());
+  const here = words.replace(
+    /(name )?--(consistent|as-stored|labels)\b/g,
+    (_, name, option) => `${name ? 'tick ' : ''}“${ON_PAGE[option as keyof typeof ON_PAGE]}”`,
+  );
+  const begun = here.replace(/^[a-z](?=[a-z]*[\s,])/, (letter) => letter.toUpperCase());
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 

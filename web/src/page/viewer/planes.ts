@@ -33,6 +33,7 @@ export class Planes extends Niivue {
       isRadiologicalConvention: true,
       loadingText: '',
       logLevel: 'error',
+      sagittalNoseLeft: true, // as the reports have it
       showAllOrientationMarkers: true,
     });
   }

@@ -2,6 +2,10 @@
 
 import type { Picture } from './picture';
 
+/** What is said where the graphics were reset. */
+export const LOST =
+  'The graphics of this computer were reset; open the page anew to see the picture.';
+
 /** A texture at a unit. Raises an error where the card cannot hold it. */
 export function upload(
   gl: WebGL2RenderingContext,
@@ -9,6 +13,7 @@ export function upload(
   { data, shape }: Picture,
   [black, white]: readonly [number, number],
 ): WebGLTexture {
+  if (gl.isContextLost()) throw new Error(LOST);
   const [ni, nj, nk] = shape;
   if (Math.max(...shape) > (gl.getParameter(gl.MAX_3D_TEXTURE_SIZE) as number)) {
     throw new Error(`This computer's graphics cannot show an image of ${shape.join('×')} voxels.`);
