@@ -1,13 +1,9 @@
-"""What benchmarks that take minutes keep: answers in a file, tables between two lines of a page."""
+"""What benchmarks that take minutes keep: answers in a file."""
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from arssr.files import replacing
-
-END = "<!-- end of tables -->"
 
 
 class Kept:
@@ -41,12 +37,3 @@ class Kept:
     def _append(self, line: str) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def write_tables(page: Path, command: str, tables: str) -> None:
-    """Put tables between the line that names the command that makes them and `END`."""
-    begin = f"<!-- tables: {command} -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    after = rest.partition(END)[2]
-    with replacing(page) as temporary:
-        temporary.write_text(f"{before}{begin}\n\n{tables}\n\n{END}{after}", encoding="utf-8")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keeping import Kept, write_tables
+from keeping import Kept
 from lesion_tables import Found, picture, smallest_of, tables
 from outlined import measured, outlines
 from whole import Whole, models_with_sha256
@@ -30,6 +30,7 @@ from arssr.api import Model
 from arssr.errors import ArSSRWarning
 from arssr.evaluation.lesions import Comparison, scattered, tissue_of, with_lesions
 from arssr.evaluation.protocol import Setting, combine
+from arssr.evaluation.tables import write_tables
 from arssr.files import find_images, replacing, sha256
 from arssr.interpolation import resample
 from arssr.scan import refined_axes

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
-from keeping import Kept, write_tables
+from keeping import Kept
 from rescan_tables import picture, tables
 from scipy import ndimage
 from whole import models_with_sha256
@@ -33,6 +33,7 @@ from arssr.degradation import KSpace
 from arssr.errors import ArSSRWarning
 from arssr.evaluation.protocol import Setting, parse_scale
 from arssr.evaluation.shells import Bands, closed, invented, soft_mask
+from arssr.evaluation.tables import write_tables
 from arssr.files import replacing, sha256
 from arssr.grid import Grid
 from arssr.interpolation import SplineCoefficients, along_axes, resample

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.phantoms import tissue
 
+from arssr.evaluation.tables import write_tables
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -47,13 +48,11 @@ def test_what_was_answered_is_not_asked_again(keeping: ModuleType, tmp_path: Pat
     assert keeping.Kept(path).get(("c",), make) == [0.5, 2]
 
 
-def test_tables_are_put_between_their_lines_and_nothing_else_changes(
-    keeping: ModuleType, tmp_path: Path
-) -> None:
+def test_tables_are_put_between_their_lines_and_nothing_else_changes(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A\n\n<!-- tables: x.py -->\nold\n<!-- end of tables -->\n\n## B\n")
     for table in ("| 1 |", "| 2 |"):
-        keeping.write_tables(page, "x.py", table)
+        write_tables(page, "x.py", table)
     text = "# A\n\n<!-- tables: x.py -->\n\n| 2 |\n\n<!-- end of tables -->\n\n## B\n"
     assert page.read_text() == text
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from arssr.evaluation.card_page import to_markdown
+from arssr.evaluation.card_page import write_card_page
 from arssr.evaluation.coverage import Scores, pooled
-from arssr.evaluation.tables import markdown_table
+from arssr.evaluation.tables import markdown_table, write_tables
 from arssr.files import replacing
 from arssr.networks import UNKNOWN
 from arssr.weights.files import load_weights, save_card
@@ -23,7 +23,6 @@ AIR = "air"  # scores of skipped voxels, their half-width being the range
 RIVALS = {f"spread of {n}": n for n in (4, 8)}  # standard deviation over the members of an ensemble
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/uncertainty.md"
-_BEGIN, _END = "<!-- tables: tools/calibrate.py -->", "<!-- end of tables -->"
 _LEVELS = range(1, len(BRIGHTNESS) + 1)  # of the object
 Name = TypeVar("Name")
 _LEAST = 0.8  # of a volume's own voxels; below, the card says so
@@ -364,12 +363,7 @@ def report(path: Path, val: Sequence[Counted], test: Sequence[Counted], write: b
     card[KEY] = {"taught": card[KEY]["taught"], **known}
     save_card(path, card)
     if PAGE.exists():
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-        after = rest.partition(_END)[2]
-        with replacing(PAGE) as temporary:
-            whole = f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}"
-            temporary.write_text(whole, encoding="utf-8")
+        write_tables(PAGE, "tools/calibrate.py", text)
     page = ROOT / f"docs/models/{card['name']}.md"
     if page.exists() and path.parent.name == "shipped":
-        with replacing(page) as temporary:
-            temporary.write_text(to_markdown(card), encoding="utf-8")
+        write_card_page(page, card)

@@ -17,9 +17,8 @@ from ship import DOCS
 
 from arssr.cli.console import complain
 from arssr.errors import ArSSRError
-from arssr.evaluation.card_page import to_markdown
+from arssr.evaluation.card_page import write_card_page
 from arssr.evaluation.methods import network_sha256
-from arssr.files import replacing
 from arssr.weights.files import load_weights, save_card
 from arssr.weights.registry import shipped
 
@@ -30,9 +29,9 @@ def update(weights: Path, page: Path, measured: Mapping[str, Any]) -> bool:
     lesions = measured.get(network_sha256(network))
     if lesions is None:
         return False
-    save_card(weights, {**card, "lesions": lesions})
-    with replacing(page) as temporary:
-        temporary.write_text(to_markdown({**card, "lesions": lesions}), encoding="utf-8")
+    card = {**card, "lesions": lesions}
+    save_card(weights, card)
+    write_card_page(page, card)
     return True
 
 

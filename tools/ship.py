@@ -25,14 +25,14 @@ from arssr.api import Model
 from arssr.cli.console import complain, progress_bar
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
-from arssr.evaluation.card_page import to_markdown
+from arssr.evaluation.card_page import write_card_page
 from arssr.evaluation.cards import card_results
 from arssr.evaluation.methods import Baseline, weights_method
 from arssr.evaluation.metrics import score
 from arssr.evaluation.protocol import BenchmarkProtocol
 from arssr.evaluation.rows import Row
 from arssr.evaluation.runner import evaluate
-from arssr.files import find_images, replacing
+from arssr.files import find_images
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.volume import Volume
 from arssr.weights.files import load_weights, save_weights
@@ -100,8 +100,7 @@ def main() -> None:
     }
     save_weights(target, load_weights(target)[0], card, half=True)
     page = DOCS / f"{arguments.name}.md"
-    with replacing(page) as temporary:
-        temporary.write_text(to_markdown(card), encoding="utf-8")
+    write_card_page(page, card)
     print(f"{target.relative_to(ROOT)}\n{page.relative_to(ROOT)}")
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.grid import Grid, Shape
 from arssr.intensity import Normalisation
 from arssr.on_device import Finish
 from arssr.volume import Volume
@@ -21,6 +21,21 @@ BOTH = 2  # outputs: values and half-widths
 
 def silent(_what: str, _share: float) -> None:
     """Reports to nobody."""
+
+
+def together(slabs: Iterable[Sequence[np.ndarray]], shape: Shape) -> list[np.ndarray]:
+    """Slabs (I, J, n), one for each output, as arrays (I, J, K); a single one is not copied."""
+    whole, done = list[np.ndarray](), 0
+    for slab in slabs:
+        planes = slab[0].shape[2]
+        if planes == shape[2]:
+            whole = list(slab)
+            continue
+        whole = whole or [np.empty(shape, np.float32) for _ in slab]
+        for image, part in zip(whole, slab, strict=True):
+            image[..., done : done + planes] = part
+        done += planes
+    return whole
 
 
 class Readings(ABC):
@@ -53,7 +68,7 @@ class Readings(ABC):
 
     def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
         """The field on any grid: other spacing, other axes, oblique."""
-        return self._whole(self.read(grid, progress), grid)[0]
+        return self._images(grid, progress, 1)[0]
 
     def on_with_half_widths(
         self, grid: Grid, progress: ReportProgress = silent
@@ -63,19 +78,12 @@ class Readings(ABC):
 
         Raises ArSSRError for a field without an interval.
         """
-        values, half_widths = self._whole(self.read(grid, progress, BOTH), grid)
+        values, half_widths = self._images(grid, progress, BOTH)
         return values, half_widths
 
-    def _whole(self, slabs: Iterator[np.ndarray], grid: Grid) -> list[Volume]:
-        """Outputs (outputs, I, J, n) that come in slabs, each as an image."""
-        whole, done = [np.empty((0, *grid.shape), np.float32)], 0
-        for slab in slabs:
-            if not done:
-                whole = [np.empty(grid.shape, np.float32) for _ in slab]
-            for each, part in zip(whole, slab, strict=True):
-                each[..., done : done + part.shape[2]] = part
-            done += slab.shape[-1]
-        return [self.volume.with_data(each, grid) for each in whole]
+    def _images(self, grid: Grid, progress: ReportProgress, outputs: int) -> list[Volume]:
+        slabs = self.finished(grid, progress, (AS_IT_IS,) * outputs)
+        return [self.volume.with_data(each, grid) for each in together(slabs, grid.shape)]
 
     def slabs(
         self, grid: Grid, progress: ReportProgress = silent, finish: Finish = AS_IT_IS
@@ -129,11 +137,16 @@ class Readings(ABC):
             yield tuple(f.here(each) for f, each in zip(finishes, slab, strict=True))
 
     def _require_outputs(self, outputs: int) -> None:
-        if outputs > 1 and self.interval is None:
+        if outputs > 1:
+            self._require_interval()
+
+    def _require_interval(self) -> Interval:
+        if self.interval is None:
             raise ArSSRError("this field was made without an interval, so it has no half-widths")
+        return self.interval
 
     def _half_widths_(self, spread: torch.Tensor, cell: np.ndarray) -> torch.Tensor:
         """Half-widths in units of the image, of what the network tells, in place."""
-        assert self.interval is not None  # `_require_outputs` saw to that
-        factor = self.interval.factor(self.acquisition_ijk, cell.tolist())
-        return self.interval.half_widths_(spread, factor).mul_(self.normalisation.scale)
+        interval = self._require_interval()
+        factor = interval.factor(self.acquisition_ijk, cell.tolist())
+        return interval.half_widths_(spread, factor).mul_(self.normalisation.scale)

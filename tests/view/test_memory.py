@@ -3,15 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.formats.series import write_series
-from tests.phantoms import smooth
 
-from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef
 
 from .conftest import Page, opened_page
+from .test_session import result_of_dicom
 
 LITTLE = 1.0  # bytes: this process has more already
 
@@ -29,13 +26,7 @@ def test_a_scan_that_does_not_fit_is_refused_before_its_samples_are_read(
 
 
 def test_downloads_that_do_not_fit_are_refused(page: Page, tmp_path: Path) -> None:
-    grid = Grid((8, 7, 5), np.diag([1.0, 1, 3, 1]))
-    stored = (1000 * smooth(grid.shape, sigma=1)).astype(np.uint16)
-    files = write_series(tmp_path / "dicom", stored, grid)
-    key = page.send("study", *((path.name, path.read_bytes()) for path in files))
-    page.settle()
-    made = page.call("POST", f"scans/{key}/runs", 201, json={})["id"]
-    assert page.done(made)["state"] == "done"
+    made = result_of_dicom(page, tmp_path / "dicom")
     run = page.session.run(made)
     enough = run.job
     run.job = replace(enough, request=replace(enough.request, memory=LITTLE))

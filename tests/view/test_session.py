@@ -124,14 +124,20 @@ def test_what_is_taken_home_is_a_download(page: Page, thick: Path) -> None:
     assert "x" not in answer.headers
 
 
-def test_a_derived_series_comes_of_dicom_alone(page: Page, thick: Path, tmp_path: Path) -> None:
+def result_of_dicom(page: Page, folder: Path) -> str:
+    """The id of a result of a series with slices of 3 mm, written to a folder and sent."""
     grid = Grid((8, 7, 5), np.diag([1.0, 1, 3, 1]))
     stored = (1000 * smooth(grid.shape, sigma=1)).astype(np.uint16)
-    files = write_series(tmp_path / "dicom", stored, grid)
+    files = write_series(folder, stored, grid)
     key = page.send("study", *((path.name, path.read_bytes()) for path in files))
     page.settle()
     made = page.call("POST", f"scans/{key}/runs", 201, json={})["id"]
     assert page.done(made)["state"] == "done"
+    return str(made)
+
+
+def test_a_derived_series_comes_of_dicom_alone(page: Page, thick: Path, tmp_path: Path) -> None:
+    made = result_of_dicom(page, tmp_path / "dicom")
     packed = zipfile.ZipFile(io.BytesIO(page.call("GET", f"runs/{made}/dicom")))
     packed.extractall(tmp_path / "derived")
     derived = Volume.read(tmp_path / "derived")

@@ -1,10 +1,12 @@
 """A model card as a page for people. Everything on it comes from the card inside the file."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from arssr.evaluation.tables import markdown_table
+from arssr.files import replacing
 from arssr.weights.interval import KEY
 
 CASES = {
@@ -17,6 +19,12 @@ COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"
 
 _BY = ("cubic", "model")
 _SCALES = {"scale": "per axis", "scale_of_one_thick_axis": "along one thick axis"}
+
+
+def write_card_page(page: Path, card: Mapping[str, Any]) -> None:
+    """Write a card for people, whole or not at all."""
+    with replacing(page) as temporary:
+        temporary.write_text(to_markdown(card), encoding="utf-8")
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
 from arssr.evaluation.taught import told_of_taught
 from arssr.files import counted, replacing
 
+_END = "<!-- end of tables -->"
 _PACKAGES = ("arssr", "torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
 _NOTES = """\
 Every method answers on the grid of the high-resolution volume and is compared with it everywhere. \
@@ -216,6 +217,16 @@ def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str
     ]
     rule = ["---:" if n else "---" for n in numeric]
     return "\n".join(f"| {' | '.join(line)} |" for line in [list(header), rule, *cells])
+
+
+def write_tables(page: Path, command: str, tables: str) -> None:
+    """Put tables into a page, between the line that names what makes them and `_END`."""
+    begin = f"<!-- tables: {command} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(_END)[2]
+    with replacing(page) as temporary:
+        whole = f"{before}{begin}\n\n{tables.rstrip()}\n\n{_END}{after}"
+        temporary.write_text(whole, encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from arssr.errors import ArSSRError
 from arssr.networks import ImplicitVoxelNetwork
 from arssr.networks.decoder import ResidualDecoder
 from arssr.networks.model import sample_trilinear
@@ -49,9 +50,13 @@ class SpreadRecipe:
 
 @torch.no_grad()
 def entered_and_error(network: ImplicitVoxelNetwork, data: Batch) -> tuple[Tensor, Tensor]:
-    """What a decoder reads at the points of a batch (N, P, width), activated, and its error."""
+    """What a decoder reads at the points of a batch (N, P, width), activated, and its error.
+
+    Raises ArSSRError for networks that correct no interpolation.
+    """
     decoder = network.decoder
-    assert isinstance(decoder, ResidualDecoder)
+    if not isinstance(decoder, ResidualDecoder):
+        raise ArSSRError("half-widths are taught to networks of the residual flavour alone")
     image = data.image.contiguous(memory_format=torch.channels_last_3d)
     features = network.encode(image, data.condition).float()
     shape = features.shape[2:]

@@ -17,7 +17,7 @@ from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
 from arssr.grid import Grid
-from arssr.readings import BOTH
+from arssr.readings import BOTH, together
 from arssr.resolution import Resolution
 from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
@@ -85,17 +85,7 @@ class Result:
 
     def whole(self) -> tuple[Volume, ...]:
         """All slabs, as an image of the kind of the scan, and one of half-widths."""
-        made, done = [np.empty((*self.grid.shape[:2], 0), np.float32)] * self.outputs, 0
-        for slab in self.slabs((None,) * self.outputs):
-            planes = slab[0].shape[2]
-            if planes == self.grid.shape[2]:
-                made = list(slab)
-                continue
-            if not done:
-                made = [np.empty(self.grid.shape, np.float32) for _ in slab]
-            for data, part in zip(made, slab, strict=True):
-                data[..., done : done + planes] = part
-            done += planes
+        made = together(self.slabs((None,) * self.outputs), self.grid.shape)
         images = zip((self.scan, as_half_widths(self.scan)), made, strict=False)
         return tuple(like.with_data(data, self.grid) for like, data in images)
 
@@ -125,14 +115,14 @@ def result_of(
     if model is not None and not plain:
         moved = replace(moved, remark=remark(model.name))
     if "constant" in facts:
-        same = finished(constant(scan, grid, outputs))
-        return Result(moved, grid, same, facts, outputs=outputs)
+        return Result(moved, grid, finished(constant(scan, grid, outputs)), facts, outputs=outputs)
     if plain:
         slabs = _without_network(plain, model, request, scan, grid, facts)
         return Result(moved, grid, slabs, facts)
     if model is None:
         raise ArSSRError("only labels can do without a model")
     told, way = request.acquisition, way_of(request.ensemble, request.consistent)
+    interval = model.interval(way) if request.uncertainty else None
     voxel_field = model.field(
         measured or scan,
         towards=grid,
@@ -142,7 +132,7 @@ def result_of(
         memory=request.memory,
         skip_air=request.skip_air,
         progress=progress,
-        interval=model.interval(way) if request.uncertainty else None,
+        interval=interval,
     )
     _warn(request, scan, facts, _doubts(model, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
@@ -160,10 +150,10 @@ def result_of(
         else:
             compared = partial(_read, voxel_field, grid, progress, floor)
         taken = _compared(compared, voxel_field, request, scan, grid, facts)
-    if request.uncertainty:
-        seen = voxel_field.volume
+    if interval is not None:
+        seen, unit = voxel_field.volume, voxel_field.normalisation.scale
         outside = outside_valid_range(model.card, seen.grid, grid, seen.slices, scan.grid)
-        taken = gathered(taken, HalfWidths.of(voxel_field, way, bool(outside)), facts)
+        taken = gathered(taken, HalfWidths(interval, unit, way, bool(outside)), facts)
     return Result(moved, grid, taken, facts, voxel_field, measured, outputs)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arssr.field import VoxelField
 from arssr.formats.samples import Encoding
 from arssr.weights.interval import Interval
 
@@ -28,12 +27,6 @@ class HalfWidths:
         self._interval, self._unit, self._way, self._is_outside = interval, unit, way, is_outside
         self._counts = np.zeros(round(np.log(_MOST / _LEAST) / _STEP) + 1, np.int64)
         self._sum = 0.0
-
-    @classmethod
-    def of(cls, voxel_field: VoxelField, way: str, is_outside: bool) -> "HalfWidths":
-        """Of what a field with an interval tells, computed in this way."""
-        assert voxel_field.interval is not None
-        return cls(voxel_field.interval, voxel_field.normalisation.scale, way, is_outside)
 
     def take(self, half_widths: NDArray[np.float32]) -> None:
         """Some more of them, in units of the image."""
