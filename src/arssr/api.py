@@ -79,6 +79,7 @@ class Options(TypedDict, total=False):
     noise: float | str | None
     ensemble: int
     as_stored: bool
+    even_slices: bool
     clamp: bool
     memory: float | None
     skip_air: bool
@@ -253,6 +254,7 @@ class Model:
         noise: float | str | None = "auto",
         ensemble: int = 1,
         as_stored: bool = False,
+        even_slices: bool = False,
         clamp: bool = True,
         memory: float | None = None,
         skip_air: bool = True,
@@ -295,6 +297,7 @@ class Model:
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            even_slices=even_slices,
             clamp=clamp,
         )
         if frames:

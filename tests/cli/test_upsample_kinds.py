@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.cli.conftest import Arssr
 from tests.formats.series import write_series
-from tests.phantoms import smooth, tiny_network, volume
+from tests.phantoms import anatomy, smooth, tiny_network, volume
 
 from arssr.degradation import degrade, named_degradation
 from arssr.field import VoxelField
@@ -459,3 +459,28 @@ def test_the_report_of_labels_shows_no_interpolation_between_them(
     words = ("upsample", tmp_path / "seg.nii", "-o", tmp_path / "out.nii", "--labels", "--report")
     assert arssr(*words, "--isotropic").code == 0
     assert "cubic" not in (tmp_path / "out.html").read_text().split("<script")[0]
+
+
+def test_slices_are_evened_on_demand_and_that_is_told(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    """Of frames the factors are those of the one that was the least even."""
+    clean = 200 * anatomy((80, 88, 48))[..., 2::4]
+    gains = 0.06 * (-1.0) ** np.arange(clean.shape[2])
+    affine = np.diag([1, 1, 4, 1])
+    images = {"one": clean * np.exp(gains), "both": np.stack([clean, clean * np.exp(gains)], -1)}
+    evened = {}
+    for name, data in images.items():
+        nib.save(nib.Nifti1Image(data.astype(np.float32), affine), tmp_path / f"{name}.nii")
+        line = ("upsample", tmp_path / f"{name}.nii", "--scale", 1, 1, 2, "-m", tiny)
+        frames = ["--frames"] * (name == "both")
+        call = arssr(*line, "-o", tmp_path / f"{name}_SR.nii", "--even-slices", *frames)
+        assert call.code == 0 and "slices along k were evened" in call.err
+        facts = json.loads((tmp_path / f"{name}_SR.json").read_text())
+        assert facts["options"]["even_slices"] is True
+        evened[name] = facts["even_slices"]
+    assert evened["one"] == evened["both"]
+    inner = slice(2, -2)
+    assert np.std((np.log(evened["one"]["factors"]) - gains)[inner]) < 0.02
+    refused = arssr(*line, "-o", tmp_path / "no.nii", "--even-slices", "--labels", "--frames")
+    assert refused.code == 2 and "--even-slices" in refused.err

@@ -26,6 +26,7 @@ from arssr.cli.options import (
     Device,
     DryRun,
     Ensemble,
+    EvenSlices,
     Isotropic,
     Memory,
     ModelName,
@@ -95,6 +96,7 @@ def bids(
     noise: Noise = "auto",
     ensemble: Ensemble = 1,
     as_stored: AsStored = False,
+    even_slices: EvenSlices = False,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -141,6 +143,7 @@ def bids(
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            even_slices=even_slices,
         )
         how = {"report": report, "overwrite": overwrite}
         where = place(jobs, dask, slurm, slurm_options)

@@ -138,8 +138,9 @@ def tell_making(
     for told in notes:
         stderr.print(f"note: {name}{told}", markup=False, soft_wrap=True)
     warn(warnings, name)
-    if cut := new.get("cut_to_band"):
-        stderr.print(f"{name}{cut['in_words']}", markup=False, soft_wrap=True)
+    for done in ("even_slices", "cut_to_band"):
+        if done in new:
+            stderr.print(f"{name}{new[done]['in_words']}", markup=False, soft_wrap=True)
 
 
 def size_in_words(facts: Mapping[str, Any]) -> str:

@@ -103,6 +103,14 @@ AsStored = Annotated[
         rich_help_panel=SCAN,
     ),
 ]
+EvenSlices = Annotated[
+    bool,
+    typer.Option(
+        "--even-slices",
+        help="First even slices that differ in brightness from their neighbours.",
+        rich_help_panel=SCAN,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=NETWORK)]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],

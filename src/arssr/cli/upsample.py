@@ -32,6 +32,7 @@ from arssr.cli.options import (
     Device,
     DryRun,
     Ensemble,
+    EvenSlices,
     Isotropic,
     Memory,
     ModelName,
@@ -124,6 +125,7 @@ def upsample(
     consistent: Consistent = False,
     strict: Strict = False,
     as_stored: AsStored = False,
+    even_slices: EvenSlices = False,
     no_clamp: Annotated[
         bool,
         typer.Option(
@@ -213,6 +215,7 @@ def upsample(
             consistent=consistent,
             strict=strict,
             as_stored=as_stored,
+            even_slices=even_slices,
             clamp=not no_clamp,
         )
         pattern = Job(Path(), Path(), request, series, overwrite, report)

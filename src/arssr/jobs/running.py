@@ -193,7 +193,7 @@ def estimate(model: Model | None, job: Job, scan: Future[Volume] | None = None) 
 def _known_before(scan: Volume, result: Result) -> dict[str, Any]:
     """What should be told of a result before it is computed."""
     facts: Mapping[str, Any] = result.facts
-    names = ("target", "notes", "warnings", "cut_to_band")
+    names = ("target", "notes", "warnings", "even_slices", "cut_to_band")
     known = {name: facts[name] for name in names if name in facts}
     return {"input": scan.grid.describe(), **known}
 

@@ -51,6 +51,8 @@ class Facts(TypedDict, total=False):
     cut_to_band: Mapping[str, Any]
     """The grid that the scan was cut to, which is what was measured, and the verdict on the axes
     `i`, `j` and `k` (`AxisResolution.describe`)."""
+    even_slices: Mapping[str, Any]
+    """By what each slice was divided before all else (`Evened.describe`)."""
     clamped_at: float | None
     """The value that lower ones were raised to; null where they were left."""
     uncertainty: Mapping[str, Any]

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.upsampling.facts import Facts
@@ -45,8 +47,8 @@ def each_result(
 def facts_of_all(facts: Sequence[Facts]) -> Facts:
     """What is kept of the facts of all frames: warnings, of which there may be more at the end of
     the file, which frames were constant, the lowest value that any was clamped at, if all were,
-    of the residuals and half-widths those of the frame where they were largest, and what is said
-    of the frame that agrees least with its scan.
+    of the residuals, half-widths and factors of slices those of the frame where they were largest,
+    and what is said of the frame that agrees least with its scan.
     """
     kept: Facts = {}
     least = _least_agreeing(facts)
@@ -68,6 +70,9 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
     residuals = [f["consistency"] for f in facts if "consistency" in f]
     if residuals:
         kept["consistency"] = max(residuals, key=lambda each: each.get("residual_before", 0.0))
+    evened = [f["even_slices"] for f in facts if "even_slices" in f]
+    if evened:
+        kept["even_slices"] = max(evened, key=lambda each: np.ptp(each["factors"]))
     widths = [f["uncertainty"] for f in facts if "uncertainty" in f]
     if widths:
         kept["uncertainty"] = max(widths, key=lambda each: each.get("mean", 0.0))

@@ -30,6 +30,7 @@ class Request:
     strict: what would be a warning is an error: a file that contradicts itself, and leaving what
         the weights were trained for.
     as_stored: super-resolve what is stored, even where less was measured (`scan.as_measured`).
+    even_slices: first divide each slice by what it is brighter than its neighbours (`evenness`).
     clamp: raise what a result has below the lowest value of its scan to that value, where no voxel
         of the scan is negative: edges ring. A result that is consistent or of the paper's flavour
         is left as it is.
@@ -50,6 +51,7 @@ class Request:
     consistent: bool = False
     strict: bool = False
     as_stored: bool = False
+    even_slices: bool = False
     clamp: bool = True
 
     def __post_init__(self) -> None:
@@ -65,6 +67,8 @@ class Request:
                 "--consistent (consistent=True) compares with the scan where it lies; it goes "
                 "neither with labels nor with a transform"
             )
+        if self.labels and self.even_slices:
+            raise ArSSRError("labels have no brightness that --even-slices could even")
         if self.labels and self.uncertainty:
             raise ArSSRError("labels need no network, and --uncertainty is that of one")
         if self.labels and self.ensemble > 1:
@@ -89,7 +93,7 @@ class Request:
         for name in ("skip_air", "clamp"):
             if not getattr(self, name):
                 asked[name] = False
-        switches = ("frames", "labels", "uncertainty", "consistent", "as_stored")
+        switches = ("frames", "labels", "uncertainty", "consistent", "as_stored", "even_slices")
         return asked | {name: True for name in switches if getattr(self, name)}
 
 

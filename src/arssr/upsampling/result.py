@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from arssr.consistency import NOTHING_TO_AGREE, Acquisition, make_consistent
 from arssr.domain import Look
 from arssr.errors import ArSSRError
+from arssr.evenness import even_slices
 from arssr.field import ReportProgress, VoxelField
 from arssr.formats.kind import INTENSITIES, LABELS, Kind, unlike_intensities
 from arssr.formats.samples import Encoding
@@ -107,10 +108,10 @@ def result_of(
 
     resolution: of the scan, where it is known.
     """
-    scan, grid = _as_asked(request, scan), where.grid
+    scan, facts, grid = *_evened(request, _as_asked(request, scan)), where.grid
     # On a grid like its own the slices of what was moved would lie elsewhere.
     moved = scan if where.transform is None else replace(scan, slices=None)
-    facts, plain, measured = _look(model, request, scan, where, resolution)
+    plain, measured = _look(model, request, scan, where, resolution, facts)
     outputs = BOTH if request.uncertainty else 1
     if model is not None and not plain:
         moved = replace(moved, remark=remark(model.name))
@@ -203,10 +204,11 @@ def _look(
     scan: Volume,
     where: Where,
     resolution: Resolution | None,
-) -> tuple[Facts, Plain | None, Measured | None]:
-    """What is known before the work; how to do without a network; else what it starts from.
+    facts: Facts,
+) -> tuple[Plain | None, Measured | None]:
+    """How to do without a network; else what it starts from. Adds what is known before the work.
 
-    A scan that is `constant` by these facts is one of several in which nothing varies.
+    A scan that is `constant` by the facts is one of several in which nothing varies.
     """
     grid, is_intensities = where.grid, scan.kind.what == INTENSITIES
     if request.consistent and not is_intensities:
@@ -217,7 +219,6 @@ def _look(
     plain = None if is_constant else without_network(scan, grid, where.transform)
     measured = None if plain or is_constant else _measured(model, request, scan, resolution)
     seen = measured.volume if measured else scan
-    facts: Facts = {}
     warnings = [*scan.warnings, *where.doubts]
     if is_intensities and not (is_constant or (plain and plain.method == COPIED)):
         warnings += unlike_intensities(scan.data, scan.kind)
@@ -234,7 +235,7 @@ def _look(
         facts["taken"] = scan.kind.taken()
     if is_constant:
         facts["constant"] = float(scan.data.flat[0])
-    return facts, plain, measured
+    return plain, measured
 
 
 def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
@@ -328,12 +329,23 @@ def told_of(facts: Facts) -> list[str]:
     if facts.get("method") in (COPIED, RESAMPLED):
         said.append(f"{facts['method']}: {NO_NETWORK}")
     said += facts.get("notes", [])
-    said += [facts[name]["in_words"] for name in ("cut_to_band", "consistency") if name in facts]
+    done = (facts.get("even_slices"), facts.get("cut_to_band"), facts.get("consistency"))
+    said += [each["in_words"] for each in done if each is not None]
     return said + facts.get("warnings", [])
 
 
 def _as_asked(request: Request, scan: Volume) -> Volume:
     return replace(scan, kind=Kind(LABELS, "--labels says so")) if request.labels else scan
+
+
+def _evened(request: Request, scan: Volume) -> tuple[Volume, Facts]:
+    """The scan with even slices, if that is asked for and there are intensities; what was done."""
+    if not request.even_slices or scan.data.min() == scan.data.max():
+        return scan, {}
+    if scan.kind.what != INTENSITIES:
+        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --even-slices is not for")
+    evened = even_slices(scan)
+    return evened.volume, {"even_slices": evened.describe()}
 
 
 def _agreeing(

@@ -78,6 +78,8 @@ def _methods(facts: Mapping[str, Any]) -> str:
             f"The images were stored with zero-filled voxels of {stored}; the zeros were removed "
             "before."
         )
+    if any(factor != 1 for factor in facts.get("even_slices", {}).get("factors", ())):
+        said.append("Slices that differed in brightness from their neighbours were evened before.")
     said.append(f"The network was told that {_told(facts['told'], facts['noise'])}.")
     if "transform" in options:
         said.append("A registration was applied in the same interpolation.")

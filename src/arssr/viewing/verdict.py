@@ -170,7 +170,8 @@ def _done(
             f"The file has voxels of {stored}: {along} that is finer than the scan was measured."
         )
         said.append("Work began on the smallest voxels on which it may have been measured.")
-    said += sentences(facts.get("target"), *facts.get("notes", []))
+    evened = facts.get("even_slices", {}).get("in_words")
+    said += sentences(evened, facts.get("target"), *facts.get("notes", []))
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
         way = _WAYS.get(told[each.axis])
