@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from scipy import ndimage
 import arssr
 from arssr.domain import Look
 from arssr.errors import ArSSRError
+from arssr.export.about import about
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import axis_matrix
@@ -36,8 +36,6 @@ from arssr.volume import Volume
 from arssr.weights.licence import images_behind
 from arssr.weights.limits import looks_seen, unlike_training
 from arssr.weights.registry import Weights, load
-
-_TOLD_BY_CARD = ("name", "about", "licence", "credit", "valid", "slices")
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,12 @@ def export(weights: Weights, folder: Path) -> None:
     content = np.concatenate(values).tobytes()
     looks = looks_seen(weights.card)
     manifest = {
-        "arssr": version("arssr"),
-        "name": weights.name,
-        "sha256": weights.sha256,
-        "config": config.to_dict(),
+        **about(weights),
         "seen": list(SEEN),
         "encoder": in_words(encoder, names),
         "hidden": [names[id(layer)] for layer in network.decoder.layers()[:-1]],
         "tensors": tensors,
         "values_sha256": hashlib.sha256(content).hexdigest(),
-        "card": {key: weights.card[key] for key in _TOLD_BY_CARD if key in weights.card},
         "trained_on": [
             [image.get("sha256"), image.get("samples_sha256")]
             for image in images_behind(weights.card)

@@ -168,8 +168,7 @@ class Model:
         label = str(volume.path) if volume.path else "the image"
         volume.kind.require_intensities(label)
         samples = samples_on(volume.data, self.device)
-        # what of the paper's flavour was trained here knows the intensities of files
-        if normalisation is None and not self.config.normalises and "recipe" in self.card:
+        if normalisation is None and not self.weights.normalises:
             normalisation = Normalisation.identity()
         norm = normalisation or Normalisation.fit(samples, label)
         if (

@@ -27,7 +27,7 @@ from arssr.errors import ArSSRError
 from arssr.grid import AxisPositions, Grid, Shape, corner_voxels
 from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
-from arssr.networks import ImplicitVoxelNetwork
+from arssr.networks import LARGEST_CELL, ImplicitVoxelNetwork
 from arssr.on_device import Finish, normalised, samples_on
 from arssr.readings import BOTH, Readings
 from arssr.readings import ReportProgress as ReportProgress
@@ -44,8 +44,6 @@ Read = Callable[["VoxelField", Grid, ReportProgress], Iterator[np.ndarray]]
 
 _OBLIQUE_CHUNK = 2**20  # points
 _POINT_PLANES = 16  # of a window of features, read together by scattered points
-# Voxels of an output that are no smaller than the input's: what the network was trained for.
-_LARGEST_CELL = 1.0
 _BEYOND_FP16 = "this image goes beyond the range of fp16; use bf16 or float32"
 
 
@@ -281,7 +279,7 @@ class VoxelField(Readings):
             along[source_axis] = positions
         last = lattice.axes[2]
         size = grid.cell_in(self.grid)
-        cell = np.minimum(size, _LARGEST_CELL)
+        cell = np.minimum(size, LARGEST_CELL)
         matrices = [
             torch.from_numpy(axis_matrix("cubic", n, p).astype(np.float32))
             for n, p in zip(self._shape, along, strict=True)
@@ -381,7 +379,7 @@ class VoxelField(Readings):
         voxels = [nearest_voxel(index[:, a], n) for a, n in enumerate(self._shape)]
         wanted = self.active[tuple(voxels)]
         made = np.zeros((outputs, len(index)), np.float32)
-        small = np.minimum(cell, _LARGEST_CELL)
+        small = np.minimum(cell, LARGEST_CELL)
         made[:, wanted] = decode_points(self.network, features, index[wanted], small).T[:outputs]
         values = made[0]
         if self.network.corrects:

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pywt  # type: ignore[import-untyped]
@@ -126,6 +126,19 @@ class Normalisation:
         restored = np.multiply(data, np.float32(self.scale), dtype=np.float32)
         restored += np.float32(self.offset)
         return restored
+
+
+def plain_rule() -> dict[str, Any]:
+    """What `Normalisation.fit` does to an image without voxels far beyond the rest, as plain
+    values for other programs: percentiles that become 0 and 1, and the depth of ringing.
+    """
+    few = 100 * _FEWEST
+    return {
+        "percentiles": [few, 100 - few],
+        "ringing": _RINGING,
+        "in_words": "normalised = (x - low) / (high - low), where low and high are these "
+        "percentiles of all voxels; low is 0 instead where it lies between -ringing * high and 0",
+    }
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ EXAMPLES = {
         ("FLAIR.nii.gz", "where it lies, and on which voxels it was measured"),
         ("light", "what weights were trained for, and what they gain"),
     ),
+    "export": (("light -o light.onnx", "light-encoder.onnx and light-decoder.onnx"),),
 }
 
 

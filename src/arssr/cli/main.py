@@ -14,6 +14,7 @@ from arssr.cli import (
     bids,
     compare,
     evaluate,
+    export,
     models,
     prepare,
     train,
@@ -68,7 +69,7 @@ app = typer.Typer(
 )
 for _command in (
     *(upsample.upsample, view.view, bids.bids, prepare.prepare, train.train, adapt.adapt),
-    *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info),
+    *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info, export.export),
 ):
     _name = _command.__name__
     app.command(_name, cls=_Command, epilog=epilog(_name))(_command)

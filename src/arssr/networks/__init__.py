@@ -2,7 +2,9 @@
 
 from arssr.networks.model import (
     ACQUISITIONS,
+    LARGEST_CELL,
     NATIVE,
+    NOISE_UNIT,
     SEEN,
     UNKNOWN,
     ImplicitVoxelNetwork,
@@ -13,7 +15,9 @@ from arssr.networks.model import (
 
 __all__ = [
     "ACQUISITIONS",
+    "LARGEST_CELL",
     "NATIVE",
+    "NOISE_UNIT",
     "SEEN",
     "UNKNOWN",
     "ImplicitVoxelNetwork",

@@ -20,7 +20,7 @@ from arssr.networks.encoders import ENCODERS, Encoder
 ACQUISITIONS = ("kspace", "slice", "spline")  # of networks that name no others
 UNKNOWN = "unknown"
 NATIVE = "kspace"  # along an axis that keeps its samples: what a scanner measures
-_NOISE_UNIT = 0.05  # the noise level at which its channel reads 1
+NOISE_UNIT = 0.05  # the noise level at which its channel reads 1
 # A blurred scan wants sharpening, a noisy one smoothing: over the mix these cancel, and a network
 # that cannot yet tell them apart learns nothing. So the condition gates features strongly from
 # the first step on (0.2: no gain over cubic after 300 steps; 0.6: 0.8 dB; 1.5: 1.0 dB).
@@ -30,6 +30,9 @@ _GATING = 1.5
 # steps of 4 patches: 0.18 dB of gain with default filters, 0.33 with 10, 0.38 with 30, and 0.38
 # with 20 at twice the learning rate).
 _EDGE_GAIN = 20.0
+
+# Voxels of an output that are no smaller than the input's: what networks were trained for.
+LARGEST_CELL = 1.0
 
 # Normalised intensities that a residual network sees: it only corrects, and what lies beyond is in
 # the interpolation. No real scan here has more than 1.95. A voxel of 10,000 would spoil all that
@@ -120,7 +123,7 @@ def condition_vector(
                 f"these weights can be told {', '.join(known)} and {UNKNOWN}, not {name!r}"
             )
     one_hot = [float(name == each) for name in acquisition_ijk for each in known]
-    return one_hot + ([0.0, 0.0] if noise is None else [noise / _NOISE_UNIT, 1.0])
+    return one_hot + ([0.0, 0.0] if noise is None else [noise / NOISE_UNIT, 1.0])
 
 
 def condition_channels(known: Sequence[str] = ACQUISITIONS) -> int:

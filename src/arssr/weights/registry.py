@@ -44,6 +44,13 @@ class Weights:
     def __repr__(self) -> str:
         return f"Weights({self.name}, {self.path})"
 
+    @property
+    def normalises(self) -> bool:
+        """Whether the network sees normalised intensities; otherwise those that files have, which
+        is what networks of the paper's flavour were taught here (other programs normalise).
+        """
+        return self.network.config.normalises or "recipe" not in self.card
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the file."""

@@ -1,0 +1,1 @@
+"""Networks for programs that have no torch."""
