@@ -37,6 +37,7 @@ EXAMPLES = {
         ("FLAIR.nii.gz", "where it lies, and on which voxels it was measured"),
         ("light", "what weights were trained for, and what they gain"),
     ),
+    "mrd": (("--model light", "listens at 127.0.0.1:9002 for MRD clients"),),
     "export": (("light -o light.onnx", "light-encoder.onnx and light-decoder.onnx"),),
 }
 

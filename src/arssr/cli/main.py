@@ -16,6 +16,7 @@ from arssr.cli import (
     evaluate,
     export,
     models,
+    mrd,
     prepare,
     train,
     upsample,
@@ -69,7 +70,8 @@ app = typer.Typer(
 )
 for _command in (
     *(upsample.upsample, view.view, bids.bids, prepare.prepare, train.train, adapt.adapt),
-    *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info, export.export),
+    *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info),
+    *(export.export, mrd.mrd),
 ):
     _name = _command.__name__
     app.command(_name, cls=_Command, epilog=epilog(_name))(_command)

@@ -53,7 +53,7 @@ def arranged(slices: Sequence[Slice], label: Path) -> tuple[list[list[Slice]], G
     affine = np.eye(4)
     affine[:3, :2] = (place.directions * place.spacing_ij[:, None]).T
     normal = np.cross(*place.directions)
-    affine[:3, 2] = _step(positions[0], normal, first.distance_mm, label)
+    affine[:3, 2] = even_step(positions[0], normal, first.distance_mm, label)
     affine[:3, 3] = positions[0, 0]
     try:
         return frames, Grid((*first.shape_ij, len(places)), lps_to_ras(affine))
@@ -72,8 +72,12 @@ def doubts_about_order(frames: Sequence[Sequence[Slice]]) -> list[str]:
     ]
 
 
-def _step(positions: Floats, normal: Floats, stated_mm: float | None, label: Path) -> Floats:
-    """(3,) mm from a slice to the next, the same for all; as stated where there is only one."""
+def even_step(positions: Floats, normal: Floats, stated_mm: float | None, label: object) -> Floats:
+    """(3,) mm from a slice to the next, the same for all; as stated where there is only one.
+
+    positions: (n, 3) mm, of the slices in order along their normal. Raises ArSSRError, naming
+    `label`, where slices are missing or unequally spaced.
+    """
     if len(positions) == 1:
         if stated_mm is None:
             raise ArSSRError(f"{label}: this is a single slice of unknown thickness")
