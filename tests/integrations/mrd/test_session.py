@@ -5,6 +5,7 @@ import struct
 import ismrmrd
 import numpy as np
 import pytest
+from ismrmrd.image import ImageHeader
 from tests.integrations.mrd.scanner import HEADER, Series, connected, serving, session, shuffled
 
 from arssr.integrations.mrd.image import MRDImage
@@ -237,6 +238,18 @@ def test_what_is_too_much_to_hold_goes_back_as_it_came(models: Models) -> None:
     [text] = got.texts
     assert "take more than the 1 KB" in text.replace("1000 B", "1 KB")
     assert [header_of(i) for i in got.images] == [header_of(i) for i in sent] and got.closed
+
+
+def test_images_of_no_voxels_cannot_fill_the_memory(models: Models) -> None:
+    empty = MRDImage(ImageHeader(data_type=1), b"", np.empty((0, 0, 0, 0), "<u2"))
+    with serving(MRDServer(models, port=0, most_bytes=100_000)) as at, connected(at) as connection:
+        client = Stream(connection, Limits())
+        connection.sendall(struct.pack("<H1024s", 1, b"arssr"))
+        for _ in range(100):
+            client.send_image(empty)
+        connection.sendall(struct.pack("<H", 4))
+        text, *back = client.messages()
+    assert isinstance(text, Text) and "take more than" in text.text and len(back) == 100
 
 
 def test_a_bug_of_ours_loses_no_image(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ class Stream:
         header.attribute_string_len = len(image.attributes)
         lengths = struct.pack("<Q", len(image.attributes))
         head = struct.pack("<H", Id.IMAGE) + bytes(header) + lengths + image.attributes
-        self._send(head, np.ascontiguousarray(image.samples).data.cast("B"))
+        self._send(head, np.ascontiguousarray(image.samples).ravel().view(np.uint8).data)
 
     def say(self, level: Literal["INFO", "WARNING", "ERROR"], sentence: str) -> None:
         """A text for the other side's log, as FIRE's programs write it. Raises CutOffError."""
@@ -122,8 +122,7 @@ class Stream:
             self._send(struct.pack("<H", Id.CLOSE))
             self._socket.shutdown(socket.SHUT_WR)
             self._within(_LAST_WORDS_S)  # closed with input unread, a connection is reset
-            while True:
-                self._read(1)
+            self._skip(2**63)
 
     def _message(self, number: int) -> Message:
         match number:

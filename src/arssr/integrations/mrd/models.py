@@ -9,11 +9,13 @@ from typing import Any
 
 from arssr.api import Model, Options, load_model
 from arssr.errors import ArSSRError, ArSSRWarning
+from arssr.upsampling.target import NoTargetError
 from arssr.volume import Volume
 from arssr.weights.registry import shipped
 
 _AS_SERVED = ("", "default")  # a model
 _OPEN = ("", "auto")  # a spacing
+_NAMES = ("model", "spacing", "sendoriginal")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -32,10 +34,10 @@ class Asked:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Asked":
-        """What parameters say; others are none of ours. Raises ArSSRError for values of no use."""
+        """What parameters say. Raises ArSSRError for values of no use."""
         model, spacing, original = (
             str(parameters.get(name, default)).strip().lower()
-            for name, default in (("model", ""), ("spacing", ""), ("sendoriginal", True))
+            for name, default in zip(_NAMES, ("", "", True), strict=True)
         )
         try:
             spacing_mm = None if spacing in _OPEN else float(spacing)
@@ -48,12 +50,14 @@ class Asked:
 
 
 def parameters_in(text: str) -> dict[str, Any]:
-    """What a text of FIRE or OpenRecon sets: {"parameters": {…}}; nothing, for any other text."""
+    """What a text of FIRE or OpenRecon, {"parameters": {…}}, sets of ours; nothing, for others."""
     try:
         parameters = json.loads(text)["parameters"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return {}
-    return parameters if isinstance(parameters, dict) else {}
+    if not isinstance(parameters, dict):
+        return {}
+    return {name: parameters[name] for name in _NAMES if name in parameters}
 
 
 class Models:
@@ -74,7 +78,10 @@ class Models:
         with self._one_at_a_time, warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", ArSSRWarning)
             model = self._named(asked.model)
-            result = model.upsample(volume, **options)
+            try:
+                result = model.upsample(volume, **options)
+            except NoTargetError as error:
+                raise ArSSRError(f"{error} (here: the parameter spacing)") from None
         told = [str(each.message) for each in said if issubclass(each.category, ArSSRWarning)]
         return result, model.name, told
 

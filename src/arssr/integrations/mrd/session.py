@@ -18,6 +18,9 @@ from arssr.integrations.mrd.models import Asked, Models, parameters_in
 from arssr.integrations.mrd.stacks import grouped, original_image, result_image, stack_of
 from arssr.upsampling.words import remark
 
+# What an image takes besides: without it, images of no voxels could fill the memory.
+_HEADER_BYTES = 2048
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +39,7 @@ def hold(stream: Stream, models: Models, most_bytes: int) -> None:
     for message in messages:
         if isinstance(message, MRDImage):
             images.append(message)
-            held += message.samples.nbytes + len(message.attributes)
+            held += message.samples.nbytes + len(message.attributes) + _HEADER_BYTES
             if held > most_bytes:
                 _pass_on(stream, images, messages, most_bytes)
                 return
