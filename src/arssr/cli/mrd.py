@@ -34,10 +34,12 @@ def mrd(
     if find_spec("ismrmrd") is None:
         raise ArSSRError("arssr mrd needs ismrmrd: pip install 'arssr[mrd]'")
     most_bytes = int(number_of_bytes("--limit", limit))
+    from arssr.integrations.mrd.messages import Limits
     from arssr.integrations.mrd.models import Models
     from arssr.integrations.mrd.server import LOOPBACK, MRDServer
 
-    with MRDServer(Models(model, device, precision), host, port, most_bytes) as server:
+    models, limits = Models(model, device, precision), Limits(session_bytes=most_bytes)
+    with MRDServer(models, host, port, limits) as server:
         at = f"{host}:{server.server_address[1]}"
         stderr.print(f"listening at {at}; Ctrl-C ends it", markup=False, soft_wrap=True)
         if host != LOOPBACK:

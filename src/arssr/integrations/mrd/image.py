@@ -62,7 +62,7 @@ def meta_of(attributes: bytes) -> Meta:
     try:
         if "<!DOCTYPE" in text:
             raise ValueError("a document type")
-        return Meta.deserialize(text)
+        return Meta({name or "": value for name, value in Meta.deserialize(text).items()})
     except (ElementTree.ParseError, AssertionError, ValueError):
         raise ArSSRError("its attributes are no MRD attributes") from None
 

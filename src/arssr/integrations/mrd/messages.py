@@ -54,13 +54,15 @@ class Limits:
     """What one session may ask for.
 
     text_bytes: of a text, and of the attributes of one image (of Siemens's some 100 KB).
-    image_bytes: of one image with its attributes.
+    image_bytes: of the samples of one image.
+    session_bytes: of all images of a session together, and of each result.
     idle_s: until the next message; the scan itself may last.
     message_s: for a message, from its first byte to its last, either way.
     """
 
     text_bytes: int = 16 * 2**20
     image_bytes: int = 2**30
+    session_bytes: int = 2 * 10**9
     idle_s: float = 3600.0
     message_s: float = 120.0
 
@@ -87,7 +89,8 @@ class Stream:
     """One side of a session."""
 
     def __init__(self, connection: socket.socket, limits: Limits) -> None:
-        self._socket, self._limits = connection, limits
+        self.limits = limits
+        self._socket = connection
         self._deadline = 0.0
 
     def messages(self) -> Iterator[Message]:
@@ -96,9 +99,9 @@ class Stream:
         Raises ProtocolError and CutOffError.
         """
         while True:
-            self._within(self._limits.idle_s)
+            self._within(self.limits.idle_s)
             [number] = struct.unpack("<H", self._read(2))
-            self._within(self._limits.message_s)
+            self._within(self.limits.message_s)
             if number == Id.CLOSE:
                 return
             yield self._message(number)
@@ -131,7 +134,7 @@ class Stream:
                 return Text(Id.CONFIG_FILE, name.decode("utf-8", "replace"))
             case Id.CONFIG_TEXT | Id.HEADER | Id.TEXT:
                 [length] = struct.unpack("<I", self._read(4))
-                self._require(length, self._limits.text_bytes, "a text")
+                self._require(length, self.limits.text_bytes, "a text")
                 text = self._read(length).rstrip(b"\0").decode("utf-8", "replace")
                 return Text(Id(number), text)
             case Id.IMAGE:
@@ -152,9 +155,9 @@ class Stream:
         size = sample_bytes(header)
         if size is None:
             raise ProtocolError(f"an image has samples of type {header.data_type}, unknown to MRD")
-        self._require(size, self._limits.image_bytes, "an image")
+        self._require(size, self.limits.image_bytes, "an image")
         [length] = struct.unpack("<Q", self._read(8))
-        self._require(length, self._limits.text_bytes, "the attributes of an image")
+        self._require(length, self.limits.text_bytes, "the attributes of an image")
         attributes = bytes(self._read(length))
         x, y, z = header.matrix_size
         samples = np.frombuffer(self._read(size), TYPES[header.data_type])
@@ -199,7 +202,7 @@ class Stream:
         return received
 
     def _send(self, *parts: "bytes | memoryview") -> None:
-        self._socket.settimeout(self._limits.message_s)
+        self._socket.settimeout(self.limits.message_s)
         try:
             for part in parts:
                 self._socket.sendall(part)

@@ -1,6 +1,7 @@
 """What a client may ask for, and the networks that do it: each is loaded once, one computes."""
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from arssr.api import Model, Options, load_model
 from arssr.errors import ArSSRError, ArSSRWarning
+from arssr.files import bytes_in_words
 from arssr.upsampling.target import NoTargetError
 from arssr.volume import Volume
 from arssr.weights.registry import shipped
@@ -69,12 +71,23 @@ class Models:
         self._one_at_a_time = Lock()
         self._named("")  # what cannot be loaded is said at once
 
-    def upsample(self, volume: Volume, asked: Asked) -> tuple[Volume, str, list[str]]:
+    def upsample(
+        self, volume: Volume, asked: Asked, most_bytes: int
+    ) -> tuple[Volume, str, list[str]]:
         """The result, the name of the weights, and what there is to say about it.
 
-        Raises ArSSRError as `Model.upsample` does, and for weights that do not ship.
+        Raises ArSSRError as `Model.upsample` does, for weights that do not ship, and where the
+        result would take more than so many bytes.
         """
-        options: Options = {} if asked.spacing_mm is None else {"spacing": asked.spacing_mm}
+        options: Options = {}
+        if asked.spacing_mm is not None:
+            options["spacing"] = asked.spacing_mm
+            size = 4 * math.prod(volume.grid.with_spacing(asked.spacing_mm).shape)
+            if size > most_bytes:
+                raise ArSSRError(
+                    f"with voxels of {asked.spacing_mm:g} mm the result takes "
+                    f"{bytes_in_words(size)}, and {bytes_in_words(most_bytes)} are the most"
+                )
         with self._one_at_a_time, warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", ArSSRWarning)
             model = self._named(asked.model)

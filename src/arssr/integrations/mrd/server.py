@@ -21,7 +21,6 @@ _log = logging.getLogger(__name__)
 class MRDServer(socketserver.ThreadingTCPServer):
     """Listens from the start; `serve_forever` answers, `shutdown` ends that.
 
-    most_bytes: that the images of one session may take.
     Raises ArSSRError where the address is taken or none of this machine.
     """
 
@@ -34,10 +33,9 @@ class MRDServer(socketserver.ThreadingTCPServer):
         models: Models,
         host: str = LOOPBACK,
         port: int = PORT,
-        most_bytes: int = 2**31,
         limits: Limits | None = None,
     ) -> None:
-        self.models, self.most_bytes, self.limits = models, most_bytes, limits or Limits()
+        self.models, self.limits = models, limits or Limits()
         self._free = BoundedSemaphore(_SESSIONS)
         try:
             super().__init__((host, port), _Session)
@@ -66,7 +64,7 @@ class _Session(socketserver.BaseRequestHandler):
         """Hold a session to its end, whatever comes."""
         stream = Stream(self.request, self.server.limits)
         try:
-            hold(stream, self.server.models, self.server.most_bytes)
+            hold(stream, self.server.models)
         except ProtocolError as error:
             _log.warning("a session was refused: %s", error)
             with suppress(CutOffError):

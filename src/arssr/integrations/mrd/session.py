@@ -24,8 +24,8 @@ _HEADER_BYTES = 2048
 _log = logging.getLogger(__name__)
 
 
-def hold(stream: Stream, models: Models, most_bytes: int) -> None:
-    """Answer a session, whose images may take so many bytes together.
+def hold(stream: Stream, models: Models) -> None:
+    """Answer a session, from its first message to its last.
 
     Raises ProtocolError where what comes is no session, and CutOffError.
     """
@@ -40,8 +40,8 @@ def hold(stream: Stream, models: Models, most_bytes: int) -> None:
         if isinstance(message, MRDImage):
             images.append(message)
             held += message.samples.nbytes + len(message.attributes) + _HEADER_BYTES
-            if held > most_bytes:
-                _pass_on(stream, images, messages, most_bytes)
+            if held > stream.limits.session_bytes:
+                _pass_on(stream, images, messages)
                 return
         elif isinstance(message, Text):
             if message.kind == Id.HEADER:
@@ -53,14 +53,13 @@ def hold(stream: Stream, models: Models, most_bytes: int) -> None:
     _answer(stream, models, images, parameters, three_d)
 
 
-def _pass_on(
-    stream: Stream, images: list[MRDImage], messages: Iterator[Message], most_bytes: int
-) -> None:
+def _pass_on(stream: Stream, images: list[MRDImage], messages: Iterator[Message]) -> None:
     """Send back what is too much to hold, as it comes."""
+    most = bytes_in_words(stream.limits.session_bytes)
     stream.say(
         "ERROR",
-        f"the images take more than the {bytes_in_words(most_bytes)} that a session may have "
-        "(arssr mrd --limit); they go back as they came",
+        f"the images take more than the {most} that a session may have (arssr mrd --limit); they "
+        "go back as they came",
     )
     later = (each for each in messages if isinstance(each, MRDImage))
     for image in chain(images, later):
@@ -101,7 +100,8 @@ def _results(
         series = int(group[0].header.image_series_index)
         try:
             stack = stack_of(group, three_d=three_d)
-            volume, model, told = models.upsample(stack.volume, asked)
+            most_bytes = stream.limits.session_bytes
+            volume, model, told = models.upsample(stack.volume, asked, most_bytes)
             counts[series] += 1
             index, count = indices.of(series), counts[series]
             made = result_image(stack, volume, index, count, remark(model))

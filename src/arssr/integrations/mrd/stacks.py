@@ -75,19 +75,19 @@ def stack_of(images: Sequence[MRDImage], *, three_d: bool = False) -> Stack:
     """
     label = f"series {images[0].header.image_series_index}"
     row, column, normal = _directions(images[0], label)
-    size_mm = np.array(images[0].header.field_of_view, float)
+    size_mm = _numbers(images[0].header.field_of_view)
     x, y, z = images[0].header.matrix_size
     if not (np.isfinite(size_mm).all() and (size_mm > 0).all() and min(x, y, z) > 0):
         raise ArSSRError(f"{label}: an image has no size")
     for image in images[1:]:
-        other = np.array(image.header.field_of_view, float)
+        other = _numbers(image.header.field_of_view)
         if tuple(image.header.matrix_size) != (x, y, z) or not np.allclose(other, size_mm, 1e-4):
             raise ArSSRError(f"{label}: its slices differ in size")
         if not np.allclose(_directions(image, label), (row, column, normal), atol=_SAME_DIRECTION):
             raise ArSSRError(f"{label}: its slices are not parallel")
     if len({image.samples.dtype for image in images}) > 1:
         raise ArSSRError(f"{label}: its slices are of different types")
-    centres = np.array([image.header.position for image in images], float)
+    centres = np.array([_numbers(image.header.position) for image in images])
     if not np.isfinite(centres).all():
         raise ArSSRError(f"{label}: an image has no place")
     order = np.argsort(centres @ normal)
@@ -98,7 +98,8 @@ def stack_of(images: Sequence[MRDImage], *, three_d: bool = False) -> Stack:
     affine = np.eye(4)
     affine[:3, :3] = np.stack([row * size_mm[0] / x, column * size_mm[1] / y, step], axis=1)
     affine[:3, 3] = centres[0] - affine[:3, :3] @ (np.array([x, y, z]) - 1) / 2
-    data = np.concatenate([images[n].samples[0] for n in order]).T.astype(np.float32)
+    with np.errstate(over="ignore"):
+        data = np.concatenate([images[n].samples[0] for n in order]).T.astype(np.float32)
     if not np.isfinite(data).all():
         raise ArSSRError(f"{label}: there are NaN or infinite values")
     grid = Grid((x, y, len(images) * z), lps_to_ras(affine))
@@ -167,16 +168,21 @@ def original_image(image: MRDImage) -> MRDImage:
     return MRDImage(image.header, kept, image.samples)
 
 
+def _numbers(field: Iterable[float]) -> Floats:
+    """A field of a header, by way of Python's floats: numpy warns of some of what may come."""
+    return np.array([float(each) for each in field])
+
+
 def _directions(image: MRDImage, label: str) -> Floats:
     """(3, 3) unit vectors, LPS: along x (columns), along y (rows), and from slice to slice."""
     head = image.header
     row, column = vector(image.meta, "ImageRowDir"), vector(image.meta, "ImageColumnDir")
     if row is None or column is None:
-        row, column = np.array(head.read_dir, float), np.array(head.phase_dir, float)
+        row, column = _numbers(head.read_dir), _numbers(head.phase_dir)
     lengths = np.linalg.norm([row, column], axis=1)
     if not (np.abs(lengths - 1) < 0.01).all() or abs(row @ column) > _SAME_DIRECTION:
         raise ArSSRError(f"{label}: an image does not say where its rows and columns run")
     row, column = row / lengths[0], column / lengths[1]
     normal = np.cross(row, column)
-    backwards = np.array(head.slice_dir, float) @ normal < 0
+    backwards = _numbers(head.slice_dir) @ normal < 0
     return np.stack([row, column, -normal if backwards else normal])
