@@ -1,7 +1,7 @@
 """An ONNX graph, written down node by node in the order in which it is computed.
 
-By hand, as the networks are of few kinds of layers: torch's exporter of its version 2.6 needs
-another package than that of 2.13, and neither keeps the sizes of an image free without help.
+By hand: the networks are of few kinds of layers, sizes stay free, and torch's exporter, which wants
+another package (onnxscript), is not needed.
 """
 
 import json
