@@ -14,7 +14,7 @@ NODE_STAMP := web/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo site test lint format bench figures clean
+.PHONY: help demo site docs test lint format bench figures clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,9 @@ $(NODE_STAMP): web/package-lock.json
 	npm ci --prefix web --no-audit --no-fund
 	@touch $@
 
+docs: $(STAMP)  ## these documents as a site, in docs/_build/html/; a broken reference fails
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 # One thread a worker: the workers already fill the cores.
 test: $(STAMP)  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -59,7 +62,7 @@ figures: $(STAMP)  ## the pictures of the documentation, made again
 	$(call run_each,$(wildcard docs/figures/*.py),docs/figures/*.py)
 
 clean:  ## remove what the commands made: environment, caches, builds
-	rm -rf $(VENV) build dist web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist web/node_modules web/dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call run_each,scripts,pattern): the scripts in turn, stopping at the first that fails.

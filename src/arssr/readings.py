@@ -14,7 +14,9 @@ from arssr.on_device import Finish
 from arssr.volume import Volume
 from arssr.weights.interval import Interval
 
-ReportProgress = Callable[[str, float], None]  # what is being done, and the share that is done
+ReportProgress = Callable[[str, float], None]
+"""Is told what is being done, in words, and the share of it that is done."""
+
 AS_IT_IS = Finish()
 BOTH = 2  # outputs: values and half-widths
 

@@ -140,14 +140,14 @@ class Reference:
 def score(truth: Volume, result: Volume) -> dict[str, float]:
     """What a result is worth, both on the same grid (ArSSRError otherwise, and for NaN).
 
-    psnr        10 log10(range² / MSE), dB, over the whole image; range = max - min of the truth
-    ssim        scikit-image's `structural_similarity`, 3D, uniform window of 7^3 voxels
-    psnr_head   MSE taken inside `head_mask` of the truth, the range as before
-    ssim_head   mean of the SSIM map inside that mask
-    nrmse       ‖result - truth‖ / ‖truth‖
-    hfen        the same after a Laplacian of Gaussian, sigma 1.5 voxels, kernel of 15^3 voxels:
-                the high-frequency error norm of Ravishankar and Bresler 2011
-                (doi:10.1109/TMI.2010.2090538), in 3D and relative
+    psnr: 10 log10(range² / MSE), dB, over the whole image; range = max - min of the truth
+    ssim: scikit-image's `structural_similarity`, 3D, uniform window of 7^3 voxels
+    psnr_head: MSE taken inside `head_mask` of the truth, the range as before
+    ssim_head: mean of the SSIM map inside that mask
+    nrmse: ‖result - truth‖ / ‖truth‖
+    hfen: the same after a Laplacian of Gaussian, sigma 1.5 voxels, kernel of 15^3 voxels: the
+        high-frequency error norm of Ravishankar and Bresler 2011
+        (doi:10.1109/TMI.2010.2090538), in 3D and relative
     """
     return Reference(truth).score(result)
 

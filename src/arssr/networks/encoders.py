@@ -80,6 +80,10 @@ class _DenseLayer(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
+    """Dense layers, each of which reads all before it, fused by a 1³ convolution (Zhang et al.
+    2018, arXiv 1802.08797); the sum is added to what came in.
+    """
+
     def __init__(self, layers: int, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*[_DenseLayer(width * (n + 1), width) for n in range(layers)])
@@ -161,6 +165,8 @@ class ResCNN(StreamedEncoder):
 
 
 class ResidualBlock(nn.Module):
+    """Two 3³ convolutions with a ReLU between them, added to what came in (SRResNet's block)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.m = nn.Sequential(

@@ -1,0 +1,98 @@
+"""How docstrings of this package become pages: their habits, in the words of reStructuredText.
+
+Names in backticks lead to what they name, where that has a place on a page; one that begins with
+`arssr.` must exist. What `name: meaning` says of parameters becomes a list. A public name without
+a docstring is a warning, which fails a strict build.
+"""
+
+import re
+from typing import Any
+
+from docutils.nodes import Node
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.autosummary import import_by_name
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
+
+_log = logging.getLogger(__name__)
+_NAMED = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*): (.*)")
+
+
+def listed(lines: list[str]) -> list[str]:
+    """What `name: meaning` says at the end of a paragraph, as a definition list.
+
+    >>> listed(["A result.", "scale, spacing: of the", "    result", "like: an image"])
+    ['A result.', '', '``scale``, ``spacing``', '    of the', '    result', '``like``', '    an image']
+    """
+    made: list[str] = []
+    for paragraph in _paragraphs(lines):
+        prose = len(paragraph)
+        while prose and (paragraph[prose - 1].startswith(" ") or _NAMED.match(paragraph[prose - 1])):
+            prose -= 1
+        entries = paragraph[prose:]
+        if not entries or entries[0].startswith(" "):
+            made += paragraph
+            continue
+        made += [*paragraph[:prose], *[""][:prose]]
+        for line in entries:
+            found = _NAMED.match(line)
+            if found:
+                names = ", ".join(f"``{name}``" for name in found[1].split(", "))
+                made += [names, f"    {found[2]}"]
+            else:
+                made.append(line)
+    return made
+
+
+def _paragraphs(lines: list[str]) -> list[list[str]]:
+    """Lines that belong together, and those between, which are empty."""
+    found: list[list[str]] = [[]]
+    for line in lines:
+        if not line.strip():
+            found += [[line], []]
+        else:
+            found[-1].append(line)
+    return [paragraph for paragraph in found if paragraph]
+
+
+def _mend(_: Sphinx, what: str, name: str, documented: Any, __: Any, lines: list[str]) -> None:
+    is_ours = getattr(documented, "__module__", "arssr").startswith("arssr")
+    if is_ours and not any(line.strip() for line in lines):
+        _log.warning("%s %s has no docstring", what, name)
+    lines[:] = listed(lines)
+
+
+def _lead(
+    app: Sphinx, env: BuildEnvironment, reference: pending_xref, text: Node
+) -> Node | None:
+    """Types may be names for others (`Image`), and what stands in backticks need not be a name."""
+    target, kind = reference["reftarget"], reference.get("reftype")
+    if reference.get("refdomain") != "py" or kind not in ("class", "obj"):
+        return None
+    found = env.domains.python_domain.find_obj(env, None, None, target, "obj", searchmode=1)
+    if len(found) == 1 and found[0][1].node_id:
+        place = found[0][1]
+        return make_refnode(app.builder, reference["refdoc"], place.docname, place.node_id, text)
+    if kind == "obj" and (not target.startswith("arssr.") or _is_there(target)):
+        return text
+    return None
+
+
+def _is_there(name: str) -> bool:
+    try:
+        import_by_name(name)
+    except ImportError:
+        return False
+    return True
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    # Overloads differ in what is returned; what is taken is said by the function itself.
+    ModuleAnalyzer.overloads = property(lambda _: {}, lambda *_: None)  # type: ignore[assignment]
+    app.connect("autodoc-process-docstring", _mend)
+    app.connect("missing-reference", _lead)
+    return {"parallel_read_safe": True}
