@@ -7,8 +7,7 @@ from pathlib import Path
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent / "src")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 project = "ArSSR"
 author = "The ArSSR developers"
@@ -19,8 +18,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "sphinx_design",
-    "docstrings",  # in docs/extensions, as is the next
-    "written",
+    "docs.extensions.docstrings",
+    "docs.extensions.written",
 ]
 exclude_patterns = ["_build", "extensions", "figures"]
 

@@ -20,7 +20,7 @@ def commands() -> str:
 def _command(name: str, command: Any) -> str:
     context = command.context_class(command, info_name=name)
     usage = " ".join(["arssr", name, *command.collect_usage_pieces(context)])
-    examples = [f"arssr {name} {words}  # {meaning}" for words, meaning in EXAMPLES[name]]
+    examples = [f"# {meaning}\narssr {name} {words}" for words, meaning in EXAMPLES[name]]
     parts = [f"## arssr {name}", command.help, _fenced([usage]), _fenced(examples)]
     panels: dict[str, list[str]] = {}
     for param in command.params:

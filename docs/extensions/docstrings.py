@@ -24,27 +24,32 @@ _NAMED = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*): (.*)")
 def listed(lines: list[str]) -> list[str]:
     """What `name: meaning` says at the end of a paragraph, as a definition list.
 
-    >>> listed(["A result.", "scale, spacing: of the", "    result", "like: an image"])
-    ['A result.', '', '``scale``, ``spacing``', '    of the', '    result', '``like``', '    an image']
+    >>> listed(["A result.", "scale, like: of it or", "    of another"])
+    ['A result.', '', '``scale``, ``like``', '    of it or', '    of another']
     """
     made: list[str] = []
     for paragraph in _paragraphs(lines):
         prose = len(paragraph)
-        while prose and (paragraph[prose - 1].startswith(" ") or _NAMED.match(paragraph[prose - 1])):
+        while prose and _is_of_list(paragraph[prose - 1]):
             prose -= 1
-        entries = paragraph[prose:]
-        if not entries or entries[0].startswith(" "):
+        if prose == len(paragraph) or paragraph[prose].startswith(" "):
             made += paragraph
             continue
-        made += [*paragraph[:prose], *[""][:prose]]
-        for line in entries:
+        made += paragraph[:prose]
+        if prose:
+            made.append("")
+        for line in paragraph[prose:]:
             found = _NAMED.match(line)
-            if found:
+            if found is None:
+                made.append(line)
+            else:
                 names = ", ".join(f"``{name}``" for name in found[1].split(", "))
                 made += [names, f"    {found[2]}"]
-            else:
-                made.append(line)
     return made
+
+
+def _is_of_list(line: str) -> bool:
+    return line.startswith(" ") or _NAMED.match(line) is not None
 
 
 def _paragraphs(lines: list[str]) -> list[list[str]]:
@@ -59,15 +64,13 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
 
 
 def _mend(_: Sphinx, what: str, name: str, documented: Any, __: Any, lines: list[str]) -> None:
-    is_ours = getattr(documented, "__module__", "arssr").startswith("arssr")
+    is_ours = (getattr(documented, "__module__", None) or "arssr").startswith("arssr")
     if is_ours and not any(line.strip() for line in lines):
         _log.warning("%s %s has no docstring", what, name)
     lines[:] = listed(lines)
 
 
-def _lead(
-    app: Sphinx, env: BuildEnvironment, reference: pending_xref, text: Node
-) -> Node | None:
+def _lead(app: Sphinx, env: BuildEnvironment, reference: pending_xref, text: Node) -> Node | None:
     """Types may be names for others (`Image`), and what stands in backticks need not be a name."""
     target, kind = reference["reftarget"], reference.get("reftype")
     if reference.get("refdomain") != "py" or kind not in ("class", "obj"):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from os.path import relpath
 from pathlib import Path
 
-from command_line import commands
-from from_code import file_formats, sidecar_fields
+from docs.extensions.command_line import commands
+from docs.extensions.from_code import file_formats, sidecar_fields
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def led(text: str, folder: Path) -> str:
 
     def link(found: re.Match[str]) -> str:
         words, path, anchor = found[1], (folder / found[2]).resolve(), found[3] or ""
-        if path.is_relative_to(DOCS):
+        if path.is_relative_to(DOCS) and path.exists():
             return f"[{words}](/{path.relative_to(DOCS)}{anchor})"
         if path in pages:
             return f"[{words}](/{pages[path]}{anchor})"

@@ -2,10 +2,10 @@
 
 A network's head says how far its values may be from the truth, relative to one another
 (`networks.spread`). How wide the intervals must be in all was measured on images that neither the
-network nor the head was taught with: of `|error| / half-width` over the voxels of their objects, the
-quantile of that probability (split conformal prediction: Vovk et al. 2005; Angelopoulos and Bates
-2021, arXiv 2107.07511; voxels of an image are not independent, so the promise is one for the mean
-over many images). `tools/calibrate.py` measures it and writes docs/uncertainty.md.
+network nor the head was taught with: of `|error| / half-width` over the voxels of their objects,
+the quantile of that probability (split conformal prediction: Vovk et al. 2005; Angelopoulos and
+Bates 2021, arXiv 2107.07511; voxels of an image are not independent, so the promise is one for the
+mean over many images). `tools/calibrate.py` measures it and writes docs/uncertainty.md.
 """
 
 from collections.abc import Mapping, Sequence
