@@ -5,7 +5,7 @@
 Every variant trains for the same processor time on one thread, warm-up and cosine included, and
 is judged by its gain over cubic interpolation on training images held out from all of them (no
 validation image is touched). Variants already in the folder are kept; the table at the end is
-that of docs/training.md.
+that of docs/trainings.md.
 """
 
 import argparse

@@ -35,7 +35,7 @@ def row(path: Path, weights: Weights, minutes: float) -> str:
 
 
 def main() -> None:
-    """Print the table of docs/training.md."""
+    """Print the table of docs/adapt.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("volumes", nargs="+", type=Path)
     parser.add_argument("--weights", default="light")

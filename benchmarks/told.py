@@ -7,7 +7,7 @@ each axis, as the product does. `numbers` is told more, through channels whose w
 zero: by how much each number differs from what is typical of the name; each is withheld at random.
 The encoder stays as it is. What it makes of the samples is computed once and kept in the folder;
 how that is modulated and decoded is learnt. So this takes four minutes of one core, not the hours
-of a training. Prints the table of docs/training.md, judged on DATA/val.
+of a training. Prints the table of docs/trainings.md, judged on DATA/val.
 """
 
 import argparse

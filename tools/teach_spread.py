@@ -24,7 +24,7 @@ from arssr.training.spread import SpreadRecipe, lessons, teach_spread
 from arssr.weights.files import load_weights, save_weights
 from arssr.weights.interval import KEY
 
-# As shipped weights are taught (docs/training.md).
+# As shipped weights are taught (docs/trainings.md).
 SAMPLING = SamplingConfig(batch=8, patch=24, margin=3.0, unknown=0.25)
 
 
