@@ -25,7 +25,7 @@ exclude_patterns = ["_build", "extensions", "figures"]
 
 # Every reference must lead somewhere. Other packages' names do not: their sites would have to be
 # asked, and a build needs no network.
-default_role = "py:obj"  # of docstrings; see docs/extensions/docstrings.py
+default_role = "said"  # of docstrings; see docs/extensions/docstrings.py
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", rf"({package})(\..*)?")

@@ -78,10 +78,10 @@ def test_what_leads_nowhere_or_says_nothing_fails(tmp_path: Path) -> None:
         f"import sys\nsys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n"
         "from docs.conf import *\nhtml_static_path, html_css_files = [], []\n"
     )
-    (tmp_path / "dumb.py").write_text("def silent(): ...\nsilent.__module__ = 'arssr.dumb'\n")
+    (tmp_path / "dumb.py").write_text("def silent(): ...\ndef _hidden(): ...\n")
     (tmp_path / "index.md").write_text(
         "# Title\n\n[a page](nowhere.md), [a place](#elsewhere), {class}`arssr.Nothing`\n\n"
-        "```{eval-rst}\n.. autofunction:: dumb.silent\n```\n"
+        "```{eval-rst}\n.. automodule:: dumb\n   :members:\n```\n"
     )
     done = build(tmp_path, tmp_path / "site")
     assert done.returncode != 0

@@ -5,19 +5,24 @@ Names in backticks lead to what they name, where that has a place on a page; one
 a docstring is a warning, which fails a strict build.
 """
 
+import inspect
 import re
+from types import ModuleType
 from typing import Any
 
-from docutils.nodes import Node
+from docutils.nodes import Node, literal, system_message
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyXRefRole
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.autosummary import import_by_name
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import make_refnode
 
 _log = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _NAMED = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*): (.*)")
 
 
@@ -63,11 +68,39 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
     return [paragraph for paragraph in found if paragraph]
 
 
-def _mend(_: Sphinx, what: str, name: str, documented: Any, __: Any, lines: list[str]) -> None:
-    is_ours = (getattr(documented, "__module__", None) or "arssr").startswith("arssr")
-    if is_ours and not any(line.strip() for line in lines):
-        _log.warning("%s %s has no docstring", what, name)
+def _mend(_: Sphinx, __: str, name: str, documented: Any, ___: Any, lines: list[str]) -> None:
+    if inspect.ismodule(documented) or inspect.isclass(documented):
+        for silent in without_docstring(documented):
+            _log.warning("%s.%s has no docstring", name, silent)
     lines[:] = listed(lines)
+
+
+def without_docstring(place: ModuleType | type) -> list[str]:
+    """Public classes, functions, methods and properties of a module or class that say nothing.
+
+    A method that overrides another may leave that to it.
+    """
+    home = place.__name__ if inspect.ismodule(place) else place.__module__
+    return [
+        name
+        for name in vars(place)
+        if not name.startswith("_")
+        and not inspect.getdoc(member := getattr(place, name))
+        and (inspect.isroutine(member) or inspect.isclass(member) or isinstance(member, property))
+        and getattr(member, "__module__", home) == home
+    ]
+
+
+class Said(SphinxRole):
+    """What stands in backticks: perhaps a name, else code."""
+
+    def run(self) -> tuple[list[Node], list[system_message]]:
+        """The nodes of it."""
+        if not _NAME.fullmatch(self.text):
+            return [literal(self.rawtext, self.text)], []
+        return PyXRefRole()(
+            "py:obj", self.rawtext, self.text, self.lineno, self.inliner, self.options, self.content
+        )
 
 
 def _lead(app: Sphinx, env: BuildEnvironment, reference: pending_xref, text: Node) -> Node | None:
@@ -96,6 +129,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     # Overloads differ in what is returned; what is taken is said by the function itself.
     ModuleAnalyzer.overloads = property(lambda _: {}, lambda *_: None)  # type: ignore[assignment]
+    app.add_role("said", Said())
     app.connect("autodoc-process-docstring", _mend)
     app.connect("missing-reference", _lead)
     return {"parallel_read_safe": True}
