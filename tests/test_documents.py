@@ -1,4 +1,4 @@
-"""What documents and shell scripts import is there: neither a linter nor mypy reads them."""
+"""What documents and shell scripts name is there: neither a linter nor mypy reads them."""
 
 import re
 from importlib import import_module
@@ -21,3 +21,10 @@ IMPORTS = sorted(
 @pytest.mark.parametrize(("page", "module", "name"), IMPORTS)
 def test_what_a_page_imports_is_there(page: str, module: str, name: str) -> None:
     assert hasattr(import_module(module), name), page
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    beside = [link for link in links if "://" not in link]
+    assert len(beside) > 20
+    assert [link for link in beside if not (ROOT / link).exists()] == []

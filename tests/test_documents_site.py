@@ -114,6 +114,7 @@ def test_what_docstrings_say_of_parameters_becomes_a_list() -> None:
 def test_links_that_leave_the_documents_lead_to_pages_or_files() -> None:
     assert led("[x](bids.md#names)", DOCS) == "[x](/bids.md#names)"
     assert led("[x](docs/bids.md)", ROOT) == "[x](/bids.md)"
+    assert led("[docs/bids.md](docs/bids.md)", ROOT) == "[](/bids.md)"
     assert led("[x](../SECURITY.md#what-listens)", DOCS) == "[x](/security.md#what-listens)"
     assert led("[`x`](LICENSE)", ROOT) == "{download}`x <../LICENSE>`"
     assert led("[x](../benchmarks)", DOCS) == "x (`benchmarks/`)"

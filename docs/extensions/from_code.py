@@ -8,11 +8,11 @@ from arssr.upsampling.facts import Facts
 
 
 def sidecar_fields() -> str:
-    """The keys of a sidecar, under the headings that `Facts` puts them under."""
+    """What `Facts` says of a sidecar, and its keys under the headings that it puts them under."""
     source = inspect.getsource(Facts)
     lines, (tree,) = source.splitlines(), ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
-    made: list[str] = []
+    made = [inspect.getdoc(Facts) or ""]
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             above = lines[node.lineno - 2].strip()

@@ -49,12 +49,15 @@ def led(text: str, folder: Path) -> str:
 
     def link(found: re.Match[str]) -> str:
         words, path, anchor = found[1], (folder / found[2]).resolve(), found[3] or ""
+        if words.endswith(path.name) and path.suffix == ".md":
+            words = ""  # a page that is called by its file is called by its title
         if path.is_relative_to(DOCS) and path.exists():
             return f"[{words}](/{path.relative_to(DOCS)}{anchor})"
         if path in pages:
             return f"[{words}](/{pages[path]}{anchor})"
         if path.is_file():
-            return f"{{download}}`{words.replace('`', '')} <{relpath(path, DOCS)}>`"
+            called = words.replace("`", "") or path.name
+            return f"{{download}}`{called} <{relpath(path, DOCS)}>`"
         return f"{words} (`{path.relative_to(ROOT)}/`)" if path.is_dir() else found[0]
 
     return _LINK.sub(link, text)

@@ -29,6 +29,7 @@ class Facts(TypedDict, total=False):
     model: Mapping[str, Any]
     """`name`, `sha256` and `licence` of the weights, and `config` of the network."""
     device: str
+    """Where: cpu, cuda:0, …"""
     precision: str
     """In which it was computed: bf16, fp16 or float32."""
     noise: float | None
@@ -68,7 +69,9 @@ class Facts(TypedDict, total=False):
 
     # What to know
     notes: list[str]
+    """What is as it was asked for, but perhaps not as it was meant."""
     warnings: list[str]
+    """What may be wrong with the scan or the result; an error with `strict`."""
     methods: str
     """A paragraph to paste into a Methods section."""
     cite: list[str]
@@ -80,4 +83,6 @@ class Facts(TypedDict, total=False):
 
     # Beside what the file has
     scan: str
+    """The file that was read."""
     result: str
+    """The file that was written."""
