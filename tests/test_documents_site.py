@@ -16,6 +16,7 @@ from docs.extensions.from_code import file_formats, sidecar_fields
 from docs.extensions.written import led
 from playwright.sync_api import Page, expect, sync_playwright
 
+import arssr
 from arssr.cli.main import app
 from arssr.files import FORMATS
 from arssr.upsampling.facts import Facts
@@ -96,6 +97,12 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         assert f"\n## arssr {command.name}\n" in f"\n{page}"
     assert "--skip-existing`" in page
     assert "(transforms.md)" in page
+
+
+def test_every_public_name_is_on_the_page_of_python() -> None:
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    missing = [name for name in arssr.__all__ if f":: arssr.{name}\n" not in page]
+    assert missing == ["__version__"]
 
 
 def test_every_key_and_every_suffix_is_in_its_table() -> None:

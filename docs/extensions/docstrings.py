@@ -108,7 +108,7 @@ def _lead(app: Sphinx, env: BuildEnvironment, reference: pending_xref, text: Nod
     target, kind = reference["reftarget"], reference.get("reftype")
     if reference.get("refdomain") != "py" or kind not in ("class", "obj"):
         return None
-    found = env.domains.python_domain.find_obj(env, None, None, target, "obj", searchmode=1)
+    found = env.domains.python_domain.find_obj(env, "", "", target, "obj", searchmode=1)
     if len(found) == 1 and found[0][1].node_id:
         place = found[0][1]
         return make_refnode(app.builder, reference["refdoc"], place.docname, place.node_id, text)

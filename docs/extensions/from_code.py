@@ -24,8 +24,9 @@ def sidecar_fields() -> str:
 
 def _said_by(node: ast.stmt | None) -> str:
     """The text that a statement consists of, in one line."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return " ".join(str(node.value.value).split()) if is_text else ""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return " ".join(str(node.value.value).split())
+    return ""
 
 
 def file_formats() -> str:
