@@ -38,7 +38,8 @@ nitpick_ignore_regex = [
 
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 4
-nb_execution_mode = "off"  # a test runs the notebooks; here they are shown as they were saved
+nb_execution_mode = "off"  # notebooks that are to be run say so themselves
+nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # no scripts of other hosts
 
 autodoc_member_order = "bysource"

@@ -22,7 +22,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "sidecar fields": sidecar_fields,
 }
 _MARK = re.compile(r"<!-- written: (.+) -->")
-_PERHAPS = re.compile(r"^(\S+)\?\n", re.MULTILINE)
+_PERHAPS = re.compile(r"^([a-z_*/]+)\?\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s:#]+)(#[^()\s]*)?\)")
 
 
@@ -58,7 +58,9 @@ def led(text: str, folder: Path) -> str:
         if path.is_file():
             called = words.replace("`", "") or path.name
             return f"{{download}}`{called} <{relpath(path, DOCS)}>`"
-        return f"{words} (`{path.relative_to(ROOT)}/`)" if path.is_dir() else found[0]
+        if path.is_dir() and path.is_relative_to(ROOT):
+            return f"{words} (`{path.relative_to(ROOT)}/`)"
+        return found[0]
 
     return _LINK.sub(link, text)
 
@@ -71,7 +73,7 @@ def _write(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _if_there(entry: re.Match[str]) -> str:
-    is_there = any(path.suffix in (".md", ".ipynb") for path in DOCS.glob(f"{entry[1]}*"))
+    is_there = any(any(DOCS.glob(entry[1] + suffix)) for suffix in (".md", ".ipynb"))
     return f"{entry[1]}\n" if is_there else ""
 
 
