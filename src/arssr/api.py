@@ -29,7 +29,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import torch
 
@@ -37,12 +37,14 @@ from arssr.engine.machine import set_threads
 from arssr.engine.precision import named_device, named_precision
 from arssr.ensemble import EnsembleField, flips
 from arssr.errors import ArSSRError, ArSSRWarning
-from arssr.field import ReportProgress, VoxelField, silent
+from arssr.field import VoxelField
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.networks import ImplicitVoxelNetwork, ModelConfig
 from arssr.networks.spread import with_spread
 from arssr.on_device import samples_on
+from arssr.planes import as_html
+from arssr.progress import ReportProgress, usual
 from arssr.resolution import Resolution
 from arssr.scan import (
     Measured,
@@ -54,36 +56,14 @@ from arssr.scan import (
 )
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
-from arssr.upsampling.request import Request, Transforms, as_transforms
+from arssr.upsampling.request import Options, Request, Transforms, as_transforms
 from arssr.upsampling.result import result_of, told_of, where_of
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
 from arssr.weights.interval import PLAIN, Interval, interval_of
 from arssr.weights.registry import Weights, load
-
-
-class Options(TypedDict, total=False):
-    """What `Model.upsample` takes by name, besides `frames`."""
-
-    scale: Three | None
-    spacing: Three | None
-    shape: Sequence[int] | None
-    like: "Grid | Image | None"
-    isotropic: bool
-    transform: Transforms
-    labels: bool
-    consistent: bool
-    strict: bool
-    acquisition: str | Sequence[str]
-    noise: float | str | None
-    ensemble: int
-    as_stored: bool
-    even_slices: bool
-    clamp: bool
-    memory: float | None
-    skip_air: bool
-    progress: ReportProgress
+from arssr.weights.words import card_in_words
 
 
 class Model:
@@ -104,6 +84,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name}: {self.config.encoder}, {self.device}, {self.precision})"
+
+    def _repr_html_(self) -> str:
+        facts = card_in_words(self.config.to_dict(), self.network.parameter_count, self.card)
+        facts["computes"] = f"{self.precision} on {self.device}"
+        return as_html(f"Model {self.name}", facts)
 
     @property
     def name(self) -> str:
@@ -141,7 +126,7 @@ class Model:
         ensemble: int = 1,
         memory: float | None = None,
         skip_air: bool = True,
-        progress: ReportProgress = silent,
+        progress: ReportProgress | None = None,
         interval: Interval | None = None,
     ) -> VoxelField:
         """The image as a field: encoded once, when it is first read, and read anywhere.
@@ -156,6 +141,7 @@ class Model:
         normalisation: of the intensities that the network sees; by default its training's.
         ensemble: 4 or 8 for the mean over flips of the scan (`EnsembleField`).
         memory, skip_air: see `VoxelField`.
+        progress: hears what is done and which share of it; by default a bar, in notebooks.
         interval: as `interval` has it, for half-widths beside the values.
         """
         members = flips(ensemble)
@@ -189,7 +175,7 @@ class Model:
             usual_noise=usual_noise(noise, told),
             memory=memory,
             skip_air=skip_air,
-            progress=progress,
+            progress=progress or usual(),
             samples=samples,
             interval=interval,
         )
@@ -257,7 +243,7 @@ class Model:
         clamp: bool = True,
         memory: float | None = None,
         skip_air: bool = True,
-        progress: ReportProgress = silent,
+        progress: ReportProgress | None = None,
     ) -> Volume | tuple[Volume, Volume] | list[Volume]:
         """The image on another grid, in its own units.
 
@@ -276,12 +262,14 @@ class Model:
         interpolated as such. A scan that was surely measured on larger voxels than it is stored on
         (`scan.as_measured`) is taken back to those first, unless `as_stored`.
 
-        The rest is as in `Request`, and as in `field`. What the command line warns of is an
+        progress: hears what is done and which share of it; by default a bar, in notebooks. The
+        rest is as in `Request`, and as in `field`. What the command line warns of is an
         `ArSSRWarning`, and so are its notes, which `strict` lets pass: the target that was chosen
         where none was named, the cut to what was measured, the residual of `consistent`. Raises
         ArSSRError for bad input, for phase, for what does not go together, and for results that
         do not fit.
         """
+        progress = progress or usual()
         request = Request(
             Target(scale, spacing, shape, like, isotropic),
             transforms=as_transforms(transform),

@@ -93,6 +93,11 @@ class EnsembleField(VoxelField):
         )
         self._flips, self._skip_air = members, skip_air
 
+    @property
+    def keeps_features(self) -> bool:
+        """None of any member."""
+        return False
+
     def plan(self, grid: Grid) -> Plan:
         """See `VoxelField.plan`."""
         fine = grid.scaled(parts_ijk(grid, self.grid))  # what is really read

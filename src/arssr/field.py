@@ -29,9 +29,9 @@ from arssr.intensity import Normalisation, beyond
 from arssr.interpolation import SplineCoefficients, apply_axis_matrices, axis_matrix, outside
 from arssr.networks import LARGEST_CELL, ImplicitVoxelNetwork
 from arssr.on_device import Finish, normalised, samples_on
+from arssr.progress import ReportProgress as ReportProgress
+from arssr.progress import silent as silent
 from arssr.readings import BOTH, Readings
-from arssr.readings import ReportProgress as ReportProgress
-from arssr.readings import silent as silent
 from arssr.volume import Volume
 from arssr.weights.interval import Interval
 
@@ -109,16 +109,15 @@ class VoxelField(Readings):
         """The noise that the network is told, in normalised intensity; None for unknown."""
         return None if self.noise is None else beyond(self.noise, self.usual_noise)
 
-    def __repr__(self) -> str:
-        where = repr(self.grid).removeprefix("Grid(").removesuffix(")")
-        told = " ".join(self.acquisition_ijk)
-        noise = "unknown" if self.noise is None else f"{self.noise * self.normalisation.scale:.3g}"
-        return f"{type(self).__name__}({self.volume.name}: {where}, {told}, noise {noise})"
-
     @property
     def network(self) -> ImplicitVoxelNetwork:
         """The network that computes: the one given, or its copy on the CPU (`Runner`)."""
         return self._runner.network
+
+    @property
+    def keeps_features(self) -> bool:
+        """See `Readings.keeps_features`."""
+        return self._plan(self._reading(self.grid)).layout.whole
 
     @property
     def grid(self) -> Grid:

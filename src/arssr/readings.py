@@ -1,7 +1,7 @@
 """What is read of a field: images, slabs and points, values alone or with half-widths."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,19 +10,23 @@ from numpy.typing import ArrayLike
 from arssr.errors import ArSSRError
 from arssr.grid import Grid, Shape
 from arssr.intensity import Normalisation
+from arssr.networks import ImplicitVoxelNetwork
 from arssr.on_device import Finish
+from arssr.planes import (
+    Cut,
+    as_html,
+    brightness_at_a_glance,
+    grid_in_words,
+    pictures,
+    range_in_words,
+    three_cuts,
+)
+from arssr.progress import ReportProgress, silent, usual
 from arssr.volume import Volume
 from arssr.weights.interval import Interval
 
-ReportProgress = Callable[[str, float], None]
-"""Is told what is being done, in words, and the share of it that is done."""
-
 AS_IT_IS = Finish()
 BOTH = 2  # outputs: values and half-widths
-
-
-def silent(_what: str, _share: float) -> None:
-    """Reports to nobody."""
 
 
 def together(slabs: Iterable[Sequence[np.ndarray]], shape: Shape) -> list[np.ndarray]:
@@ -43,14 +47,28 @@ def together(slabs: Iterable[Sequence[np.ndarray]], shape: Shape) -> list[np.nda
 class Readings(ABC):
     """Every way to read a field, made of two: slabs on a grid (`finished`), and points (`read_at`).
 
-    volume: what the field was made of. acquisition_ijk: as the network is told. interval: None for
-    a field without half-widths.
+    volume: what the field was made of. acquisition_ijk, noise: as the network is told; the noise in
+    normalised intensity, None for unknown. interval: None for a field without half-widths.
     """
 
     volume: Volume
     acquisition_ijk: tuple[str, ...]
+    noise: float | None
     normalisation: Normalisation
     interval: Interval | None
+
+    @property
+    @abstractmethod
+    def network(self) -> ImplicitVoxelNetwork:
+        """What computes the values."""
+
+    @property
+    @abstractmethod
+    def keeps_features(self) -> bool:
+        """Whether features stay for the next reading, once they are computed.
+
+        Raises ArSSRError where the memory is too small to compute any.
+        """
 
     @abstractmethod
     def finished(
@@ -68,12 +86,15 @@ class Readings(ABC):
     ) -> np.ndarray:
         """`at` as (outputs, …): values, and for `BOTH` half-widths."""
 
-    def on(self, grid: Grid, progress: ReportProgress = silent) -> Volume:
-        """The field on any grid: other spacing, other axes, oblique."""
+    def on(self, grid: Grid, progress: ReportProgress | None = None) -> Volume:
+        """The field on any grid: other spacing, other axes, oblique.
+
+        progress: hears what is done and how much of it, see `progress.usual`.
+        """
         return self._images(grid, progress, 1)[0]
 
     def on_with_half_widths(
-        self, grid: Grid, progress: ReportProgress = silent
+        self, grid: Grid, progress: ReportProgress | None = None
     ) -> tuple[Volume, Volume]:
         """`on`, and the half-widths there: with the probability of `interval` the truth is within
         value ± half-width. Both in the units of the image, computed together.
@@ -83,8 +104,8 @@ class Readings(ABC):
         values, half_widths = self._images(grid, progress, BOTH)
         return values, half_widths
 
-    def _images(self, grid: Grid, progress: ReportProgress, outputs: int) -> list[Volume]:
-        slabs = self.finished(grid, progress, (AS_IT_IS,) * outputs)
+    def _images(self, grid: Grid, progress: ReportProgress | None, outputs: int) -> list[Volume]:
+        slabs = self.finished(grid, progress or usual(), (AS_IT_IS,) * outputs)
         return [self.volume.with_data(each, grid) for each in together(slabs, grid.shape)]
 
     def slabs(
@@ -124,6 +145,50 @@ class Readings(ABC):
         """`at`, and the half-widths there, as `on_with_half_widths` has them."""
         values, half_widths = self.read_at(points_ras_mm, spacing_mm, BOTH)
         return values, half_widths
+
+    def __repr__(self) -> str:
+        where = repr(self.volume.grid).removeprefix("Grid(").removesuffix(")")
+        return f"{type(self).__name__}({self.volume.name}: {where}, {self._told})"
+
+    def _repr_html_(self) -> str:
+        """Three planes, which alone are decoded, and facts. Features are computed if they were not
+        yet; where they would not stay for the next reading, or cannot be, the scan is shown.
+        """
+        volume, network = self.volume, self.network
+        finest_mm = float(volume.grid.spacing_mm.min())
+        cuts, black_white = three_cuts(volume.grid), brightness_at_a_glance(volume.data)
+        try:
+            if not self.keeps_features:
+                raise ArSSRError("no features of it stay in memory")
+            planes = self._read_cuts(cuts, finest_mm)
+            shown = f"the field, read as voxels of {finest_mm:.3g} mm"
+        except ArSSRError as error:
+            planes = [cut.nearest(volume.data) for cut in cuts]
+            shown = f"the scan, as {error}"
+        facts = {
+            "scan": str(volume.path or ""),
+            **grid_in_words(volume.grid),
+            "told": self._told,
+            "network": f"{network.config.encoder} encoder, {network.precision} on {network.device}",
+            "half-widths": "" if self.interval is None else f"of {self.interval.probability:.0%}",
+            "shown": f"{shown}; {range_in_words(black_white)}",
+        }
+        title = f"{type(self).__name__} of {volume.name}"
+        return as_html(title, facts, pictures(cuts, planes, black_white))
+
+    def _read_cuts(self, cuts: Sequence[Cut], spacing_mm: float) -> list[np.ndarray]:
+        """Values (H, W) at the pixels of each plane, all read together."""
+        points = [self.volume.grid.to_world(cut.index_ijk).reshape(-1, 3) for cut in cuts]
+        values = self.at(np.concatenate(points), spacing_mm)
+        parts = np.split(values, np.cumsum([len(each) for each in points])[:-1])
+        shapes = [cut.index_ijk.shape[:2] for cut in cuts]
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    @property
+    def _told(self) -> str:
+        """What the network is told of the scan: its axes, and the noise in its units."""
+        noise = "unknown" if self.noise is None else f"{self.noise * self.normalisation.scale:.3g}"
+        return f"{' '.join(self.acquisition_ijk)}, noise {noise}"
 
     def apart(
         self, slabs: Iterable[np.ndarray], finishes: Sequence[Finish]

@@ -28,6 +28,7 @@ from arssr.formats.spatial import open_spatial
 from arssr.formats.storage import IN_MEMORY, Storage
 from arssr.formats.writing import Origin
 from arssr.grid import Grid, shape_in_words
+from arssr.planes import volume_as_html
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 - its customary name
@@ -104,6 +105,9 @@ class Volume:
         where = repr(self.grid).removeprefix("Grid(").removesuffix(")")
         size = bytes_in_words(self.data.nbytes)
         return f"Volume({where}, stored as {self.storage.written}, {size})"
+
+    def _repr_html_(self) -> str:
+        return volume_as_html(self)
 
     @property
     def name(self) -> str:

@@ -9,20 +9,13 @@ from rich.table import Table
 
 def show_card(facts: Mapping[str, Any]) -> None:
     """Print what weights are for and what they gain; the recipe and the rest are for --json."""
-    from arssr.evaluation.card_page import CASES, COLUMNS, gain_row, run_in_words, valid_in_words
-    from arssr.files import counted
-    from arssr.weights.licence import NOT_STATED
+    from arssr.evaluation.card_page import CASES, COLUMNS, gain_row, run_in_words
+    from arssr.weights.words import card_in_words
 
     console = Console(highlight=False, soft_wrap=True)
-    config = facts["config"]
     lines = {
-        "weights": f"{facts['model']} ({config['encoder']} encoder, {config['flavour']} flavour, "
-        f"{facts['parameters']:,} parameters)",
-        "note": facts.get("note"),
-        "licence": facts.get("licence", NOT_STATED),
-        "credit": facts.get("credit"),
-        "trained for": valid_in_words(facts["valid"]) if facts.get("valid") else None,
-        "trained on": counted(len(facts["data"]), "image") if facts.get("data") else None,
+        "weights": facts["model"],
+        **card_in_words(facts["config"], facts["parameters"], facts),
         "started from": (facts.get("started_from") or {}).get("name"),
         "training": run_in_words(facts) if {"steps", "hours"} <= facts.keys() else None,
         "held-out part": _held_out(facts["held_out"]) if facts.get("held_out") else None,

@@ -8,6 +8,7 @@ from typing import Any
 from arssr.evaluation.tables import markdown_table
 from arssr.files import replacing
 from arssr.weights.interval import KEY
+from arssr.weights.words import valid_in_words
 
 CASES = {
     "told": "Three ideal acquisitions, told, noise-free",
@@ -18,7 +19,6 @@ CASES = {
 COLUMNS = ["", "mean gain", "worst", "better/worse in PSNR", "in SSIM", "Wiener"]
 
 _BY = ("cubic", "model")
-_SCALES = {"scale": "per axis", "scale_of_one_thick_axis": "along one thick axis"}
 
 
 def write_card_page(page: Path, card: Mapping[str, Any]) -> None:
@@ -137,25 +137,6 @@ def gain_row(setting: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def valid_in_words(valid: Mapping[str, Any]) -> str:
-    """What weights were trained for (`limits.outside_valid_range`), as far as the card says.
-
-    >>> valid_in_words({"scale": [1, 4], "spacing_mm": [0.8, 2]})
-    'scale 1 to 4 per axis; towards voxels of 0.8 to 2 mm; slices without gaps'
-    """
-    scales = [f"{_range(valid[name])} {where}" for name, where in _SCALES.items() if name in valid]
-    parts = [f"scale {', '.join(scales)}"] if scales else []
-    if "spacing_mm" in valid:
-        parts.append(f"towards voxels of {_range(valid['spacing_mm'])} mm")
-    return "; ".join([*parts, _gaps(valid)])
-
-
-def _gaps(valid: Mapping[str, Any]) -> str:
-    """The gaps between slices that were seen, in words."""
-    most = valid.get("slice_gap", [0.0, 0.0])[1]
-    return f"slices up to {most:.0%} of their distance apart" if most else "slices without gaps"
-
-
 def run_in_words(card: Mapping[str, Any]) -> str:
     """How long weights were trained."""
     return f"{card['steps']:,} steps, {card['hours']:.2f} h"
@@ -210,10 +191,6 @@ def _training_data(data: Sequence[Mapping[str, str]]) -> str:
 
 def _setting(of: Mapping[str, Any]) -> str:
     return f"{of['degradation']} {of['scale']}"
-
-
-def _range(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:g} to {bounds[1]:g}"
 
 
 def _listing(facts: Mapping[str, str]) -> str:

@@ -4,15 +4,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from arssr.ensemble import flips
 from arssr.errors import ArSSRError
+from arssr.grid import Grid
+from arssr.progress import ReportProgress
 from arssr.scan import require_acquisition, require_noise
 from arssr.transforms.transform import Transform
-from arssr.upsampling.target import Target
+from arssr.upsampling.target import Target, Three
+from arssr.volume import Image
 
 Transforms = str | PathLike[str] | Sequence[str | PathLike[str]] | Transform
+
+
+class Options(TypedDict, total=False):
+    """What `Model.upsample` takes by name, besides `frames`."""
+
+    scale: Three | None
+    spacing: Three | None
+    shape: Sequence[int] | None
+    like: "Grid | Image | None"
+    isotropic: bool
+    transform: Transforms
+    labels: bool
+    consistent: bool
+    strict: bool
+    acquisition: str | Sequence[str]
+    noise: float | str | None
+    ensemble: int
+    as_stored: bool
+    even_slices: bool
+    clamp: bool
+    memory: float | None
+    skip_air: bool
+    progress: ReportProgress | None
 
 
 @dataclass(frozen=True)

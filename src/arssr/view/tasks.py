@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from arssr.api import Model
 from arssr.errors import ArSSRError
-from arssr.evaluation.card_page import valid_in_words
 from arssr.field import ReportProgress
 from arssr.files import is_series, replacing, sidecar
 from arssr.formats import meta, nrrd
@@ -31,6 +30,7 @@ from arssr.upsampling.room import require_memory
 from arssr.viewing.verdict import of_scan, sentences
 from arssr.volume import Volume, grid_of, open_frames, open_writer, read_quietly
 from arssr.weights.limits import unseen_slices
+from arssr.weights.words import valid_in_words
 
 # Times 5 bytes of a voxel. Processes grew by 8 bytes for each voxel of a scan of 256³ or 320³ that
 # they looked at, and by 12 as an estimate was made for it, which comes next; by 6 for each voxel of

@@ -17,37 +17,17 @@ from scipy import ndimage
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import Kind, resample
+from arssr.planes import OBJECT, brightness
+from arssr.planes import PLANES as PLANES
+from arssr.planes import Plane as Plane
+from arssr.planes import slice_in_words as slice_in_words
 from arssr.volume import Volume
 
-# The darkest and brightest voxels that may be clipped, in percent: noise and a few vessels.
-_WINDOW_PERCENTILES = (1.0, 99.8)
-# What is brighter than this part of the window counts as the object, not as air around it.
-_OBJECT = 0.12
 # The byte for voxels outside an image's field of view; 0 to 254 stand for intensities.
 OUTSIDE = 255
 _SAME_PLACE = 1e-3  # voxels that a grid may stray
 # Of larger images every n-th voxel or slice decides on windows and details.
 _ENOUGH_VOXELS = 2**25
-
-
-class Plane(NamedTuple):
-    """One of the three orthogonal planes of a volume in right, anterior, superior order."""
-
-    name: str
-    normal: int  # the axis that the plane stands on
-    across: int  # the axis shown from right to left, its far end on the left
-    up: int
-    left: str
-    right: str
-    top: str
-    bottom: str
-
-
-PLANES = (
-    Plane("axial", 2, 0, 1, left="R", right="L", top="A", bottom="P"),
-    Plane("coronal", 1, 0, 2, left="R", right="L", top="S", bottom="I"),
-    Plane("sagittal", 0, 1, 2, left="A", right="P", top="S", bottom="I"),
-)
 
 
 @dataclass(frozen=True)
@@ -69,10 +49,7 @@ class Window:
         Raises ArSSRError for a constant image: there is nothing to see.
         """
         samples = data.ravel(order="K")[:: every_nth(data)]
-        low, high = (float(value) for value in np.percentile(samples, _WINDOW_PERCENTILES))
-        bright = samples[samples > low + _OBJECT * (high - low)]
-        if bright.size:
-            high = float(np.percentile(bright, _WINDOW_PERCENTILES[1]))
+        low, high = brightness(samples)
         if not high > low:
             low, high = float(data.min()), float(data.max())
         if not high > low:
@@ -99,7 +76,7 @@ class Window:
 
     def object_mask(self, data: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where the image is clearly brighter than black."""
-        mask: NDArray[np.bool_] = data > self.low + _OBJECT * self.width
+        mask: NDArray[np.bool_] = data > self.low + OBJECT * self.width
         return mask
 
 
@@ -162,13 +139,6 @@ def field_of_view(grid: Grid, frame: Grid) -> NDArray[np.bool_] | None:
         at = turn[axis, 0] * i + turn[axis, 1] * j + turn[axis, 2] * k + shift[axis]
         inside &= (at > -0.5 - _SAME_PLACE) & (at < n - 0.5 + _SAME_PLACE)
     return None if inside.all() else inside
-
-
-def slice_in_words(plane: Plane, at: Sequence[int], grid: Grid) -> str:
-    """Which slice of a grid goes through a voxel, such as "axial, S 31.5 mm"."""
-    mm = grid.to_world(at)[plane.normal]
-    side = ("LR", "PA", "IS")[plane.normal][int(mm >= 0)]
-    return f"{plane.name}, {side} {abs(mm):.1f} mm"
 
 
 def picture(data: NDArray[np.generic], plane: Plane, index: int) -> NDArray[np.generic]:

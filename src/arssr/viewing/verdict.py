@@ -14,7 +14,6 @@ from nibabel.orientations import io_orientation
 from arssr.consistency import Acquisition, in_percent
 from arssr.domain import Look
 from arssr.errors import ArSSRError
-from arssr.evaluation.card_page import valid_in_words
 from arssr.formats.bids import BIDSName
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
 from arssr.intensity import Normalisation
@@ -26,6 +25,7 @@ from arssr.viewing.display import PLANES
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
 from arssr.weights.limits import outside_valid_range, unlike_training
+from arssr.weights.words import valid_in_words
 
 _AXES = "ijk"
 _DIRECTIONS = ("left–right", "back–front", "foot–head")  # of RAS
