@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from arssr.errors import ArSSRError, ArSSRWarning
     from arssr.field import VoxelField
     from arssr.grid import Grid
+    from arssr.notebook import view
     from arssr.volume import Storage, Volume
 
     __version__: str
@@ -29,6 +30,7 @@ _HOMES = {
     "VoxelField": "arssr.field",
     "load_model": "arssr.api",
     "upsample": "arssr.api",
+    "view": "arssr.notebook",
 }
 __all__ = [
     "ArSSRError",
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "load_model",
     "upsample",
+    "view",
 ]
 
 

@@ -31,7 +31,7 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
     Raises ArSSRError where ipyniivue is not installed, and as `Volume.coerce` does.
     """
     try:
-        import ipyniivue  # type: ignore[import-untyped]
+        import ipyniivue
         import ipywidgets
     except ImportError:
         raise ArSSRError("arssr.view needs ipyniivue: pip install 'arssr[notebook]'") from None
