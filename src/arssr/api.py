@@ -88,7 +88,7 @@ class Model:
     def _repr_html_(self) -> str:
         facts = card_in_words(self.config.to_dict(), self.network.parameter_count, self.card)
         facts["computes"] = f"{self.precision} on {self.device}"
-        return as_html(f"Model {self.name}", facts)
+        return as_html(f"Model, {self.name}", facts)
 
     @property
     def name(self) -> str:

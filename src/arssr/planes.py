@@ -192,7 +192,6 @@ def volume_as_html(volume: "Volume") -> str:
     cuts, black_white = three_cuts(volume.grid), brightness_at_a_glance(volume.data)
     kind, size = volume.kind, bytes_in_words(volume.data.nbytes)
     facts = {
-        "file": str(volume.path or ""),
         **grid_in_words(volume.grid),
         "slices": str(volume.slices or ""),
         "samples": f"{kind.what}{f' ({kind.because})' if kind.because else ''}, "
@@ -201,7 +200,7 @@ def volume_as_html(volume: "Volume") -> str:
         "remark": volume.remark,
     }
     shown = pictures(cuts, [cut.nearest(volume.data) for cut in cuts], black_white)
-    return as_html(f"Volume {volume.name}", facts, shown, volume.warnings)
+    return as_html(f"Volume, {volume.name}" if volume.path else "Volume", facts, shown, volume.warnings)
 
 
 def grid_in_words(grid: Grid) -> dict[str, str]:

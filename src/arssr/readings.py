@@ -166,7 +166,6 @@ class Readings(ABC):
             planes = [cut.nearest(volume.data) for cut in cuts]
             shown = f"the scan, as {error}"
         facts = {
-            "scan": str(volume.path or ""),
             **grid_in_words(volume.grid),
             "told": self._told,
             "network": f"{network.config.encoder} encoder, {network.precision} on {network.device}",
