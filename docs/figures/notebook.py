@@ -12,10 +12,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.niivue import CHROMIUM, picture, shown  # noqa: E402
+
 import arssr  # noqa: E402
 from arssr.degradation import Slice, degrade  # noqa: E402
 from arssr.evaluation.head import mni152_head  # noqa: E402
-from tests.niivue import CHROMIUM, picture, shown  # noqa: E402
 
 PICTURE = ROOT / "docs/images/notebook.png"
 PART = (slice(36, 156), slice(40, 190), slice(50, 150))  # as in the notebook

@@ -200,7 +200,8 @@ def volume_as_html(volume: "Volume") -> str:
         "remark": volume.remark,
     }
     shown = pictures(cuts, [cut.nearest(volume.data) for cut in cuts], black_white)
-    return as_html(f"Volume, {volume.name}" if volume.path else "Volume", facts, shown, volume.warnings)
+    title = f"Volume, {volume.name}" if volume.path else "Volume"
+    return as_html(title, facts, shown, volume.warnings)
 
 
 def grid_in_words(grid: Grid) -> dict[str, str]:
