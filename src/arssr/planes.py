@@ -27,6 +27,8 @@ _CLIPPED_PERCENTILES = (1.0, 99.8)
 OBJECT = 0.12
 _ENOUGH_VOXELS = 2**18  # evenly spread ones tell how bright an image is
 _PIXELS = 240  # along the longest side of an image: three planes fit beside one another
+# Pages with a dark theme dim pictures and frame them.
+_AS_IT_IS = "max-width:none;margin:0;padding:0;border-radius:0;background:none;filter:none"
 _STRAIGHT = 0.5  # degrees that axes may be off those of the body before it is said
 
 
@@ -160,12 +162,12 @@ def pictures(
         source = base64.b64encode(png(pixels)).decode("ascii")
         height, width = pixels.shape
         figures.append(
-            '<figure style="display:inline-block;margin:0 8px 8px 0;vertical-align:bottom">'
-            f'<img alt="{cut.words}" width="{width}" height="{height}" style="max-width:none" '
-            f'src="data:image/png;base64,{source}"><figcaption style="display:flex;gap:6px;'
-            'justify-content:space-between;font-size:smaller;font-style:normal">'
+            '<div style="display:inline-block;margin:0 8px 8px 0;vertical-align:bottom">'
+            f'<img alt="{cut.words}" width="{width}" height="{height}" style="{_AS_IT_IS}" '
+            f'src="data:image/png;base64,{source}"><div style="display:flex;gap:6px;'
+            'justify-content:space-between;font-size:smaller">'
             f"<b>{cut.plane.left}</b> <span>{cut.words}</span> <b>{cut.plane.right}</b>"
-            "</figcaption></figure>"
+            "</div></div>"
         )
     return f"<div>{''.join(figures)}</div>"
 
