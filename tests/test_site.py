@@ -24,7 +24,7 @@ from tools.export_web import export
 
 from arssr.api import load_model
 from arssr.grid import Grid
-from arssr.view.guard import POLICY
+from arssr.serving.guard import POLICY
 from arssr.volume import Volume
 from arssr.weights.registry import load
 

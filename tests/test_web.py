@@ -23,7 +23,7 @@ from arssr.networks.parts import convolutions
 from arssr.weights.registry import Weights, load
 
 WEB = Path(__file__).parents[1] / "web"
-PAGE = WEB.parent / "src" / "arssr" / "view" / "page"
+PAGE = WEB.parent / "src" / "arssr" / "serving" / "page"
 NPM, CHROMIUM = shutil.which("npm"), shutil.which("chromium")
 needs_packages = pytest.mark.skipif(
     NPM is None or not (WEB / "node_modules").is_dir(), reason="needs Node.js, and npm ci in web/"
@@ -129,7 +129,7 @@ def test_the_committed_page_is_what_its_sources_make(page: Path) -> None:
     found = {path.name: path.read_bytes() for path in page.iterdir() if path.suffix != ".map"}
     committed = {path.name: path.read_bytes() for path in PAGE.iterdir()}
     stale = {name for name in found | committed if found.get(name) != committed.get(name)}
-    assert not stale, "npm run build in web/, and commit src/arssr/view/page/"
+    assert not stale, "npm run build in web/, and commit src/arssr/serving/page/"
 
 
 @needs_packages

@@ -26,8 +26,8 @@ from arssr.identity import samples_sha256
 from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
 from arssr.jobs.running import run
-from arssr.view.asked import request_of
-from arssr.view.tasks import look
+from arssr.serving.asked import request_of
+from arssr.serving.tasks import look
 from arssr.volume import Volume
 
 _TURN = np.array([[0.96, -0.2, 0.19], [0.23, 0.96, -0.15], [-0.15, 0.19, 0.97]])

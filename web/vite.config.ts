@@ -16,7 +16,7 @@ export default defineConfig(({ mode }) => ({
   worker: { format: 'es' as const },
   resolve: { alias: [{ find: CODECS, replacement: '/src/page/no_codec.ts' }] },
   build: {
-    outDir: mode === 'view' ? '../src/arssr/view/page' : 'dist',
+    outDir: mode === 'view' ? '../src/arssr/serving/page' : 'dist',
     emptyOutDir: true,
     target: 'es2023',
     assetsInlineLimit: 0,

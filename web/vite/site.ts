@@ -15,7 +15,7 @@ const MODELS = process.env['ARSSR_MODELS'] ?? join(HERE, 'public/models');
 const INDEX = 'index.html';
 
 /**
- * As src/arssr/view/guard.py has it, with two exceptions: a policy in the page cannot hold
+ * As src/arssr/serving/guard.py has it, with two exceptions: a policy in the page cannot hold
  * `frame-ancestors` (docs/site.md tells hosts to send it), and the manifest has to be allowed.
  */
 const POLICY = [

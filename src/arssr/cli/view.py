@@ -41,7 +41,7 @@ def view(
         raise ArSSRError(f"arssr view needs {' and '.join(missing)}: pip install 'arssr[view]'")
     from arssr.files import find_images_below
     from arssr.jobs.batch import ModelRef
-    from arssr.view.server import serve
+    from arssr.serving.server import serve
 
     network = ModelRef.find(model, device, precision)
     named = find_images_below(images) if images else []

@@ -1,4 +1,4 @@
-/** What the workers do for the page, as `arssr/view/tasks.py` does for the other one. */
+/** What the workers do for the page, as `arssr/serving/tasks.py` does for the other one. */
 
 import { lookOf } from '../domain';
 import { foreseen, upsample } from '../engine/engine';

@@ -19,11 +19,11 @@ from starlette.types import ASGIApp
 
 from arssr.errors import ArSSRError
 from arssr.jobs.batch import ModelRef
+from arssr.serving.endpoints import Endpoints
+from arssr.serving.entrance import Entrance
+from arssr.serving.guard import Guard, sentence
+from arssr.serving.session import Session
 from arssr.temporary import sweep_left, temporary
-from arssr.view.endpoints import Endpoints
-from arssr.view.entrance import Entrance
-from arssr.view.guard import Guard, sentence
-from arssr.view.session import Session
 
 LOOPBACK = "127.0.0.1"
 _PATIENCE = 1  # seconds for answers under way when the server ends
@@ -116,7 +116,7 @@ def _page() -> dict[str, tuple[bytes, str]]:
             elif (kind := _TYPES.get(Path(each.name).suffix)) is not None:
                 found[above + each.name] = each.read_bytes(), kind
 
-    add(files("arssr.view") / "page", "")
+    add(files("arssr.serving") / "page", "")
     return found
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from tests.view import chores
+from tests.serving import chores
 
 from arssr.errors import ArSSRError
-from arssr.view.worker import Worker
+from arssr.serving.worker import Worker
 
 from .conftest import wait_for
 

@@ -16,7 +16,7 @@ from tests.phantoms import smooth
 from arssr import files
 from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef
-from arssr.view import uploads
+from arssr.serving import uploads
 from arssr.volume import Volume
 
 from .conftest import ORIGIN, Page, opened_page

@@ -12,7 +12,7 @@ from tests.cli.conftest import Arssr, arssr  # noqa: F401 - a fixture
 
 from arssr.cli import view as command
 from arssr.jobs.batch import ModelRef
-from arssr.view.server import private_folder
+from arssr.serving.server import private_folder
 
 from .conftest import Server, wait_for
 

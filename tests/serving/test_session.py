@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from tests.formats.series import write_series
 from tests.phantoms import smooth, volume
-from tests.view import chores
+from tests.serving import chores
 
 from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef, model_of
 from arssr.jobs.job import Job
 from arssr.jobs.running import estimate, run
+from arssr.serving import tasks
+from arssr.serving.session import Session
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
-from arssr.view import tasks
-from arssr.view.session import Session
 from arssr.volume import Volume
 
 from .conftest import Page, ask_here, wait_for

@@ -13,8 +13,8 @@ from tests.phantoms import smooth, volume
 
 from arssr.formats import archive
 from arssr.grid import Grid
-from arssr.view import uploads
-from arssr.view.uploads import shown_name, suffix_named
+from arssr.serving import uploads
+from arssr.serving.uploads import shown_name, suffix_named
 from arssr.volume import Volume
 
 from .conftest import ORIGIN, Page

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arssr.view.entrance import Entrance
+from arssr.serving.entrance import Entrance
 
 API = "/api/"
 SESSION = "/api/session"  # where a token is exchanged, by whoever has no session yet

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arssr.errors import ArSSRError
-from arssr.view.asked import object_of, request_of
+from arssr.serving.asked import object_of, request_of
 
 
 def known(key: str) -> Path:

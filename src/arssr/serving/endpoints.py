@@ -10,10 +10,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from arssr.errors import ArSSRError
-from arssr.view.asked import object_of, text_of
-from arssr.view.entrance import Entrance
-from arssr.view.guard import SESSION, sentence
-from arssr.view.session import Session, UnknownError
+from arssr.serving.asked import object_of, text_of
+from arssr.serving.entrance import Entrance
+from arssr.serving.guard import SESSION, sentence
+from arssr.serving.session import Session, UnknownError
 
 _LONGEST_JSON = 2**16
 _BYTES = "application/octet-stream"  # nothing that was sent or made is a page of this origin

@@ -21,10 +21,10 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef
-from arssr.view import worker
-from arssr.view.entrance import Entrance
-from arssr.view.server import application, private_folder
-from arssr.view.session import Session
+from arssr.serving import worker
+from arssr.serving.entrance import Entrance
+from arssr.serving.server import application, private_folder
+from arssr.serving.session import Session
 from arssr.volume import Volume
 
 HOST = "127.0.0.1:8000"

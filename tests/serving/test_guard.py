@@ -6,10 +6,10 @@ import stat
 import pytest
 from starlette.testclient import TestClient
 
-from arssr.view import guard
-from arssr.view.endpoints import Endpoints
-from arssr.view.entrance import Entrance
-from arssr.view.guard import Guard
+from arssr.serving import guard
+from arssr.serving.endpoints import Endpoints
+from arssr.serving.entrance import Entrance
+from arssr.serving.guard import Guard
 
 from .conftest import HOST, ORIGIN, Page
 
