@@ -24,7 +24,8 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
     """Three linked planes of an image, or of two with a slider from one to the other.
 
     Each image is handed over on its own grid, and shown in its place in the world: they need not
-    lie on the same. Grey levels are those of the first. The patient's right is on the left.
+    lie on the same. Where the second sees nothing, the first stays. Grey levels are those of the
+    first. The patient's right is on the left.
     Move the crosshair with the left mouse button, through slices with the wheel; the right
     button, dragged over a region, fits the grey levels to it.
 

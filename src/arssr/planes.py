@@ -173,7 +173,7 @@ def pictures(
 
 
 def as_html(
-    title: str, facts: Mapping[str, str], shown: str = "", remarks: Iterable[str] = ()
+    title: str, facts: Mapping[str, object], shown: str = "", remarks: Iterable[str] = ()
 ) -> str:
     """What a notebook shows of an object: pictures (HTML), facts in a table, and sentences.
 
@@ -181,7 +181,7 @@ def as_html(
     """
     rows = "".join(
         f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-        f'<td style="text-align:left">{html.escape(value)}</td></tr>'
+        f'<td style="text-align:left">{html.escape(str(value))}</td></tr>'
         for name, value in facts.items()
         if value
     )

@@ -26,8 +26,8 @@ class NotebookBar:
     """A bar below the cell that is computing, of what takes longer than a second; it goes when
     that is done.
 
-    It is HTML that is sent anew, not a widget: that needs nothing but IPython, works in every
-    notebook, and leaves nothing behind in files.
+    It is HTML that is sent anew, not a widget: that needs nothing but IPython, and a file of the
+    notebook, or a page made of it, keeps no more than an empty output.
     """
 
     def __init__(self) -> None:

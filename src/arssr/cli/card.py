@@ -13,9 +13,10 @@ def show_card(facts: Mapping[str, Any]) -> None:
     from arssr.weights.words import card_in_words
 
     console = Console(highlight=False, soft_wrap=True)
+    words = card_in_words(facts["config"], facts["parameters"], facts)
     lines = {
-        "weights": facts["model"],
-        **card_in_words(facts["config"], facts["parameters"], facts),
+        "weights": f"{facts['model']} ({words.pop('network')})",
+        **words,
         "started from": (facts.get("started_from") or {}).get("name"),
         "training": run_in_words(facts) if {"steps", "hours"} <= facts.keys() else None,
         "held-out part": _held_out(facts["held_out"]) if facts.get("held_out") else None,
