@@ -56,7 +56,8 @@ from arssr.scan import (
 )
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.frames import each_result, facts_of_all
-from arssr.upsampling.request import Options, Request, Transforms, as_transforms
+from arssr.upsampling.request import Options as Options
+from arssr.upsampling.request import Request, Transforms, as_transforms
 from arssr.upsampling.result import result_of, told_of, where_of
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
