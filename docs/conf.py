@@ -32,7 +32,7 @@ nitpick_ignore_regex = [
     for package in (
         *("pathlib", "os", "collections", "concurrent", "contextlib", "typing"),
         *("numpy", "np", "NDArray", "ArrayLike", "torch", "Tensor", "Module"),
-        *("nibabel", "SpatialImage", "SimpleITK", "sitk", "SLURMCluster"),
+        *("nibabel", "SpatialImage", "SimpleITK", "sitk", "SLURMCluster", "VBox"),
     )
 ]
 
