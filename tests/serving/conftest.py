@@ -20,8 +20,8 @@ from tests.phantoms import smooth
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
+from arssr.jobs import worker
 from arssr.jobs.batch import ModelRef
-from arssr.serving import worker
 from arssr.serving.entrance import Entrance
 from arssr.serving.server import application, private_folder
 from arssr.serving.session import Session

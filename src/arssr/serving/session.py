@@ -16,11 +16,11 @@ from arssr.errors import ArSSRError
 from arssr.files import sidecar, stem
 from arssr.jobs.batch import ModelRef
 from arssr.jobs.job import Job
+from arssr.jobs.worker import Worker
 from arssr.serving import tasks
 from arssr.serving.asked import request_of
 from arssr.serving.runs import Run
 from arssr.serving.uploads import Upload, shown_name
-from arssr.serving.worker import Worker
 
 _IMAGE, _CUBIC, _DICOM = "result.nii.gz", "cubic.nii", "derived.zip"
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from arssr.networks.encoders import ENCODERS
 from arssr.networks.spread import SpreadHead
 from arssr.weights.files import load_reference, load_spread, load_weights
 from arssr.weights.interval import KEY
+from arssr.weights.names import shipped as shipped
 
 
 class Card(dict[str, Any]):
@@ -60,12 +60,6 @@ class Weights:
     def spread(self) -> SpreadHead | None:
         """The head of the file that tells half-widths, if it has one and they are calibrated."""
         return load_spread(self.path) if KEY in self.card else None
-
-
-def shipped() -> dict[str, Path]:
-    """Name and file of the weights that ship with the package."""
-    folder = Path(str(resources.files("arssr.weights"))) / "shipped"
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def encoder_name(spelling: str) -> str:

@@ -4,22 +4,26 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from arssr.errors import ArSSRError, in_one_line
-from arssr.field import ReportProgress, silent
+from arssr.progress import ReportProgress, silent
 from arssr.workers import begin_worker
 
 _PATIENCE = 2.0  # seconds that a process has to clean up
 _PAUSE = 0.1  # seconds between two reports of progress
 _log = logging.getLogger(__name__)
+_hiding = Lock()  # the script, of which there is one
 
 
 class Worker:
@@ -86,7 +90,7 @@ class Worker:
     def _started(self) -> Connection:
         with self._starting:
             if self._is_closed:
-                raise ArSSRError("the server is ending")
+                raise ArSSRError("the program is ending")
             if self._process is not None and not self._process.is_alive():
                 self._process = None  # it was killed while it had nothing to do
             if self._process is None or self._connection is None:
@@ -95,9 +99,24 @@ class Worker:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 arguments = (theirs, self._folder)
                 self._process = context.Process(target=_work, args=arguments, daemon=True)
-                self._process.start()
+                with _without_script():
+                    self._process.start()
                 theirs.close()  # so that its end is the end of the connection
             return self._connection
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Spare a new process the script that this one runs, which it would otherwise run as well: one
+    that opens a window would open a second.
+    """
+    with _hiding:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
 
 
 def _work(connection: Connection, folder: Path) -> None:

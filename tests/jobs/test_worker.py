@@ -7,11 +7,10 @@ from threading import Event, Thread
 
 import pytest
 from tests.serving import chores
+from tests.serving.conftest import wait_for
 
 from arssr.errors import ArSSRError
-from arssr.serving.worker import Worker
-
-from .conftest import wait_for
+from arssr.jobs.worker import Worker
 
 pytestmark = pytest.mark.slow
 
