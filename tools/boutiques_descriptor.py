@@ -1,7 +1,7 @@
 """Write integrations/boutiques/arssr.json, a Boutiques descriptor of `arssr upsample`, from its
 options: python tools/boutiques_descriptor.py
 
-Source: Glatard et al. 2018, doi:10.1093/gigascience/giy016; https://boutiques.github.io, schema 0.5.
+Source: Glatard et al. 2018, doi:10.1093/gigascience/giy016; https://boutiques.github.io (0.5).
 """
 
 import inspect

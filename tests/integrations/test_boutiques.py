@@ -63,7 +63,9 @@ def test_its_values_come_to_the_command_as_they_were_given(
 
 @pytest.mark.slow
 def test_it_writes_what_the_command_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arssr: Arssr  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arssr: Arssr,  # noqa: F811
 ) -> None:
     scan = volume(smooth((5, 6, 4), sigma=1)).write(tmp_path / "my scan.nii.gz")
     weights = tmp_path / "tiny.safetensors"

@@ -105,7 +105,10 @@ def test_a_node_writes_what_the_command_writes(given: dict[str, Any], tmp_path: 
     run("upsample", scan, "-o", by_hand, "-m", model, "--device", "cpu", "--scale", 2, "--report")
     assert Path(made.out_file).read_bytes() == by_hand.read_bytes()
     assert Path(made.report).name == "head_SR.html" and Path(made.report).is_file()
-    said = [json.loads(path.read_text()) for path in (Path(made.sidecar), by_hand.with_name("head_SR.json"))]
+    said = [
+        json.loads(path.read_text())
+        for path in (Path(made.sidecar), by_hand.with_name("head_SR.json"))
+    ]
     assert said[0]["options"] == said[1]["options"]
 
 
