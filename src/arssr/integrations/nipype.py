@@ -31,14 +31,14 @@ from arssr.files import output_suffix, sha256, sidecar, stem
 from arssr.formats.bids import metadata
 
 _TARGETS = ["scale", "spacing", "shape", "like", "isotropic"]  # at most one of them
+_FILE_OR_FOLDER = (File(exists=True), Directory(exists=True))
 
 
 class UpsampleInputSpec(CommandLineInputSpec):
     """The options of `arssr upsample` for one scan, with the meaning that `--help` gives them."""
 
     in_file = traits.Either(
-        File(exists=True),
-        Directory(exists=True),
+        *_FILE_OR_FOLDER,
         argstr="%s",
         position=0,
         mandatory=True,
@@ -92,6 +92,9 @@ class UpsampleInputSpec(CommandLineInputSpec):
     as_stored = traits.Bool(
         argstr="--as-stored", desc="take it as stored, even if measured on larger voxels"
     )
+    even_slices = traits.Bool(
+        argstr="--even-slices", desc="first even slices that differ in brightness from others"
+    )
     acquisition = traits.Str(
         argstr="--acquisition %s", desc="auto, 2D, 3D, slice, kspace, spline or unknown"
     )
@@ -141,9 +144,9 @@ class UpsampleInputSpec(CommandLineInputSpec):
 class UpsampleOutputSpec(TraitedSpec):
     """What `arssr upsample` writes."""
 
-    out_file = traits.Either(File(exists=True), Directory(exists=True), desc="the result")
+    out_file = traits.Either(*_FILE_OR_FOLDER, desc="the result; of NAME.dicom a folder")
     sidecar = File(exists=True, desc="JSON: how it was made, and a paragraph for Methods")
-    uncertainty = File(exists=True, desc="half-widths of 90 % intervals, if they were asked for")
+    uncertainty = traits.Either(*_FILE_OR_FOLDER, desc="half-widths, if they were asked for")
     report = File(exists=True, desc="the page, if it was asked for and there is anything to show")
 
 
