@@ -2,10 +2,6 @@
 
 Source: Gorgolewski et al. 2011, doi:10.3389/fninf.2011.00013; https://nipype.readthedocs.io.
 Needs `pip install 'arssr[pipelines]'`.
-
->>> upsample = Upsample(in_file="FLAIR.nii.gz", spacing=1)  # doctest: +SKIP
->>> upsample.run().outputs.out_file  # doctest: +SKIP
-'/where/you/are/FLAIR_SR.nii.gz'
 """
 
 import hashlib
