@@ -17,6 +17,7 @@ grep -q "FROM debian:$release-slim" Dockerfile  # what is tried is what is built
 
 work=$(mktemp -d -p /var/tmp arssr-image.XXXXXX)
 kept=${1:-}
+python=${PYTHON:-python3}
 leave() {
     for mounted in proc dev/shm; do
         for root in image built; do
@@ -49,10 +50,15 @@ bare() {
     install -D containers/install.sh "$work/image/opt/install.sh"
 }
 fetch() { # what the image's pip would fetch, as this machine's pip is set up to
-    local extras
+    local extras version='import sys; print(*sys.version_info[:2], sep=".")'
+    [ "$("$python" -c "$version")" = "$(within image python3 -c "$version")" ] || {
+        echo "make containers: wheels for Debian's Python are wanted, not for $python; name" \
+            "another with PYTHON=" >&2
+        exit 1
+    }
     extras=$(sed -n 's/^extras=//p' containers/install.sh)
     mkdir "$work/wheels"
-    "${PYTHON:-python3}" -m pip wheel --quiet --constraint constraints.txt \
+    "$python" -m pip wheel --quiet --constraint constraints.txt \
         --wheel-dir "$work/wheels" ".[$extras]" hatchling
 }
 build() {
