@@ -10,7 +10,7 @@
 # file of versions that we test with. TORCH is cpu or cuda.
 set -eu
 
-extras=cluster,dicom,view
+extras=cluster,dicom,mrd,onnx,view
 
 get() {
     apt-get update -qq
