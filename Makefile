@@ -14,7 +14,7 @@ NODE_STAMP := web/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo site docs test lint format bench figures clean
+.PHONY: help demo site docs test lint format bench figures containers clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -60,6 +60,9 @@ bench: $(STAMP)  ## benchmarks/bench_*.py, which need no data (the others there 
 
 figures: $(STAMP)  ## the pictures of the documentation, made again
 	$(call run_each,$(wildcard docs/figures/*.py),docs/figures/*.py)
+
+containers: $(STAMP)  ## before a release: an image's installation, tried in a bare root of Debian (as root; minutes)
+	PYTHON=$(BIN)/python containers/try.sh
 
 clean:  ## remove what the commands made: environment, caches, builds
 	rm -rf $(VENV) build dist web/node_modules web/dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
