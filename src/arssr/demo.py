@@ -16,6 +16,7 @@ from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
 from arssr.evaluation.head import mni152_head
 from arssr.evaluation.metrics import Reference
+from arssr.extras import require
 from arssr.interpolation import resample
 from arssr.viewing.stills import planes_figure
 from arssr.volume import Volume
@@ -27,8 +28,9 @@ PICTURED = 3.2
 
 def run(folder: Path, weights: str = "light") -> None:
     """Make the images, the table and the picture in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    require("report", "the demo", "matplotlib", "skimage")
     truth = mni152_head()
+    folder.mkdir(parents=True, exist_ok=True)
     reference = Reference(truth)
     model = load_model(weights)
     truth.write(folder / "truth.nii.gz", overwrite=True)

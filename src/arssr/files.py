@@ -25,6 +25,7 @@ class Format:
     written_as: the suffix that results have, where this one can only be read.
     is_folder: it is written as a folder, and what is read is known by its content (`is_series`).
     lent: what a result takes from the image that it was made from, and cannot do without.
+    written_by: the module of the extra `formats` without which none is written.
     """
 
     name: str
@@ -34,16 +35,18 @@ class Format:
     written_as: str = ""
     is_folder: bool = False
     lent: str = ""
+    written_by: str = ""
 
 
+_ITK = "SimpleITK"
 _NIFTI = Format("a NIfTI image", (".nii.gz", ".nii.zst", ".nii"), "arssr.formats.nifti")
 FORMATS = (
     _NIFTI,
     Format("an MGH image", (".mgz", ".mgh"), "arssr.formats.mgh"),
-    Format("a NRRD image", (".nrrd",), "arssr.formats.itk"),
+    Format("a NRRD image", (".nrrd",), "arssr.formats.itk", written_by=_ITK),
     Format("a NRRD image", (".nhdr",), "arssr.formats.itk", written_as=".nrrd"),
-    Format("a MetaImage", (".mha",), "arssr.formats.meta"),
-    Format("a MetaImage", (".mhd",), "arssr.formats.meta", companions=(".zraw",)),
+    Format("a MetaImage", (".mha",), "arssr.formats.meta", written_by=_ITK),
+    Format("a MetaImage", (".mhd",), "arssr.formats.meta", companions=(".zraw",), written_by=_ITK),
     Format(
         "a DICOM series",
         (".dicom",),

@@ -10,7 +10,6 @@ import psutil
 import pytest
 from tests.cli.conftest import Arssr, arssr  # noqa: F401 - a fixture
 
-from arssr.cli import view as command
 from arssr.jobs.batch import ModelRef
 from arssr.serving.server import private_folder
 
@@ -101,7 +100,7 @@ def test_a_missing_extra_is_a_sentence(
     arssr: Arssr,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr("arssr.extras.find_spec", lambda name: None)
     assert "pip install 'arssr[view]'" in arssr("view").complaint
 
 

@@ -8,6 +8,7 @@ import typer
 from arssr.cli.console import print_json, progress_bar, stderr, warn
 from arssr.cli.forecast import Forecast
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.extras import require
 from arssr.jobs.needs import seconds_in_words
 
 
@@ -46,6 +47,7 @@ def adapt(
     A quarter of the scan is held out and judged before and after; where adapting does not help,
     the weights written are those it started from.
     """
+    require("train", "arssr adapt")
     from arssr.errors import ArSSRError
     from arssr.survey import require_intensities
 

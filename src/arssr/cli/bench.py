@@ -9,6 +9,7 @@ from arssr.cli.console import print_json, progress_bar, stderr
 from arssr.cli.numbers import numbers, whole_numbers
 from arssr.cli.options import ModelName, Precision
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.extras import require
 
 
 def bench(
@@ -44,6 +45,7 @@ def bench(
     Upsamples the MNI152 head (brought by nilearn) on the CPU. Wants a machine that does nothing
     else meanwhile.
     """
+    require("demo", "arssr bench")
     import torch
     from rich.console import Console
     from rich.table import Table

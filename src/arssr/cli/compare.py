@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from arssr.cli.console import stderr
+from arssr.extras import require
 
 
 def compare(
@@ -29,6 +30,7 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Compare images in one self-contained page: planes, details, differences, curves, metrics."""
+    require("report", "arssr compare", "matplotlib", "skimage")
     from arssr.viewing.report import check_report, write_report
     from arssr.volume import Volume
 

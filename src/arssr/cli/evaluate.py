@@ -10,6 +10,7 @@ from arssr.cli.console import complain, print_json, progress_bar, stderr, warn
 from arssr.cli.forecast import Forecast
 from arssr.cli.options import Device, Ensemble, SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.extras import require
 
 if TYPE_CHECKING:
     from arssr.evaluation.methods import Method
@@ -83,6 +84,7 @@ def evaluate(
 
     The same command goes on where it stopped: OUT keeps every finished row (rows.jsonl).
     """
+    require("report", "arssr evaluate")
     from arssr.evaluation.runner import evaluate as run
     from arssr.evaluation.sources import find_volumes, require_reference
     from arssr.evaluation.tables import Evaluation, overall_table
@@ -173,6 +175,8 @@ def _methods(
     from arssr.weights.registry import shipped
 
     names = benchmark.baselines if baselines is None else _words(baselines)
+    if "lanczos" in names:
+        require("formats", "the baseline lanczos (others: --baselines)", "SimpleITK")
     if models is None:
         models = list(shipped())
     elif models == ["none"]:

@@ -12,6 +12,7 @@ from arssr.cli.console import progress_bar, stderr
 from arssr.cli.forecast import Forecast
 from arssr.cli.options import SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.extras import require
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -92,6 +93,7 @@ def train(
 
     Ctrl-C saves and ends; --resume goes on as if nothing had been.
     """
+    require("train", "arssr train")
     from arssr.files import counted, find_images_below
 
     began = time.monotonic()

@@ -49,6 +49,7 @@ from arssr.cli.options import (
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
+from arssr.extras import require
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -193,6 +194,8 @@ def upsample(
     if overwrite and skip_existing:
         raise typer.BadParameter("name one of --overwrite and --skip-existing")
     found = places(images, out, series)
+    if report:
+        require("report", "--report", "matplotlib", "skimage")
     from arssr.jobs.job import Job
     from arssr.jobs.local import Local
     from arssr.upsampling.request import Request

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from arssr.cli.console import stderr
 from arssr.cli.options import Device, Memory, ModelName, Precision, bytes_of
 from arssr.cli.session import Threads
-from arssr.errors import ArSSRError
+from arssr.extras import require
 
 
 def view(
@@ -37,8 +36,7 @@ def view(
 
     Only this machine can connect. Ctrl-C ends it; nothing is kept but what was saved.
     """
-    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
-        raise ArSSRError(f"arssr view needs {' and '.join(missing)}: pip install 'arssr[view]'")
+    require("view", "arssr view")
     from arssr.files import find_images_below
     from arssr.jobs.batch import ModelRef
     from arssr.serving.server import serve

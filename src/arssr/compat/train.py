@@ -19,6 +19,7 @@ from arssr.compat.flags import (
 )
 from arssr.compat.names import LOG_FOLDER, MODEL_FOLDER, checkpoint_path
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.files import counted
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(args: argparse.Namespace) -> int:
+    require("train", "train.py")
     train_paths, val_paths = map(_patches, (args.hr_data_train, args.hr_data_val))
     sizes = f"{len(train_paths)} patches to train on and {len(val_paths)} for validation"
     stderr.print(f"looking at {sizes}")  # before the heavy imports: at once

@@ -10,6 +10,7 @@ from scipy.fft import dct, idct
 
 from arssr.degradation import Degradation
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.grid import Grid
 from arssr.interpolation import Kind, along_axes, resample
 from arssr.volume import Volume
@@ -85,6 +86,7 @@ def lanczos_matrix(n_in: int, positions: NDArray[np.float64]) -> Matrix:
     It is linear and separable, so its answers to the unit impulses along one axis say it all, and
     spare the thousand products per voxel of its 3D form.
     """
+    require("formats", "the baseline lanczos", "SimpleITK")
     import SimpleITK as sitk  # noqa: N813 - its customary name
 
     impulses = np.pad(np.eye(n_in), ((0, 0), (_EDGE, _EDGE)), mode="edge")

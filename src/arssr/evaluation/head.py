@@ -1,12 +1,12 @@
 """A head that comes with a dependency, for the demo, benchmarks and tests."""
 
-import importlib.util
+from importlib.metadata import distribution
 from pathlib import Path
 
-from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.volume import Volume
 
-_HEAD = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+_HEAD = "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
 
 def mni152_head() -> Volume:
@@ -14,7 +14,5 @@ def mni152_head() -> Volume:
 
     Raises ArSSRError where nilearn is not installed.
     """
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None or spec.origin is None:
-        raise ArSSRError("the demo takes its image from nilearn: pip install 'arssr[demo]'")
-    return Volume.read(Path(spec.origin).parent / _HEAD)
+    require("demo", "the MNI152 head")
+    return Volume.read(Path(str(distribution("nilearn").locate_file(_HEAD))))

@@ -12,8 +12,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.metrics import structural_similarity
 
 from arssr.degradation import Degradation, degrade
 from arssr.errors import ArSSRError
@@ -126,6 +124,8 @@ class Reference:
         return float(10 * np.log10(self._range**2 / mean_square))
 
     def _ssim(self, data: Samples) -> tuple[float, Samples]:
+        from skimage.metrics import structural_similarity
+
         window = min(_SSIM_WINDOW, min(data.shape))
         mean, ssim_map = structural_similarity(
             self._data,
@@ -171,6 +171,8 @@ def head_mask(data: Samples) -> NDArray[np.bool_]:
 
     A hole is background that does not reach the faces of the image by steps along the axes.
     """
+    from skimage.filters import threshold_otsu
+
     mask: NDArray[np.bool_] = data > threshold_otsu(data.ravel())
     # `ndimage.binary_fill_holes` gives the same by dilating until nothing changes: far slower
     labels, count = ndimage.label(~mask)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from arssr.errors import ArSSRError
+from arssr.extras import how_to_install
 from arssr.formats import nifti
 from arssr.formats.kind import kind_of
 from arssr.formats.opened import Opened
@@ -32,7 +33,7 @@ def open_mosaic(files: Sequence[Path], picture_ij: tuple[int, int], label: Path)
     program = find_program()
     if program is None:
         raise ArSSRError(
-            f"{label}: {why}, which dcm2niix can read; install it (pip install 'arssr[dicom]', or "
+            f"{label}: {why}, which dcm2niix can read; install it ({how_to_install('dicom')}, or "
             "a program of that name) and try again"
         )
     with ExitStack() as stack:

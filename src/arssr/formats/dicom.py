@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.files import is_dicom, is_dicom_image
 from arssr.formats import dcm2niix
 from arssr.formats import dicom_checks as checks
@@ -50,6 +51,8 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
     with ExitStack() as stack:
         folder = stack.enter_context(unpacked(path))
         image = choose(series_in(folder, path), wanted, path)
+        if packed := next((each.packed for each in image.slices if each.packed), ""):
+            require("formats", f"reading {path} ({packed})", "SimpleITK")
         once, warnings = checks.each_once(image.slices, path)
         if once[0].is_mosaic:
             opened = dcm2niix.open_mosaic([s.path for s in once], once[0].shape_ij, path)

@@ -5,13 +5,14 @@ one in every frame of an enhanced one.
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arssr.formats import dicom_checks as checks
+from arssr.formats.dicom_pixels import needs_gdcm
 from arssr.formats.enhanced import DIMENSIONS, MAPPING, PER_FRAME, SHARED, frame_headers
 from arssr.formats.slices import millimetres
 from arssr.formats.storage import Storage
@@ -64,6 +65,7 @@ class Slice:
     frames: int  # that the file holds
     shape_ij: tuple[int, int]
     colours: int
+    packed: str  # how its pixels are, where GDCM must decode them
     uid: str
     frame_of_reference: str
     concatenation: tuple[str, float]  # its UID, and how many files it has; 0 where it is none
@@ -110,7 +112,11 @@ def slices_in(path: Path) -> tuple[Any, list[Slice]]:
         warnings.simplefilter("ignore")
         frames = enumerate(frame_headers(header))
         enhanced = PER_FRAME in header
-        return header, [_slice(path, number, each, enhanced) for number, each in frames]
+        slices = [_slice(path, number, each, enhanced) for number, each in frames]
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax and needs_gdcm(syntax, int(_number(header, "BitsAllocated") or 16)):
+        slices = [replace(each, packed=syntax.name) for each in slices]
+    return header, slices
 
 
 def text(header: Any, keyword: str) -> str:
@@ -141,6 +147,7 @@ def _slice(path: Path, number: int, header: Any, enhanced: bool) -> Slice:
         frames=frames,
         shape_ij=shape_ij,
         colours=3 if "PALETTE" in text(header, "PhotometricInterpretation") else colours,
+        packed="",
         uid=text(header, "SOPInstanceUID"),
         frame_of_reference=text(header, "FrameOfReferenceUID"),
         concatenation=(

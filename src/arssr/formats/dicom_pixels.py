@@ -1,9 +1,10 @@
-"""The pixels of a DICOM image, decoded by GDCM from a copy of what it needs.
+"""The pixels of a DICOM image, decoded from a copy of what that needs: by pydicom where they are
+plain or RLE, by GDCM, which SimpleITK has, where they are JPEG or its kin.
 
 GDCM believes the length that a file claims for an element, takes up to 4 GB for it, and makes up
-what a file cut short lacks. The copy, made by pydicom, holds nothing but the frames asked for, with
-lengths that are true, and only where all of them are there. What stored values mean (rescale slope
-and intercept) is left out: GDCM decides by the kind of image whether it minds it.
+what a file cut short lacks. The copy holds nothing but the frames asked for, with lengths that are
+true, and only where all of them are there. What stored values mean (rescale slope and intercept)
+is left out: GDCM decides by the kind of image whether it minds it.
 """
 
 import os
@@ -27,6 +28,14 @@ _TABLES = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000; inside their data it cannot occur
 _PIXELS = {(0x7FE0, 0x0008): "FloatPixelData", (0x7FE0, 0x0009): "DoubleFloatPixelData"}
 _OPEN_END = 0xFFFFFFFF  # the length of an element that ends where a delimiter stands
+
+
+def needs_gdcm(syntax: Any, bits_allocated: int) -> bool:
+    """Whether pydicom, without other packages, does not decode pixels of this transfer syntax."""
+    from pydicom.uid import RLELossless
+
+    packed = syntax.is_encapsulated and syntax != RLELossless
+    return packed or (bits_allocated != 1 and bits_allocated % 8 != 0)
 
 
 def read_pixels(path: Path) -> tuple[NDArray[Any], list[str]]:
@@ -65,52 +74,44 @@ class PixelFile:
 
         Raises ValueError for whatever is wrong, such as pixels that are not all there.
         """
-        import SimpleITK as sitk  # noqa: N813
+        from pydicom.pixels.utils import pixel_array
 
-        sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
-        with tempfile.TemporaryDirectory(prefix="arssr-") as folder:
-            try:
-                copy, doubts = self._copy(frames, Path(folder) / "image")
-                reader = sitk.ImageFileReader()
-                reader.SetImageIO("GDCMImageIO")
-                reader.SetFileName(str(copy))
-                pixels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
-            except Exception as error:  # damaged values make pydicom raise anything
-                raise ValueError(f"{self._path.name}: {reason(error)}") from error
-        return pixels, doubts
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image, doubts = self._copy(frames)
+                if needs_gdcm(self._syntax, int(image.BitsAllocated)):
+                    return _decoded_by_gdcm(image), doubts
+                pixels = pixel_array(image, raw=True)
+            return pixels.reshape(len(frames), image.Rows, image.Columns), doubts
+        except Exception as error:  # damaged values make pydicom raise anything
+            raise ValueError(f"{self._path.name}: {reason(error)}") from error
 
-    def _copy(self, frames: Sequence[int], target: Path) -> tuple[Path, list[str]]:
+    def _copy(self, frames: Sequence[int]) -> tuple[Any, list[str]]:
+        """A data set of these frames, and sentences about what is odd."""
         import pydicom
         from pydicom.encaps import encapsulate
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = pydicom.Dataset()
-            for keyword in _NEEDED:
-                if keyword in self._image:
-                    image[keyword] = self._image[keyword]
-            image.PhotometricInterpretation = "MONOCHROME2"  # or GDCM turns stored values over
-            if len(frames) > 1:
-                image.NumberOfFrames = len(frames)
-            if self._frames > 1:  # or GDCM looks for functional groups
-                image.SOPClassUID = pydicom.uid.MRImageStorage
-            image.file_meta = pydicom.dataset.FileMetaDataset()
-            image.file_meta.TransferSyntaxUID = self._syntax
-            with self._path.open("rb") as file:
-                if self._syntax.is_encapsulated:
-                    parts = [self._compressed(file, frame) for frame in frames]
-                    image.PixelData = encapsulate(parts)
-                    image["PixelData"].is_undefined_length = True
-                    doubts = list[str]()
-                else:
-                    size, doubts = self._size(file)
-                    image.PixelData = b"".join(self._stored(file, f, size) for f in frames)
-            if self._syntax == pydicom.uid.RLELossless:  # GDCM makes up what its segments lack
-                image.decompress(generate_instance_uid=False)
-            elif not self._syntax.is_encapsulated:
-                doubts += _doubts(image)
-            image.save_as(target, enforce_file_format=True)
-        return target, doubts
+        image = pydicom.Dataset()
+        for keyword in _NEEDED:
+            if keyword in self._image:
+                image[keyword] = self._image[keyword]
+        image.PhotometricInterpretation = "MONOCHROME2"  # or GDCM turns stored values over
+        _complete(image)
+        if len(frames) > 1:
+            image.NumberOfFrames = len(frames)
+        if self._frames > 1:  # or GDCM looks for functional groups
+            image.SOPClassUID = pydicom.uid.MRImageStorage
+        image.file_meta = pydicom.dataset.FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = self._syntax
+        with self._path.open("rb") as file:
+            if self._syntax.is_encapsulated:
+                image.PixelData = encapsulate([self._compressed(file, f) for f in frames])
+                image["PixelData"].is_undefined_length = True
+                return image, []
+            size, doubts = self._size(file)
+            image.PixelData = b"".join(self._stored(file, f, size) for f in frames)
+        return image, doubts + _doubts(image)
 
     def _compressed(self, file: BinaryIO, frame: int) -> bytes:
         import pydicom
@@ -156,6 +157,30 @@ class PixelFile:
     def _stored(self, file: BinaryIO, frame: int, size: int) -> bytes:
         file.seek(self._start + frame * size)
         return file.read(size)
+
+
+def _complete(image: Any) -> None:
+    """What should be said of the pixels and is not, or is impossible, as GDCM takes it."""
+    allocated = int(image.BitsAllocated)
+    if not 0 < int(image.get("BitsStored") or 0) <= allocated:
+        image.BitsStored = allocated
+    image.SamplesPerPixel = image.get("SamplesPerPixel") or 1
+    image.PixelRepresentation = image.get("PixelRepresentation") or 0
+
+
+def _decoded_by_gdcm(image: Any) -> NDArray[Any]:
+    """(frames, rows, columns)"""
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
+    with tempfile.TemporaryDirectory(prefix="arssr-") as folder:
+        copy = Path(folder) / "image"
+        image.save_as(copy, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(copy))
+        pixels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+    return pixels
 
 
 def _length(file: BinaryIO, syntax: Any) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.files import replacing_all
 from arssr.formats import nrrd, units
 from arssr.formats.kind import LABELS, NOT_SAID, Kind
@@ -42,6 +43,7 @@ _COMPRESSION_LEVEL = 1
 
 def open_image(path: Path) -> Opened:
     """A .nrrd or .nhdr file; raises what SimpleITK does and ArSSRError."""
+    require("formats", f"reading {path}", "SimpleITK")
     import SimpleITK as sitk  # noqa: N813
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
@@ -129,6 +131,7 @@ def open_in_memory(image: "sitk.Image", label: str) -> Opened:
 
 def as_image(samples_kji: NDArray[Any], grid: Grid, repetition_s: float = 1.0) -> "sitk.Image":
     """An image of SimpleITK of samples (k, j, i), or (frames, k, j, i), on a grid."""
+    require("formats", "an image of SimpleITK", "SimpleITK")
     import SimpleITK as sitk  # noqa: N813
 
     image = sitk.GetImageFromArray(samples_kji, isVector=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.files import FORMATS, Format, format_named, image_format, is_series
 from arssr.formats import dicom, place
 from arssr.formats.kind import INTENSITIES, kind_of
@@ -169,4 +170,6 @@ def _format_to_write(path: Path) -> Format:
             f"{path}: {kind.suffixes[0]} can only be read; name a file that ends in "
             f"{kind.written_as}"
         )
+    if kind.written_by:
+        require("formats", f"writing {path}", kind.written_by)
     return kind

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.field import ReportProgress
 from arssr.jobs.batch import ModelRef, do
 from arssr.jobs.job import Job
@@ -25,9 +26,15 @@ _PATIENCE = "10s"  # for a scheduler that does not answer
 
 @dataclass(frozen=True)
 class Dask:
-    """A dask cluster that is running already; address: that of its scheduler, tcp://host:port."""
+    """A dask cluster that is running already; address: that of its scheduler, tcp://host:port.
+
+    Raises ArSSRError where dask is not installed.
+    """
 
     address: str
+
+    def __post_init__(self) -> None:
+        require("cluster", "dask", "distributed")
 
     def compute(
         self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
@@ -44,18 +51,21 @@ class Slurm:
 
     options: of dask_jobqueue.SLURMCluster (queue, account, cores, memory, walltime, …); what is
         not named here comes from dask's own configuration (~/.config/dask/jobqueue.yaml).
+
+    Raises ArSSRError where dask-jobqueue is not installed.
     """
 
     workers: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        require("cluster", "Slurm")
+
     def cluster(self) -> "SLURMCluster":
         """The cluster, still without workers. Raises ArSSRError where the options do not do."""
-        try:
-            import dask
-            from dask_jobqueue.slurm import SLURMCluster
-        except ImportError:
-            raise ArSSRError(_MISSING) from None
+        import dask
+        from dask_jobqueue.slurm import SLURMCluster
+
         known = dask.config.get("jobqueue.slurm")
         arguments = self.options.get("worker_extra_args", known["worker-extra-args"])
         prologue = self.options.get("job_script_prologue", known["job-script-prologue"])
@@ -89,15 +99,12 @@ _EXPORTS = (
     "export MALLOC_MMAP_THRESHOLD_=33554432",
     "export MALLOC_TRIM_THRESHOLD_=67108864",
 )
-_MISSING = "clusters need dask: pip install 'arssr[cluster]'"
 
 
 @contextmanager
 def _client(cluster: "str | SLURMCluster") -> "Iterator[Client]":
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ArSSRError(_MISSING) from None
+    from distributed import Client
+
     try:
         client = Client(cluster, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.files import is_image
 from arssr.formats.lps import lps_to_ras, lps_transform_to_ras
 from arssr.formats.opened import reason
@@ -95,6 +96,7 @@ def _lta(path: Path, moving: Grid, reference: Grid) -> Floats:
 
     Raises ArSSRError where these volumes are the two images, but the other way round.
     """
+    require("formats", f"reading {path} (FreeSurfer)", "nitransforms")
     from nitransforms.io.lta import FSLinearTransform
 
     lta = FSLinearTransform.from_filename(path)
@@ -126,6 +128,7 @@ def _is_plain_matrix(text: bytes) -> bool:
 
 
 def _flirt(path: Path, moving: Grid, reference: Grid) -> Floats:
+    require("formats", f"reading {path} (FSL)", "nitransforms")
     from nitransforms.io.fsl import FSLLinearTransform
 
     if path.suffix.lower() != ".mat":
@@ -138,6 +141,7 @@ def _flirt(path: Path, moving: Grid, reference: Grid) -> Floats:
 
 
 def _itk_steps(path: Path) -> list[Step]:
+    require("formats", f"reading {path} (ITK)", "SimpleITK")
     import SimpleITK as sitk  # noqa: N813 - its customary name
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
