@@ -1,9 +1,12 @@
 """Python as a plain `pip install arssr` leaves it: what extras bring cannot be imported."""
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -24,9 +27,22 @@ class Plain(PathFinder):
         return super().find_spec(name, path, target) if found else None
 sys.meta_path[sys.meta_path.index(PathFinder)] = Plain
 """
-_ARSSR = """
+# Then `arssr` with the words of each line of standard input, one after the other.
+_COMMANDS = """
+import io, json
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from arssr.cli.main import main
-main()
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["arssr", *line.split()]
+    before = set(Path().rglob("*"))
+    with redirect_stderr(io.StringIO()) as said, redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    made = [str(path) for path in set(Path().rglob("*")) - before]
+    print(json.dumps({"code": code, "said": said.getvalue(), "made": made}))
 """
 
 
@@ -67,10 +83,27 @@ def missing() -> frozenset[str]:
     )
 
 
-def run_plainly(
-    *words: object, program: str = _ARSSR, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`arssr` (or a program) with these words, in a Python that lacks them."""
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code, what it said, and the files that it made."""
+
+    code: int
+    said: str
+    made: list[str]
+
+
+def run_plainly(commands: Iterable[str], cwd: Path) -> dict[str, Done]:
+    """Each of them, `arssr` without its first word, in one process that lacks what extras bring."""
+    commands = list(commands)
+    done = python_plainly(_COMMANDS, cwd, "\n".join(commands))
+    assert done.returncode == 0, done.stderr
+    answers = [Done(**json.loads(line)) for line in done.stdout.splitlines()]
+    return dict(zip(commands, answers, strict=True))
+
+
+def python_plainly(program: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """A program in a Python that lacks what extras bring."""
     code = _BLOCK.format(missing=sorted(missing())) + program
-    command = [sys.executable, "-c", code, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-c", code], input=given, capture_output=True, text=True, cwd=cwd
+    )

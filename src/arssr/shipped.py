@@ -5,8 +5,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arssr.errors import ArSSRError
 
 
@@ -24,6 +22,8 @@ def read_yaml(name_or_path: str, shipped: Mapping[str, str], what: str) -> Any:
 
     what: what such a file is called, for the ArSSRError where there is none, or no YAML in it.
     """
+    import yaml
+
     path = Path(name_or_path)
     if name_or_path not in shipped and not path.is_file():
         known = ", ".join(sorted(shipped))

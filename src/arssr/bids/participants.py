@@ -8,6 +8,7 @@ from pathlib import Path
 from arssr.bids.dataset import Scan
 from arssr.bids.derivatives import Derivatives
 from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
 from arssr.formats.bids import metadata
@@ -83,7 +84,7 @@ def super_resolve(
 
     report: a page for each result. overwrite: what is done, do again. A failure is that scan's
     own, and remembered in the folder of results. Raises ArSSRError, at once, where two scans would
-    have the same result and where nothing can be written.
+    have the same result, where nothing can be written, and where what draws pages is not there.
     """
     jobs = _jobs(derivatives, scans, request, report)
     derivatives.describe()
@@ -119,6 +120,8 @@ def _jobs(
     derivatives: Derivatives, scans: Iterable[Scan], request: Request, report: bool
 ) -> list[tuple[Scan, Job]]:
     """What is there and not done was cut off, or is to be done again: all may be overwritten."""
+    if report:
+        require("bids", "arssr bids without --no-report")
     jobs = [
         (scan, Job(scan.path, derivatives.destination(scan), request, None, True, report))
         for scan in scans

@@ -42,7 +42,6 @@ from arssr.cli.options import (
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
-from arssr.extras import require
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -129,8 +128,6 @@ def bids(
     derivatives = Derivatives(output_dir, Dataset(bids_dir))
     done: list[Done] = []
     if level == "participant":
-        if report:
-            require("bids", "arssr bids without --no-report")
         from arssr.bids.participants import super_resolve
         from arssr.jobs.batch import ModelRef
         from arssr.jobs.local import Local

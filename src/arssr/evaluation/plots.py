@@ -1,16 +1,18 @@
 """Figures of an evaluation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from arssr.evaluation.baselines import BASELINES
 from arssr.evaluation.metrics import METRICS
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Models in colours that colour-blind readers can tell apart (Okabe and Ito), baselines in greys.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -19,12 +21,14 @@ _MARKERS = dict(zip(BASELINES, "v^so*", strict=True))
 _DODGE = 0.08  # between methods, where scales are 1 apart: told apart, and each at its scale
 
 
-def plot(rows: Sequence[Row], metric: str = "psnr") -> Figure:
+def plot(rows: Sequence[Row], metric: str = "psnr") -> "Figure":
     """Above: a metric's mean over volumes against the scale. Below: the difference from cubic.
 
     A panel for every degradation and noise level. Bars are 95 % bootstrap intervals, dots are
     volumes. The lower half is left out where cubic was not among the methods.
     """
+    from matplotlib.figure import Figure
+
     summaries = [summary for summary in by_setting(rows) if summary.volumes]
     panels = list(dict.fromkeys((summary.degradation, summary.snr) for summary in summaries))
     halves = 2 if any(summary.differences for summary in summaries) else 1
@@ -58,7 +62,7 @@ def _styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _draw_means(
-    axes: Axes,
+    axes: "Axes",
     summaries: Sequence[Summary],
     scales: Sequence[str],
     metric: str,
@@ -76,7 +80,7 @@ def _draw_means(
 
 
 def _draw_differences(
-    axes: Axes,
+    axes: "Axes",
     summaries: Sequence[Summary],
     scales: Sequence[str],
     metric: str,
@@ -101,7 +105,7 @@ def _draw_differences(
     _tidy(axes)
 
 
-def _tidy(axes: Axes) -> None:
+def _tidy(axes: "Axes") -> None:
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
