@@ -116,6 +116,8 @@ SENTENCES = {
         "train",
         "arssr adapt needs lightning, tensorboard and PyYAML",
     ),
+    "export tiny.safetensors -o out.onnx": ("onnx", "arssr export needs onnx"),
+    "mrd": ("mrd", "arssr mrd needs ismrmrd"),
     "bench": ("demo", "arssr bench needs nilearn"),
     "view --no-browser": (
         "view",

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Arssr
 
-from arssr.cli import export
-
 
 def test_two_files_are_written_and_named(arssr: Arssr, tiny: Path, tmp_path: Path) -> None:
     result = arssr("export", tiny, "-o", tmp_path / "tiny.onnx", "--json")
@@ -33,6 +31,6 @@ def test_another_format_is_a_usage_error(arssr: Arssr, tiny: Path, tmp_path: Pat
 def test_without_onnx_a_sentence_says_what_to_install(
     arssr: Arssr, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    monkeypatch.setattr("arssr.extras.find_spec", lambda name: None)
     complaint = arssr("export", tiny, "-o", tmp_path / "x.onnx").complaint
     assert complaint == "arssr export needs onnx: pip install 'arssr[onnx]'"

@@ -11,7 +11,6 @@ import pytest
 from tests.cli.conftest import Arssr
 from tests.integrations.mrd.scanner import Series, session
 
-from arssr.cli import mrd
 from arssr.integrations.mrd.models import Models
 from arssr.integrations.mrd.server import MRDServer
 
@@ -26,7 +25,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(arssr: Arssr, tiny: Path) ->
 def test_without_ismrmrd_a_sentence_says_what_to_install(
     arssr: Arssr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mrd, "find_spec", lambda name: None)
+    monkeypatch.setattr("arssr.extras.find_spec", lambda name: None)
     assert arssr("mrd").complaint == "arssr mrd needs ismrmrd: pip install 'arssr[mrd]'"
 
 

@@ -1,6 +1,5 @@
 """`arssr export`: weights for programs that have no torch."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from arssr.cli.console import print_json, stderr
 from arssr.errors import ArSSRError
+from arssr.extras import require
 
 
 def export(
@@ -31,8 +31,7 @@ def export(
     """
     if out.suffix != ".onnx":
         raise typer.BadParameter(f"{out}: what is written is NAME.onnx")
-    if find_spec("onnx") is None:
-        raise ArSSRError("arssr export needs onnx: pip install 'arssr[onnx]'")
+    require("onnx", "arssr export")
     from arssr.export.files import export_onnx, metadata, onnx_files
     from arssr.weights.registry import load
 

@@ -1,6 +1,5 @@
 """`arssr mrd`: a server for scanners."""
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from arssr.cli.console import stderr
 from arssr.cli.numbers import number_of_bytes
 from arssr.cli.options import Device, ModelName, Precision
 from arssr.cli.session import LogFile, Quiet, Threads
-from arssr.errors import ArSSRError
+from arssr.extras import require
 
 
 def mrd(
@@ -31,8 +30,7 @@ def mrd(
 
     Only this machine can connect, unless told otherwise. Nothing is kept. Ctrl-C ends it.
     """
-    if find_spec("ismrmrd") is None:
-        raise ArSSRError("arssr mrd needs ismrmrd: pip install 'arssr[mrd]'")
+    require("mrd", "arssr mrd")
     most_bytes = int(number_of_bytes("--limit", limit))
     from arssr.integrations.mrd.messages import Limits
     from arssr.integrations.mrd.models import Models
