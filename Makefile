@@ -14,7 +14,7 @@ NODE_STAMP := web/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo site docs test lint format bench figures containers clean
+.PHONY: help demo site docs test lint try matrix format bench figures containers clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +50,12 @@ lint: $(STAMP)  ## ruff (rules and format), mypy, and tsc where web/ has its pac
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(if $(wildcard $(NODE_STAMP)),npm run --silent check --prefix web)
+
+try: $(STAMP)  ## the wheel, installed plainly in an environment of its own, super-resolves
+	$(BIN)/python tools/try_wheel.py
+
+matrix: $(STAMP)  ## the same with every Python that is here and three sets of versions: docs/matrix.md
+	$(BIN)/python tools/matrix.py
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
