@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
+from tests.cli.conftest import Arssr, arssr  # noqa: F401
 from tests.formats.series import write_series
 from tests.phantoms import smooth, tiny_network
 from tests.plain import ROOT, Done, canonical, missing, python_plainly, requirements, run_plainly
@@ -155,6 +156,20 @@ def test_so_it_is_in_other_programs(here: Path, program: str) -> None:
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert f"{what} needs " in last and last.endswith(f": pip install 'arssr[{extra}]'")
+
+
+def test_the_baseline_of_another_extra_is_asked_for_before_an_evaluation(
+    here: Path,
+    arssr: Arssr,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "arssr.extras.find_spec", lambda name: None if name == "SimpleITK" else object()
+    )
+    done = arssr("evaluate", here / "scan.nii.gz", "-o", here / "out")
+    assert done.complaint == (
+        "the baseline lanczos (others: --baselines) needs SimpleITK: pip install 'arssr[formats]'"
+    )
 
 
 # --- what works ----------------------------------------------------------------------------------
