@@ -10,8 +10,12 @@ import zipfile
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.phantoms import smooth, volume
+from tests.plain import python_plainly, run_plainly
 
+from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +41,24 @@ def build(*options: str) -> None:
     command = [sys.executable, "-m", "build", "--no-isolation", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_wheel_super_resolves_with_nothing_but_what_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpacked, with the weights in it; `make try` has pip install it."""
+    build("--wheel", "--outdir", str(tmp_path), str(ROOT))
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "installed")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    where = python_plainly("import arssr; print(arssr.__file__, arssr.__version__)", tmp_path)
+    assert where.stdout.split() == [str(tmp_path / "installed" / "arssr/__init__.py"), VERSION]
+    volume(smooth((12, 11, 5)), np.diag([1.0, 1, 3, 1])).write(tmp_path / "scan.nii.gz")
+    words = "upsample scan.nii.gz -o out.nii.gz --isotropic"
+    done = run_plainly([words], tmp_path)[words]
+    assert done.code == 0, done.said
+    assert Volume.read(tmp_path / "out.nii.gz").grid.shape == (12, 11, 15)
 
 
 @pytest.mark.slow
