@@ -141,6 +141,7 @@ PROGRAMS = {
         "train",
         "train.py",
     ),
+    "import arssr; arssr.view('scan.nii.gz')": ("notebook", "arssr.view"),
     "from arssr import Volume; Volume.read('scan.nii.gz').to_sitk()": (
         "formats",
         "an image of SimpleITK",

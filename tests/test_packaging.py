@@ -19,7 +19,7 @@ from arssr.volume import Volume
 from arssr.weights.registry import load, shipped
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "src" / "arssr" / "view" / "page"
+PAGE = ROOT / "src" / "arssr" / "serving" / "page"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
 _AT_THE_ROOT = re.compile(r'(?:ROOT|parents\[\d\]) / "([\w.]+)"')

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from isal import igzip
 
-from arssr.errors import ArSSRError
+from arssr.extras import require
 from arssr.grid import Grid, corner_voxels
 from arssr.planes import brightness_at_a_glance
 from arssr.volume import Image, Volume
@@ -31,11 +31,9 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
 
     Raises ArSSRError where ipyniivue is not installed, and as `Volume.coerce` does.
     """
-    try:
-        import ipyniivue
-        import ipywidgets
-    except ImportError:
-        raise ArSSRError("arssr.view needs ipyniivue: pip install 'arssr[notebook]'") from None
+    require("notebook", "arssr.view")
+    import ipyniivue
+    import ipywidgets
 
     images = [Volume.coerce(image) for image in (before, after) if image is not None]
     low, high = brightness_at_a_glance(images[0].data)
