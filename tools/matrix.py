@@ -38,9 +38,11 @@ def outcome(python: str, versions: str) -> str:
         [*command, "--python", f"python{python}"], capture_output=True, text=True, check=False
     )
     minutes = (time.perf_counter() - begun) / 60
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    said = lines[-1] if lines else "nothing was said"
-    return f"{'' if done.returncode == 0 else 'failed: '}{said} ({date.today()}, {minutes:.0f} min)"
+    when = f"({date.today()}, {minutes:.0f} min)"
+    if done.returncode == 0:
+        return f"{done.stdout.strip().splitlines()[-1]} {when}"
+    print(done.stderr, file=sys.stderr, flush=True)
+    return f"failed {when}"
 
 
 def answers(python: str) -> bool:
