@@ -17,7 +17,7 @@ RUN sh /opt/install.sh arssr " @ file:///source" /source/constraints.txt "$TORCH
 FROM python
 LABEL org.opencontainers.image.title="ArSSR" \
     org.opencontainers.image.description="Super-resolution of 3D MR images at any scale" \
-    org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0 AND CC-BY-NC-4.0"
+    org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0 AND CC-BY-NC-4.0 AND BSD-2-Clause AND ISC AND MIT"
 RUN sh /opt/install.sh user
 COPY --from=built /opt/arssr /opt/arssr
 ENV PATH=/opt/arssr/bin:$PATH HOME=/home/arssr

@@ -6,11 +6,11 @@
 #   install.sh arssr SOURCE CONSTRAINTS TORCH    ArSSR with its weights, in /opt/arssr; wants `python`
 #   install.sh user                              a user who is not root
 #
-# SOURCE follows the name in a requirement: "==0.1.0", or " @ file:///source". CONSTRAINTS is the
+# SOURCE follows the name in a requirement: "==0.2.0", or " @ file:///source". CONSTRAINTS is the
 # file of versions that we test with. TORCH is cpu or cuda.
 set -eu
 
-extras=cluster,dicom,mrd,onnx,view
+extras=bids,cluster,dicom,formats,mrd,onnx,train,view
 
 get() {
     apt-get update -qq
