@@ -51,8 +51,8 @@ lint: $(STAMP)  ## ruff (rules and format), mypy, and tsc where web/ has its pac
 	$(BIN)/mypy
 	$(if $(wildcard $(NODE_STAMP)),npm run --silent check --prefix web)
 
-try: $(STAMP)  ## the wheel, installed plainly in an environment of its own, super-resolves
-	$(BIN)/python tools/try_wheel.py
+try: $(STAMP)  ## the wheel, in an environment of its own, super-resolves, then from other programs
+	$(BIN)/python tools/try_wheel.py --doors
 
 matrix: $(STAMP)  ## the same with every Python that is here and three sets of versions: docs/matrix.md
 	$(BIN)/python tools/matrix.py

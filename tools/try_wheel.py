@@ -1,10 +1,12 @@
 """Install arssr plainly in an environment of its own, and super-resolve with it.
 
-    python tools/try_wheel.py [--python PYTHON] [--versions tested|lowest|newest] [FILE]
+    python tools/try_wheel.py [--python PYTHON] [--versions tested|lowest|newest] [--doors] [FILE]
 
 FILE: a wheel or a source distribution; without one a wheel of this checkout is built. Versions of
 what it needs are those of constraints.txt, the lowest that pyproject.toml allows, or the newest
 that there are. Prints a line of what was installed and done; fails where anything does.
+--doors: then the extras for other programs as well, and one test of each that runs on the same
+installation: napari's window, a Nipype node, a notebook, and sessions with a scanner.
 """
 
 import argparse
@@ -49,18 +51,32 @@ print(f"Python {platform.python_version()}, {versions}: {len(packages)} packages
 """
 
 
+_DOORS = "demo,mrd,napari,notebook,pipelines"
+_TESTING = ("hypothesis", "myst-nb", "nbclient", "pyside6-essentials", "pytest")
+_TESTS = (
+    "tests/integrations/napari/test_window.py",
+    "tests/integrations/test_nipype.py::test_a_node_writes_what_the_command_writes",
+    "tests/test_docs_notebooks.py::test_a_notebook_runs_and_shows_planes[first_steps]",
+    "tests/integrations/mrd/test_session.py",
+)
+
+
 def main() -> None:
     """Build if need be, install, super-resolve, and look at the results."""
     asked = argparse.ArgumentParser()
     asked.add_argument("--python", default=sys.executable)
     asked.add_argument("--versions", choices=("tested", "lowest", "newest"), default="tested")
+    asked.add_argument("--doors", action="store_true")
     asked.add_argument("file", nargs="?", type=Path)
     args = asked.parse_args()
     with TemporaryDirectory() as folder:
         file = args.file or built(Path(folder))
         pins = Path(folder) / "pins.txt"
         pins.write_text(versions(args.versions), encoding="utf-8")
-        use(installed(args.python, Path(folder), file, pins), Path(folder) / "work")
+        python = installed(args.python, Path(folder), file, pins)
+        use(python, Path(folder) / "work")
+        if args.doors:
+            open_doors(python, file, pins)
 
 
 def built(folder: Path) -> Path:
@@ -97,6 +113,14 @@ def use(python: Path, folder: Path) -> None:
     for scan, result in pairs:
         run([arssr, "upsample", scan, "-o", result, "--isotropic", "--quiet"], folder)
     run([str(python), "-c", _LOOK], folder)
+
+
+def open_doors(python: Path, file: Path, pins: Path) -> None:
+    """Install what other programs want, and run a test of each with arssr as it was installed."""
+    wanted = (f"arssr[{_DOORS}] @ {file.resolve().as_uri()}", *_TESTING)
+    run([str(python), "-m", "pip", "install", "--quiet", "-c", str(pins), *wanted])
+    os.environ["OMP_NUM_THREADS"] = "1"  # as make test: results are compared to the bit
+    run([str(python), "-m", "pytest", "-q", "-W", "ignore", *_TESTS], ROOT)
 
 
 def run(command: list[str], folder: Path | None = None) -> None:

@@ -73,7 +73,7 @@ widget.button.click()
 assert "ne number or three" in widget.message.text() and not widget._runs
 picture("error")
 
-widget.numbers.setText("3")
+widget.numbers.setText("12")  # long enough to be cancelled
 widget.button.click()
 assert widget.button.text() == "Cancel"
 wait_for(lambda: widget._runs[0].what not in ("starting", "loading the model"))
