@@ -112,6 +112,11 @@ def test_no_value_is_too_much(bad: float) -> None:
     view(volume(np.full((3, 4, 5), bad)))
 
 
+def test_nothing_is_no_image() -> None:
+    with pytest.raises(ArSSRError, match="not NoneType"):
+        view(None)  # type: ignore[arg-type]
+
+
 def test_without_ipyniivue_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
     with pytest.raises(ArSSRError, match=r"pip install 'arssr\[notebook\]'"):

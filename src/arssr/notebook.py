@@ -35,7 +35,7 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
     import ipyniivue
     import ipywidgets
 
-    images = [Volume.coerce(image) for image in (before, after) if image is not None]
+    images = [Volume.coerce(image) for image in ([before] if after is None else [before, after])]
     low, high = brightness_at_a_glance(images[0].data)
     shown = [
         ipyniivue.Volume(
