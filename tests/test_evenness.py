@@ -85,6 +85,15 @@ def test_few_slices_and_empty_ones() -> None:
     assert (even_slices(dark).factors == 1).all()
 
 
+def test_slices_that_could_not_be_compared_are_not_called_even() -> None:
+    bands = np.exp(0.1 * (-1.0) ** np.arange(SLICES))
+    below_zero = even_slices(Volume((CLEAN - CLEAN.max()) * bands, THICK))
+    assert not (below_zero.compared or below_zero.is_changed)
+    assert "could not be compared" in below_zero.in_words()
+    same = even_slices(with_gains(np.zeros(SLICES)))
+    assert same.compared and "even already" in same.in_words()
+
+
 def test_units_do_not_matter() -> None:
     gains = 0.05 * (-1.0) ** np.arange(SLICES)
     small, large = (even_slices(with_gains(gains, unit * CLEAN)) for unit in (1e-4, 4096.0))

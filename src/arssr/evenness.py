@@ -15,7 +15,7 @@ stop at the next one. So
 What varies slowly over many slices, as a coil's sensitivity does, is no band and stays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -43,11 +43,20 @@ _MEDIAN_FROM_MEAN = np.sqrt(np.pi / 2)  # how much less sure a median is than a 
 
 @dataclass(frozen=True)
 class Evened:
-    """A scan whose slices are even, and what each was divided by, (n,) along `axis`."""
+    """A scan whose slices are even, and what each was divided by, (n,) along `axis`.
+
+    compared: how many slices had enough in common with their neighbours to be compared with them.
+    """
 
     volume: Volume
     axis: int
     factors: NDArray[np.float64]
+    compared: int
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any slice was divided by anything but 1."""
+        return bool((self.factors != 1).any())
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for a file."""
@@ -62,12 +71,17 @@ class Evened:
 
         >>> from arssr.grid import Grid
         >>> scan = Volume(np.ones((2, 2, 3)), Grid((2, 2, 3), np.diag([1, 1, 5, 1])))
-        >>> Evened(scan, 2, np.array([1.0, 1.08, 0.97])).in_words()
+        >>> Evened(scan, 2, np.array([1.0, 1.08, 0.97]), 1).in_words()
         'slices along k were evened: divided by 0.97 to 1.08, the farthest from 1 is slice 1'
         """
-        off = np.abs(np.log(self.factors))
-        if not off.any():
+        if not self.compared:
+            return (
+                f"slices along {_AXES[self.axis]} could not be compared with their neighbours, too "
+                "little in them is above zero and alike: none was evened"
+            )
+        if not self.is_changed:
             return f"slices along {_AXES[self.axis]} are even already: nothing was changed"
+        off = np.abs(np.log(self.factors))
         return (
             f"slices along {_AXES[self.axis]} were evened: divided by {self.factors.min():.3g} to "
             f"{self.factors.max():.3g}, the farthest from 1 is slice {off.argmax()}"
@@ -89,11 +103,12 @@ def even_slices(scan: Volume) -> Evened:
             f"there must be at least {_FEWEST_SLICES}"
         )
     in_plane_mm = np.delete(scan.grid.spacing_mm, axis)
-    factors = np.exp(_gains(*_brighter(np.moveaxis(scan.data, axis, 0), in_plane_mm)))
-    if (factors == 1).all():
-        return Evened(scan, axis, factors)
-    along = factors.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-    return Evened(scan.with_data(scan.data / along, scan.grid), axis, factors)
+    brighter, errors = _brighter(np.moveaxis(scan.data, axis, 0), in_plane_mm)
+    found = Evened(scan, axis, np.exp(_gains(brighter, errors)), int(np.isfinite(errors).sum()))
+    if not found.is_changed:
+        return found
+    along = found.factors.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+    return replace(found, volume=scan.with_data(scan.data / along, scan.grid))
 
 
 def _slice_axis(scan: Volume) -> int:

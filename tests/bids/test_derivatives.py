@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from tests.phantoms import anatomy
 
 from arssr.bids.dataset import Dataset, Scan
 from arssr.bids.derivatives import PROVENANCE, Derivatives
@@ -101,6 +104,25 @@ def test_what_is_only_resampled_is_not_called_super_resolved(
     assert said["Description"].startswith("Resampled by ArSSR")
     page = write_index(derivatives).read_text()
     assert "resampled, anti-aliased" in page and "weights" not in page
+
+
+def test_evened_samples_on_their_own_grid_are_not_called_copied_and_nothing_else(
+    derivatives: Derivatives, network: ModelRef, root: Path
+) -> None:
+    clean = 200 * anatomy((80, 88, 48))[..., 2::4]
+    path = root / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    path.parent.mkdir(parents=True)
+    banded = (clean * np.exp(0.06 * (-1.0) ** np.arange(12))).astype(np.float32)
+    nib.save(nib.Nifti1Image(banded, np.diag([1, 1, 4, 1])), path)
+    [scan] = derivatives.source.scans({"T1w"})
+    list(
+        super_resolve(
+            derivatives, [scan], Request(Target(scale=1), even_slices=True), network, Local()
+        )
+    )
+    said = read_json(sidecar(derivatives.destination(scan)))
+    assert "sample for sample" not in said["Description"]
+    assert "slices along k were evened" in said["Description"]
 
 
 def test_a_stripped_skull_stays_stripped(

@@ -199,6 +199,30 @@ def test_of_frames_the_farthest_is_told_once(tmp_path: Path) -> None:
     assert sum("does not agree" in each for each in facts["warnings"]) == 1
 
 
+def banded() -> Volume:
+    """Thick slices, every second one brighter."""
+    clean = 200 * anatomy((80, 88, 48))[..., 2::4]
+    return volume(clean * np.exp(0.06 * (-1.0) ** np.arange(12)), np.diag([1, 1, 4, 1.0]))
+
+
+def test_an_evened_scan_is_what_a_result_is_compared_with_and_that_is_said() -> None:
+    ask = {"target": Target(scale=(1, 1, 2)), "acquisition": "slice", "noise": 0.0}
+    told = {}
+    for evened in (True, False):
+        result = made(Request(**ask, even_slices=evened), banded())
+        result.whole()
+        told[evened] = result.facts["agreement"]["in_words"]
+    assert "with it, evened:" in told[True] or "from it, evened, by" in told[True]
+    assert "evened" not in told[False]
+
+
+def test_evened_samples_are_not_called_copied_and_nothing_else() -> None:
+    for scan, method in ((banded(), "copied, slices evened"), (SCAN, "copied")):
+        facts = made(Request(Target(like=scan.grid), even_slices=scan is not SCAN), scan).facts
+        assert facts["method"] == method
+        assert "no network" in facts["agreement"]["in_words"]
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

@@ -87,6 +87,15 @@ def test_a_paragraph_says_what_else_was_done() -> None:
     assert "times finer" not in said  # the axes are others
 
 
+@pytest.mark.parametrize("evened", [True, False])
+def test_residuals_of_evened_scans_are_not_said_to_be_those_of_the_scans(evened: bool) -> None:
+    found = {"residual": 1.0, "share_of_range": 0.012}
+    factors = [0.9, 1.1] if evened else [1.0, 1.0]
+    said = words_on(facts(agreement=found, even_slices={"factors": factors}))["methods"]
+    assert ("differ from them, evened, by 1.2 %" in said) is evened
+    assert ("differ from them by 1.2 %" in said) is not evened
+
+
 def test_where_no_network_had_a_part_there_are_no_words() -> None:
     without = {name: value for name, value in facts().items() if name != "told"}
     assert words_on(without | {"method": "copied"}) == {}

@@ -189,6 +189,7 @@ def test_what_cannot_be_computed_is_said() -> None:
     ("method", "words"),
     [
         ("copied", "Copied, sample for sample"),
+        ("copied, slices evened", "Copied: the scan lies"),
         ("resampled, anti-aliased", "nowhere finer"),
         ("shares of labels", "without weights: shares of labels"),
     ],
@@ -199,6 +200,15 @@ def test_without_a_network_nothing_is_claimed_of_one(method: str, words: str) ->
     assert list(verdict.answers) == [DONE]
     assert words in said(verdict)[DONE]
     assert "The scan was taken for labels, because of its name." in verdict.answers[DONE]
+
+
+@pytest.mark.parametrize("method", ["", "copied, slices evened", "resampled, anti-aliased"])
+def test_that_slices_were_evened_is_said_however_the_result_was_made(method: str) -> None:
+    told = {"in_words": "slices along k were evened", "factors": [0.9, 1.1]}
+    facts = made(even_slices=told, **({"method": method} if method else {}))
+    verdict = verdict_on(THICK, TRUTH, facts, CARD, None)
+    assert "Slices along k were evened." in verdict.answers[DONE]
+    assert "sample for sample" not in said(verdict)[DONE]
 
 
 def test_a_constant_scan_has_a_verdict() -> None:

@@ -22,7 +22,7 @@ from arssr.jobs.job import Job
 from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
 from arssr.upsampling.facts import Facts
-from arssr.upsampling.plain import COPIED, RESAMPLED
+from arssr.upsampling.plain import COPIED, EVENED, RESAMPLED
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
 LOGS = "logs"  # a file for every scan that failed
@@ -189,6 +189,8 @@ def _in_words(facts: Facts) -> tuple[str, str]:
     method = facts.get("method")  # where it is not the network's
     if method == COPIED:
         return "copied", f"Copied by {maker}, sample for sample: the scan has this grid's places."
+    if method == EVENED:
+        return "copied", f"Copied by {maker}: {facts['even_slices']['in_words']}."
     if method == RESAMPLED:
         return "resampled", f"Resampled by {maker}, no finer than the scan: {method}."
     if method is not None:

@@ -15,6 +15,7 @@ from arssr.api import Model
 from arssr.engine.machine import speeds
 from arssr.engine.transfer import beside
 from arssr.errors import ArSSRError
+from arssr.evenness import even_slices
 from arssr.field import ReportProgress, silent
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
@@ -25,7 +26,7 @@ from arssr.jobs.job import Job
 from arssr.jobs.provenance import describe, write_sidecar
 from arssr.jobs.resuming import NO_REPORT
 from arssr.resolution import Resolution, measure_resolution
-from arssr.upsampling.facts import Facts
+from arssr.upsampling.facts import Facts, was_evened
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Result, Where, as_half_widths, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
@@ -301,7 +302,8 @@ def write_page(
         is_drawn = scan.kind.what == LABELS
         if scan.kind.what == INTENSITIES:
             resolution = resolution or measure_resolution(scan)
-        cubic = None if is_drawn else resample(scan, grid)
+        begun = even_slices(scan).volume if was_evened(facts) else scan
+        cubic = None if is_drawn else resample(begun, grid)
         result = read_quietly(job.destination)
         beside = [] if cubic is None else [("cubic", cubic)]
         shown = [("input", scan), *beside, ("result", result)]
@@ -311,7 +313,7 @@ def write_page(
         if job.half_widths and "uncertainty" in facts:
             sure = sureness(result, read_quietly(job.half_widths), facts["uncertainty"])
         short = sure.in_short if sure else ()
-        verdict = verdict_on(scan, result, facts, card, resolution, cubic, short)
+        verdict = verdict_on(begun, result, facts, card, resolution, cubic, short)
         verdict = replace(verdict, scan=called or verdict.scan)
         write_report(job.page, shown, None, made, True, verdict, resolution, sure=sure)
     except ArSSRError as error:

@@ -42,16 +42,18 @@ class Agreement:
     """Whether a result can be compared with its scan, and with what: the acquisition that a field
     was told, its noise and its range in the units of the scan.
 
-    noise: standard deviation in what was measured; None where it is unknown.
+    noise: standard deviation in what was measured; None where it is unknown. evened: whether the
+    scan is one whose slices were evened (`arssr.evenness`), to be said.
     """
 
     scan: Tensor
     acquisition: Acquisition
     noise: float | None
     span: float
+    evened: bool = False
 
     @classmethod
-    def of(cls, voxel_field: VoxelField, grid: Grid) -> "Agreement":
+    def of(cls, voxel_field: VoxelField, grid: Grid, evened: bool = False) -> "Agreement":
         """That of what a field is read as on `grid`. Raises ArSSRError as `Acquisition` does."""
         scan, seen_in, noise = voxel_field.volume, voxel_field.normalisation, voxel_field.noise
         acquisition = Acquisition(scan.grid, grid, voxel_field.acquisition_ijk, scan.slices)
@@ -59,7 +61,7 @@ class Agreement:
             noise *= seen_in.scale * acquisition.noise_left
         if seen_in == Normalisation.identity():
             seen_in = Normalisation.fit(scan.data)
-        return cls(samples_on(scan.data), acquisition, noise, seen_in.scale)
+        return cls(samples_on(scan.data), acquisition, noise, seen_in.scale, evened)
 
     def bytes(self, grid: Grid) -> float:
         """Of memory that it takes while the result on `grid` comes."""
@@ -97,7 +99,7 @@ class Agreement:
             },
             "agrees": worst <= math.hypot(_ALLOWED * self.span, _ALLOWED_NOISE * noise),
         }
-        return {"in_words": _in_words(found), **found}
+        return {"in_words": _in_words(found, "it, evened," if self.evened else "it"), **found}
 
     def _farthest(self, square: Tensor) -> tuple[float, Floats]:
         """The root mean square in the box where it is largest, and the middle of that, RAS+ mm."""
@@ -118,19 +120,20 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _in_words(found: Mapping[str, Any]) -> str:
+def _in_words(found: Mapping[str, Any], it: str) -> str:
+    """it: the scan, as it was compared."""
     farthest = found["farthest"]
     where = f"around {place_in_words(farthest['centre_ras_mm'])}"
     there, all_over = (in_percent(each["share_of_range"]) for each in (farthest, found))
     if not found["agrees"]:
         return (
-            f"measured again as the scan was, the result does not agree with it: {where} they "
-            f"differ by {there} of the scan's range, all over by {all_over}"
+            f"measured again as the scan was, the result does not agree with {it.rstrip(',')}: "
+            f"{where} they differ by {there} of the scan's range, all over by {all_over}"
         )
     times = found.get("times_noise")
     noise = "" if times is None else f", {noise_in_words(times)}"
     return (
-        f"measured again as the scan was, the result differs from it by {all_over} of its "
+        f"measured again as the scan was, the result differs from {it} by {all_over} of its "
         f"range{noise}; farthest by {there}, {where}"
     )
 

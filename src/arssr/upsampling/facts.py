@@ -53,7 +53,8 @@ class Facts(TypedDict, total=False):
     """The grid that the scan was cut to, which is what was measured, and the verdict on the axes
     `i`, `j` and `k` (`AxisResolution.describe`)."""
     even_slices: Mapping[str, Any]
-    """By what each slice was divided before all else (`Evened.describe`)."""
+    """By what each slice was divided before all else (`Evened.describe`); of several frames that
+    of the least even one, `frame`."""
     clamped_at: float | None
     """The value that lower ones were raised to; null where they were left."""
     uncertainty: Mapping[str, Any]
@@ -64,8 +65,9 @@ class Facts(TypedDict, total=False):
     """`in_words`, and `residual_before` and `residual_after` as `share_of` the noise or the range;
     see `Consistent.describe`."""
     agreement: Mapping[str, Any]
-    """How far the result, measured again, is from the scan: `in_words`, and where it could be
-    computed the rest of `Agreement.found`; of several frames that of the farthest one, `frame`."""
+    """How far the result, measured again, is from the scan, evened if it was: `in_words`, and
+    where it could be computed the rest of `Agreement.found`; of several frames that of the
+    farthest one, `frame`."""
 
     # What to know
     notes: list[str]
@@ -86,3 +88,8 @@ class Facts(TypedDict, total=False):
     """The file that was read."""
     result: str
     """The file that was written."""
+
+
+def was_evened(facts: Mapping[str, Any]) -> bool:
+    """Whether slices of the scan were divided by anything before all else (`evenness`)."""
+    return any(factor != 1 for factor in facts.get("even_slices", {}).get("factors", ()))

@@ -70,9 +70,10 @@ def facts_of_all(facts: Sequence[Facts]) -> Facts:
     residuals = [f["consistency"] for f in facts if "consistency" in f]
     if residuals:
         kept["consistency"] = max(residuals, key=lambda each: each.get("residual_before", 0.0))
-    evened = [f["even_slices"] for f in facts if "even_slices" in f]
-    if evened:
-        kept["even_slices"] = max(evened, key=lambda each: np.ptp(each["factors"]))
+    if evened := {n: f["even_slices"] for n, f in enumerate(facts, 1) if "even_slices" in f}:
+        number = max(evened, key=lambda n: np.ptp(evened[n]["factors"]))
+        said = f"frame {number} of {len(facts)}, the least even: {evened[number]['in_words']}"
+        kept["even_slices"] = {**evened[number], "in_words": said, "frame": number}
     widths = [f["uncertainty"] for f in facts if "uncertainty" in f]
     if widths:
         kept["uncertainty"] = max(widths, key=lambda each: each.get("mean", 0.0))

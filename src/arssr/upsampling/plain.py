@@ -16,6 +16,7 @@ from arssr.transforms.transform import Transform
 from arssr.volume import Volume
 
 COPIED = "copied"
+EVENED = "copied, slices evened"
 RESAMPLED = "resampled, anti-aliased"
 NO_NETWORK = "no network had a part in it"  # to be said of a method
 

@@ -24,8 +24,8 @@ from arssr.scan import Measured, as_measured
 from arssr.transforms.registration import load_transform
 from arssr.transforms.transform import Transform, slabs_through
 from arssr.upsampling.agreement import Agreement, not_computed
-from arssr.upsampling.facts import Facts
-from arssr.upsampling.plain import COPIED, NO_NETWORK, RESAMPLED, Plain, without_network
+from arssr.upsampling.facts import Facts, was_evened
+from arssr.upsampling.plain import COPIED, EVENED, NO_NETWORK, RESAMPLED, Plain, without_network
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory
 from arssr.upsampling.slabs import (
@@ -182,7 +182,7 @@ def _compared(
     Where that is more than can be there is a warning, at the end.
     """
     try:
-        agreement = Agreement.of(voxel_field, grid)
+        agreement = Agreement.of(voxel_field, grid, was_evened(facts))
     except ArSSRError as error:
         facts["agreement"] = not_computed(str(error))
         return slabs
@@ -235,6 +235,8 @@ def _look(
         facts["taken"] = scan.kind.taken()
     if is_constant:
         facts["constant"] = float(scan.data.flat[0])
+    if plain and plain.method == COPIED and was_evened(facts):
+        plain = replace(plain, method=EVENED)
     return plain, measured
 
 
@@ -326,7 +328,7 @@ def told_of(facts: Facts) -> list[str]:
     (`consistency`) is known when all slabs were taken.
     """
     said = [facts[name] for name in ("taken", "target") if name in facts]
-    if facts.get("method") in (COPIED, RESAMPLED):
+    if facts.get("method") in (COPIED, EVENED, RESAMPLED):
         said.append(f"{facts['method']}: {NO_NETWORK}")
     said += facts.get("notes", [])
     done = (facts.get("even_slices"), facts.get("cut_to_band"), facts.get("consistency"))

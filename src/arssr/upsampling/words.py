@@ -9,7 +9,7 @@ import numpy as np
 from arssr.consistency import in_percent
 from arssr.grid import SAME_STEP, spacing_in_words
 from arssr.upsampling.agreement import noise_in_words
-from arssr.upsampling.facts import Facts
+from arssr.upsampling.facts import Facts, was_evened
 
 NOTICE = "computed detail, research use, not for diagnosis"
 NOT_FOR = (
@@ -78,7 +78,7 @@ def _methods(facts: Mapping[str, Any]) -> str:
             f"The images were stored with zero-filled voxels of {stored}; the zeros were removed "
             "before."
         )
-    if any(factor != 1 for factor in facts.get("even_slices", {}).get("factors", ())):
+    if was_evened(facts):
         said.append("Slices that differed in brightness from their neighbours were evened before.")
     said.append(f"The network was told that {_told(facts['told'], facts['noise'])}.")
     if "transform" in options:
@@ -91,8 +91,9 @@ def _methods(facts: Mapping[str, Any]) -> str:
     if "residual" in agreement:
         times = agreement.get("times_noise")
         noise = "" if times is None else f" ({noise_in_words(times)})"
+        them = "them, evened," if was_evened(facts) else "them"
         said.append(
-            "Measured again as the images were, the results differ from them by "
+            f"Measured again as the images were, the results differ from {them} by "
             f"{in_percent(agreement['share_of_range'])} of their range{noise}, root mean square."
         )
     said.append("Structure finer than the measured voxels is estimated, not measured.")

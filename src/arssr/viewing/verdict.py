@@ -20,7 +20,8 @@ from arssr.intensity import Normalisation
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_to_band
 from arssr.upsampling.agreement import noise_in_words, place_in_words
-from arssr.upsampling.plain import COPIED, RESAMPLED
+from arssr.upsampling.facts import was_evened
+from arssr.upsampling.plain import COPIED, EVENED, RESAMPLED
 from arssr.viewing.display import PLANES
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
@@ -77,6 +78,7 @@ def verdict_on(
 ) -> Verdict:
     """The verdict on a result, in the sentences of its report.
 
+    scan: with even slices, where they were evened (`--even-slices`).
     cubic: the scan interpolated on the result's grid, to compare with.
     facts: what its sidecar says (`running.run`); card: that of the weights that made it.
     resolution: of the scan; None for what has none, such as labels.
@@ -155,8 +157,13 @@ def _done(
 ) -> list[str]:
     before, after = (spacing_in_words(v.grid.spacing_mm) for v in (measured, result))
     finer = ", ".join(f"{each.scale:.3g} times finer {each}" for each in refined)
+    evened = sentences(facts.get("even_slices", {}).get("in_words"))
+    if was_evened(facts):
+        evened.append(
+            "Cubic interpolation, too, is that of the evened scan; the input is as it is."
+        )
     if method := facts.get("method"):
-        return [*_without_network(method, before, after), *_taken(facts)]
+        return [*_without_network(method, before, after), *evened, *_taken(facts)]
     said = [
         f"Brought from voxels of {before} to voxels of {after} with the weights "
         f"{facts['model']['name']}{': ' if finer else ''}{finer}."
@@ -170,8 +177,7 @@ def _done(
             f"The file has voxels of {stored}: {along} that is finer than the scan was measured."
         )
         said.append("Work began on the smallest voxels on which it may have been measured.")
-    evened = facts.get("even_slices", {}).get("in_words")
-    said += sentences(evened, facts.get("target"), *facts.get("notes", []))
+    said += [*evened, *sentences(facts.get("target"), *facts.get("notes", []))]
     told = facts["told"]["acquisition_ijk"]
     for each in refined:
         way = _WAYS.get(told[each.axis])
@@ -191,6 +197,8 @@ def _done(
 def _without_network(method: str, before: str, after: str) -> list[str]:
     if method == COPIED:
         return ["Copied, sample for sample: the scan lies on this grid already."]
+    if method == EVENED:
+        return ["Copied: the scan lies on this grid already."]
     if method == RESAMPLED:
         return [f"Resampled from voxels of {before} to voxels of {after}, nowhere finer."]
     return [f"Brought from voxels of {before} to voxels of {after} without weights: {method}."]
@@ -237,8 +245,9 @@ def _agreement(
         scan, interpolated = (samples_on(image.data) for image in (measured, cubic))
         share = acquisition.residual(scan, interpolated) / _span(measured)
         beside = f" (cubic interpolation by {in_percent(share)})"
+    it = "it, evened," if was_evened(facts) else "it"
     said = [
-        f"Measured again as the scan was, the result differs from it by "
+        f"Measured again as the scan was, the result differs from {it} by "
         f"{in_percent(found['share_of_range'])} of its range of intensities{beside}."
     ]
     if times := found.get("times_noise"):
