@@ -113,6 +113,17 @@ def test_a_node_writes_what_the_command_writes(given: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.slow
+def test_what_an_earlier_run_left_is_no_result_of_one_that_failed(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    left = tmp_path / "left.nii.gz"
+    left.write_bytes(Path(given["in_file"]).read_bytes())
+    left.with_name("left.json").write_text("{}")
+    with pytest.raises(RuntimeError, match="a scale must be greater than 0"):
+        Upsample(**given, scale=0, out_file=left).run()
+
+
+@pytest.mark.slow
 def test_a_workflow_runs_what_changed_and_nothing_else(
     given: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -167,6 +167,13 @@ class Upsample(CommandLine):
         option, each, _ = trait_spec.argstr.partition("...")
         return " ".join(option % word for word in (words if each else [" ".join(words)]))
 
+    def _run_interface(self, runtime: Any, correct_return_codes: tuple[int, ...] = (0,)) -> Any:
+        """Nipype itself passes over exit codes, and would take what an earlier run left."""
+        runtime = super()._run_interface(runtime, correct_return_codes)
+        if runtime.returncode not in correct_return_codes:
+            self.raise_exception(runtime)
+        return runtime
+
     def _gen_filename(self, name: str) -> str:
         """The name that `arssr upsample` gives the result of a scan in a folder."""
         scan = Path(self.inputs.in_file)
