@@ -77,8 +77,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffixes, that takes its name on success.
 
     Creates the folder. On any failure the temporary file goes and what was there before stays;
-    an OSError (no permission, disk full) becomes an ArSSRError that names the file.
+    an OSError (no permission, disk full) becomes an ArSSRError that names the file. A folder of
+    this name is one from the start, before other files of the same making take their names.
     """
+    if path.is_dir():
+        raise ArSSRError(f"cannot write {path}: it is a folder")
     with _beside(path) as written:
         yield written
         _seal(written)

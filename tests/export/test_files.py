@@ -60,3 +60,10 @@ def test_both_files_are_written_or_none(
         export_onnx(load("light"), tmp_path / "x.onnx")
     [kept] = tmp_path.iterdir()
     assert kept.read_text() == "mine"
+
+
+def test_a_folder_in_the_place_of_one_leaves_none(tmp_path: Path) -> None:
+    (tmp_path / "x-encoder.onnx").mkdir()
+    with pytest.raises(ArSSRError, match="is a folder"):
+        export_onnx(load("light"), tmp_path / "x.onnx")
+    assert [each.name for each in tmp_path.iterdir()] == ["x-encoder.onnx"]
