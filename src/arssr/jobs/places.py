@@ -44,7 +44,7 @@ def places(named: Sequence[Path], out: str, series: str | None = None) -> Places
     else:
         if format_named(target) or target.is_file():
             raise ArSSRError(
-                f"scans of a folder need a folder to be written to, not the file {out}"
+                f"several scans, and those of a folder, need a folder to be written to, not {out}"
             )
         found = _into_folder(named, target, series)
     scans = {source.resolve() for source, _ in found.pairs}
