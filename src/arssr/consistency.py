@@ -176,14 +176,14 @@ class Consistent:
     residual_after: float
     noise: float
 
-    def describe(self, span: float) -> dict[str, Any]:
+    def describe(self, span: float, scan: str = "the scan") -> dict[str, Any]:
         """Plain values for a sidecar; residuals as shares of the noise, without it of `span`, the
-        range of the scan's intensities.
+        range of the scan's intensities. scan: what it is called.
         """
         unit, whole = ("noise", self.noise) if self.noise else ("range", span)
         before, after = self.residual_before / whole, self.residual_after / whole
         return {
-            "in_words": f"residual against the scan: {in_percent(before)} of its {unit}, "
+            "in_words": f"residual against {scan}: {in_percent(before)} of its {unit}, "
             + ("as it may be" if before == after else f"now {in_percent(after)}"),
             "residual_before": float(f"{before:.4g}"),
             "residual_after": float(f"{after:.4g}"),

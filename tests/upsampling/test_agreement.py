@@ -216,6 +216,14 @@ def test_an_evened_scan_is_what_a_result_is_compared_with_and_that_is_said() -> 
     assert "evened" not in told[False]
 
 
+def test_consistency_with_an_evened_scan_is_said_to_be_that() -> None:
+    ask = {"target": Target(scale=(1, 1, 2)), "acquisition": "slice", "noise": 0.0}
+    for evened, against in ((True, "against the evened scan"), (False, "against the scan")):
+        result = made(Request(**ask, even_slices=evened, consistent=True), banded())
+        result.whole()
+        assert against in result.facts["consistency"]["in_words"]
+
+
 def test_evened_samples_are_not_called_copied_and_nothing_else() -> None:
     for scan, method in ((banded(), "copied, slices evened"), (SCAN, "copied")):
         facts = made(Request(Target(like=scan.grid), even_slices=scan is not SCAN), scan).facts

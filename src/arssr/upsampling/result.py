@@ -369,7 +369,8 @@ def _agreeing(
         else:
             image, half_widths = voxel_field.on(grid, progress), []
         done = make_consistent(image, scan, told, sigma)
-        facts["consistency"] = done.describe(voxel_field.normalisation.scale)
+        called = "the evened scan" if was_evened(facts) else "the scan"
+        facts["consistency"] = done.describe(voxel_field.normalisation.scale, called)
         yield np.stack([done.volume.data, *(each.data for each in half_widths)])
 
     return slabs()
