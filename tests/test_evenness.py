@@ -91,7 +91,7 @@ def test_slices_that_could_not_be_compared_are_not_called_even() -> None:
     assert not (below_zero.compared or below_zero.is_changed)
     assert "could not be compared" in below_zero.in_words()
     same = even_slices(with_gains(np.zeros(SLICES)))
-    assert same.compared and "even already" in same.in_words()
+    assert same.compared and "nothing was changed" in same.in_words()
 
 
 def test_units_do_not_matter() -> None:

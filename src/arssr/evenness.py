@@ -80,7 +80,10 @@ class Evened:
                 "little in them is above zero and alike: none was evened"
             )
         if not self.is_changed:
-            return f"slices along {_AXES[self.axis]} are even already: nothing was changed"
+            return (
+                f"no slice along {_AXES[self.axis]} is brighter or darker than its neighbours by "
+                "one factor all over: nothing was changed"
+            )
         off = np.abs(np.log(self.factors))
         return (
             f"slices along {_AXES[self.axis]} were evened: divided by {self.factors.min():.3g} to "

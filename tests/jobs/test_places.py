@@ -75,7 +75,7 @@ def test_two_results_never_share_a_place(tmp_path: Path) -> None:
 def test_a_folder_goes_to_no_file(tmp_path: Path) -> None:
     touch(tmp_path, "in/a.nii", "in/b.nii", "there", "empty/notes.txt")
     for named, out in ((["in"], "x.nii"), (["in/a.nii", "in/b.nii"], "x.nii"), (["in"], "there")):
-        with pytest.raises(ArSSRError, match="several scans.* need a folder"):
+        with pytest.raises(ArSSRError, match=r"several scans.* need a folder"):
             found(tmp_path, named, out)
     with pytest.raises(ArSSRError, match="need a folder"):
         found(tmp_path, ["in/a.nii"], "x.nii/")
