@@ -27,7 +27,7 @@ Kind = Literal["nearest", "linear", "cubic"]
 REACH = 1.0  # voxels beyond the field of view at which an image's border value still stands
 _SPLINE_ORDER: dict[str, int] = {"nearest": 0, "linear": 1, "cubic": 3}
 # Cubic B-spline coefficients forget an edge by a factor of 0.27 a voxel: 1e-7 after this many.
-_EDGE_PADDING = 12
+EDGE_PADDING = 12
 
 
 def outside(index: Places, n: Any) -> Places:
@@ -50,10 +50,10 @@ def axis_matrix(kind: Kind, n_in: int, positions: Floats) -> Floats:
     """
     positions = np.asarray(positions, np.float64)
     if kind == "cubic":
-        coefficients = _spline_coefficients(n_in)
-        padded = np.clip(positions + _EDGE_PADDING, 1, len(coefficients) - 2)
+        coefficients = spline_matrix(n_in)
+        padded = np.clip(positions + EDGE_PADDING, 1, len(coefficients) - 2)
         first = np.minimum(np.floor(padded).astype(int) - 1, len(coefficients) - 4)
-        weights = np.stack(_bspline_weights(padded - 1 - first), axis=-1)
+        weights = np.stack(bspline_weights(padded - 1 - first), axis=-1)
         taps = coefficients[first[:, None] + np.arange(4)]
         return without_traces(np.einsum("mt,mtn->mn", weights, taps))
     matrix = np.zeros((len(positions), n_in))
@@ -69,9 +69,9 @@ def axis_matrix(kind: Kind, n_in: int, positions: Floats) -> Floats:
 
 
 @lru_cache(maxsize=128)
-def _spline_coefficients(n: int) -> Floats:
+def spline_matrix(n: int) -> Floats:
     """Matrix (n + 24, n) from samples to B-spline coefficients, the border repeated outside."""
-    padded = np.pad(np.eye(n), ((_EDGE_PADDING, _EDGE_PADDING), (0, 0)), mode="edge")
+    padded = np.pad(np.eye(n), ((EDGE_PADDING, EDGE_PADDING), (0, 0)), mode="edge")
     return without_traces(ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest"))
 
 
@@ -84,7 +84,7 @@ def without_traces(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.abs(values) < NOTHING, 0, values)
 
 
-def _bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:
+def bspline_weights(t: Any) -> tuple[Any, Any, Any, Any]:
     """Cubic B-spline weights of the four coefficients around offset t in [0, 1]."""
     return (
         (1 - t) ** 3 / 6,
@@ -130,7 +130,7 @@ def cubic_at(images: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor
     images, then `spline_at`.
     """
     coefficients = apply_axis_matrices(
-        images, [images.new_tensor(_spline_coefficients(n)) for n in images.shape[1:]]
+        images, [images.new_tensor(spline_matrix(n)) for n in images.shape[1:]]
     )
     return spline_at(coefficients, positions)
 
@@ -151,10 +151,10 @@ def spline_at(coefficients: "torch.Tensor", positions: "torch.Tensor") -> "torch
     weights = positions.new_ones(())
     taps = torch.arange(4, device=device, dtype=torch.int32)
     for axis, (n, stride) in enumerate(zip(shape, strides, strict=True)):
-        padded = (positions[..., axis] + _EDGE_PADDING).clamp(1, n - 2)
+        padded = (positions[..., axis] + EDGE_PADDING).clamp(1, n - 2)
         first = (padded.floor() - 1).clamp_max(n - 4)
         along = (first.int()[..., None] + taps) * stride
-        weight = torch.stack(_bspline_weights(padded - 1 - first), dim=-1)
+        weight = torch.stack(bspline_weights(padded - 1 - first), dim=-1)
         places = (places[..., None] + along[..., None, :]).flatten(-2)
         weights = (weights[..., None] * weight[..., None, :]).flatten(-2)
     picked = coefficients.flatten().index_select(0, places.flatten())
@@ -165,14 +165,14 @@ class SplineCoefficients:
     """Cubic-spline coefficients of an image (I, J, K), for interpolation at single points."""
 
     def __init__(self, image: NDArray[np.float32]) -> None:
-        padded = np.pad(image, _EDGE_PADDING, mode="edge")
+        padded = np.pad(image, EDGE_PADDING, mode="edge")
         self.padded = ndimage.spline_filter(padded, 3, np.float32, mode="nearest")
 
     def at(self, positions: Floats) -> NDArray[np.float32]:
         """The image at voxel coordinates (…, 3), float32; the same as `axis_matrix("cubic", …)`."""
         return ndimage.map_coordinates(
             self.padded,
-            np.moveaxis(positions, -1, 0) + _EDGE_PADDING,
+            np.moveaxis(positions, -1, 0) + EDGE_PADDING,
             output=np.float32,
             order=3,
             mode="nearest",

@@ -1,0 +1,114 @@
+"""Reading a cubic spline where another grid's voxels lie, and the exact adjoint of that."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from arssr.grid import Floats, Grid
+from arssr.interpolation import EDGE_PADDING, bspline_weights
+
+# Points that are read together: they stay in a CPU's cache (of 500,000 each takes 5 to 17 times as
+# long), and PyTorch does not wake other threads for so few.
+_TOGETHER = 2**14
+
+
+class Sampling:
+    """The linear map from spline coefficients of an image to its values at some voxels of a grid.
+
+    source: the grid of the image, whose coefficients are padded as `spline_matrix` has them.
+    grid: where it is read. motion: (4, 4), from millimetres (RAS+) in the space of `source` to
+    those in the space of `grid`. within: a mask of the shape of `source`; voxels of `grid` outside
+    it (by their centres) are left at 0.
+    """
+
+    def __init__(
+        self,
+        source: Grid,
+        grid: Grid,
+        motion: Floats,
+        within: NDArray[np.bool_] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.shape = grid.shape
+        to_source = np.linalg.inv(motion @ source.affine) @ grid.affine
+        chosen = np.flatnonzero(_inside(to_source, grid.shape, source.shape, within))
+        self.chosen = torch.from_numpy(chosen).to(device)
+        self._map = torch.from_numpy(to_source[:3]).to(device)
+        self._strides = _strides(source.shape)
+
+    def read(self, coefficients: Tensor) -> Tensor:
+        """Values (I, J, K) on the grid, float32, of coefficients (padded, three axes)."""
+        line = coefficients.flatten()
+        values = line.new_zeros(int(np.prod(self.shape)))
+        for where, first, along in self._slabs():
+            total = torch.zeros_like(along[0][0])
+            for offset, weight, last in self._taps(along):
+                part = torch.zeros_like(total)
+                for k, w in enumerate(last):
+                    part.addcmul_(w, line[offset + k :].index_select(0, first))
+                total.addcmul_(weight, part)
+            values[where] = total
+        return values.view(self.shape)
+
+    def spread(self, values: Tensor, onto: Tensor) -> None:
+        """Add the adjoint of `read` of values (I, J, K) to coefficients, in place."""
+        line, given = onto.view(-1), values.reshape(-1)
+        for where, first, along in self._slabs():
+            at, first = given[where], first.long()  # which scatter_add_ asks for
+            for offset, weight, last in self._taps(along):
+                part = at * weight
+                for k, w in enumerate(last):
+                    line[offset + k :].scatter_add_(0, first, part * w)
+
+    def _taps(
+        self, along: tuple[tuple[Tensor, ...], ...]
+    ) -> Iterator[tuple[int, Tensor, tuple[Tensor, ...]]]:
+        """Rows of four taps: how far behind the first, their weight, and that of each of them."""
+        for i, w_i in enumerate(along[0]):
+            for j, w_j in enumerate(along[1]):
+                yield i * self._strides[0] + j * self._strides[1], w_i * w_j, along[2]
+
+    def _slabs(self) -> Iterator[tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], ...]]]:
+        """Some voxels at a time, the first coefficient of each, and weights along three axes."""
+        _, n_j, n_k = self.shape
+        for start in range(0, len(self.chosen), _TOGETHER):
+            where = self.chosen[start : start + _TOGETHER]
+            index = torch.stack((where // (n_j * n_k), where // n_k % n_j, where % n_k), dim=1)
+            at = index.double() @ self._map[:, :3].mT + self._map[:, 3] + EDGE_PADDING
+            first = at.floor() - 1
+            fractions = (at - 1 - first).float().unbind(1)
+            steps = torch.tensor(self._strides, dtype=torch.int32, device=first.device)
+            yield (
+                where,
+                (first.int() * steps).sum(dim=1, dtype=torch.int32),
+                tuple(bspline_weights(t) for t in fractions),
+            )
+
+
+def _inside(
+    to_source: Floats,
+    shape: tuple[int, int, int],
+    source_shape: tuple[int, int, int],
+    within: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_]:
+    """Which voxels of a grid lie in the field of view of the source, and in the mask."""
+    inside = np.empty(shape, bool)
+    plane = np.stack(np.meshgrid(*map(np.arange, shape[1:]), indexing="ij"), axis=-1)
+    ends = np.array(source_shape)
+    for i in range(shape[0]):
+        at = plane @ to_source[:3, 1:3].T + (to_source[:3, 0] * i + to_source[:3, 3])
+        nearest = np.floor(at + 0.5).astype(int)
+        seen = ((nearest >= 0) & (nearest < ends)).all(axis=-1)
+        if within is not None:
+            seen[seen] = within[tuple(nearest[seen].T)]
+        inside[i] = seen
+    return inside
+
+
+def _strides(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Those of padded coefficients."""
+    _, j, k = (n + 2 * EDGE_PADDING for n in shape)
+    return j * k, k, 1
