@@ -19,16 +19,16 @@ than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slic
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from arssr.degradation import WIDEST_GAP, Degradation, KSpace, Slice, named_degradation
-from arssr.discrepancy import ridge_leaving
 from arssr.errors import ArSSRError
 from arssr.formats.slices import Slices
 from arssr.grid import SAME_STEP, Floats, Grid
@@ -155,8 +155,7 @@ class Acquisition:
                 left = apply_axis_matrices(left, vectors)[counted]
             return float(left.double().square().mean().sqrt())
 
-        least = _RIDGE * float(power.max())
-        ridge = ridge_leaving(lambda r: size(turned * (r / (power + r))), sigma, least)
+        ridge = _ridge(power, turned, sigma, size)
         solution = torch.zeros_like(turned)
         if ridge is not None:  # what A does not see explains nothing
             seen = power > _RIDGE * power.max()
@@ -294,3 +293,19 @@ def _k_space_matrix(n_in: int, positions: Floats, step: float) -> Floats:
     measured = np.exp(2j * np.pi / period * np.outer(positions, lines)) * kept
     matrix: Floats = (measured @ amplitudes).real
     return matrix
+
+
+def _ridge(
+    power: Tensor, turned: Tensor, sigma: float, size: Callable[[Tensor], float]
+) -> float | None:
+    """λ for which noise of `sigma` is left of the residual; None where no more than it is there."""
+    least = _RIDGE * float(power.max())
+
+    def excess(log_ridge: float) -> float:
+        ridge = math.exp(log_ridge)
+        return size(turned * (ridge / (power + ridge))) - sigma
+
+    low, high = math.log(least), math.log(least) + 40  # from nothing left to nothing explained
+    if excess(low) >= 0:
+        return least
+    return None if excess(high) <= 0 else math.exp(brentq(excess, low, high, xtol=1e-2))

@@ -6,6 +6,7 @@ scan's own fine grid lie (`Sampling`), and the acquisition makes of that what wa
 the common grid.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,63 +26,71 @@ _SEEN = 0.5  # of a measured voxel: from here on it counts
 
 def fine_grid(scan: Grid, common: Grid) -> Grid:
     """The field of view of a scan in voxels of the common grid's spacing, axis by nearest axis."""
-    direction = np.abs(np.linalg.inv(common.affine[:3, :3] / common.spacing_mm) @ scan.affine[:3, :3])
-    nearest = direction.argmax(axis=0)
+    directions = common.affine[:3, :3] / common.spacing_mm
+    nearest = np.abs(np.linalg.solve(directions, scan.affine[:3, :3])).argmax(axis=0)
     return scan.with_spacing(common.spacing_mm[nearest].tolist())
 
 
-def fading(grid: Grid, of: Grid | None = None) -> NDArray[np.float32]:
-    """(I, J, K) weights from 0 to 1: how far the field of view of `of` goes around each voxel of a
-    grid with the same axes; by default its own.
+def fading(grid: Grid, index: Floats | None = None) -> NDArray[np.float32]:
+    """From 0 to 1, how far places lie inside the field of view: 0 where it ends, 1 deep inside.
+
+    index: (…, 3) voxel coordinates; by default all voxels of the grid, (I, J, K).
     """
-    seen = grid if of is None else of
-    lattice = grid.axis_positions_in(seen)
-    assert lattice is not None
-    width = _FADING * float(seen.spacing_mm.max())
-    ramps = []
-    for axis, positions in zip(*lattice, strict=True):
-        n, mm = seen.shape[axis], seen.spacing_mm[axis]
-        depth = np.minimum(positions + 0.5, n - 0.5 - positions) * mm
-        share = np.clip(depth / min(width, n * mm / 2), 0, 1)
-        ramps.append((share**2 * (3 - 2 * share)).astype(np.float32))
-    i, j, k = ramps
-    return np.asarray(i[:, None, None] * j[:, None] * k)
+    width = _FADING * float(grid.spacing_mm.max())
+
+    def ramp(axis: int, at: Floats) -> Floats:
+        n, mm = grid.shape[axis], float(grid.spacing_mm[axis])
+        depth = np.minimum(at + 0.5, n - 0.5 - at) * mm / min(width, n * mm / 2)
+        share = np.clip(depth, 0, 1)
+        return np.asarray(share**2 * (3 - 2 * share), np.float32)
+
+    if index is None:
+        i, j, k = (ramp(axis, np.arange(n)) for axis, n in enumerate(grid.shape))
+        return np.asarray(i[:, None, None] * j[:, None] * k)
+    return np.asarray(ramp(0, index[..., 0]) * ramp(1, index[..., 1]) * ramp(2, index[..., 2]))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What was measured, by which acquisition and how surely, and where that reads the image.
+    """What a scan says of the image beyond a first guess, and how surely.
 
-    measured: (I, J, K), on `acquisition.grid`. counts: how much each measured voxel counts, 0 to 1.
-    noise: standard deviation. sampling: from the common grid to the fine one.
+    acquisition, sampling: A is what the one makes of what the other reads on the fine grid.
+    apart: (I, J, K) on `acquisition.grid`, what was measured less what is measured of the guess, in
+    units of the noise, as far as it counts. counts: how much that is of each voxel, 0 to 1.
+    noise: standard deviation.
     """
 
-    measured: Tensor
     acquisition: Acquisition
+    sampling: Sampling
+    apart: Tensor
     counts: Tensor
     noise: float
-    sampling: Sampling
-
-    @property
-    def weight(self) -> Tensor:
-        """What differences are multiplied by: M / σ."""
-        return self.counts / self.noise
-
-    def apart(self, coefficients: Tensor) -> Tensor:
-        """y − A x in units of the noise, as far as it counts."""
-        return self.measured * self.weight - self.measure(coefficients)
-
-    def size(self, apart: Tensor) -> float:
-        """Root mean square of a difference in units of the noise, of what counts."""
-        return float(apart.double().norm()) / max(float(self.counts.double().norm()), 1e-9)
 
     def measure(self, coefficients: Tensor) -> Tensor:
-        """A x, in units of the noise: what is measured of an image with these coefficients."""
-        return self.acquisition.measure(self.sampling.read(coefficients)) * self.weight
+        """M A x / σ of an image with these spline coefficients."""
+        measured = self.acquisition.measure(self.sampling.read(coefficients))
+        return measured.mul_(self.counts / self.noise)
 
     def spread(self, values: Tensor, onto: Tensor) -> None:
-        """Add Aᵀ of values in units of the noise to coefficients, in place."""
-        self.sampling.spread(self.acquisition.spread(values * self.weight), onto)
+        """Add Aᵀ M / σ of values (I, J, K) to coefficients, in place."""
+        weighted = values * (self.counts / self.noise)
+        self.sampling.spread(self.acquisition.spread(weighted), onto)
+
+    @property
+    def count(self) -> float:
+        """How many measured voxels count: the squares that noise alone leaves."""
+        return float(self.counts.double().square().sum())
+
+    def size(self, apart: Tensor) -> float:
+        """Root mean square of a difference, in units of the noise."""
+        return float(apart.double().norm()) / math.sqrt(max(self.count, 1.0))
+
+
+def seen_share(acquisition: Acquisition, sampling: Sampling) -> Tensor:
+    """(I, J, K) how much of what each voxel measures lies where `sampling` reads, 0 to 1."""
+    seen = torch.zeros(math.prod(sampling.shape), device=sampling.chosen.device)
+    seen[sampling.chosen] = 1
+    return acquisition.measure(seen.view(sampling.shape))
 
 
 def stack_of(
@@ -92,18 +101,19 @@ def stack_of(
     motion: Floats,
     noise: float,
     counted: Tensor,
+    guess: Tensor,
     mask: NDArray[np.bool_],
 ) -> Stack:
     """The scan at a pose; see `Stack`.
 
     motion: (4, 4), from the common space to that of the scan, RAS+ mm. noise: standard deviation
-    of what was measured. counted: (I, J, K) how much each measured voxel counts besides. mask:
-    voxels of the common grid that are to be estimated; what sees little of them has no weight.
+    of what was measured. counted: (I, J, K) how much each measured voxel counts besides. guess:
+    its spline coefficients. mask: voxels of the common grid that are to be estimated.
     """
+    everywhere = Sampling(common, fine, motion, device=measured.device)
+    inside = ((seen_share(acquisition, everywhere) - _SEEN) / (1 - _SEEN)).clamp(0, 1)
+    apart = measured - acquisition.measure(everywhere.read(guess))
     sampling = Sampling(common, fine, motion, mask, measured.device)
-    seen = torch.zeros(fine.shape, device=measured.device).flatten()
-    seen[sampling.chosen] = 1
-    share = acquisition.measure(seen.view(fine.shape))
     fades = torch.from_numpy(fading(acquisition.grid)).to(measured.device)
-    counts = (share > _SEEN) * fades * counted
-    return Stack(measured, acquisition, counts, noise, sampling)
+    counts = (seen_share(acquisition, sampling) > _SEEN) * inside * fades * counted
+    return Stack(acquisition, sampling, apart * counts / noise, counts, noise)

@@ -1,0 +1,85 @@
+"""Where each scan lies: rigid motions from the common space to that of a scan.
+
+Headers come first: they are the starting point, as scanners tell where each scan of a session
+lies, and only the person moves. SimpleITK then finds the motion between super-resolved scans:
+thick slices themselves would pull to where slices lie on slices. Where that leads to nothing that
+fits, it begins once more with the centres of mass on each other.
+
+Fitting what was measured itself (steps of Gauss and Newton on y − g A x of the other scans' x)
+gained nothing on that: 0.02 to 0.16 mm instead of 0.03 to 0.13 mm in pieces of three heads.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from arssr.grid import Floats
+from arssr.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
+_SHRINK, _SMOOTH_MM = (4, 2), (3.0, 1.5)
+_SAMPLED = 0.15  # of the voxels
+_BINS = 48
+_LPS = np.diag([-1.0, -1.0, 1.0])  # to RAS and back
+
+
+def register(
+    fixed: Volume, moving: Volume, centre: Floats, contrasts: bool = False, afresh: bool = False
+) -> Floats:
+    """(4, 4) the rigid motion from the space of `fixed` to that of `moving`, RAS+ mm.
+
+    centre: (3,) about which it turns. contrasts: they have different ones. afresh: begin with the
+    centres of mass on each other, not where headers say.
+    """
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
+    images = fixed.to_sitk(), moving.to_sitk()
+    method = sitk.ImageRegistrationMethod()
+    if contrasts:
+        method.SetMetricAsMattesMutualInformation(_BINS)
+    else:
+        method.SetMetricAsCorrelation()
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(_SAMPLED)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 100, relaxationFactor=0.6)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel(_SHRINK)
+    method.SetSmoothingSigmasPerLevel(_SMOOTH_MM)
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter((_LPS @ centre).tolist())
+    if afresh:
+        transform.SetTranslation((_LPS @ (_middle(moving) - _middle(fixed))).tolist())
+    method.SetInitialTransform(transform, inPlace=True)
+    try:
+        method.Execute(*images)
+    except RuntimeError:  # nothing of one lies in the other
+        return np.eye(4)
+    return _matrix(transform)
+
+
+def extent(motion: Floats, centre: Floats) -> tuple[float, float]:
+    """How far a motion moves a centre, in mm, and by how many degrees it turns."""
+    moved = motion[:3, :3] @ centre + motion[:3, 3] - centre
+    cosine = np.clip((np.trace(motion[:3, :3]) - 1) / 2, -1, 1)
+    return float(np.linalg.norm(moved)), float(np.degrees(np.arccos(cosine)))
+
+
+def _matrix(transform: "sitk.Euler3DTransform") -> Floats:
+    turn = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
+    motion = np.eye(4)
+    motion[:3, :3] = _LPS @ turn @ _LPS
+    motion[:3, 3] = _LPS @ (centre + shift - turn @ centre)
+    return motion
+
+
+def _middle(volume: Volume) -> Floats:
+    """(3,) the centre of mass, RAS+ mm."""
+    weights = np.clip(volume.data, 0, None).astype(np.float64)
+    sums = [weights.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    index = [float(np.arange(len(s)) @ s) / max(float(s.sum()), 1e-30) for s in sums]
+    return volume.grid.to_world(index)

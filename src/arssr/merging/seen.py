@@ -1,0 +1,94 @@
+"""What is known of each scan before they are brought together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from arssr.api import Model
+from arssr.consistency import Acquisition
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress
+from arssr.grid import Floats, Grid
+from arssr.interpolation import resample
+from arssr.merging.stack import fading, fine_grid
+from arssr.networks import UNKNOWN
+from arssr.noise import estimate_noise
+from arssr.on_device import samples_on
+from arssr.upsampling.agreement import Agreement
+from arssr.upsampling.facts import Facts
+from arssr.upsampling.request import Request
+from arssr.upsampling.result import Where, result_of
+from arssr.volume import Volume
+
+# Of the range of a scan: less noise is taken for so much, as no acquisition is known so well.
+_LEAST_NOISE = 2e-3
+# The weight of a scan where its field of view ends, and outside: where there is no other.
+_AT_THE_END, _OUTSIDE = 1e-3, 1e-6
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A scan, what a network makes of it alone on its own fine grid, and how it was measured.
+
+    measured: (I, J, K), on the grid of the acquisition. noise: its standard deviation. span: the
+    range of its intensities. facts: as in a sidecar.
+    """
+
+    scan: Volume
+    sharp: Volume
+    acquisition: Acquisition
+    measured: Tensor
+    noise: float
+    span: float
+    facts: Facts
+
+    @property
+    def name(self) -> str:
+        """As it is called in sentences."""
+        return str(self.scan.path or "the image")
+
+    def placed(self, motion: Floats) -> Grid:
+        """Its fine grid in the common space."""
+        return Grid(self.sharp.grid.shape, np.linalg.inv(motion) @ self.sharp.grid.affine)
+
+    def on(self, common: Grid, motion: Floats) -> NDArray[np.float32]:
+        """What the network makes of it, on the common grid; beyond its field of view the border."""
+        there = Volume(self.sharp.data, self.placed(motion))
+        return np.asarray(resample(there, common).data)
+
+    def reach(self, common: Grid, motion: Floats) -> NDArray[np.float32]:
+        """How much its word counts at each voxel of the common grid; more than 0."""
+        scan = self.scan.grid
+        there = Grid(scan.shape, np.linalg.inv(motion) @ scan.affine)
+        to_index = common.index_map_to(there)
+        weights = np.empty(common.shape, np.float32)
+        plane = np.stack(np.meshgrid(*map(np.arange, common.shape[1:]), indexing="ij"), axis=-1)
+        for i in range(common.shape[0]):
+            at = plane @ to_index[:3, 1:3].T + (to_index[:3, 0] * i + to_index[:3, 3])
+            inside = ((at >= -0.5) & (at <= np.array(there.shape) - 0.5)).all(axis=-1)
+            weights[i] = np.where(inside, _AT_THE_END, _OUTSIDE) + fading(there, at)
+        return weights
+
+
+def see(
+    model: Model, request: Request, scan: Volume, common: Grid, progress: ReportProgress
+) -> Seen:
+    """One scan, super-resolved alone. Raises ArSSRError as `result_of` and `Acquisition` do."""
+    fine = fine_grid(scan.grid, common)
+    result = result_of(model, request, scan, Where(fine), progress)
+    [sharp] = result.whole()
+    field = result.voxel_field
+    if field is None:  # no finer along any axis
+        acquisition = Acquisition(scan.grid, fine, (UNKNOWN,) * 3, scan.slices)
+        given = samples_on(scan.data)
+        noise, span = estimate_noise(scan) * acquisition.noise_left, float(np.ptp(scan.data))
+    else:
+        known = Agreement.of(field, fine)
+        if known.noise is None:
+            raise ArSSRError("merging needs the noise level, or it would fit the noise; name it")
+        given, acquisition, noise, span = known.scan, known.acquisition, known.noise, known.span
+    measured = acquisition.measured(given)
+    noise = max(noise, _LEAST_NOISE * span)
+    return Seen(scan, sharp, acquisition, measured, noise, span, result.facts)

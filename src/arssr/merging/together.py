@@ -1,0 +1,237 @@
+"""Several scans of one person and one contrast, to one image on one grid.
+
+Each scan is super-resolved alone, on its own fine grid (`seen`). Rigid motions bring these results
+to the first scan's space (`poses`), a smooth factor to its brightness (`brightness`). Their mean is
+a first guess; what was measured then corrects it, all scans at once (`stack`, `solve`), but for
+slices that disagree with everything else (`slices`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from arssr.api import Model
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.grid import Floats, Grid
+from arssr.interpolation import apply_axis_matrices, spline_matrix
+from arssr.merging.brightness import Brightness, match
+from arssr.merging.fit import require_fit
+from arssr.merging.poses import register
+from arssr.merging.seen import Seen, see
+from arssr.merging.slices import doubtful, slice_axis, slice_weights
+from arssr.merging.solve import Solved, solve
+from arssr.merging.stack import Stack, stack_of
+from arssr.upsampling.request import Request
+from arssr.upsampling.room import require_memory
+from arssr.volume import Volume
+
+# What is no head is left to the first guess: what is darker than this share of the range and than
+# so many times the noise, farther than this from what is brighter.
+_DARK, _ABOVE_NOISE, _MARGIN_MM = 0.05, 4.0, 4.0
+# Images of the common grid in memory at a time: results alone, weights, those of the solver.
+_COPIES, _COPIES_EACH = 12, 4
+
+
+@dataclass(frozen=True)
+class View:
+    """What one scan alone says on the common grid, and how much that counts there."""
+
+    sharp: NDArray[np.float32]
+    reach: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Scans that were brought together, and what came of them.
+
+    motions: from the common space to that of each scan. levels: the brightness of each. guess: the
+    mean of all results. trusted: weights of slices.
+    """
+
+    common: Grid
+    seen: list[Seen]
+    motions: list[Floats]
+    views: list[View]
+    levels: list[Brightness]
+    guess: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    stacks: list[Stack]
+    trusted: list[Floats]
+    solved: Solved
+
+
+def bring_together(
+    model: Model,
+    request: Request,
+    scans: Sequence[Volume],
+    common: Grid,
+    registered: bool = True,
+    progress: ReportProgress = silent,
+) -> Together:
+    """All scans as one image on the common grid, which lies in the space of the first.
+
+    registered: find how the person moved between scans; else headers are trusted. Raises ArSSRError
+    for fewer than two scans, for what no network can take, and for scans that do not fit.
+    """
+    if len(scans) < 2:
+        raise ArSSRError("merging needs two scans or more")
+    require_memory(common, _COPIES + _COPIES_EACH * len(scans), request.memory, "merging")
+    seen = [
+        see(model, request, scan, common, _part(progress, number, len(scans)))
+        for number, scan in enumerate(scans)
+    ]
+    motions = _motions(seen, registered, progress)
+    views = [
+        View(each.on(common, motion), each.reach(common, motion))
+        for each, motion in zip(seen, motions, strict=True)
+    ]
+    named = zip(seen, views, strict=True)
+    require_fit([(each.name, view.sharp, view.reach) for each, view in named], common)
+    first = views[0]
+    levels = [
+        match(first.sharp, view.sharp, np.minimum(first.reach, view.reach), common)
+        for view in views
+    ]
+    with torch.inference_mode():
+        return _estimated(seen, views, motions, levels, common, progress)
+
+
+def _motions(
+    seen: Sequence[Seen], registered: bool, progress: ReportProgress
+) -> list[Floats]:
+    """From the common space to that of each scan."""
+    motions: list[Floats] = [np.eye(4)]
+    first = seen[0].sharp
+    centre = head_centre(first)
+    for number, each in enumerate(seen[1:], start=1):
+        progress("registering", number / len(seen))
+        motions.append(register(first, each.sharp, centre) if registered else np.eye(4))
+    return motions
+
+
+def head_centre(volume: Volume) -> Floats:
+    """(3,) the middle of what is bright, RAS+ mm."""
+    bright = volume.data > _DARK * float(np.percentile(volume.data, 99.95))
+    return volume.grid.to_world(np.argwhere(bright).mean(axis=0))
+
+
+def _estimated(
+    seen: list[Seen],
+    views: list[View],
+    motions: list[Floats],
+    levels: list[Brightness],
+    common: Grid,
+    progress: ReportProgress,
+) -> Together:
+    """The image; where slices disagree with all scans' guess, from one without them."""
+    lit = [view.sharp * level.at(common) for view, level in zip(views, levels, strict=True)]
+    guess = mean_of(lit, [view.reach for view in views])
+    mask = _head(guess, max(each.noise for each in seen), common)
+
+    stacks = stacks_on(common, seen, motions, levels, guess, mask)
+    trusted = [
+        slice_weights(stack.apart.numpy(), stack.counts.numpy(), _axis(each))
+        for stack, each in zip(stacks, seen, strict=True)
+    ]
+    if any(doubtful(weights) for weights in trusted):
+        reaches = [
+            view.reach * _trust_on(common, each, motion, weights)
+            for view, each, motion, weights in zip(views, seen, motions, trusted, strict=True)
+        ]
+        guess = mean_of(lit, reaches)
+        stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
+    solved = solve(stacks, torch.from_numpy(guess), mask, progress)
+    return Together(
+        common, seen, motions, views, levels, guess, mask, stacks, trusted, solved
+    )
+
+
+def stacks_on(
+    common: Grid,
+    seen: Sequence[Seen],
+    motions: Sequence[Floats],
+    levels: Sequence[Brightness],
+    guess: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    trusted: Sequence[Floats] = (),
+) -> list[Stack]:
+    """What each scan says beyond a guess; trusted: weights of slices, by default all alike."""
+    coefficients = _coefficients(torch.from_numpy(guess))
+    stacks = []
+    for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
+        grid = each.acquisition.grid
+        bright = level.at(Grid(grid.shape, np.linalg.inv(motion) @ grid.affine))
+        weights = trusted[number] if trusted else np.ones(grid.shape[_axis(each)])
+        stacks.append(
+            stack_of(
+                each.measured * torch.from_numpy(bright),
+                each.acquisition,
+                each.sharp.grid,
+                common,
+                motion,
+                each.noise * level.factor,
+                _along(weights, _axis(each), grid.shape),
+                coefficients,
+                mask,
+            )
+        )
+    return stacks
+
+
+def mean_of(
+    images: Sequence[NDArray[np.float32]], weights: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The weighted mean of images; weights are more than 0 somewhere everywhere."""
+    total = np.zeros_like(images[0])
+    weight = np.zeros_like(images[0])
+    for image, counts in zip(images, weights, strict=True):
+        total += image * counts
+        weight += counts
+    return np.asarray(total / weight)
+
+
+def _head(image: NDArray[np.float32], noise: float, grid: Grid) -> NDArray[np.bool_]:
+    """Where there is something, and next to it."""
+    bright = max(_DARK * float(np.percentile(image, 99.95)), _ABOVE_NOISE * noise)
+    found = ndimage.uniform_filter(image, 3) > bright
+    near = ndimage.distance_transform_edt(~found, grid.spacing_mm) <= _MARGIN_MM
+    return np.asarray(ndimage.binary_fill_holes(near))
+
+
+def _coefficients(image: Tensor) -> Tensor:
+    matrices = [torch.from_numpy(spline_matrix(n).astype(np.float32)) for n in image.shape]
+    return apply_axis_matrices(image, matrices)
+
+
+def _axis(seen: Seen) -> int:
+    return slice_axis(seen.scan.grid, seen.scan.slices)
+
+
+def _along(weights: Floats, axis: int, shape: Sequence[int]) -> Tensor:
+    """(I, J, K) weights of slices."""
+    sides = [1, 1, 1]
+    sides[axis] = -1
+    return torch.from_numpy(weights.astype(np.float32)).view(sides).expand(*shape)
+
+
+def _trust_on(
+    common: Grid, seen: Seen, motion: Floats, weights: Floats
+) -> NDArray[np.float32]:
+    """Weights of slices on the common grid, at least a thousandth."""
+    axis, grid = _axis(seen), seen.acquisition.grid
+    to_index = np.linalg.inv(grid.affine) @ motion @ common.affine
+    i, j, k = (to_index[axis, a] * np.arange(n) for a, n in enumerate(common.shape))
+    at = i[:, None, None] + j[:, None] + k + to_index[axis, 3]
+    trust = np.interp(at, np.arange(len(weights)), weights)
+    return np.maximum(trust, 1e-3).astype(np.float32)
+
+
+def _part(progress: ReportProgress, number: int, of: int) -> ReportProgress:
+    """The progress of one scan of several, in words."""
+    return lambda what, share: progress(f"scan {number + 1} of {of}, {what}", share)
