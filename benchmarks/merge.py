@@ -91,6 +91,7 @@ def stack_of(
     mm = float(grid.spacing_mm[axis])
     return Volume(noisy, grid, slices=Slices(axis, (1 - GAP) * mm, mm))
 
+
 def main() -> None:
     """Print a row for each head and level of noise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -172,7 +173,11 @@ def total_variation(
     common = made.common
     poses = zip(scans, made.motions, made.levels, made.views, strict=True)
     placed = [
-        (Volume(scan.data, Grid(scan.grid.shape, np.linalg.inv(by) @ scan.grid.affine)), level, view)
+        (
+            Volume(scan.data, Grid(scan.grid.shape, np.linalg.inv(by) @ scan.grid.affine)),
+            level,
+            view,
+        )
         for scan, by, level, view in poses
     ]
     cubic = [resample(scan, common).data * level.at(common) for scan, level, _ in placed]
@@ -184,7 +189,9 @@ def total_variation(
         data = problem.spread(stack.apart for stack in stacks)
         best = -np.inf
         for weight in TV_WEIGHTS:
-            found = _with_tv(problem, data, torch.from_numpy(start), chosen, weight / made.stacks[0].noise)
+            found = _with_tv(
+                problem, data, torch.from_numpy(start), chosen, weight / made.stacks[0].noise
+            )
             best = max(best, psnr(found.numpy()))
     return best
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from arssr.errors import ArSSRError, ArSSRWarning
     from arssr.field import VoxelField
     from arssr.grid import Grid
+    from arssr.merging.merge import merge
     from arssr.notebook import view
     from arssr.volume import Storage, Volume
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Volume": "arssr.volume",
     "VoxelField": "arssr.field",
     "load_model": "arssr.api",
+    "merge": "arssr.merging.merge",
     "upsample": "arssr.api",
     "view": "arssr.notebook",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "VoxelField",
     "__version__",
     "load_model",
+    "merge",
     "upsample",
     "view",
 ]

@@ -8,6 +8,14 @@ EXAMPLES = {
         ("T2.nii.gz -o T2_on_T1.nii.gz --like T1.nii.gz", "on another image's grid"),
         ("scans/ -o sharper/ --dry-run", "what would be made, and how long it takes"),
     ),
+    "merge": (
+        (
+            "axial.nii.gz sagittal.nii.gz coronal.nii.gz -o T2.nii.gz",
+            "three thick scans, one image",
+        ),
+        ("FLAIR_1.nii.gz FLAIR_2.nii.gz -o FLAIR.nii.gz --spacing 1", "a scan and its repeat"),
+        ("FLAIR.nii.gz T1.nii.gz -o both/ --separate", "two contrasts on one grid"),
+    ),
     "view": (
         ("FLAIR.nii.gz", "see it, super-resolve it and compare, in a browser"),
         ("--no-browser --port 8000", "on a server; it prints how to connect"),

@@ -15,6 +15,7 @@ from arssr.cli import (
     compare,
     evaluate,
     export,
+    merge,
     models,
     mrd,
     prepare,
@@ -71,7 +72,7 @@ app = typer.Typer(
 for _command in (
     *(upsample.upsample, view.view, bids.bids, prepare.prepare, train.train, adapt.adapt),
     *(evaluate.evaluate, compare.compare, bench.bench, models.models, models.info),
-    *(export.export, mrd.mrd),
+    *(merge.merge, export.export, mrd.mrd),
 ):
     _name = _command.__name__
     app.command(_name, cls=_Command, epilog=epilog(_name))(_command)

@@ -1,4 +1,4 @@
-"""Scans of one person differ in brightness: by a factor, and smoothly with the place, as coils do."""
+"""Scans differ in brightness: by a factor, and smoothly with the place, as coils do."""
 
 from dataclasses import dataclass
 

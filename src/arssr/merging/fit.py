@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from arssr.errors import ArSSRError
 from arssr.grid import Grid
+from arssr.volume import Volume
 
 _SMOOTH_MM = 2.0  # so that noise and thick slices matter less
 _BINS = 32
@@ -18,6 +19,7 @@ _SAME = 0.93
 _CONTRAST = 0.05
 _DARK = 0.08  # of the range: darker is no head
 _REACHES = 0.5
+_ELSEWHERE = ": shows next to nothing of what the first scan shows"
 _LEAST_OVERLAP = 0.05  # of the first scan's head
 
 
@@ -49,11 +51,11 @@ def require_fit(
     views: of each its name, what it looks like on the grid, and how far its word counts there.
     """
     _, first, first_reach = views[0]
-    head = first > _DARK * float(np.percentile(first, 99.95))
+    head = _head(first)
     for name, image, reach in views[1:]:
         both = head & (first_reach > _REACHES) & (reach > _REACHES)
         if both.sum() < _LEAST_OVERLAP * head.sum():
-            raise ArSSRError(f"{name}: shows next to nothing of what the first scan shows")
+            raise ArSSRError(f"{name}{_ELSEWHERE}")
         linear, any_function = likeness(first, image, both, grid)
         if linear >= _SAME:
             continue
@@ -67,3 +69,16 @@ def require_fit(
             f"it is above {_SAME}): another person, a body that bends, or another contrast "
             "(--separate)"
         )
+
+
+def require_overlap_of_heads(name: str, first: Volume, other: Volume) -> None:
+    """Refuse a scan of another contrast that shows next to nothing of what the first does."""
+    head = np.argwhere(_head(first.data))
+    at = other.grid.to_index(first.grid.to_world(head))
+    inside = ((at > -0.5) & (at < np.array(other.grid.shape) - 0.5)).all(axis=1)
+    if inside.sum() < _LEAST_OVERLAP * len(head):
+        raise ArSSRError(f"{name}{_ELSEWHERE}")
+
+
+def _head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(image > _DARK * float(np.percentile(image, 99.95)))

@@ -1,34 +1,161 @@
 """Several scans of one person become one image: what is asked for, and what is told of it."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
-from arssr.api import Model
-from arssr.errors import ArSSRError
+from arssr.api import Model, load_model
+from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
-from arssr.merging.poses import extent
+from arssr.merging.poses import extent, head_centre
+from arssr.merging.separate import each_on
 from arssr.merging.slices import doubtful
-from arssr.merging.together import Together, bring_together, head_centre
+from arssr.merging.together import Together, bring_together
+from arssr.scan import as_acquisition
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
-from arssr.upsampling.result import where_of
-from arssr.upsampling.target import NoTargetError
+from arssr.upsampling.result import told_of, where_of
+from arssr.upsampling.target import NoTargetError, Target, Three
 from arssr.upsampling.words import remark
-from arssr.volume import Volume
+from arssr.volume import Image, Volume
 
+_TARGETS = ("scale", "spacing", "shape", "like", "isotropic")
 _UNASKED = ("frames", "labels", "uncertainty", "consistent")
+
+
+class Options(TypedDict, total=False):
+    """What `merge` takes by name, besides `separate`."""
+
+    scale: Three | None
+    spacing: Three | None
+    shape: Sequence[int] | None
+    like: "Grid | Image | None"
+    isotropic: bool
+    register: bool
+    acquisition: str | Sequence[str]
+    noise: float | str | None
+    memory: float | None
+    skip_air: bool
+    as_stored: bool
+    strict: bool
+    clamp: bool
+    progress: ReportProgress
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The image, and what a sidecar says of its making."""
+    """The image, what a sidecar says of its making, and the scans where they lie in its space."""
 
     volume: Volume
     facts: Facts
+    scans: Sequence[Volume] = ()
+
+
+@overload
+def merge(
+    images: Sequence[Image],
+    model: str | Path = "light",
+    *,
+    separate: Literal[False] = False,
+    **options: Unpack[Options],
+) -> Volume: ...
+
+
+@overload
+def merge(
+    images: Sequence[Image],
+    model: str | Path = "light",
+    *,
+    separate: Literal[True],
+    **options: Unpack[Options],
+) -> list[Volume]: ...
+
+
+def merge(
+    images: Sequence[Image],
+    model: str | Path = "light",
+    *,
+    separate: bool = False,
+    **options: Unpack[Options],
+) -> Volume | list[Volume]:
+    """Several scans of one person, in the space and the units of the first.
+
+    images: two or more, of any orientation, voxels and field of view, each as in `Model.upsample`.
+    separate: they have different contrasts: each is sharpened on its own, all on one grid, and the
+        result is a list.
+    register: find how the person moved between scans (SimpleITK); else headers are trusted.
+    scale, spacing, shape, like, isotropic: where the result lies, as in `Model.upsample` of the
+        first scan, whose field of view it has; where none is named, its slices become as fine as
+        their plane, and if it has no thick ones its voxels are kept.
+    acquisition, noise, memory, skip_air, as_stored, strict, clamp, progress: as there.
+
+    What is told of the making, and warned of, is an `ArSSRWarning`. Raises ArSSRError for scans
+    that do not show the same in the same contrast.
+
+    >>> from arssr import Grid, Volume
+    >>> x, y, z = np.indices((24, 24, 24)) - 11.5
+    >>> ball = np.where(x**2 + y**2 + 2 * z**2 < 90, 100 + 20 * np.sin(x), 0)
+    >>> axial = Volume(ball.reshape(24, 24, 6, 4).mean(3), Grid((24, 24, 6), np.diag([1, 1, 4, 1])))
+    >>> moved = Grid((6, 24, 24), [[4, 0, 0, 1.5], [0, 1, 0, 0], [0, 0, 1, -1.5], [0, 0, 0, 1]])
+    >>> sagittal = Volume(ball.reshape(6, 4, 24, 24).mean(1), moved)
+    >>> merge([axial, sagittal], register=False, noise=0.5).grid
+    Grid(24×24×24 voxels of 1×1×1 mm, RAS)
+    """
+    named = dict(options)
+    register = bool(named.pop("register", True))
+    progress = named.pop("progress", silent)
+    target = {name: named.pop(name) for name in _TARGETS if name in named}
+    acquisition = as_acquisition(named.pop("acquisition", "auto"))
+    request = Request(Target(**target), acquisition=acquisition, **named)
+    scans = [Volume.coerce(image) for image in images]
+    made = made_of(load_model(model), request, scans, register, separate, progress)
+    for each in made:
+        for sentence in told_of(each.facts):
+            warnings.warn(sentence, ArSSRWarning, stacklevel=2)
+    volumes = [each.volume for each in made]
+    return volumes if separate else volumes[0]
+
+
+def made_of(
+    model: Model,
+    request: Request,
+    scans: Sequence[Volume],
+    registered: bool = True,
+    separate: bool = False,
+    progress: ReportProgress = silent,
+) -> list[Merged]:
+    """One image of all scans, or one of each. Raises ArSSRError as `merge` does."""
+    require_possible(request, scans)
+    common, because = common_grid(request, scans[0])
+    because_of = {"target": because} if because else {}
+    if separate:
+        done = each_on(model, request, scans, common, registered, progress)
+        return [Merged(volume, because_of | facts) for volume, facts in done]
+    together = bring_together(model, request, scans, common, registered, progress)
+    data = together.solved.image.numpy()
+    if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:
+        np.maximum(data, float(scans[0].data.min()), out=data)
+    like = replace(scans[0], remark=remark(model.name))
+    facts = because_of | facts_of(together)
+    return [Merged(like.with_data(data, common), facts, together.placed())]
+
+
+def require_possible(request: Request, scans: Sequence[Volume]) -> None:
+    """Refuse fewer than two scans, what is none, and what is asked of single scans alone."""
+    if len(scans) < 2:
+        raise ArSSRError("merging needs two scans or more")
+    for scan in scans:
+        scan.kind.require_intensities(str(scan.path or "the image"))
+    for name in _UNASKED:
+        if getattr(request, name):
+            raise ArSSRError(f"{name} is of single scans; it does not go with merging")
+    if request.is_transformed:
+        raise ArSSRError("merging finds itself how scans lie; it takes no transform")
 
 
 def common_grid(request: Request, first: Volume) -> tuple[Grid, str]:
@@ -38,32 +165,6 @@ def common_grid(request: Request, first: Volume) -> tuple[Grid, str]:
     except NoTargetError:
         return first.grid, "no target was named: on the voxels of the first scan"
     return where.grid, where.because
-
-
-def merge_scans(
-    model: Model,
-    request: Request,
-    scans: Sequence[Volume],
-    registered: bool = True,
-    progress: ReportProgress = silent,
-) -> Merged:
-    """All scans as one image in the space of the first; see `bring_together`.
-
-    Raises ArSSRError as that does, and for what is asked of single scans alone.
-    """
-    for name in _UNASKED:
-        if getattr(request, name):
-            raise ArSSRError(f"{name} is of single scans; it does not go with merging")
-    if request.is_transformed:
-        raise ArSSRError("merging finds itself how scans lie; it takes no transform")
-    common, because = common_grid(request, scans[0])
-    together = bring_together(model, request, scans, common, registered, progress)
-    data = together.solved.image.numpy()
-    if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:
-        np.maximum(data, float(scans[0].data.min()), out=data)
-    facts = {"target": because} if because else {}
-    like = replace(scans[0], remark=remark(model.name))
-    return Merged(like.with_data(data, common), facts | facts_of(together))
 
 
 def facts_of(together: Together) -> Facts:
@@ -89,15 +190,17 @@ def facts_of(together: Together) -> Facts:
                 "doubtful_slices": doubtful(together.trusted[number]),
             }
         )
-    warnings = [f"{each.name}: {w}" for each in together.seen for w in each.facts.get("warnings", ())]
+    warnings = [
+        f"{each.name}: {w}" for each in together.seen for w in each.facts.get("warnings", ())
+    ]
+    notes = [_in_words(scans)]
     merged = {
-        "in_words": _in_words(scans),
         "scans": scans,
         "residuals_are": "root mean squares, times the noise",
         "weight_of_prior": _short(solved.ridge),
         "steps": solved.steps,
     }
-    return {"merged": merged, **({"warnings": warnings} if warnings else {})}
+    return {"notes": notes, "merged": merged, **({"warnings": warnings} if warnings else {})}
 
 
 def _in_words(scans: Sequence[dict[str, Any]]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SHRINK, _SMOOTH_MM = (4, 2), (3.0, 1.5)
 _SAMPLED = 0.15  # of the voxels
 _BINS = 48
+_DARK = 0.05  # of the range: darker is no head
 _LPS = np.diag([-1.0, -1.0, 1.0])  # to RAS and back
 
 
@@ -66,6 +67,14 @@ def extent(motion: Floats, centre: Floats) -> tuple[float, float]:
     moved = motion[:3, :3] @ centre + motion[:3, 3] - centre
     cosine = np.clip((np.trace(motion[:3, :3]) - 1) / 2, -1, 1)
     return float(np.linalg.norm(moved)), float(np.degrees(np.arccos(cosine)))
+
+
+def head_centre(volume: Volume) -> Floats:
+    """(3,) the middle of what is bright, RAS+ mm."""
+    bright = volume.data > _DARK * float(np.percentile(volume.data, 99.95))
+    if not bright.any():
+        return volume.grid.to_world((np.array(volume.grid.shape) - 1) / 2)
+    return volume.grid.to_world(np.argwhere(bright).mean(axis=0))
 
 
 def _matrix(transform: "sitk.Euler3DTransform") -> Floats:

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from arssr.grid import Floats, Grid
 from arssr.formats.slices import Slices
+from arssr.grid import Floats, Grid
 
 # A slice that lies so many times farther from the others' than its neighbours do loses weight.
 _FARTHER = 1.5

@@ -22,19 +22,20 @@ from arssr.grid import Floats, Grid
 from arssr.interpolation import apply_axis_matrices, spline_matrix
 from arssr.merging.brightness import Brightness, match
 from arssr.merging.fit import require_fit
-from arssr.merging.poses import register
+from arssr.merging.poses import head_centre, register
 from arssr.merging.seen import Seen, see
 from arssr.merging.slices import doubtful, slice_axis, slice_weights
 from arssr.merging.solve import Solved, solve
 from arssr.merging.stack import Stack, stack_of
 from arssr.upsampling.request import Request
-from arssr.upsampling.room import require_memory
+from arssr.upsampling.room import require_memory, result_bytes
 from arssr.volume import Volume
 
 # What is no head is left to the first guess: what is darker than this share of the range and than
 # so many times the noise, farther than this from what is brighter.
 _DARK, _ABOVE_NOISE, _MARGIN_MM = 0.05, 4.0, 4.0
-# Images of the common grid in memory at a time: results alone, weights, those of the solver.
+# Images on the common grid that are in memory at a time, besides and for each scan (with what
+# `require_memory` takes an image for).
 _COPIES, _COPIES_EACH = 12, 4
 
 
@@ -64,6 +65,21 @@ class Together:
     stacks: list[Stack]
     trusted: list[Floats]
     solved: Solved
+
+    def placed(self) -> list[Volume]:
+        """The scans, where they lie in the common space, as bright as the first."""
+        return [
+            Volume(
+                each.scan.data * level.factor,
+                Grid(each.scan.grid.shape, np.linalg.inv(motion) @ each.scan.grid.affine),
+            )
+            for each, motion, level in zip(self.seen, self.motions, self.levels, strict=True)
+        ]
+
+
+def memory_bytes(common: Grid, scans: int) -> float:
+    """Of memory that merging so many scans takes, besides what their networks do."""
+    return result_bytes(common, _COPIES + _COPIES_EACH * scans)
 
 
 def bring_together(
@@ -102,9 +118,7 @@ def bring_together(
         return _estimated(seen, views, motions, levels, common, progress)
 
 
-def _motions(
-    seen: Sequence[Seen], registered: bool, progress: ReportProgress
-) -> list[Floats]:
+def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
     """From the common space to that of each scan."""
     motions: list[Floats] = [np.eye(4)]
     first = seen[0].sharp
@@ -113,12 +127,6 @@ def _motions(
         progress("registering", number / len(seen))
         motions.append(register(first, each.sharp, centre) if registered else np.eye(4))
     return motions
-
-
-def head_centre(volume: Volume) -> Floats:
-    """(3,) the middle of what is bright, RAS+ mm."""
-    bright = volume.data > _DARK * float(np.percentile(volume.data, 99.95))
-    return volume.grid.to_world(np.argwhere(bright).mean(axis=0))
 
 
 def _estimated(
@@ -147,9 +155,7 @@ def _estimated(
         guess = mean_of(lit, reaches)
         stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     solved = solve(stacks, torch.from_numpy(guess), mask, progress)
-    return Together(
-        common, seen, motions, views, levels, guess, mask, stacks, trusted, solved
-    )
+    return Together(common, seen, motions, views, levels, guess, mask, stacks, trusted, solved)
 
 
 def stacks_on(
@@ -220,9 +226,7 @@ def _along(weights: Floats, axis: int, shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(weights.astype(np.float32)).view(sides).expand(*shape)
 
 
-def _trust_on(
-    common: Grid, seen: Seen, motion: Floats, weights: Floats
-) -> NDArray[np.float32]:
+def _trust_on(common: Grid, seen: Seen, motion: Floats, weights: Floats) -> NDArray[np.float32]:
     """Weights of slices on the common grid, at least a thousandth."""
     axis, grid = _axis(seen), seen.acquisition.grid
     to_index = np.linalg.inv(grid.affine) @ motion @ common.affine

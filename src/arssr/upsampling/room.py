@@ -28,7 +28,7 @@ def require_memory(
     memory: bytes that the process may take in all, where the user set a limit. what, instead:
     what lies on the grid, and what can be done about it, in words.
     """
-    size = _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
+    size = result_bytes(grid, copies)
     free, where = float(available_bytes()), "are free"
     if memory is not None:
         left = max(memory - psutil.Process().memory_info().rss, 0.0)
@@ -38,6 +38,11 @@ def require_memory(
             f"{what} of {_shape_in_words(grid)} voxels needs {bytes_in_words(size)} of memory "
             f"and {bytes_in_words(free)} {where}; {instead}"
         )
+
+
+def result_bytes(grid: Grid, copies: int = 1) -> float:
+    """What results on a grid take of memory, held so many times."""
+    return _voxels(grid) * _BYTES_PER_OUTPUT_VOXEL * copies
 
 
 def stored_bytes(volume: Volume, grid: Grid, frames: int = 1, half_widths: bool = False) -> float:

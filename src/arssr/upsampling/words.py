@@ -45,6 +45,11 @@ def remark(model: str) -> str:
     return f"{NOTICE.capitalize()} (ArSSR {version('arssr')}, {model})"
 
 
+def software(program: str) -> str:
+    """How to cite this version of the program."""
+    return _SOFTWARE.format(version=program)
+
+
 def words_on(facts: Mapping[str, Any]) -> Facts:
     """`methods`, `cite` and `not_for` of a sidecar, from what else it says of a network's result.
 
@@ -55,7 +60,7 @@ def words_on(facts: Mapping[str, Any]) -> Facts:
     program = facts["versions"]["arssr"]
     return {
         "methods": _methods(facts),
-        "cite": [PAPER, _SOFTWARE.format(version=program)],
+        "cite": [PAPER, software(program)],
         "not_for": NOT_FOR,
     }
 

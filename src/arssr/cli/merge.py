@@ -1,0 +1,172 @@
+"""`arssr merge`: several scans of one person in, one image out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arssr.cli.console import print_json, progress_bar, size_in_words, stderr, tell_making
+from arssr.cli.numbers import number_or_word
+from arssr.cli.options import (
+    RESULT,
+    SCAN,
+    TARGET,
+    Acquisition,
+    AsStored,
+    Device,
+    DryRun,
+    Memory,
+    ModelName,
+    Noise,
+    Precision,
+    ResultsAsJson,
+    Spacing,
+    Strict,
+    bytes_of,
+    target_of,
+)
+from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.errors import ArSSRError
+
+if TYPE_CHECKING:
+    from arssr.jobs.merging import MergeJob
+
+
+def merge(
+    images: Annotated[
+        list[Path], typer.Argument(help="Two scans or more of one person; the first is the frame.")
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE | FOLDER/",
+            help="The file to write; with --separate, the folder.",
+        ),
+    ],
+    spacing: Spacing = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="An image in the space of the first scan whose grid the result shall have.",
+            rich_help_panel=TARGET,
+        ),
+    ] = None,
+    no_register: Annotated[
+        bool,
+        typer.Option(
+            "--no-register",
+            help="Trust where headers say that scans lie; else the person may have moved.",
+            rich_help_panel=SCAN,
+        ),
+    ] = False,
+    separate: Annotated[
+        bool,
+        typer.Option(
+            "--separate",
+            help="The scans have different contrasts: sharpen each on its own, all on one grid.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
+    strict: Strict = False,
+    as_stored: AsStored = False,
+    model: ModelName = "light",
+    acquisition: Acquisition = "auto",
+    noise: Noise = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    memory: Memory = None,
+    dry_run: DryRun = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Beside the result a page: the scans where they lie, and the result.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
+    as_json: ResultsAsJson = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
+) -> None:
+    """Merge thick scans of one person (axial, sagittal, coronal; repeats) into one sharper image.
+
+    The result has a JSON sidecar that says how it was made, and what came from which scan.
+    """
+    from arssr.jobs.merging import MergeJob
+    from arssr.jobs.places import places
+    from arssr.upsampling.request import Request
+
+    target = target_of(spacing=spacing, like=like)
+    level = number_or_word("--noise", noise, ("auto", "unknown"))
+    if len(images) < 2:
+        raise typer.BadParameter("merging needs two scans or more")
+    if separate:
+        found = places(images, out if out.endswith("/") else f"{out}/")
+        sources, results = zip(*found.pairs, strict=True)
+    else:
+        sources, results = tuple(images), (Path(out),)
+    try:
+        request = Request(
+            target,
+            acquisition=acquisition,
+            noise=level,
+            memory=bytes_of(memory),
+            strict=strict,
+            as_stored=as_stored,
+        )
+        job = MergeJob(sources, results, request, not no_register, separate, overwrite, report)
+    except ArSSRError as error:
+        raise typer.BadParameter(str(error)) from None
+    from arssr.api import load_model
+
+    network = load_model(model, device, precision)
+    if dry_run:
+        from arssr.jobs.merging import estimate_merge
+
+        facts = estimate_merge(network, job)
+        _tell_estimate(job, facts)
+        made = [facts]
+    else:
+        made = _merged(network, job)
+    if as_json:
+        print_json(made)
+
+
+def _merged(network: Any, job: "MergeJob") -> list[dict[str, Any]]:
+    """The results, made and told of."""
+    from arssr.jobs.merging import run_merge
+    from arssr.temporary import sweep_left
+
+    sweep_left(path.parent for path in job.destinations)
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=1.0)
+        results = run_merge(
+            network, job, lambda what, share: bar.update(task, description=what, completed=share)
+        )
+    for number, facts in enumerate(results):
+        line = f"{facts['result']}  {size_in_words(facts)}  {facts['seconds']:.1f} s"
+        stderr.print(line, markup=False, soft_wrap=True)
+        tell_making(job.sources[number], facts, several=job.separate)
+    if job.report:
+        stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
+    return results
+
+
+def _tell_estimate(job: "MergeJob", facts: dict[str, Any]) -> None:
+    """A line about what it would take."""
+    from arssr.jobs.needs import needs_in_words
+
+    parts = [facts["result"], size_in_words(facts), *needs_in_words(facts)]
+    stderr.print("  ".join(parts), markup=False, soft_wrap=True)
+    tell_making(job.sources[0], facts)
+    if facts["exists"]:
+        there = ", ".join(facts["exists"])
+        line = f"exists already: {there}; --overwrite replaces it"
+        stderr.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,174 @@
+"""Several scans in, one result out, or one of each contrast, with all that belongs to it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arssr.api import Model
+from arssr.engine.machine import speeds
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.files import sha256, sidecar
+from arssr.formats.registry import check_output, open_writer
+from arssr.formats.writing import Origin
+from arssr.jobs.provenance import describe, write_sidecar
+from arssr.merging.merge import Merged, common_grid, made_of, require_possible
+from arssr.merging.stack import fine_grid
+from arssr.merging.together import memory_bytes
+from arssr.upsampling.facts import Facts
+from arssr.upsampling.request import Request
+from arssr.upsampling.result import Where, result_of
+from arssr.upsampling.room import require_disk, stored_bytes
+from arssr.upsampling.words import NOT_FOR, PAPER, software
+from arssr.volume import Volume, read_quietly
+
+# Of all but the networks, for a million voxels of the result and each scan: on a busy core.
+_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class MergeJob:
+    """What to do with several scans of one person.
+
+    sources: two or more; the first is the frame. destinations: of the one result, or of one for
+    each scan where contrasts are kept separate. registered: find how the person moved. report: a
+    page beside the result that shows the scans where they lie, and the result.
+    """
+
+    sources: tuple[Path, ...]
+    destinations: tuple[Path, ...]
+    request: Request
+    registered: bool = True
+    separate: bool = False
+    overwrite: bool = False
+    report: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.sources)) < len(self.sources):
+            raise ArSSRError("one scan is named twice")
+        if self.report and self.separate:
+            raise ArSSRError("--report shows one result; see `arssr compare` for several")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for beyond the defaults, as plain values: for a sidecar."""
+        said = {"register": self.registered, "separate": self.separate}
+        return self.request.asked() | {"merge": True, **said}
+
+    @property
+    def page(self) -> Path:
+        """Where the report goes."""
+        return sidecar(self.destinations[0]).with_suffix(".html")
+
+    def existing(self) -> list[Path]:
+        """What the job would have to overwrite, and may not."""
+        files = [file for each in self.destinations for file in (each, sidecar(each))]
+        files += [self.page] if self.report else []
+        return [] if self.overwrite else [path for path in files if path.exists()]
+
+    def check(self) -> None:
+        """Refuse, before the work, what could not be written. Raises ArSSRError."""
+        for source, destination in zip(self.sources, self.destinations, strict=False):
+            if destination.resolve() in {each.resolve() for each in self.sources}:
+                raise ArSSRError(f"{destination} is a scan itself; name another place to write to")
+            check_output(destination, self.overwrite, False, source)
+        for path in self.existing():
+            raise ArSSRError(f"{path}: exists already; --overwrite replaces it")
+
+    def read(self) -> list[Volume]:
+        """The scans. Raises ArSSRError as `Volume.read` does."""
+        return [read_quietly(source) for source in self.sources]
+
+
+def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) -> list[Facts]:
+    """Do the job; returns what each sidecar says and the names of the files.
+
+    Raises ArSSRError as `made_of` does and for a destination that cannot be written; nothing
+    half-written is left then.
+    """
+    started = time.perf_counter()
+    job.check()
+    progress("reading", 0.0)
+    scans = job.read()
+    common, _ = common_grid(job.request, scans[0])
+    for path, scan in zip(job.destinations, scans, strict=False):
+        require_disk(path, scan, common)
+    made = made_of(model, job.request, scans, job.registered, job.separate, progress)
+    inputs = [{"file": source.name, "sha256": sha256(source)} for source in job.sources]
+    results: list[Facts] = []
+    for number, (merged, path) in enumerate(zip(made, job.destinations, strict=True)):
+        source = job.sources[number]
+        origin = Origin(source, None, "sharpened" if job.separate else "merged")
+        with open_writer(path, merged.volume, common, job.overwrite, origin=origin) as writer:
+            writer.put(merged.volume.data)
+        facts = describe(scans[number], common, job.asked, model)
+        facts |= {"inputs": inputs} | merged.facts | _words(facts, merged, job)
+        facts["seconds"] = round(time.perf_counter() - started, 3)
+        write_sidecar(path, facts)
+        if job.report:
+            progress("report", 1.0)
+            _write_page(job, merged, facts)
+        results.append({"scan": str(source), "result": str(path), **facts})
+    return results
+
+
+def estimate_merge(model: Model, job: MergeJob) -> Facts:
+    """What the job would take, as plain values, roughly; nothing is computed or written.
+
+    Raises ArSSRError where it cannot be done, but for scans that turn out not to fit.
+    """
+    replace(job, overwrite=True).check()
+    scans = job.read()
+    require_possible(job.request, scans)
+    common, because = common_grid(job.request, scans[0])
+    voxels = float(np.prod(common.shape))
+    seconds, peak = _SECONDS * voxels / 1e6 * len(scans), memory_bytes(common, len(scans))
+    warnings: list[str] = []
+    for scan in scans:
+        fine = fine_grid(scan.grid, common)
+        result = result_of(model, job.request, scan, Where(fine), silent)
+        warnings += [f"{scan.path}: {told}" for told in result.facts.get("warnings", ())]
+        if result.voxel_field is not None:
+            plan = result.voxel_field.plan(fine)
+            network = result.voxel_field.network
+            seconds += plan.seconds(speeds(network.device)[network.precision])
+            peak = max(peak, plan.describe()["memory_bytes"]["peak"])
+    return {
+        "scans": [str(source) for source in job.sources],
+        "result": ", ".join(map(str, job.destinations)),
+        "exists": [str(path) for path in job.existing()],
+        "output": common.describe(),
+        **({"target": because} if because else {}),
+        "warnings": warnings,
+        "disk_bytes": round(len(job.destinations) * stored_bytes(scans[0], common)),
+        "memory_bytes": {"peak": round(peak)},
+        "seconds": float(f"{seconds:.3g}"),
+    }
+
+
+def _words(facts: Mapping[str, Any], merged: Merged, job: MergeJob) -> Facts:
+    """What goes with a result into a paper."""
+    program, model = facts["versions"]["arssr"], facts["model"]
+    by = f"with ArSSR (version {program}) and its weights {model['name']!r}"
+    if job.separate:
+        said = f"Each image was super-resolved on its own {by}, on one grid"
+    else:
+        said = (
+            f"{len(job.sources)} scans were super-resolved one by one {by}; their mean was "
+            "corrected by least squares to agree with what each had measured"
+        )
+    how = "after rigid registration" if job.registered else "as their headers have it"
+    return {"methods": f"{said}, {how}.", "cite": [PAPER, software(program)], "not_for": NOT_FOR}
+
+
+def _write_page(job: MergeJob, merged: Merged, facts: Facts) -> None:
+    """The report: the scans where they lie in the common space, and the result."""
+    from arssr.viewing.report import write_report
+
+    shown = [(f"scan {n}", scan) for n, scan in enumerate(merged.scans, start=1)]
+    told = {"result": {name: value for name, value in facts.items() if name != "cite"}}
+    write_report(job.page, [*shown, ("result", merged.volume)], None, told, True)

@@ -1,0 +1,77 @@
+"""Several contrasts of one person, each sharpened on its own, on one grid.
+
+They are only registered to each other: each is interpolated once, by its own network, and nothing
+of one is in another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from arssr.api import Model
+from arssr.errors import ArSSRError
+from arssr.field import ReportProgress, silent
+from arssr.grid import Grid
+from arssr.interpolation import resample
+from arssr.merging.fit import require_overlap_of_heads
+from arssr.merging.poses import extent, head_centre, register
+from arssr.merging.stack import fine_grid
+from arssr.transforms.transform import Affine, Transform, resample_through
+from arssr.upsampling.facts import Facts
+from arssr.upsampling.request import Request
+from arssr.upsampling.result import Result, Where, result_of
+from arssr.upsampling.room import require_memory
+from arssr.volume import Volume
+
+_COPIES = 6
+
+
+def each_on(
+    model: Model,
+    request: Request,
+    scans: Sequence[Volume],
+    common: Grid,
+    registered: bool = True,
+    progress: ReportProgress = silent,
+) -> list[tuple[Volume, Facts]]:
+    """Each scan on the common grid, which lies in the space of the first, and what is told of it.
+
+    registered: find how the person moved between scans; else headers are trusted. Raises ArSSRError
+    for fewer than two scans, and for scans that show next to nothing of what the first shows.
+    """
+    if len(scans) < 2:
+        raise ArSSRError("merging needs two scans or more")
+    require_memory(common, _COPIES + len(scans), request.memory, "this")
+    done: list[tuple[Volume, Facts]] = []
+    fixed: Volume | None = None
+    for number, scan in enumerate(scans):
+
+        def tell(what: str, share: float, number: int = number) -> None:
+            progress(f"scan {number + 1} of {len(scans)}, {what}", share)
+
+        result = result_of(model, request, scan, Where(fine_grid(scan.grid, common)), tell)
+        [sharp] = result.whole()
+        fixed = fixed or sharp
+        centre, motion = head_centre(fixed), np.eye(4)
+        if registered and sharp is not fixed:
+            tell("registering", 0.0)
+            motion = register(fixed, sharp, centre, contrasts=True)
+        there = Grid(sharp.grid.shape, np.linalg.inv(motion) @ sharp.grid.affine)
+        require_overlap_of_heads(str(scan.path or "the image"), fixed, replace(sharp, grid=there))
+        mm, degrees = extent(motion, centre)
+        motion_told = {"mm": round(mm, 2), "degrees": round(degrees, 2)}
+        facts = {**result.facts, "motion": {**motion_told, "to_scan_ras_mm": motion.tolist()}}
+        facts.pop("agreement", None)
+        done.append((_once(result, sharp, Transform((Affine(motion),)), common, there), facts))
+    return done
+
+
+def _once(result: Result, sharp: Volume, transform: Transform, common: Grid, there: Grid) -> Volume:
+    """A scan on the common grid, interpolated once."""
+    if result.voxel_field is None:  # that needs no network
+        return result.scan.with_data(resample(replace(sharp, grid=there), common).data, common)
+    made = resample_through(result.voxel_field, transform, common)
+    floor = result.facts.get("clamped_at")
+    data = made.data if floor is None else np.maximum(made.data, floor)
+    return replace(result.scan, slices=None).with_data(data, common)
