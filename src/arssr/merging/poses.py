@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SHRINK, _SMOOTH_MM = (4, 2), (3.0, 1.5)
 _SAMPLED = 0.15  # of the voxels
 _BINS = 48
+# By default a gradient below 1e-4 ends the search: up to 0.3 mm too early on a whole head.
+_LEAST_STEP, _STEPS, _FLAT = 1e-3, 100, 1e-8
 _DARK = 0.05  # of the range: darker is no head
 _LPS = np.diag([-1.0, -1.0, 1.0])  # to RAS and back
 
@@ -45,7 +47,9 @@ def register(
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(_SAMPLED)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 100, relaxationFactor=0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        1.0, _LEAST_STEP, _STEPS, relaxationFactor=0.6, gradientMagnitudeTolerance=_FLAT
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(_SHRINK)
     method.SetSmoothingSigmasPerLevel(_SMOOTH_MM)
