@@ -1,5 +1,6 @@
 """`arssr merge`: several scans of one person in, one image out."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,9 @@ from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
+    from arssr.api import Model
     from arssr.jobs.merging import MergeJob
+    from arssr.upsampling.facts import Facts
 
 
 def merge(
@@ -130,16 +133,15 @@ def merge(
     if dry_run:
         from arssr.jobs.merging import estimate_merge
 
-        facts = estimate_merge(network, job)
-        _tell_estimate(job, facts)
-        made = [facts]
+        made: Sequence[Mapping[str, Any]] = [estimate_merge(network, job)]
+        _tell_estimate(job, made[0])
     else:
         made = _merged(network, job)
     if as_json:
-        print_json(made)
+        print_json([*made])
 
 
-def _merged(network: Any, job: "MergeJob") -> list[dict[str, Any]]:
+def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":
     """The results, made and told of."""
     from arssr.jobs.merging import run_merge
     from arssr.temporary import sweep_left
@@ -159,7 +161,7 @@ def _merged(network: Any, job: "MergeJob") -> list[dict[str, Any]]:
     return results
 
 
-def _tell_estimate(job: "MergeJob", facts: dict[str, Any]) -> None:
+def _tell_estimate(job: "MergeJob", facts: Mapping[str, Any]) -> None:
     """A line about what it would take."""
     from arssr.jobs.needs import needs_in_words
 

@@ -98,7 +98,7 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
     for path, scan in zip(job.destinations, scans, strict=False):
         require_disk(path, scan, common)
     made = made_of(model, job.request, scans, job.registered, job.separate, progress)
-    inputs = [{"file": source.name, "sha256": sha256(source)} for source in job.sources]
+    inputs = [{"file": path.name, "sha256": sha256(path)} for path in job.sources]
     results: list[Facts] = []
     for number, (merged, path) in enumerate(zip(made, job.destinations, strict=True)):
         source = job.sources[number]
@@ -106,17 +106,18 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
         with open_writer(path, merged.volume, common, job.overwrite, origin=origin) as writer:
             writer.put(merged.volume.data)
         facts = describe(scans[number], common, job.asked, model)
-        facts |= {"inputs": inputs} | merged.facts | _words(facts, merged, job)
+        facts = {**facts, "inputs": [*inputs], **merged.facts, **_words(facts, job)}
         facts["seconds"] = round(time.perf_counter() - started, 3)
         write_sidecar(path, facts)
         if job.report:
             progress("report", 1.0)
             _write_page(job, merged, facts)
-        results.append({"scan": str(source), "result": str(path), **facts})
+        facts = {"scan": str(source), "result": str(path), **facts}
+        results.append(facts)
     return results
 
 
-def estimate_merge(model: Model, job: MergeJob) -> Facts:
+def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     """What the job would take, as plain values, roughly; nothing is computed or written.
 
     Raises ArSSRError where it cannot be done, but for scans that turn out not to fit.
@@ -150,7 +151,7 @@ def estimate_merge(model: Model, job: MergeJob) -> Facts:
     }
 
 
-def _words(facts: Mapping[str, Any], merged: Merged, job: MergeJob) -> Facts:
+def _words(facts: Mapping[str, Any], job: MergeJob) -> Facts:
     """What goes with a result into a paper."""
     program, model = facts["versions"]["arssr"], facts["model"]
     by = f"with ArSSR (version {program}) and its weights {model['name']!r}"

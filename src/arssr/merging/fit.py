@@ -45,18 +45,20 @@ def likeness(
 
 def require_fit(
     views: Sequence[tuple[str, NDArray[np.float32], NDArray[np.float32]]], grid: Grid
-) -> None:
+) -> list[float]:
     """Refuse scans that do not show what the first shows; never is anything else averaged in.
 
     views: of each its name, what it looks like on the grid, and how far its word counts there.
+    Returns the correlation of each with the first.
     """
     _, first, first_reach = views[0]
-    head = _head(first)
+    head, found = _head(first), [1.0]
     for name, image, reach in views[1:]:
         both = head & (first_reach > _REACHES) & (reach > _REACHES)
         if both.sum() < _LEAST_OVERLAP * head.sum():
             raise ArSSRError(f"{name}{_ELSEWHERE}")
         linear, any_function = likeness(first, image, both, grid)
+        found.append(linear)
         if linear >= _SAME:
             continue
         if any_function - linear > _CONTRAST:
@@ -69,6 +71,7 @@ def require_fit(
             f"it is above {_SAME}): another person, a body that bends, or another contrast "
             "(--separate)"
         )
+    return found
 
 
 def require_overlap_of_heads(name: str, first: Volume, other: Volume) -> None:

@@ -106,7 +106,7 @@ def merge(
     >>> merge([axial, sagittal], register=False, noise=0.5).grid
     Grid(24×24×24 voxels of 1×1×1 mm, RAS)
     """
-    named = dict(options)
+    named: dict[str, Any] = dict(options)
     register = bool(named.pop("register", True))
     progress = named.pop("progress", silent)
     target = {name: named.pop(name) for name in _TARGETS if name in named}
@@ -132,16 +132,16 @@ def made_of(
     """One image of all scans, or one of each. Raises ArSSRError as `merge` does."""
     require_possible(request, scans)
     common, because = common_grid(request, scans[0])
-    because_of = {"target": because} if because else {}
+    because_of: Facts = {"target": because} if because else {}
     if separate:
         done = each_on(model, request, scans, common, registered, progress)
-        return [Merged(volume, because_of | facts) for volume, facts in done]
+        return [Merged(volume, {**because_of, **facts}) for volume, facts in done]
     together = bring_together(model, request, scans, common, registered, progress)
     data = together.solved.image.numpy()
     if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:
         np.maximum(data, float(scans[0].data.min()), out=data)
     like = replace(scans[0], remark=remark(model.name))
-    facts = because_of | facts_of(together)
+    facts: Facts = {**because_of, **facts_of(together)}
     return [Merged(like.with_data(data, common), facts, together.placed())]
 
 
@@ -183,6 +183,7 @@ def facts_of(together: Together) -> Facts:
                     "degrees": round(degrees, 2),
                     "to_scan_ras_mm": np.round(together.motions[number], 6).tolist(),
                 },
+                "correlation": _short(together.likeness[number]),
                 "brightness": _short(together.levels[number].factor),
                 "noise": _short(each.noise),
                 "residual_before": _short(solved.before[number]),
@@ -193,14 +194,19 @@ def facts_of(together: Together) -> Facts:
     warnings = [
         f"{each.name}: {w}" for each in together.seen for w in each.facts.get("warnings", ())
     ]
-    notes = [_in_words(scans)]
-    merged = {
-        "scans": scans,
-        "residuals_are": "root mean squares, times the noise",
-        "weight_of_prior": _short(solved.ridge),
-        "steps": solved.steps,
+    warnings = [f"{s.name}: {told}" for s in together.seen for told in s.facts.get("warnings", ())]
+    facts: Facts = {
+        "notes": [_in_words(scans)],
+        "merged": {
+            "scans": scans,
+            "residuals_are": "root mean squares, times the noise",
+            "weight_of_prior": _short(solved.ridge),
+            "steps": solved.steps,
+        },
     }
-    return {"notes": notes, "merged": merged, **({"warnings": warnings} if warnings else {})}
+    if warnings:
+        facts["warnings"] = warnings
+    return facts
 
 
 def _in_words(scans: Sequence[dict[str, Any]]) -> str:

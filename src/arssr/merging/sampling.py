@@ -101,7 +101,7 @@ def _inside(
     for i in range(shape[0]):
         at = plane @ to_source[:3, 1:3].T + (to_source[:3, 0] * i + to_source[:3, 3])
         nearest = np.floor(at + 0.5).astype(int)
-        seen = ((nearest >= 0) & (nearest < ends)).all(axis=-1)
+        seen = np.asarray(((nearest >= 0) & (nearest < ends)).all(axis=-1))
         if within is not None:
             seen[seen] = within[tuple(nearest[seen].T)]
         inside[i] = seen

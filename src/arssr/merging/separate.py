@@ -61,7 +61,10 @@ def each_on(
         require_overlap_of_heads(str(scan.path or "the image"), fixed, replace(sharp, grid=there))
         mm, degrees = extent(motion, centre)
         motion_told = {"mm": round(mm, 2), "degrees": round(degrees, 2)}
-        facts = {**result.facts, "motion": {**motion_told, "to_scan_ras_mm": motion.tolist()}}
+        facts: Facts = {
+            **result.facts,
+            "motion": {**motion_told, "to_scan_ras_mm": motion.tolist()},
+        }
         facts.pop("agreement", None)
         done.append((_once(result, sharp, Transform((Affine(motion),)), common, there), facts))
     return done

@@ -18,9 +18,9 @@ from arssr.consistency import Acquisition
 from arssr.grid import Floats, Grid
 from arssr.merging.sampling import Sampling
 
-# A scan loses its weight over so many of its longest voxels where its field of view ends, so that
-# nothing begins or ends there at once.
-_FADING = 2.0
+# A scan loses its weight over so many of its longest voxels where its field of view ends, and over
+# so many mm at least, so that nothing begins or ends there at once.
+_FADING, _FADING_MM = 2.0, 8.0
 _SEEN = 0.5  # of a measured voxel: from here on it counts
 
 
@@ -36,7 +36,7 @@ def fading(grid: Grid, index: Floats | None = None) -> NDArray[np.float32]:
 
     index: (…, 3) voxel coordinates; by default all voxels of the grid, (I, J, K).
     """
-    width = _FADING * float(grid.spacing_mm.max())
+    width = max(_FADING * float(grid.spacing_mm.max()), _FADING_MM)
 
     def ramp(axis: int, at: Floats) -> Floats:
         n, mm = grid.shape[axis], float(grid.spacing_mm[axis])
@@ -45,7 +45,7 @@ def fading(grid: Grid, index: Floats | None = None) -> NDArray[np.float32]:
         return np.asarray(share**2 * (3 - 2 * share), np.float32)
 
     if index is None:
-        i, j, k = (ramp(axis, np.arange(n)) for axis, n in enumerate(grid.shape))
+        i, j, k = (ramp(axis, np.arange(n, dtype=float)) for axis, n in enumerate(grid.shape))
         return np.asarray(i[:, None, None] * j[:, None] * k)
     return np.asarray(ramp(0, index[..., 0]) * ramp(1, index[..., 1]) * ramp(2, index[..., 2]))
 

@@ -52,7 +52,7 @@ class Together:
     """Scans that were brought together, and what came of them.
 
     motions: from the common space to that of each scan. levels: the brightness of each. guess: the
-    mean of all results. trusted: weights of slices.
+    mean of all results. trusted: weights of slices. likeness: correlation with the first.
     """
 
     common: Grid
@@ -64,6 +64,7 @@ class Together:
     mask: NDArray[np.bool_]
     stacks: list[Stack]
     trusted: list[Floats]
+    likeness: list[float]
     solved: Solved
 
     def placed(self) -> list[Volume]:
@@ -108,14 +109,14 @@ def bring_together(
         for each, motion in zip(seen, motions, strict=True)
     ]
     named = zip(seen, views, strict=True)
-    require_fit([(each.name, view.sharp, view.reach) for each, view in named], common)
+    likeness = require_fit([(s.name, view.sharp, view.reach) for s, view in named], common)
     first = views[0]
     levels = [
         match(first.sharp, view.sharp, np.minimum(first.reach, view.reach), common)
         for view in views
     ]
     with torch.inference_mode():
-        return _estimated(seen, views, motions, levels, common, progress)
+        return _estimated(seen, views, motions, levels, likeness, common, progress)
 
 
 def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
@@ -134,6 +135,7 @@ def _estimated(
     views: list[View],
     motions: list[Floats],
     levels: list[Brightness],
+    likeness: list[float],
     common: Grid,
     progress: ReportProgress,
 ) -> Together:
@@ -155,7 +157,9 @@ def _estimated(
         guess = mean_of(lit, reaches)
         stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     solved = solve(stacks, torch.from_numpy(guess), mask, progress)
-    return Together(common, seen, motions, views, levels, guess, mask, stacks, trusted, solved)
+    return Together(
+        common, seen, motions, views, levels, guess, mask, stacks, trusted, likeness, solved
+    )
 
 
 def stacks_on(

@@ -20,6 +20,8 @@ class Facts(TypedDict, total=False):
     """What was asked for, beyond the defaults; by the names of Python."""
     input: Mapping[str, Any]
     """The scan: `file`, `sha256`, its grid and `slices` (`Slices.describe`; null if unknown)."""
+    inputs: list[Mapping[str, Any]]
+    """Of several scans that were merged: `file` and `sha256` of each; `input` is the first."""
     output: Mapping[str, Any]
     """The grid of the result."""
     seconds: float
@@ -68,6 +70,11 @@ class Facts(TypedDict, total=False):
     """How far the result, measured again, is from the scan, evened if it was: `in_words`, and
     where it could be computed the rest of `Agreement.found`; of several frames that of the
     farthest one, `frame`."""
+
+    merged: Mapping[str, Any]
+    """What came of each of several scans (`arssr.merging.merge.facts_of`)."""
+    motion: Mapping[str, Any]
+    """Of a scan that was registered to another: `mm`, `degrees`, and the matrix of the motion."""
 
     # What to know
     notes: list[str]

@@ -1,0 +1,81 @@
+"""Least squares over several scans, against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from tests.phantoms import smooth
+
+from arssr.consistency import Acquisition
+from arssr.grid import Grid
+from arssr.merging.solve import Problem, conjugate_gradients, solve
+from arssr.merging.stack import Stack, stack_of
+
+from .test_operator import coefficients, stack
+
+COMMON = Grid((40, 10, 10), np.eye(4))
+
+
+def part(image: np.ndarray, start: int, stop: int, guess: np.ndarray, noise: float = 0.1) -> Stack:
+    """A scan with the common voxels of some of the planes."""
+    box = (slice(start, stop), slice(None), slice(None))
+    grid = COMMON.part(box)
+    return stack_of(
+        torch.from_numpy(image[box].copy()),
+        Acquisition(grid, grid, ("kspace",) * 3),
+        grid,
+        COMMON,
+        np.eye(4),
+        noise,
+        torch.ones(grid.shape),
+        coefficients(guess),
+        np.ones(COMMON.shape, bool),
+    )
+
+
+def test_two_scans_that_together_sample_everything_give_the_truth() -> None:
+    truth, zero = smooth(COMMON.shape, sigma=1), np.zeros(COMMON.shape, np.float32)
+    stacks = [part(truth, 0, 26, zero), part(truth, 14, 40, zero)]
+    merged = solve(stacks, torch.from_numpy(zero), np.ones(COMMON.shape, bool), ridge=1e-4)
+    inside = (slice(4, -4), slice(4, -4), slice(4, -4))  # where weights are not nearly nothing
+    assert np.abs(merged.image.numpy() - truth)[inside].max() < 0.02
+
+
+def test_the_solution_is_that_of_dense_normal_equations() -> None:
+    mask = np.zeros((14, 12, 10), bool)
+    mask[4:9, 4:9, 3:8] = True
+    stacks = [stack(0, mask), stack(1, mask)]
+    chosen = torch.from_numpy(np.flatnonzero(mask))
+    problem = Problem(stacks, mask.shape, chosen)
+    dense = torch.stack([problem.normal(unit) for unit in torch.eye(len(chosen))]).double()
+    assert torch.allclose(dense, dense.T, atol=1e-3 * float(dense.abs().max()))
+    right = problem.spread(each.apart for each in stacks)
+    expected = torch.linalg.solve(dense + 3 * torch.eye(len(chosen)), right.double())
+    found, _ = conjugate_gradients(lambda x: problem.normal(x) + 3 * x, right)
+    assert float((found - expected).norm()) < 0.03 * float(expected.norm())
+
+
+def test_nothing_changes_where_nothing_is_missed() -> None:
+    truth = smooth(COMMON.shape)
+    merged = solve([part(truth, 0, 40, truth)], torch.from_numpy(truth), truth > -1)
+    assert np.abs(merged.image.numpy() - truth).max() < 1e-3
+
+
+def test_no_step_is_left_where_a_field_of_view_ends() -> None:
+    zero = np.zeros(COMMON.shape, np.float32)
+    one = np.ones(COMMON.shape, np.float32)
+    stacks = [part(zero, 0, 40, zero), part(one, 0, 24, zero)]
+    merged = solve(stacks, torch.from_numpy(zero), one > 0, ridge=1.0)
+    line = merged.image.numpy()[4:, 5, 5]
+    assert line[:8].min() > 0.4 and np.abs(line[24:]).max() < 0.02  # of both, and of one alone
+    assert np.abs(np.diff(line)).max() < 0.15
+
+
+@pytest.mark.parametrize("error", [0.05, 0.3])
+def test_the_weight_of_the_guess_follows_from_how_far_it_is_off(error: float) -> None:
+    random = np.random.default_rng(0)
+    truth = smooth(COMMON.shape, sigma=1)
+    guess = truth + error * random.standard_normal(truth.shape).astype(np.float32)
+    noisy = truth + 0.1 * random.standard_normal(truth.shape).astype(np.float32)
+    stacks = [part(noisy, 0, 40, guess)]
+    chosen = torch.arange(truth.size)
+    assert Problem(stacks, truth.shape, chosen).ridge() == pytest.approx(error**-2, rel=0.25)
