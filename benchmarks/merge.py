@@ -61,22 +61,22 @@ def stack_of(
 ) -> Volume:
     """A stack whose slices follow each other along an axis of the truth; Gaussian profile.
 
-    seen: the voxels of the truth that are its field of view. motion: from the space of the truth
-    to that of the stack.
+    seen: the voxels of the truth that are its field of view. axis: 3 for none: samples of all of
+    them. motion: from the space of the truth to that of the stack.
     """
-    scale = [1.0, 1.0, 1.0]
-    scale[axis] = 1 / DISTANCE
-    grid = seen.scaled(scale)
+    scale = np.ones(3)
+    scale[axis:] = np.where(np.arange(axis, 3) == axis, 1 / DISTANCE, 1)
+    grid = seen.scaled(scale.tolist())
     spline = ndimage.spline_filter(truth.data.astype(np.float32), 3, np.float32, mode="nearest")
     to_truth = np.linalg.inv(motion @ truth.grid.affine) @ grid.affine
     width = (1 - GAP) * DISTANCE
-    n = int(np.ceil(REACH * width * STEPS))
+    n = int(np.ceil(REACH * width * STEPS)) if axis < 3 else 0
     offsets = np.arange(-n, n + 1) / STEPS
     weights = np.exp(-4 * np.log(2) * (offsets / width) ** 2)
     data = np.zeros(grid.shape)
     for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
         shift = np.zeros(3)
-        shift[axis] = offset / DISTANCE
+        shift[axis:][:1] = offset / DISTANCE
         data += weight * ndimage.affine_transform(
             spline,
             to_truth[:3, :3],
@@ -88,6 +88,8 @@ def stack_of(
         )
     real, imaginary = (sigma * generator.standard_normal(grid.shape) for _ in range(2))
     noisy = np.hypot(data + real, imaginary) if sigma else data
+    if axis == 3:
+        return Volume(noisy, grid)
     mm = float(grid.spacing_mm[axis])
     return Volume(noisy, grid, slices=Slices(axis, (1 - GAP) * mm, mm))
 
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("volumes", nargs="+", type=Path)
     parser.add_argument("--crop", type=int, help="voxels of the middle along each axis, not all")
     parser.add_argument("--noise", type=float, nargs="+", default=[1.0, 3.0], help="%% of range")
-    parser.add_argument("--axes", default="210", help="along which slices lie, one digit a stack")
+    parser.add_argument("--axes", default="210", help="along which slices lie, a digit each; 3: thin")
     parser.add_argument("--still", action="store_true", help="nobody moves, and headers are right")
     parser.add_argument("--weights", default="light")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
