@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("volumes", nargs="+", type=Path)
     parser.add_argument("--crop", type=int, help="voxels of the middle along each axis, not all")
     parser.add_argument("--noise", type=float, nargs="+", default=[1.0, 3.0], help="%% of range")
-    parser.add_argument("--axes", default="210", help="along which slices lie, a digit each; 3: thin")
+    parser.add_argument(
+        "--axes", default="210", help="along which slices lie, a digit each; 3: thin"
+    )
     parser.add_argument("--still", action="store_true", help="nobody moves, and headers are right")
     parser.add_argument("--weights", default="light")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")

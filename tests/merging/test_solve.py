@@ -7,6 +7,7 @@ from tests.phantoms import smooth
 
 from arssr.consistency import Acquisition
 from arssr.grid import Grid
+from arssr.merging.shares import shares_ijk
 from arssr.merging.solve import Problem, conjugate_gradients, solve
 from arssr.merging.stack import Stack, stack_of
 
@@ -79,3 +80,11 @@ def test_the_weight_of_the_guess_follows_from_how_far_it_is_off(error: float) ->
     stacks = [part(noisy, 0, 40, guess)]
     chosen = torch.arange(truth.size)
     assert Problem(stacks, truth.shape, chosen).ridge() == pytest.approx(error**-2, rel=0.25)
+
+
+def test_detail_along_the_slices_of_a_scan_comes_from_the_others() -> None:
+    stacks = [stack(0), stack(1)]  # slices along i and along j
+    of_first, of_second = shares_ijk(stacks, np.ones((14, 12, 10), bool))
+    assert of_first[0] < 0.2 and of_second[1] < 0.2
+    assert 0.2 < of_first[2] < 0.8
+    assert np.allclose(np.add(of_first, of_second), 1)

@@ -9,7 +9,7 @@ from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.merging.brightness import match
-from arssr.merging.fit import likeness, require_fit
+from arssr.merging.fit import fits, likeness, require_fit
 from arssr.merging.poses import extent, head_centre, register
 from arssr.merging.slices import doubtful, slice_weights
 from arssr.volume import Volume
@@ -99,3 +99,12 @@ def test_scans_that_do_not_fit_are_refused_by_name() -> None:
         fit(np.where(head().data > 5, 100 - np.abs(head().data - 60), 0))
     with pytest.raises(ArSSRError, match=r"^b\.nii: shows next to nothing"):
         fit(head().data, np.zeros(head().grid.shape, np.float32))
+
+
+def test_a_motion_that_brings_a_scan_onto_the_first_fits() -> None:
+    fixed = head()
+    motion = np.eye(4)
+    motion[:3, 3] = (30, 0, -20)
+    moving = Volume(fixed.data, Grid(fixed.grid.shape, motion @ fixed.grid.affine))
+    assert fits(fixed, moving, motion)
+    assert not fits(fixed, moving, np.eye(4))

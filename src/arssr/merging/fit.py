@@ -1,13 +1,15 @@
 """Whether two scans show one person in one contrast."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.errors import ArSSRError
-from arssr.grid import Grid
+from arssr.grid import Floats, Grid
+from arssr.interpolation import resample
 from arssr.volume import Volume
 
 _SMOOTH_MM = 2.0  # so that noise and thick slices matter less
@@ -41,6 +43,16 @@ def likeness(
     number = np.maximum(np.bincount(of, minlength=_BINS), 1)
     means = np.bincount(of, b, _BINS) / number
     return float(np.corrcoef(a, b)[0, 1]), float(np.sqrt(np.var(means[of]) / np.var(b)))
+
+
+def fits(first: Volume, other: Volume, motion: Floats) -> bool:
+    """Whether a motion from the space of the first brings another scan's image onto it."""
+    grid = first.grid.with_spacing(np.maximum(first.grid.spacing_mm, _SMOOTH_MM).tolist())
+    there = Grid(other.grid.shape, np.linalg.inv(motion) @ other.grid.affine)
+    one, placed = resample(first, grid), resample(replace(other, grid=there), grid)
+    at = there.to_index(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
+    inside = ((at > -0.5) & (at < np.array(there.shape) - 0.5)).all(axis=-1)
+    return likeness(one.data, placed.data, _head(one.data) & inside, grid)[0] >= _SAME
 
 
 def require_fit(

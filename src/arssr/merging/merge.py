@@ -188,6 +188,7 @@ def facts_of(together: Together) -> Facts:
                 "noise": _short(each.noise),
                 "residual_before": _short(solved.before[number]),
                 "residual_after": _short(solved.after[number]),
+                "share_of_detail_ijk": [round(share, 3) for share in together.shares[number]],
                 "doubtful_slices": doubtful(together.trusted[number]),
             }
         )

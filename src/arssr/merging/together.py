@@ -21,9 +21,10 @@ from arssr.field import ReportProgress, silent
 from arssr.grid import Floats, Grid
 from arssr.interpolation import apply_axis_matrices, spline_matrix
 from arssr.merging.brightness import Brightness, match
-from arssr.merging.fit import require_fit
+from arssr.merging.fit import fits, require_fit
 from arssr.merging.poses import head_centre, register
 from arssr.merging.seen import Seen, see
+from arssr.merging.shares import shares_ijk
 from arssr.merging.slices import doubtful, slice_axis, slice_weights
 from arssr.merging.solve import Solved, solve
 from arssr.merging.stack import Stack, stack_of
@@ -52,7 +53,8 @@ class Together:
     """Scans that were brought together, and what came of them.
 
     motions: from the common space to that of each scan. levels: the brightness of each. guess: the
-    mean of all results. trusted: weights of slices. likeness: correlation with the first.
+    mean of all results. trusted: weights of slices. likeness: correlation with the first. shares:
+    of what is measured of detail along i, j and k.
     """
 
     common: Grid
@@ -65,6 +67,7 @@ class Together:
     stacks: list[Stack]
     trusted: list[Floats]
     likeness: list[float]
+    shares: list[list[float]]
     solved: Solved
 
     def placed(self) -> list[Volume]:
@@ -126,7 +129,12 @@ def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -
     centre = head_centre(first)
     for number, each in enumerate(seen[1:], start=1):
         progress("registering", number / len(seen))
-        motions.append(register(first, each.sharp, centre) if registered else np.eye(4))
+        motion = np.eye(4)
+        if registered:
+            motion = register(first, each.sharp, centre)
+            if not fits(first, each.sharp, motion):
+                motion = register(first, each.sharp, centre, afresh=True)
+        motions.append(motion)
     return motions
 
 
@@ -157,9 +165,9 @@ def _estimated(
         guess = mean_of(lit, reaches)
         stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     solved = solve(stacks, torch.from_numpy(guess), mask, progress)
-    return Together(
-        common, seen, motions, views, levels, guess, mask, stacks, trusted, likeness, solved
-    )
+    shares = shares_ijk(stacks, mask)
+    estimate = (guess, mask, stacks, trusted, likeness, shares, solved)
+    return Together(common, seen, motions, views, levels, *estimate)
 
 
 def stacks_on(
