@@ -32,6 +32,7 @@ STEPS = 2  # points that are read per voxel of the truth, across a slice
 REACH = 1.5  # of a Gaussian profile, in its width at half maximum
 MOST_MM, MOST_DEGREES = 5.0, 5.0
 TV_WEIGHTS = (0.1, 0.3, 1.0, 3.0)  # times one over the noise
+MARGIN = 16  # voxels of a piece that are not judged, as scans that moved do not show them
 TV_EDGE, TV_STEPS = 1e-3, 5  # of the range, below which nothing is an edge; reweightings
 
 
@@ -136,7 +137,7 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
     made = bring_together(model, request, scans, seen, not arguments.still)
     seconds = time.perf_counter() - started
     inner = np.zeros(seen.shape, bool)
-    margin = 8 if arguments.crop else 0
+    margin = MARGIN if arguments.crop else 0
     inner[tuple(slice(margin, n - margin) for n in seen.shape)] = True
     head = inner & (ndimage.gaussian_filter(truth.data, 1) > 0.1 * span)
     points = seen.to_world(np.argwhere(head)[::101])

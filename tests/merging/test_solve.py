@@ -8,7 +8,7 @@ from tests.phantoms import smooth
 from arssr.consistency import Acquisition
 from arssr.grid import Grid
 from arssr.merging.shares import shares_ijk
-from arssr.merging.solve import Problem, conjugate_gradients, solve
+from arssr.merging.solve import Problem, conjugate_gradients, error_variance, solve
 from arssr.merging.stack import Stack, stack_of
 
 from .test_operator import coefficients, stack
@@ -79,7 +79,8 @@ def test_the_weight_of_the_guess_follows_from_how_far_it_is_off(error: float) ->
     noisy = truth + 0.1 * random.standard_normal(truth.shape).astype(np.float32)
     stacks = [part(noisy, 0, 40, guess)]
     chosen = torch.arange(truth.size)
-    assert Problem(stacks, truth.shape, chosen).ridge() == pytest.approx(error**-2, rel=0.25)
+    traces = Problem(stacks, truth.shape, chosen).traces()
+    assert error_variance(stacks, traces) == pytest.approx(error**2, rel=0.25)
 
 
 def test_detail_along_the_slices_of_a_scan_comes_from_the_others() -> None:

@@ -68,15 +68,22 @@ class Problem:
         of_it = self.coefficients(correction)
         return self.spread(stack.measure(of_it) for stack in self.stacks)
 
-    def ridge(self) -> float:
-        """λ, see above."""
+    def traces(self) -> list[float]:
+        """tr(Aᵀ W A) of each scan, by one vector of random signs."""
         generator = torch.Generator().manual_seed(0)
         signs = torch.randint(0, 2, (len(self._mask),), generator=generator) * 2.0 - 1
         of_signs = self.coefficients(signs.to(self._mask.device))
-        trace = sum(_square(stack.measure(of_signs)) for stack in self.stacks)
-        missed = sum(_square(stack.apart) for stack in self.stacks)
-        noise = sum(stack.count for stack in self.stacks)
-        return trace / max(missed - noise, _LEAST * missed, 1e-30)
+        return [_square(stack.measure(of_signs)) for stack in self.stacks]
+
+
+def error_variance(stacks: Sequence[Stack], traces: Sequence[float]) -> float:
+    """τ² of what the stacks are compared with, see above; at least a small one.
+
+    traces: those of each of them (`Problem.traces`).
+    """
+    missed = sum(_square(stack.apart) for stack in stacks)
+    noise = sum(stack.count for stack in stacks)
+    return max(missed - noise, _LEAST * missed, 1e-30) / sum(traces)
 
 
 def solve(
@@ -92,7 +99,7 @@ def solve(
     """
     chosen = torch.from_numpy(np.flatnonzero(mask)).to(guess.device)
     problem = Problem(stacks, guess.shape, chosen)
-    ridge = problem.ridge() if ridge is None else ridge
+    ridge = 1 / error_variance(stacks, problem.traces()) if ridge is None else ridge
     right = problem.spread(stack.apart for stack in stacks)
     correction, steps = conjugate_gradients(
         lambda x: problem.normal(x).add_(x, alpha=ridge), right, progress
