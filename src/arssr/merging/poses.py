@@ -39,6 +39,7 @@ def register(
     """
     import SimpleITK as sitk  # noqa: N813 - its customary name
 
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of what is dealt with below
     images = fixed.to_sitk(), moving.to_sitk()
     method = sitk.ImageRegistrationMethod()
     if contrasts:

@@ -76,6 +76,8 @@ def see(
     model: Model, request: Request, scan: Volume, common: Grid, progress: ReportProgress
 ) -> Seen:
     """One scan, super-resolved alone. Raises ArSSRError as `result_of` and `Acquisition` do."""
+    if request.noise is None or request.noise == UNKNOWN:
+        raise ArSSRError("merging needs the noise level, or it would fit the noise; name it")
     fine = fine_grid(scan.grid, common)
     result = result_of(model, request, scan, Where(fine), progress)
     [sharp] = result.whole()
@@ -83,12 +85,12 @@ def see(
     if field is None:  # no finer along any axis
         acquisition = Acquisition(scan.grid, fine, (UNKNOWN,) * 3, scan.slices)
         given = samples_on(scan.data)
-        noise, span = estimate_noise(scan) * acquisition.noise_left, float(np.ptp(scan.data))
+        own = estimate_noise(scan) if request.noise == "auto" else float(request.noise)
+        noise, span = own * acquisition.noise_left, float(np.ptp(scan.data))
     else:
         known = Agreement.of(field, fine)
-        if known.noise is None:
-            raise ArSSRError("merging needs the noise level, or it would fit the noise; name it")
-        given, acquisition, noise, span = known.scan, known.acquisition, known.noise, known.span
+        given, acquisition, span = known.scan, known.acquisition, known.span
+        noise = known.noise or 0.0
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
     return Seen(scan, sharp, acquisition, measured, noise, span, result.facts)

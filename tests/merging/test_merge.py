@@ -1,0 +1,94 @@
+"""`arssr.merge` as Python calls it."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from tests.phantoms import anatomy, rotated
+
+import arssr
+from arssr import ArSSRError, Grid, Volume
+from arssr.interpolation import resample
+
+DATA = 200 * ndimage.gaussian_filter(np.pad(anatomy((30, 34, 30)), 5), 0.7)
+TRUTH = Volume(DATA, Grid(DATA.shape, np.eye(4)))
+TISSUE = ndimage.binary_erosion(DATA > 40, iterations=3)
+
+
+@pytest.fixture(autouse=True)
+def quietly() -> Iterator[None]:
+    """What is told of each result is not what is tested here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", arssr.ArSSRWarning)
+        yield
+
+
+def noisy(volume: Volume, seed: int, sigma: float = 4.0) -> Volume:
+    """With noise of its own."""
+    noise = np.random.default_rng(seed).standard_normal(volume.grid.shape)
+    return volume.with_data(np.abs(volume.data + sigma * noise), volume.grid)
+
+
+def thick(axis: int, seed: int = 0) -> Volume:
+    """Slices of 4 mm along an axis."""
+    scale = np.ones(3)
+    scale[axis] = 1 / 4
+    return noisy(resample(TRUTH, TRUTH.grid.scaled(scale.tolist())), seed, 1.0)
+
+
+def off(volume: Volume) -> float:
+    """Root mean square of the error in tissue."""
+    return float(np.sqrt(np.mean((volume.data - TRUTH.data)[TISSUE] ** 2)))
+
+
+def test_the_noise_of_repeats_falls_as_it_should() -> None:
+    repeats = [noisy(TRUTH, seed) for seed in range(4)]
+    for count in (2, 4):
+        merged = arssr.merge(repeats[:count])
+        assert off(merged) == pytest.approx(off(repeats[0]) / count**0.5, rel=0.1)
+
+
+def test_orthogonal_stacks_are_better_together_than_any_alone() -> None:
+    scans = [thick(2), thick(0, 1), thick(1, 2)]
+    alone = min(off(arssr.upsample(scan, like=TRUTH)) for scan in scans)
+    assert off(arssr.merge(scans)) < 0.85 * alone
+
+
+def test_a_scan_at_an_angle_is_read_where_it_lies() -> None:
+    oblique = resample(TRUTH, rotated(TRUTH.grid, (15, -10, 25)).scaled((1, 1, 0.25)))
+    first = thick(2)
+    merged = arssr.merge([first, noisy(oblique, 1, 1.0)])
+    assert merged.grid == first.grid.scaled((1, 1, 4))
+    assert off(merged) < 0.9 * off(arssr.upsample(first, like=TRUTH))
+
+
+def test_no_step_is_left_where_a_scan_ends() -> None:
+    part = TRUTH.grid.part((slice(0, 20), slice(None), slice(None)))
+    half = noisy(resample(TRUTH, part.scaled((1, 1 / 4, 1))), 1, 1.0)
+    error = arssr.merge([thick(2), half], register=False).data - TRUTH.data
+    steps = np.sqrt(np.mean(np.diff(error, axis=0)[:, 8:-8, 8:-8] ** 2, axis=(1, 2)))
+    assert steps[16:22].max() < 1.5 * np.median(steps[6:-6])
+
+
+def test_what_merging_cannot_do_is_refused() -> None:
+    scans = [thick(2), thick(0)]
+    with pytest.raises(ArSSRError, match="two scans or more"):
+        arssr.merge(scans[:1])
+    with pytest.raises(ArSSRError, match="needs the noise level"):
+        arssr.merge(scans, noise=None)
+    with pytest.raises(ArSSRError, match=r"needs .* of memory"):
+        arssr.merge(scans, memory=1e6)
+
+
+def test_contrasts_that_are_kept_apart_lie_where_the_first_does() -> None:
+    moved = np.eye(4)
+    moved[:3, 3] = (3, -2, 1)
+    other = thick(0)
+    inverted = np.where(other.data > 20, 260 - other.data, 0)
+    scans = [thick(2), Volume(inverted, Grid(other.grid.shape, moved @ other.grid.affine))]
+    first, second = arssr.merge(scans, separate=True)
+    assert first.grid == second.grid
+    expected = np.where(TRUTH.data > 20, 260 - TRUTH.data, 0)
+    assert np.corrcoef(second.data[TISSUE], expected[TISSUE])[0, 1] > 0.9
