@@ -59,8 +59,9 @@ def stack_of(
     motion: np.ndarray,
     sigma: float,
     generator: np.random.Generator,
+    box: bool = False,
 ) -> Volume:
-    """A stack whose slices follow each other along an axis of the truth; Gaussian profile.
+    """A stack whose slices follow each other along an axis of the truth; Gaussian, or boxes.
 
     seen: the voxels of the truth that are its field of view. axis: 3 for none: samples of all of
     them. motion: from the space of the truth to that of the stack.
@@ -74,6 +75,8 @@ def stack_of(
     n = int(np.ceil(REACH * width * STEPS)) if axis < 3 else 0
     offsets = np.arange(-n, n + 1) / STEPS
     weights = np.exp(-4 * np.log(2) * (offsets / width) ** 2)
+    if box and n:
+        weights = np.clip(STEPS * (width / 2 - np.abs(offsets)) + 0.5, 0, 1)
     data = np.zeros(grid.shape)
     for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
         shift = np.zeros(3)
@@ -105,6 +108,7 @@ def main() -> None:
         "--axes", default="210", help="along which slices lie, a digit each; 3: thin"
     )
     parser.add_argument("--still", action="store_true", help="nobody moves, and headers are right")
+    parser.add_argument("--box", action="store_true", help="slices are boxes, not Gaussian")
     parser.add_argument("--weights", default="light")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
     arguments = parser.parse_args()
@@ -129,7 +133,7 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
         np.eye(4) if arguments.still else motion_of(generator, centre) for _ in axes[1:]
     ]
     scans = [
-        stack_of(whole, seen, axis, motion, percent / 100 * span, generator)
+        stack_of(whole, seen, axis, motion, percent / 100 * span, generator, arguments.box)
         for axis, motion in zip(axes, true, strict=True)
     ]
     started = time.perf_counter()

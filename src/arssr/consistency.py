@@ -20,7 +20,7 @@ than A Aᵀ takes to apply; conjugate gradients need that 4 (kspace) to 29 (slic
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -251,7 +251,9 @@ def _measured_grid(scan: Grid, target: Grid) -> Grid | None:
 def _degradation(name: str, slices: Slices | None) -> Degradation | None:
     """What is done along an axis of this name, or of these slices; None where that is unknown."""
     if slices is not None and slices.gap > 0 and not slices.touch and name != "kspace":
-        return Slice(gap=min(slices.gap, WIDEST_GAP))
+        named = Slice() if name == UNKNOWN else named_degradation(name)
+        profile = named if isinstance(named, Slice) else Slice()
+        return replace(profile, gap=min(slices.gap, WIDEST_GAP))
     return None if name == UNKNOWN else named_degradation(name)
 
 

@@ -184,6 +184,7 @@ def facts_of(together: Together) -> Facts:
                     "to_scan_ras_mm": np.round(together.motions[number], 6).tolist(),
                 },
                 "correlation": _short(together.likeness[number]),
+                "slice_profile": each.profile,
                 "brightness": _short(together.levels[number].factor),
                 "noise": _short(each.noise),
                 "residual_before": _short(solved.before[number]),

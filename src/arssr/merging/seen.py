@@ -9,7 +9,7 @@ from torch import Tensor
 from arssr.api import Model
 from arssr.consistency import Acquisition
 from arssr.errors import ArSSRError
-from arssr.field import ReportProgress
+from arssr.field import ReportProgress, VoxelField
 from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
 from arssr.merging.stack import fading, fine_grid
@@ -24,6 +24,7 @@ from arssr.volume import Volume
 
 # Of the range of a scan: less noise is taken for so much, as no acquisition is known so well.
 _LEAST_NOISE = 2e-3
+_SLICE, _NARROW = "slice", "slice-trapezoid"
 # The weight of a scan where its field of view ends, and outside: where there is no other.
 _AT_THE_END, _OUTSIDE = 1e-3, 1e-6
 
@@ -32,17 +33,26 @@ _AT_THE_END, _OUTSIDE = 1e-3, 1e-6
 class Seen:
     """A scan, what a network makes of it alone on its own fine grid, and how it was measured.
 
-    measured: (I, J, K), on the grid of the acquisition. noise: its standard deviation. span: the
-    range of its intensities. facts: as in a sidecar.
+    narrow: the same acquisition where slices are trapezoids, not Gaussians; None where there are no
+    slices. measured: (I, J, K), on the grid of the acquisition. noise: its standard deviation.
+    span: the range of its intensities. facts: as in a sidecar.
     """
 
     scan: Volume
     sharp: Volume
     acquisition: Acquisition
+    narrow: Acquisition | None
     measured: Tensor
     noise: float
     span: float
     facts: Facts
+
+    @property
+    def profile(self) -> str | None:
+        """What its slices are taken for; None where it has none."""
+        if self.narrow is None:
+            return None
+        return "trapezoid" if self.acquisition is self.narrow else "gaussian"
 
     @property
     def name(self) -> str:
@@ -84,13 +94,22 @@ def see(
     field = result.voxel_field
     if field is None:  # no finer along any axis
         acquisition = Acquisition(scan.grid, fine, (UNKNOWN,) * 3, scan.slices)
+        narrow = None
         given = samples_on(scan.data)
         own = estimate_noise(scan) if request.noise == "auto" else float(request.noise)
         noise, span = own * acquisition.noise_left, float(np.ptp(scan.data))
     else:
         known = Agreement.of(field, fine)
         given, acquisition, span = known.scan, known.acquisition, known.span
-        noise = known.noise or 0.0
+        noise, narrow = known.noise or 0.0, _with_trapezoids(field, fine)
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
-    return Seen(scan, sharp, acquisition, measured, noise, span, result.facts)
+    return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts)
+
+
+def _with_trapezoids(field: VoxelField, fine: Grid) -> Acquisition | None:
+    told = field.acquisition_ijk
+    if _SLICE not in told:
+        return None
+    names = [_NARROW if name == _SLICE else name for name in told]
+    return Acquisition(field.volume.grid, fine, names, field.volume.slices)
