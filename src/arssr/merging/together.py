@@ -174,15 +174,28 @@ def _estimated(
         for stack, each in zip(stacks, seen, strict=True)
     ]
     traces = Problem(stacks, common.shape, torch.from_numpy(np.flatnonzero(mask))).traces()
-    reaches = []
-    for number, (view, each, motion) in enumerate(zip(views, seen, motions, strict=True)):
-        of_it = stacks_on(common, seen, motions, levels, lit[number], mask, trusted)
-        others = [other for other in range(len(seen)) if other != number]
-        error = error_variance([of_it[n] for n in others], [traces[n] for n in others])
+    errors = []
+    for number, each in enumerate(seen):
+        by = [other for other in range(len(seen)) if other != number]
+        of_it = stacks_on(
+            common,
+            [seen[n] for n in by],
+            [motions[n] for n in by],
+            [levels[n] for n in by],
+            lit[number],
+            mask,
+            [trusted[n] for n in by],
+        )
         own = (_OWN_NOISE * each.noise * levels[number].factor) ** 2
-        belief = np.float32((error + own) ** -_BELIEF)
-        reaches.append(view.reach * belief * _trust_on(common, each, motion, trusted[number]))
+        errors.append(error_variance(of_it, [traces[n] for n in by]) + own)
         progress("comparing", (number + 1) / len(seen))
+    beliefs = (np.min(errors) / errors) ** _BELIEF
+    reaches = [
+        view.reach * np.float32(belief) * _trust_on(common, each, motion, weights)
+        for view, belief, each, motion, weights in zip(
+            views, beliefs, seen, motions, trusted, strict=True
+        )
+    ]
     guess = mean_of(lit, reaches)
     stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     solved = solve(stacks, torch.from_numpy(guess), mask, progress)
