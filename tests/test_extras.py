@@ -117,6 +117,14 @@ SENTENCES = {
         "train",
         "arssr adapt needs lightning, tensorboard and PyYAML",
     ),
+    "merge scan.nii.gz scan.mgz -o out.nii.gz -m tiny.safetensors": (
+        "formats",
+        "merging (but for --no-register, register=False) needs SimpleITK",
+    ),
+    "merge scan.nii.gz scan.mgz -o out.nii.gz --report": (
+        "report",
+        "--report needs matplotlib and scikit-image",
+    ),
     "export tiny.safetensors -o out.onnx": ("onnx", "arssr export needs onnx"),
     "mrd": ("mrd", "arssr mrd needs ismrmrd"),
     "bench": ("demo", "arssr bench needs nilearn"),

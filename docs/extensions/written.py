@@ -22,7 +22,6 @@ WRITERS: dict[str, Callable[[], str]] = {
     "sidecar fields": sidecar_fields,
 }
 _MARK = re.compile(r"<!-- written: (.+) -->")
-_PERHAPS = re.compile(r"^([a-z_*/]+)\?\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s:#]+)(#[^()\s]*)?\)")
 
 
@@ -68,13 +67,7 @@ def led(text: str, folder: Path) -> str:
 def _write(app: Sphinx, page: str, source: list[str]) -> None:
     path = Path(app.env.doc2path(page))
     if path.suffix == ".md":
-        there = _PERHAPS.sub(_if_there, source[0])
-        source[0] = written(led(there, path.parent))
-
-
-def _if_there(entry: re.Match[str]) -> str:
-    is_there = any(any(DOCS.glob(entry[1] + suffix)) for suffix in (".md", ".ipynb"))
-    return f"{entry[1]}\n" if is_there else ""
+        source[0] = written(led(source[0], path.parent))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -33,6 +33,9 @@ def test_a_motion_is_found(afresh: bool) -> None:
     points = fixed.grid.to_world(np.argwhere(fixed.data > 20))
     apart = points @ (found - motion)[:3, :3].T + (found - motion)[:3, 3]
     assert np.linalg.norm(apart, axis=1).mean() < 0.1
+    np.testing.assert_array_equal(
+        found, register(fixed, moving, head_centre(fixed), afresh=afresh), "not the same every time"
+    )
 
 
 def test_motions_are_told_in_millimetres_and_degrees() -> None:

@@ -28,6 +28,7 @@ from arssr.cli.options import (
 )
 from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
+from arssr.extras import require
 
 if TYPE_CHECKING:
     from arssr.api import Model
@@ -106,6 +107,8 @@ def merge(
     from arssr.jobs.places import places
     from arssr.upsampling.request import Request
 
+    if report:
+        require("report", "--report", "matplotlib", "skimage")
     target = target_of(spacing=spacing, like=like)
     level = number_or_word("--noise", noise, ("auto", "unknown"))
     if len(images) < 2:

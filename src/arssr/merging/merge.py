@@ -10,6 +10,7 @@ import numpy as np
 
 from arssr.api import Model, load_model
 from arssr.errors import ArSSRError, ArSSRWarning
+from arssr.extras import require
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.merging.poses import extent, head_centre
@@ -131,6 +132,8 @@ def made_of(
 ) -> list[Merged]:
     """One image of all scans, or one of each. Raises ArSSRError as `merge` does."""
     require_possible(request, scans)
+    if registered:
+        require("formats", "merging (but for --no-register, register=False)", "SimpleITK")
     common, because = common_grid(request, scans[0])
     because_of: Facts = {"target": because} if because else {}
     if separate:
