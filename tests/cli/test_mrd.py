@@ -14,6 +14,13 @@ from tests.integrations.mrd.scanner import Series, session
 from arssr.integrations.mrd.models import Models
 from arssr.integrations.mrd.server import MRDServer
 
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+from arssr.cli.main import main
+main()
+"""
+
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(arssr: Arssr, tiny: Path) -> None:
     with MRDServer(Models(str(tiny), "cpu", "float32"), port=0) as server:
@@ -36,7 +43,7 @@ def test_a_limit_that_is_no_size_is_a_usage_error(arssr: Arssr) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_ended(end: signal.Signals, tiny: Path) -> None:
-    command = [sys.executable, "-m", "arssr", "mrd", "--port", "0", "--model", str(tiny)]
+    command = [sys.executable, "-c", PROGRAM, "mrd", "--port", "0", "--model", str(tiny)]
     options = {"stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "COLUMNS": "200"}}
     with subprocess.Popen([*command, "--device", "cpu"], **options) as process:  # type: ignore[call-overload]
         assert process.stderr
@@ -44,6 +51,11 @@ def test_it_serves_until_it_is_ended(end: signal.Signals, tiny: Path) -> None:
         assert found
         assert len(session(("127.0.0.1", int(found[1])), Series().slices()).images) == 8
         process.send_signal(end)
-        said = process.stderr.read()
-        code = process.wait()
-    assert (code, said) in [(0, "ended; nothing was kept\n"), (143, "error: terminated\n")]
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert (process.returncode, said) in [
+        (0, "ended; nothing was kept\n"),
+        (143, "error: terminated\n"),
+    ]
