@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
+from arssr.intensity import MEDIAN_OF_NORMAL
 from arssr.volume import Volume
 
 _AXES = "ijk"
@@ -37,7 +38,6 @@ _LEAST_ERROR = 1e-4
 # Standard deviations, of logarithms, among which the likeliest are looked for.
 _GAINS = np.array([0.0, *np.geomspace(0.003, 0.3, 20)])
 _ANATOMY = np.geomspace(0.003, 0.1, 12)
-_MEDIAN_OF_NORMAL = 0.6744897501960817  # the median of |x| for x ~ N(0, 1)
 _MEDIAN_FROM_MEAN = np.sqrt(np.pi / 2)  # how much less sure a median is than a mean
 
 
@@ -150,7 +150,7 @@ def _brighter(
         blocks = _medians(here - (before + after) / 2, tissue, size)
         if len(blocks) >= _FEWEST_BLOCKS:
             brighter[n] = np.median(blocks)
-            scatter = np.median(np.abs(blocks - brighter[n])) / _MEDIAN_OF_NORMAL
+            scatter = np.median(np.abs(blocks - brighter[n])) / MEDIAN_OF_NORMAL
             errors[n] = _MEDIAN_FROM_MEAN * scatter / np.sqrt(len(blocks)) + _LEAST_ERROR
     return brighter, errors
 

@@ -40,8 +40,7 @@ NOTHING = 1e-9
 _WAVELET = pywt.Wavelet("db2")
 # Wavelet details smaller than this are constant background seen through float32, not noise.
 _NO_DETAIL = 1e-5
-# The median of |x| for x ~ N(0, 1).
-_MEDIAN_OF_NORMAL = 0.6744897501960817
+MEDIAN_OF_NORMAL = 0.6744897501960817  # the median of |x| for x ~ N(0, 1)
 
 
 @dataclass(frozen=True)
@@ -257,7 +256,7 @@ def finest_detail(data: NDArray[np.float32]) -> float:
         detail = pywt.dwt(detail, _WAVELET, axis=axis)[1]
     magnitude = np.abs(detail)
     magnitude = magnitude[magnitude > _NO_DETAIL]
-    return float(np.median(magnitude)) / _MEDIAN_OF_NORMAL if magnitude.size else 0.0
+    return float(np.median(magnitude)) / MEDIAN_OF_NORMAL if magnitude.size else 0.0
 
 
 def beyond(noise: float, usual: float) -> float:

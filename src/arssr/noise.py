@@ -22,7 +22,7 @@ import pywt  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
-from arssr.intensity import Ordered
+from arssr.intensity import MEDIAN_OF_NORMAL, Ordered
 from arssr.on_device import samples_on
 from arssr.resolution import Resolution, cut_samples, measure_resolution
 from arssr.volume import Volume
@@ -43,7 +43,6 @@ _ANATOMY = 0.4
 _ENOUGH, _FEWEST = 1000, 64
 _ROUNDING = 1e-5  # of the range: differences that are none
 _TOGETHER = 2**19  # voxels, which stay in a CPU's cache
-_MEDIAN_OF_NORMAL = 0.6744897501960817  # the median of |x| for x ~ N(0, 1)
 
 
 @torch.inference_mode()
@@ -191,7 +190,7 @@ def _beyond_anatomy(finest: Tensor, coarser: list[Tensor], chosen: Tensor) -> fl
     if not chosen.any():
         return 0.0
     power, *more = (
-        float(Ordered.of(band[chosen].abs()).median / _MEDIAN_OF_NORMAL) ** 2
+        float(Ordered.of(band[chosen].abs()).median / MEDIAN_OF_NORMAL) ** 2
         for band in (finest, *coarser)
     )
     if more:
