@@ -19,6 +19,7 @@ from arssr.cli.options import (
     Memory,
     ModelName,
     Noise,
+    Overwrite,
     Precision,
     ResultsAsJson,
     Spacing,
@@ -82,10 +83,7 @@ def merge(
     precision: Precision = "auto",
     memory: Memory = None,
     dry_run: DryRun = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
-    ] = False,
+    overwrite: Overwrite = False,
     report: Annotated[
         bool,
         typer.Option(

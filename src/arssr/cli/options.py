@@ -95,6 +95,10 @@ Ensemble = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
+]
 AsStored = Annotated[
     bool,
     typer.Option(

@@ -37,6 +37,7 @@ from arssr.cli.options import (
     Memory,
     ModelName,
     Noise,
+    Overwrite,
     Precision,
     ResultsAsJson,
     Scale,
@@ -156,10 +157,7 @@ def upsample(
     slurm: OnSlurm = False,
     slurm_options: SlurmOptions = None,
     dry_run: DryRun = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=RESULT),
-    ] = False,
+    overwrite: Overwrite = False,
     skip_existing: Annotated[
         bool,
         typer.Option(
