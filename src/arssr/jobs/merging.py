@@ -16,7 +16,7 @@ from arssr.files import sha256, sidecar
 from arssr.formats.registry import check_output, open_writer
 from arssr.formats.writing import Origin
 from arssr.jobs.provenance import describe, write_sidecar
-from arssr.merging.merge import Merged, common_grid, made_of, require_possible
+from arssr.merging.merge import Merged, common_grid, made_of
 from arssr.merging.stack import fine_grid
 from arssr.merging.together import memory_bytes
 from arssr.upsampling.facts import Facts
@@ -94,10 +94,11 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
     job.check()
     progress("reading", 0.0)
     scans = job.read()
-    common, _ = common_grid(job.request, scans[0])
+    where = common_grid(job.request, scans)
+    common, _ = where
     for path, scan in zip(job.destinations, scans, strict=False):
         require_disk(path, scan, common)
-    made = made_of(model, job.request, scans, job.registered, job.separate, progress)
+    made = made_of(model, job.request, scans, where, job.registered, job.separate, progress)
     inputs = [{"file": path.name, "sha256": sha256(path)} for path in job.sources]
     results: list[Facts] = []
     for number, (merged, path) in enumerate(zip(made, job.destinations, strict=True)):
@@ -124,8 +125,7 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     """
     replace(job, overwrite=True).check()
     scans = job.read()
-    require_possible(job.request, scans)
-    common, because = common_grid(job.request, scans[0])
+    common, because = common_grid(job.request, scans)
     voxels = float(np.prod(common.shape))
     seconds, peak = _SECONDS * voxels / 1e6 * len(scans), memory_bytes(common, len(scans))
     warnings: list[str] = []

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from arssr.merging.slices import doubtful
 from arssr.merging.together import Together, bring_together
 from arssr.scan import as_acquisition
 from arssr.upsampling.facts import Facts
-from arssr.upsampling.request import Request
+from arssr.upsampling.request import Request, ScanOptions
 from arssr.upsampling.result import told_of, where_of
-from arssr.upsampling.target import NoTargetError, Target, Three
+from arssr.upsampling.target import NoTargetError, Target
 from arssr.upsampling.words import remark
 from arssr.volume import Image, Volume
 
@@ -29,23 +29,10 @@ _TARGETS = ("scale", "spacing", "shape", "like", "isotropic")
 _UNASKED = ("frames", "labels", "uncertainty", "consistent")
 
 
-class Options(TypedDict, total=False):
+class Options(ScanOptions, total=False):
     """What `merge` takes by name, besides `separate`."""
 
-    scale: Three | None
-    spacing: Three | None
-    shape: Sequence[int] | None
-    like: "Grid | Image | None"
-    isotropic: bool
     register: bool
-    acquisition: str | Sequence[str]
-    noise: float | str | None
-    memory: float | None
-    skip_air: bool
-    as_stored: bool
-    strict: bool
-    clamp: bool
-    progress: ReportProgress
 
 
 @dataclass(frozen=True)
@@ -109,12 +96,13 @@ def merge(
     """
     named: dict[str, Any] = dict(options)
     register = bool(named.pop("register", True))
-    progress = named.pop("progress", silent)
+    progress = named.pop("progress", None) or silent
     target = {name: named.pop(name) for name in _TARGETS if name in named}
     acquisition = as_acquisition(named.pop("acquisition", "auto"))
     request = Request(Target(**target), acquisition=acquisition, **named)
     scans = [Volume.coerce(image) for image in images]
-    made = made_of(load_model(model), request, scans, register, separate, progress)
+    common = common_grid(request, scans)
+    made = made_of(load_model(model), request, scans, common, register, separate, progress)
     for each in made:
         for sentence in told_of(each.facts):
             warnings.warn(sentence, ArSSRWarning, stacklevel=2)
@@ -126,29 +114,45 @@ def made_of(
     model: Model,
     request: Request,
     scans: Sequence[Volume],
+    common: tuple[Grid, str],
     registered: bool = True,
     separate: bool = False,
     progress: ReportProgress = silent,
 ) -> list[Merged]:
-    """One image of all scans, or one of each. Raises ArSSRError as `merge` does."""
-    require_possible(request, scans)
+    """One image of all scans, or one of each, on what `common_grid` says of them.
+
+    Raises ArSSRError as `merge` does.
+    """
     if registered:
         require("formats", "merging (but for --no-register, register=False)", "SimpleITK")
-    common, because = common_grid(request, scans[0])
+    grid, because = common
     because_of: Facts = {"target": because} if because else {}
     if separate:
-        done = each_on(model, request, scans, common, registered, progress)
+        done = each_on(model, request, scans, grid, registered, progress)
         return [Merged(volume, {**because_of, **facts}) for volume, facts in done]
-    together = bring_together(model, request, scans, common, registered, progress)
+    together = bring_together(model, request, scans, grid, registered, progress)
     data = together.solved.image.numpy()
     if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:
         np.maximum(data, float(scans[0].data.min()), out=data)
     like = replace(scans[0], remark=remark(model.name))
     facts: Facts = {**because_of, **facts_of(together)}
-    return [Merged(like.with_data(data, common), facts, together.placed())]
+    return [Merged(like.with_data(data, grid), facts, together.placed())]
 
 
-def require_possible(request: Request, scans: Sequence[Volume]) -> None:
+def common_grid(request: Request, scans: Sequence[Volume]) -> tuple[Grid, str]:
+    """Where the result lies, and because of what where nobody said.
+
+    Raises ArSSRError for what cannot be merged, before anything is computed.
+    """
+    _require_possible(request, scans)
+    try:
+        where = where_of(request, scans[0])
+    except NoTargetError:
+        return scans[0].grid, "no target was named: on the voxels of the first scan"
+    return where.grid, where.because
+
+
+def _require_possible(request: Request, scans: Sequence[Volume]) -> None:
     """Refuse fewer than two scans, what is none, and what is asked of single scans alone."""
     if len(scans) < 2:
         raise ArSSRError("merging needs two scans or more")
@@ -159,15 +163,6 @@ def require_possible(request: Request, scans: Sequence[Volume]) -> None:
             raise ArSSRError(f"{name} is of single scans; it does not go with merging")
     if request.is_transformed:
         raise ArSSRError("merging finds itself how scans lie; it takes no transform")
-
-
-def common_grid(request: Request, first: Volume) -> tuple[Grid, str]:
-    """Where the result lies, and because of what where nobody said."""
-    try:
-        where = where_of(request, first)
-    except NoTargetError:
-        return first.grid, "no target was named: on the voxels of the first scan"
-    return where.grid, where.because
 
 
 def facts_of(together: Together) -> Facts:

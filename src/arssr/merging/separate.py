@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from arssr.api import Model
-from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.interpolation import resample
@@ -38,10 +37,8 @@ def each_on(
     """Each scan on the common grid, which lies in the space of the first, and what is told of it.
 
     registered: find how the person moved between scans; else headers are trusted. Raises ArSSRError
-    for fewer than two scans, and for scans that show next to nothing of what the first shows.
+    for scans that show next to nothing of what the first shows.
     """
-    if len(scans) < 2:
-        raise ArSSRError("merging needs two scans or more")
     require_memory(common, _COPIES + len(scans), request.memory, "this")
     done: list[tuple[Volume, Facts]] = []
     fixed: Volume | None = None

@@ -16,7 +16,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from arssr.api import Model
-from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.grid import Floats, Grid
 from arssr.interpolation import apply_axis_matrices, spline_matrix
@@ -108,10 +107,8 @@ def bring_together(
     """All scans as one image on the common grid, which lies in the space of the first.
 
     registered: find how the person moved between scans; else headers are trusted. Raises ArSSRError
-    for fewer than two scans, for what no network can take, and for scans that do not fit.
+    for what no network can take, and for scans that do not fit.
     """
-    if len(scans) < 2:
-        raise ArSSRError("merging needs two scans or more")
     require_memory(common, _COPIES + _COPIES_EACH * len(scans), request.memory, "merging")
     seen = [
         see(model, request, scan, common, _part(progress, number, len(scans)))

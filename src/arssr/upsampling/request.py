@@ -18,27 +18,32 @@ from arssr.volume import Image
 Transforms = str | PathLike[str] | Sequence[str | PathLike[str]] | Transform
 
 
-class Options(TypedDict, total=False):
-    """What `Model.upsample` takes by name, besides `frames`."""
+class ScanOptions(TypedDict, total=False):
+    """What `Model.upsample` and `merge` take by name alike."""
 
     scale: Three | None
     spacing: Three | None
     shape: Sequence[int] | None
     like: "Grid | Image | None"
     isotropic: bool
-    transform: Transforms
-    labels: bool
-    consistent: bool
     strict: bool
     acquisition: str | Sequence[str]
     noise: float | str | None
-    ensemble: int
     as_stored: bool
-    even_slices: bool
     clamp: bool
     memory: float | None
     skip_air: bool
     progress: ReportProgress | None
+
+
+class Options(ScanOptions, total=False):
+    """What `Model.upsample` takes by name, besides `frames`."""
+
+    transform: Transforms
+    labels: bool
+    consistent: bool
+    ensemble: int
+    even_slices: bool
 
 
 @dataclass(frozen=True)
