@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from tests.plain import ROOT, Done, canonical, missing, python_plainly, requirem
 
 from arssr.api import load_model
 from arssr.errors import ArSSRError
+from arssr.evaluation.tables import provenance
 from arssr.extras import EXTRAS, require
 from arssr.grid import Grid
 from arssr.volume import Volume
@@ -179,6 +180,17 @@ def test_the_baseline_of_another_extra_is_asked_for_before_an_evaluation(
     assert done.complaint == (
         "the baseline lanczos (others: --baselines) needs SimpleITK: pip install 'arssr[formats]'"
     )
+
+
+def test_an_evaluation_names_versions_of_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(name: str) -> str:
+        if name == "SimpleITK":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("arssr.extras.version", of)
+    named = provenance([])["versions"]
+    assert "SimpleITK" not in named and {"arssr", "torch", "scikit-image"} <= set(named)
 
 
 # --- what works ----------------------------------------------------------------------------------

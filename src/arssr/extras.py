@@ -4,6 +4,9 @@
 an extra of pyproject.toml. Whatever needs one says so before it begins.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from arssr.errors import ArSSRError
@@ -46,6 +49,15 @@ def require(extra: str, what: str, *modules: str) -> None:
     if missing:
         names = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
         raise ArSSRError(f"{what} needs {names}: {how_to_install(extra)}")
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those packages that are installed: one of an extra may not be."""
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def how_to_install(extra: str) -> str:

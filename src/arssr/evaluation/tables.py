@@ -18,6 +18,7 @@ from arssr.evaluation.plots import plot
 from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
 from arssr.evaluation.taught import told_of_taught
+from arssr.extras import versions
 from arssr.files import counted, replacing
 
 _END = "<!-- end of tables -->"
@@ -123,8 +124,7 @@ def provenance(rows: Iterable[Row]) -> dict[str, Any]:
     return {
         "volumes": {row.volume: row.volume_sha256 for row in rows},
         "weights": {row.method: row.weights_sha256 for row in rows if row.weights_sha256},
-        "versions": {name: version(name) for name in _PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": versions(_PACKAGES) | {"python": platform.python_version()},
         "platform": f"{sys.platform} {platform.machine()}",
     }
 
