@@ -9,6 +9,7 @@ PYTEST_ARGS ?= -n logical --maxprocesses 4
 
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.demo
 STAMP := $(VENV)/.installed
 NODE_STAMP := web/node_modules/.package-lock.json
 
@@ -19,14 +20,17 @@ NODE_STAMP := web/node_modules/.package-lock.json
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-$(STAMP): pyproject.toml constraints.txt
+# What the demo takes is a fifth of what development takes.
+$(DEMO_STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
 	    "ArSSR needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	$(call install,demo)
 
-demo: $(STAMP)  ## an average head (MNI152, the easiest kind of image) degraded and brought back at 2×, 3.2× and 4×
+$(STAMP): $(DEMO_STAMP)
+	$(call install,dev)
+
+demo: $(DEMO_STAMP)  ## an average head (MNI152, the easiest kind of image) degraded and brought back at 2×, 3.2× and 4×
 	$(BIN)/python -m arssr.demo
 
 site: $(STAMP) $(NODE_STAMP)  ## the page as a static site, computed by the browser itself, in web/dist/
@@ -73,6 +77,12 @@ containers: $(STAMP)  ## before a release: an image's installation, tried in a b
 clean:  ## remove what the commands made: environment, caches, builds
 	rm -rf $(VENV) build dist web/node_modules web/dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install,extra)
+define install
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$1]'
+	@touch $@
+endef
 
 # $(call run_each,scripts,pattern): the scripts in turn, stopping at the first that fails.
 define run_each

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
@@ -14,7 +15,7 @@ from tests.niivue import CHROMIUM, SIZE, picture, shown
 from tests.phantoms import rotated, smooth, volume
 
 import arssr
-from arssr.errors import ArSSRError
+from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.grid import Grid, corner_voxels
 from arssr.notebook import as_nifti, common_grid, view
 from arssr.volume import Volume
@@ -67,6 +68,14 @@ def test_the_slider_is_the_opacity_of_the_second_image_without_a_kernel(
     slider, last = below.children[1], viewer.volumes[-1]
     assert linked == [(slider, "value"), (last, "opacity")]
     assert (slider.min, slider.max, slider.value) == (0, 1, last.opacity)
+
+
+def test_images_that_share_no_place_are_told_of() -> None:
+    affine = LEFT_HANDED.affine.copy()
+    affine[0, 3] += 1000
+    elsewhere = replace(spot(LEFT_HANDED), grid=Grid(LEFT_HANDED.shape, affine))
+    with pytest.warns(ArSSRWarning, match="share no place"):
+        view(spot(LEFT_HANDED), elsewhere)
 
 
 def test_one_image_needs_no_slider() -> None:

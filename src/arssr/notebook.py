@@ -1,13 +1,16 @@
 """Images in a notebook that one can turn, by NiiVue (https://niivue.com, Taylor et al.)."""
 
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 from isal import igzip
 
+from arssr.errors import ArSSRWarning
 from arssr.extras import require
-from arssr.grid import Grid, corner_voxels
+from arssr.grid import Floats, Grid, corner_voxels
 from arssr.planes import brightness_at_a_glance
 from arssr.volume import Image, Volume
 
@@ -36,6 +39,7 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
     import ipywidgets
 
     images = [Volume.coerce(image) for image in ([before] if after is None else [before, after])]
+    _warn_if_apart(images)
     low, high = brightness_at_a_glance(images[0].data)
     shown = [
         ipyniivue.Volume(
@@ -65,6 +69,16 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
     return ipywidgets.VBox([viewer, ipywidgets.HBox([ends[0], slider, ends[1]])])
 
 
+def _warn_if_apart(images: Sequence[Volume]) -> None:
+    """A slider from one image to another is no use where neither sees what the other sees."""
+    first, last = images[0], images[-1]
+    index = first.grid.to_index(_corners_ras_mm(last.grid))
+    end = np.array(first.grid.shape) - 0.5
+    if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
+        sentence = f"{first.name} and {last.name} share no place: they are shown side by side"
+        warnings.warn(sentence, ArSSRWarning, stacklevel=3)
+
+
 def as_nifti(data: np.ndarray, grid: Grid) -> bytes:
     """A compressed NIfTI file of an image (I, J, K), as 16-bit integers; NaN is its lowest value.
 
@@ -86,12 +100,7 @@ def common_grid(grid: Grid, other: Grid) -> Grid:
     >>> common_grid(Grid((4, 4, 4), np.eye(4)), Grid((8, 8, 2), np.diag([0.5, 0.5, 4, 1])))
     Grid(9×9×8 voxels of 0.5×0.5×1 mm, RAS)
     """
-    corners = np.concatenate(
-        [
-            grid.to_index(each.to_world(corner_voxels([n + 1 for n in each.shape]) - 0.5))
-            for each in (grid, other)
-        ]
-    )
+    corners = np.concatenate([grid.to_index(_corners_ras_mm(each)) for each in (grid, other)])
     start, end = corners.min(axis=0), corners.max(axis=0)
     step = np.minimum(1, other.cell_in(grid))
     step *= max(1.0, float(np.prod((end - start) / step) / _MOST_VOXELS) ** (1 / 3))
@@ -99,3 +108,8 @@ def common_grid(grid: Grid, other: Grid) -> Grid:
     index_map = np.diag([*step, 1.0])
     index_map[:3, 3] = start + step / 2
     return Grid((i, j, k), grid.affine @ index_map)
+
+
+def _corners_ras_mm(grid: Grid) -> Floats:
+    """(8, 3) of the field of view."""
+    return grid.to_world(corner_voxels([n + 1 for n in grid.shape]) - 0.5)

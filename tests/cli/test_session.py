@@ -1,5 +1,6 @@
 """Threads, quiet, the log, examples and words, whichever command takes them."""
 
+import json
 import logging
 import os
 import subprocess
@@ -163,3 +164,11 @@ def test_the_words_of_a_clinic_name_acquisitions(
     for said, told in (("2D", "slice"), ("3d", "kspace"), ("spline", "spline")):
         assert arssr(*words, "--acquisition", said, "--overwrite").code == 0
         assert f'"acquisition": "{told}"' in (tmp_path / "o.json").read_text()
+
+
+def test_axes_are_told_one_by_one(arssr: Arssr, words: tuple[object, ...], tmp_path: Path) -> None:
+    assert arssr(*words, "--acquisition", "3D, 3D,2D", "--overwrite").code == 0
+    made = json.loads((tmp_path / "o.json").read_text())
+    assert made["told"]["acquisition_ijk"] == ["kspace", "kspace", "slice"]
+    few = arssr(*words, "--acquisition", "3D,2D", "--overwrite")
+    assert few.code == 2 and "one name or three, not 2" in " ".join(few.err.split())

@@ -38,26 +38,29 @@ ModelName = Annotated[
 ]
 
 
-def _acquisition(word: str) -> str:
-    """The name that networks know, of what may be a clinician's."""
-    if (word := word.lower()) == "auto":
-        return word
+def _acquisition(words: str) -> str | tuple[str, ...]:
+    """The name that networks know, or three, of what may be a clinician's."""
+    first, *others = [word.strip() for word in words.lower().split(",")]
+    if (first, others) == ("auto", []):
+        return first
     from arssr.scan import as_acquisition, require_acquisition
 
-    name = str(as_acquisition(word))
+    told = as_acquisition([first, *others] if others else first)
     try:
-        require_acquisition(name)
+        require_acquisition(told)
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
-    return name
+    return told
 
 
+# For Typer a word; the callback makes three names of what has commas.
 Acquisition = Annotated[
     str,
     typer.Option(
-        metavar="NAME",
+        metavar="NAME | NAME,NAME,NAME",
         callback=_acquisition,
-        help="How the scan was made: auto, 2D, 3D, spline or unknown. 2D: multi-slice, averaged "
+        help="How the scan was made: auto, 2D, 3D, spline or unknown, for all axes or for i, j and "
+        "k (3D,3D,2D). 2D: multi-slice, averaged "
         "over the thickness (slice); 3D: encoded along all axes (kspace); spline: samples of "
         "something finer, as of thin slices with wide gaps. auto: 2D along an axis clearly thicker "
         "than the others, else 3D; slices with gaps as the weights have seen them.",

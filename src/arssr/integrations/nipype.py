@@ -92,7 +92,8 @@ class UpsampleInputSpec(CommandLineInputSpec):
         argstr="--even-slices", desc="first even slices that differ in brightness from others"
     )
     acquisition = traits.Str(
-        argstr="--acquisition %s", desc="auto, 2D, 3D, slice, kspace, spline or unknown"
+        argstr="--acquisition %s",
+        desc="auto, 2D, 3D, slice, kspace, spline or unknown; for i, j and k with commas",
     )
     noise = traits.Either(
         traits.Enum("auto", "unknown"),
