@@ -49,7 +49,7 @@ from arssr.errors import ArSSRError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from arssr.bids.dataset import Scan
+    from arssr.bids.dataset import Dataset, Scan
     from arssr.bids.derivatives import Derivatives
     from arssr.bids.participants import Done
     from arssr.jobs.batch import ModelRef
@@ -163,17 +163,8 @@ def bids(
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():
             raise typer.BadParameter(DRY_ELSEWHERE)
-        chosen = (
-            set(suffixes or ["T1w"]),
-            [label.removeprefix("sub-") for label in participants or ()],
-            [label.removeprefix("ses-") for label in sessions or ()],
-        )
-        scans = derivatives.source.scans(*chosen)
-        others = derivatives.source.others(*chosen)
-        if merge:
-            from arssr.bids.groups import grouped
-
-            scans = grouped(scans)
+        labels = (suffixes or ["T1w"], participants or (), sessions or ())
+        scans, others = _found(derivatives.source, *labels, merge=merge)
         network = ModelRef.find(model, device, precision)
         if dry_run:
             _estimate(derivatives, scans, request, network, others, as_json, how)
@@ -204,6 +195,26 @@ def _require_mergeable(request: "Request") -> None:
         require_mergeable(request)
     except ArSSRError as error:
         raise typer.BadParameter(f"--merge: {error}") from None
+
+
+def _found(
+    source: "Dataset",
+    suffixes: Sequence[str],
+    participants: Sequence[str],
+    sessions: Sequence[str],
+    *,
+    merge: bool,
+) -> "tuple[list[Scan], Counter[str]]":
+    """The scans to work on, and how many images lie there besides, by suffix."""
+    from arssr.bids.groups import grouped
+
+    chosen = (
+        set(suffixes),
+        [label.removeprefix("sub-") for label in participants],
+        [label.removeprefix("ses-") for label in sessions],
+    )
+    scans = source.scans(*chosen)
+    return grouped(scans) if merge else scans, source.others(*chosen)
 
 
 def _progress(bar: "Progress", task: "TaskID", what: str, share: float) -> None:

@@ -147,7 +147,7 @@ def tell_merged(scans: Sequence[Path]) -> None:
     """A line about which scans become one image, where there are several."""
     first, *others = [path.name for path in scans]
     if others:
-        line = f"merged: {', '.join([f'{first} (the frame)', *others])}"
+        line = f"from {', '.join([f'{first} (the frame)', *others])}"
         stderr.print(line, markup=False, soft_wrap=True)
 
 

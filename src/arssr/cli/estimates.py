@@ -108,6 +108,6 @@ def _tell_sum(done: list[dict[str, Any]]) -> None:
     peaks = [facts["memory_bytes"]["peak"] for facts in done if "memory_bytes" in facts]
     if peaks:
         together["memory_bytes"] = {"peak": max(peaks)}
-    count = counted(len(done), "scan")
+    count = counted(len(done), "result" if any("scans" in facts for facts in done) else "scan")
     line = "  ".join([f"together: {count}", *needs_in_words(together, at_most=" at most")])
     stderr.print(line, markup=False, soft_wrap=True)
