@@ -143,9 +143,9 @@ def tell_making(
             stderr.print(f"{name}{new[done]['in_words']}", markup=False, soft_wrap=True)
 
 
-def tell_merged(scans: Sequence[Path]) -> None:
+def tell_merged(scans: Sequence[Path | str]) -> None:
     """A line about which scans become one image, where there are several."""
-    first, *others = [path.name for path in scans]
+    first, *others = [Path(scan).name for scan in scans]
     if others:
         line = f"from {', '.join([f'{first} (the frame)', *others])}"
         stderr.print(line, markup=False, soft_wrap=True)

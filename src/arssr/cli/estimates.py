@@ -27,6 +27,8 @@ def estimates(
 ) -> list[dict[str, Any]]:
     """What each job would take, told of as it is known; nothing is computed or written.
 
+    model: None will do for labels.
+
     pass_over: a scan that wants a target is passed over, not an error.
     """
     from arssr.jobs.job import Job
@@ -77,7 +79,7 @@ def merge_estimate(model: "Model", job: "MergeJob") -> dict[str, Any]:
     facts = estimate_merge(model, job)
     _tell_needs(facts)
     if not job.separate:
-        tell_merged(job.sources)
+        tell_merged(facts["scans"])
     tell_making(job.source, facts)
     _tell_existing(facts)
     return facts
