@@ -61,8 +61,7 @@ def _surveyed(
 ) -> Iterator[Done | tuple[Scan, AnyJob]]:
     for scan, job in jobs:
         try:
-            for path in scan.paths:
-                kind_of(path).require_interpolable(path)
+            kind_of(scan.path).require_interpolable(scan.path)
         except ArSSRError as error:
             yield Done(scan, job.destination, passed_over=str(error))
             continue

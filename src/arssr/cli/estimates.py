@@ -28,7 +28,6 @@ def estimates(
     """What each job would take, told of as it is known; nothing is computed or written.
 
     model: None will do for labels.
-
     pass_over: a scan that wants a target is passed over, not an error.
     """
     from arssr.jobs.job import Job
