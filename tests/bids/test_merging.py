@@ -148,10 +148,12 @@ def test_a_group_that_does_not_fit_fails_alone_and_leaves_nothing(
     ]
     page = write_index(derivatives).read_text()
     assert "1 done · 1 failed" in page and "T2w, 2 scans merged" in page
-    other.unlink()
     add_stack("acq-sag_", 0)  # the group has another name now
-    assert work(derivatives, network)[MERGED] == "made"
+    assert "another contrast" in work(derivatives, network)[MERGED]
+    assert [str(each) for each, _ in derivatives.failures()] == [sidecar(Path(MERGED)).name]
+    other.unlink()
     assert derivatives.failures() == []
+    assert work(derivatives, network)[MERGED] == "made"
 
 
 def test_links_and_sidecars_of_every_scan_are_looked_at_before_the_work(

@@ -4,6 +4,7 @@ Source: BIDS specification, "BIDS Derivatives".
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -188,14 +189,20 @@ class Derivatives:
         return done
 
     def failures(self) -> list[tuple[BIDSName, str]]:
-        """Name of the missing result and reason, of everything that failed."""
+        """Name of the missing result and reason, of everything that failed and is there still."""
         failed = []
         for path in sorted((self.root / LOGS).glob("sub-*.json")):
             name = BIDSName.parse(path.name)
             if name is not None:
                 with suppress(ArSSRError):  # gone meanwhile: another process mended it
-                    failed.append((name, str(read_json(path).get("error"))))
+                    note = read_json(path)
+                    if all(map(self._is_there, note.get("scans", ()))):
+                        failed.append((name, str(note.get("error"))))
         return failed
+
+    def _is_there(self, uri: str) -> bool:
+        """Whether a scan still lies in the data set, if only as a link that leads nowhere."""
+        return os.path.lexists(self.source.root / uri.removeprefix(f"bids:{_SOURCE}:"))
 
 
 def _in_common(described: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
