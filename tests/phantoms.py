@@ -91,3 +91,17 @@ def tiny_network(
     """A seeded `tiny_config` network."""
     torch.manual_seed(seed)
     return ImplicitVoxelNetwork(tiny_config(encoder, flavour))
+
+
+def stack(
+    axis: int, shape: Sequence[int] = (16, 20, 16), seed: int = 0, thickness: int = 2
+) -> Volume:
+    """A head of 1 mm voxels with 2 of air around it, in slices of so many mm along an axis."""
+    data = 200 * ndimage.gaussian_filter(np.pad(anatomy(shape, seed), 2), 0.7)
+    parts = list(data.shape)
+    parts[axis : axis + 1] = [data.shape[axis] // thickness, thickness]
+    thick = data.reshape(parts).mean(axis + 1)
+    scale = np.ones(3)
+    scale[axis] = 1 / thickness
+    noise = np.random.default_rng(axis).standard_normal(thick.shape)
+    return Volume(np.abs(thick + noise), Grid(data.shape, np.eye(4)).scaled(scale))

@@ -17,10 +17,19 @@ from arssr.formats.bids import DESCRIPTION, BIDSName, read_json
 
 @dataclass(frozen=True)
 class Scan:
-    """An anatomical image of a data set."""
+    """An anatomical image of a data set, or several that shall become one.
+
+    name: of several what their names have in common. others: beside the first, which is the frame.
+    """
 
     path: Path
     name: BIDSName
+    others: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them, the first one first."""
+        return (self.path, *self.others)
 
     @property
     def subject(self) -> str:

@@ -4,7 +4,8 @@ Source: BIDS specification, "BIDS Derivatives".
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from arssr.files import replacing, sidecar
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.jobs.batch import ModelRef
-from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob
 from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
 from arssr.upsampling.facts import Facts
@@ -97,14 +98,17 @@ class Derivatives:
 
     def destination(self, scan: Scan) -> Path:
         """Where the result lies: `…_res-SR_desc-arssr_T1w.nii.gz`; a `desc` of the scan's stays
-        part of it, so that `desc-preproc` and `desc-brain` have a result each.
+        part of it, so that `desc-preproc` and `desc-brain` have a result each. Of several scans
+        it is `desc-arssrmerge`.
         """
         described = scan.name.entities.get("desc")
         desc = f"{described}Arssr" if described else "arssr"
+        if scan.others:
+            desc += "merge"
         folder = self.root / scan.path.parent.relative_to(self.source.root)
         return folder / str(scan.name.having(res="SR", desc=desc))
 
-    def is_done(self, job: Job, network: ModelRef) -> bool:
+    def is_done(self, job: AnyJob, network: ModelRef) -> bool:
         """Whether nothing is left to do, see `resuming.is_done`; without its record it was cut off
         before its end.
         """
@@ -118,18 +122,19 @@ class Derivatives:
 
     def record(self, scan: Scan, destination: Path, facts: Facts) -> None:
         """Write the sidecar of a result; from then on it is done."""
-        known = metadata(scan.path)
-        kept = {key: value for key, value in known.items() if key not in _OF_THE_SAMPLES}
+        kept = {
+            key: value
+            for key, value in _in_common(map(metadata, scan.paths)).items()
+            if key not in _OF_THE_SAMPLES
+        }
         if self.source.is_raw:  # the specification wants to know of every derived image
             kept.setdefault("SkullStripped", False)
         made = {key: value for key, value in facts.items() if key not in ("scan", "result")}
         how, description = _in_words(facts)
-        measured = facts["cut_to_band"] if "cut_to_band" in facts else facts["input"]
-        before, after = (spacing_in_words(g["spacing_mm"]) for g in (measured, facts["output"]))
         ours = {
             "Description": description,
-            "Sources": [self.source.uri(scan.path, _SOURCE)],
-            "Resolution": f"{after}, {how} from {before}",
+            "Sources": self._uris(scan),
+            "Resolution": f"{spacing_in_words(facts['output']['spacing_mm'])}, {how}",
             PROVENANCE: made,
         }
         write_sidecar(destination, kept | ours)
@@ -152,12 +157,23 @@ class Derivatives:
 
     def record_failure(self, scan: Scan, error: str) -> None:
         """Remember, for the overview, why there is no result."""
-        note = {"scan": self.source.uri(scan.path, _SOURCE), "error": error}
-        _write_json(self._log(scan), note)
+        self.forget_failure(scan)
+        _write_json(self._log(scan), {"scans": self._uris(scan), "error": error})
 
     def forget_failure(self, scan: Scan) -> None:
-        """There is a result now."""
+        """There is a result now, or another failure: of several scans also of other groups that
+        they were in.
+        """
         self._log(scan).unlink(missing_ok=True)
+        if not scan.others:
+            return
+        for path in (self.root / LOGS).glob(f"sub-{scan.subject}_*rssrmerge_*.json"):
+            with suppress(ArSSRError):  # gone meanwhile
+                if not set(self._uris(scan)).isdisjoint(read_json(path).get("scans", ())):
+                    path.unlink(missing_ok=True)
+
+    def _uris(self, scan: Scan) -> list[str]:
+        return [self.source.uri(path, _SOURCE) for path in scan.paths]
 
     def _log(self, scan: Scan) -> Path:
         return self.root / LOGS / sidecar(self.destination(scan)).name
@@ -173,19 +189,50 @@ class Derivatives:
         return done
 
     def failures(self) -> list[tuple[BIDSName, str]]:
-        """Name of the missing result and reason, of everything that failed."""
+        """Name of the missing result and reason, of everything that failed and is there still."""
         failed = []
         for path in sorted((self.root / LOGS).glob("sub-*.json")):
             name = BIDSName.parse(path.name)
             if name is not None:
                 with suppress(ArSSRError):  # gone meanwhile: another process mended it
-                    failed.append((name, str(read_json(path).get("error"))))
+                    note = read_json(path)
+                    if all(map(self._is_there, note.get("scans", ()))):
+                        failed.append((name, str(note.get("error"))))
         return failed
+
+    def _is_there(self, uri: str) -> bool:
+        """Whether a scan still lies in the data set, if only as a link that leads nowhere."""
+        return os.path.lexists(self.source.root / uri.removeprefix(f"bids:{_SOURCE}:"))
+
+
+def _in_common(described: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the sidecars of all scans say alike."""
+    first, *others = described
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in each and each[key] == value for each in others)
+    }
 
 
 def _in_words(facts: Facts) -> tuple[str, str]:
-    """What was done to a scan, as a participle and as a sentence."""
+    """What was done to a scan, as a participle with what it was done to, and as a sentence."""
     maker = f"ArSSR {version('arssr')}"
+    if "merged" in facts:
+        scans = facts["merged"]["scans"]
+        before = ", ".join(spacing_in_words(each["spacing_mm"]) for each in scans)
+        return (
+            f"merged from {before}",
+            f"Merged from {len(scans)} scans by {maker} with the weights {facts['model']['name']}; "
+            "what no scan measured was estimated.",
+        )
+    measured = facts["cut_to_band"] if "cut_to_band" in facts else facts["input"]
+    done, description = _of_one(facts, maker)
+    return f"{done} from {spacing_in_words(measured['spacing_mm'])}", description
+
+
+def _of_one(facts: Facts, maker: str) -> tuple[str, str]:
+    """The participle alone, and the sentence."""
     method = facts.get("method")  # where it is not the network's
     if method == COPIED:
         return "copied", f"Copied by {maker}, sample for sample: the scan has this grid's places."
@@ -217,7 +264,8 @@ _README = """\
 Super-resolved by ArSSR, an implementation of the implicit voxel function of Wu et al. (IEEE JBHI
 2022, doi:10.1109/JBHI.2022.3223106). `index.html` lists what was done. The key `ArSSR` of every
 JSON file says how its image was made; one that is nowhere finer than its scan, and one of labels or
-probabilities, was only resampled, and one on the grid of its scan only copied.
+probabilities, was only resampled, and one on the grid of its scan only copied. What is called
+`desc-arssrmerge` was made of several scans, the `Sources` of its JSON file.
 
 Not for diagnosis: what is finer than the scan was estimated by a network, not measured.
 """

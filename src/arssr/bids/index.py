@@ -77,8 +77,9 @@ def _row(result: Result, root: Path) -> dict[str, Any]:
         return quote(path.relative_to(root).as_posix())
 
     made = result.made
+    several = f", {len(made['inputs'])} scans merged" if "inputs" in made else ""
     return {
-        "name": _short(result.name),
+        "name": _short(result.name) + several,
         "before": _grid_in_words(made["input"]),
         "after": _grid_in_words(made["output"]),
         "seconds": made["seconds"],

@@ -15,6 +15,7 @@ from arssr.formats.bids import metadata
 from arssr.formats.kind import kind_of
 from arssr.jobs.batch import ModelRef, Place, run_jobs
 from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob, MergeJob
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
 
@@ -42,7 +43,7 @@ def survey(
     *,
     report: bool = True,
     overwrite: bool = False,
-) -> Iterator[Done | tuple[Scan, Job]]:
+) -> Iterator[Done | tuple[Scan, AnyJob]]:
     """What there is to do, a job for each scan, and what is known of the others; writes nothing.
 
     overwrite: what is done, do again. Raises ArSSRError, at once, where two scans would have the
@@ -53,8 +54,11 @@ def survey(
 
 
 def _surveyed(
-    derivatives: Derivatives, jobs: Iterable[tuple[Scan, Job]], network: ModelRef, overwrite: bool
-) -> Iterator[Done | tuple[Scan, Job]]:
+    derivatives: Derivatives,
+    jobs: Iterable[tuple[Scan, AnyJob]],
+    network: ModelRef,
+    overwrite: bool,
+) -> Iterator[Done | tuple[Scan, AnyJob]]:
     for scan, job in jobs:
         try:
             kind_of(scan.path).require_interpolable(scan.path)
@@ -88,7 +92,7 @@ def super_resolve(
     """
     jobs = _jobs(derivatives, scans, request, report)
     derivatives.describe()
-    todo: dict[Path, tuple[Scan, Job]] = {}
+    todo: dict[Path, tuple[Scan, AnyJob]] = {}
     for found in _surveyed(derivatives, jobs, network, overwrite):
         if isinstance(found, Done):
             yield _noted(derivatives, found)
@@ -118,25 +122,31 @@ def _noted(derivatives: Derivatives, done: Done) -> Done:
 
 def _jobs(
     derivatives: Derivatives, scans: Iterable[Scan], request: Request, report: bool
-) -> list[tuple[Scan, Job]]:
+) -> list[tuple[Scan, AnyJob]]:
     """What is there and not done was cut off, or is to be done again: all may be overwritten."""
     if report:
         require("bids", "arssr bids without --no-report")
-    jobs = [
-        (scan, Job(scan.path, derivatives.destination(scan), request, None, True, report))
-        for scan in scans
-    ]
+    jobs = [(scan, _job(scan, derivatives.destination(scan), request, report)) for scan in scans]
+    if any(isinstance(job, MergeJob) for _, job in jobs):
+        require("formats", "arssr bids --merge", "SimpleITK")
     names = Counter(sidecar(job.destination) for _, job in jobs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise ArSSRError(f"two scans would both become {twice[0].stem}; name one suffix at a time")
     return jobs
 
 
+def _job(scan: Scan, destination: Path, request: Request, report: bool) -> AnyJob:
+    if scan.others:
+        return MergeJob(scan.paths, (destination,), request, overwrite=True, report=report)
+    return Job(scan.path, destination, request, None, True, report)
+
+
 def _is_done(
-    derivatives: Derivatives, scan: Scan, job: Job, network: ModelRef, again: bool
+    derivatives: Derivatives, scan: Scan, job: AnyJob, network: ModelRef, again: bool
 ) -> bool:
     """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
-    if not scan.path.exists():
-        raise ArSSRError(f"{scan.path} links to nothing; fetch it first (datalad get)")
-    metadata(scan.path)  # what cannot be read is better known before the work
+    for path in scan.paths:
+        if not path.exists():
+            raise ArSSRError(f"{path} links to nothing; fetch it first (datalad get)")
+        metadata(path)  # what cannot be read is better known before the work
     return not again and derivatives.is_done(job, network)

@@ -14,12 +14,14 @@ from arssr.cli.console import (
     progress_bar,
     stderr,
     tell_making,
+    tell_merged,
     tell_passed_over,
 )
 from arssr.cli.estimates import estimates
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     DRY_ELSEWHERE,
+    RESULT,
     Acquisition,
     AsStored,
     Consistent,
@@ -42,15 +44,16 @@ from arssr.cli.options import (
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
 from arssr.cli.session import LogFile, Quiet, Threads
+from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from arssr.bids.dataset import Scan
+    from arssr.bids.dataset import Dataset, Scan
     from arssr.bids.derivatives import Derivatives
     from arssr.bids.participants import Done
     from arssr.jobs.batch import ModelRef
-    from arssr.jobs.job import Job
+    from arssr.jobs.merging import AnyJob
     from arssr.upsampling.request import Request
 
 # Options that take a list, as every BIDS App does; click itself knows one value at a time.
@@ -97,6 +100,15 @@ def bids(
     ensemble: Ensemble = 1,
     as_stored: AsStored = False,
     even_slices: EvenSlices = False,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="Make one image of all scans of a session that differ in nothing but run and "
+            "acquisition (run-, acq-), as arssr merge does. See docs/merge.md.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -119,7 +131,7 @@ def bids(
     """Super-resolve the anatomical images of a BIDS data set into a derived one.
 
     The same command goes on where it stopped: what is done is left alone. What is passed over is
-    counted, with the reason.
+    counted, with the reason. With --merge, a scan that is alone in its session is super-resolved.
     """
     from arssr.bids.dataset import Dataset
     from arssr.bids.derivatives import Derivatives
@@ -145,17 +157,14 @@ def bids(
             as_stored=as_stored,
             even_slices=even_slices,
         )
+        if merge:
+            _require_mergeable(request)
         how = {"report": report, "overwrite": overwrite}
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():
             raise typer.BadParameter(DRY_ELSEWHERE)
-        chosen = (
-            set(suffixes or ["T1w"]),
-            [label.removeprefix("sub-") for label in participants or ()],
-            [label.removeprefix("ses-") for label in sessions or ()],
-        )
-        scans = derivatives.source.scans(*chosen)
-        others = derivatives.source.others(*chosen)
+        labels = (suffixes or ["T1w"], participants or (), sessions or ())
+        scans, others = _found(derivatives.source, *labels, merge=merge)
         network = ModelRef.find(model, device, precision)
         if dry_run:
             _estimate(derivatives, scans, request, network, others, as_json, how)
@@ -176,6 +185,36 @@ def bids(
         raise typer.Exit(1)
     if done and all(each.needs_target for each in done):
         raise typer.Exit(2)
+
+
+def _require_mergeable(request: "Request") -> None:
+    """A usage error for what does not go with --merge."""
+    from arssr.merging.merge import require_mergeable
+
+    try:
+        require_mergeable(request)
+    except ArSSRError as error:
+        raise typer.BadParameter(f"--merge: {error}") from None
+
+
+def _found(
+    source: "Dataset",
+    suffixes: Sequence[str],
+    participants: Sequence[str],
+    sessions: Sequence[str],
+    *,
+    merge: bool,
+) -> "tuple[list[Scan], Counter[str]]":
+    """The scans to work on, and how many images lie there besides, by suffix."""
+    from arssr.bids.groups import grouped
+
+    chosen = (
+        set(suffixes),
+        [label.removeprefix("sub-") for label in participants],
+        [label.removeprefix("ses-") for label in sessions],
+    )
+    scans = source.scans(*chosen)
+    return grouped(scans) if merge else scans, source.others(*chosen)
 
 
 def _progress(bar: "Progress", task: "TaskID", what: str, share: float) -> None:
@@ -210,6 +249,7 @@ def _tell(done: "Done") -> None:
     elif done.facts is not None:
         line = f"{done.destination}  {done.facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
+        tell_merged(done.scan.paths)
         tell_making(done.scan.path, done.facts)
 
 
@@ -226,7 +266,7 @@ def _estimate(
     from arssr.bids.participants import Done, survey
 
     known: list[Done] = []
-    jobs: list[Job] = []
+    jobs: list[AnyJob] = []
     for found in survey(derivatives, scans, request, network, **how):
         if isinstance(found, Done):
             known.append(found)
@@ -281,9 +321,13 @@ def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: in
 
 
 def _as_json(done: "Done") -> Mapping[str, Any]:
-    scan = {"scan": str(done.scan.path)}
+    scan: dict[str, Any] = {"scan": str(done.scan.path)}
+    if done.scan.others:
+        scan = {"scans": [str(path) for path in done.scan.paths]}
     if done.error:
         return scan | {"error": done.error}
     if done.passed_over:
         return scan | {"passed_over": done.passed_over}
-    return done.facts or scan | {"result": str(done.destination), "done": "before"}
+    if done.facts is not None:
+        return {**done.facts, **scan}
+    return scan | {"result": str(done.destination), "done": "before"}

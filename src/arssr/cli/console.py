@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -141,6 +141,14 @@ def tell_making(
     for done in ("even_slices", "cut_to_band"):
         if done in new:
             stderr.print(f"{name}{new[done]['in_words']}", markup=False, soft_wrap=True)
+
+
+def tell_merged(scans: Sequence[Path | str]) -> None:
+    """A line about which scans become one image, where there are several."""
+    first, *others = [Path(scan).name for scan in scans]
+    if others:
+        line = f"from {', '.join([f'{first} (the frame)', *others])}"
+        stderr.print(line, markup=False, soft_wrap=True)
 
 
 def size_in_words(facts: Mapping[str, Any]) -> str:

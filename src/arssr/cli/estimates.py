@@ -1,8 +1,16 @@
 """`--dry-run`: what jobs would take, each and together, in words."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from arssr.cli.console import complain, size_in_words, stderr, tell_making, tell_passed_over
+from arssr.cli.console import (
+    complain,
+    size_in_words,
+    stderr,
+    tell_making,
+    tell_merged,
+    tell_passed_over,
+)
 from arssr.jobs.needs import needs_in_words
 
 if TYPE_CHECKING:
@@ -10,22 +18,31 @@ if TYPE_CHECKING:
 
     from arssr.api import Model
     from arssr.jobs.job import Job
+    from arssr.jobs.merging import AnyJob, MergeJob
     from arssr.volume import Volume
 
 
 def estimates(
-    model: "Model | None", jobs: "list[Job]", *, pass_over: bool = False
+    model: "Model | None", jobs: "Sequence[AnyJob]", *, pass_over: bool = False
 ) -> list[dict[str, Any]]:
     """What each job would take, told of as it is known; nothing is computed or written.
 
+    model: None will do for labels.
     pass_over: a scan that wants a target is passed over, not an error.
     """
+    from arssr.jobs.job import Job
+    from arssr.jobs.merging import MergeJob
     from arssr.jobs.pipeline import doing_ahead
 
     results: list[dict[str, Any]] = []
-    for job, scan in doing_ahead(lambda job: job.read(), jobs):
+    single = doing_ahead(lambda job: job.read(), [job for job in jobs if isinstance(job, Job)])
+    several = len(jobs) > 1
+    for job in jobs:
         try:
-            results.append(_estimate(model, job, scan, several=len(jobs) > 1))
+            if model is not None and isinstance(job, MergeJob):
+                results.append(merge_estimate(model, job))
+            else:
+                results.append(_estimate(model, *next(single), several))
         except Exception as error:
             failed = job.failed(error)
             if pass_over and failed.pop("needs_target", False):
@@ -46,16 +63,37 @@ def _estimate(
     from arssr.jobs.running import estimate
 
     facts = estimate(model, job, scan)
-    parts = [str(job.destination), size_in_words(facts), *needs_in_words(facts)]
-    stderr.print("  ".join(parts), markup=False, soft_wrap=True)
+    _tell_needs(facts)
     tell_making(job.source, facts, several=several)
     if job.request.is_transformed and "method" not in facts:
         stderr.print("memory and time are not estimated where a transform leads elsewhere")
+    _tell_existing(facts)
+    return facts
+
+
+def merge_estimate(model: "Model", job: "MergeJob") -> dict[str, Any]:
+    """A line about what merging would take, and one about which scans become one image."""
+    from arssr.jobs.merging import estimate_merge
+
+    facts = estimate_merge(model, job)
+    _tell_needs(facts)
+    if not job.separate:
+        tell_merged(facts["scans"])
+    tell_making(job.source, facts)
+    _tell_existing(facts)
+    return facts
+
+
+def _tell_needs(facts: Mapping[str, Any]) -> None:
+    parts = [facts["result"], size_in_words(facts), *needs_in_words(facts)]
+    stderr.print("  ".join(parts), markup=False, soft_wrap=True)
+
+
+def _tell_existing(facts: Mapping[str, Any]) -> None:
     if facts["exists"]:
         there = ", ".join(facts["exists"])
         line = f"exists already: {there}; --overwrite replaces it"
         stderr.print(line, markup=False, soft_wrap=True)
-    return facts
 
 
 def _tell_sum(done: list[dict[str, Any]]) -> None:
@@ -71,6 +109,6 @@ def _tell_sum(done: list[dict[str, Any]]) -> None:
     peaks = [facts["memory_bytes"]["peak"] for facts in done if "memory_bytes" in facts]
     if peaks:
         together["memory_bytes"] = {"peak": max(peaks)}
-    count = counted(len(done), "scan")
+    count = counted(len(done), "result" if any("scans" in facts for facts in done) else "scan")
     line = "  ".join([f"together: {count}", *needs_in_words(together, at_most=" at most")])
     stderr.print(line, markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arssr.cli.console import print_json, progress_bar, size_in_words, stderr, tell_making
+from arssr.cli.estimates import merge_estimate
 from arssr.cli.numbers import number_or_word
 from arssr.cli.options import (
     RESULT,
@@ -132,10 +133,7 @@ def merge(
 
     network = load_model(model, device, precision)
     if dry_run:
-        from arssr.jobs.merging import estimate_merge
-
-        made: Sequence[Mapping[str, Any]] = [estimate_merge(network, job)]
-        _tell_estimate(job, made[0])
+        made: Sequence[Mapping[str, Any]] = [merge_estimate(network, job)]
     else:
         made = _merged(network, job)
     if as_json:
@@ -160,16 +158,3 @@ def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":
     if job.report:
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
     return results
-
-
-def _tell_estimate(job: "MergeJob", facts: Mapping[str, Any]) -> None:
-    """A line about what it would take."""
-    from arssr.jobs.needs import needs_in_words
-
-    parts = [facts["result"], size_in_words(facts), *needs_in_words(facts)]
-    stderr.print("  ".join(parts), markup=False, soft_wrap=True)
-    tell_making(job.sources[0], facts)
-    if facts["exists"]:
-        there = ", ".join(facts["exists"])
-        line = f"exists already: {there}; --overwrite replaces it"
-        stderr.print(line, markup=False, soft_wrap=True)

@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Generic, Protocol
 
 from arssr.api import Model, load_model
 from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, silent
 from arssr.files import sidecar
-from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob, MergeJob, SomeJob, run_merge
 from arssr.jobs.running import Finish, Prepared, begin
 from arssr.temporary import sweep, sweep_left
 from arssr.transforms.transform import Transform
@@ -27,13 +27,14 @@ __all__ = ["ModelRef", "Outcome", "Place", "do", "model_of", "run_jobs", "start"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a job: what `arssr.jobs.running.run` says of the result, or why there is none.
+class Outcome(Generic[SomeJob]):
+    """What became of a job: what `arssr.jobs.running.run` or `arssr.jobs.merging.run_merge` says of
+    the result, or why there is none.
 
     needs_target: the scan is isotropic, and no target was named.
     """
 
-    job: Job
+    job: SomeJob
     facts: Facts | None = None
     error: str = ""
     needs_target: bool = False
@@ -67,15 +68,18 @@ class Place(Protocol):
     """Somewhere to do jobs: this process, processes beside it, a cluster."""
 
     def compute(
-        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[AnyJob], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
-        """The number of each job and what `running.run` returned or raised, as it is known."""
+        """The number of each job and what doing it returned or raised, as it is known."""
         ...
 
 
 def run_jobs(
-    jobs: Iterable[Job], network: ModelRef | None, where: Place, progress: ReportProgress = silent
-) -> Iterator[Outcome]:
+    jobs: Iterable[SomeJob],
+    network: ModelRef | None,
+    where: Place,
+    progress: ReportProgress = silent,
+) -> Iterator[Outcome[SomeJob]]:
     """Do every job; an outcome for each, in the order in which they finish.
 
     What cannot be written is known at once. One job's failure is its own: the others go on. What
@@ -105,24 +109,33 @@ def run_jobs(
             yield Outcome(job, facts)
 
 
-def do(network: ModelRef | None, job: Job) -> Facts:
+def do(network: ModelRef | None, job: AnyJob) -> Facts:
     """One job by this process, which keeps the model for the next."""
     return start(network, job)()
 
 
-def prepare(network: ModelRef | None, job: Job) -> Prepared:
-    """One job by this process as far as it can be done before its turn."""
-    return Prepared(_model(network), job)
+def prepare(network: ModelRef | None, job: AnyJob) -> Prepared | None:
+    """One job by this process as far as it can be done before its turn: of merging nothing."""
+    return None if isinstance(job, MergeJob) else Prepared(_model(network), job)
 
 
 def start(
     network: ModelRef | None,
-    job: Job,
-    prepared: Future[Prepared] | None = None,
+    job: AnyJob,
+    prepared: Future[Prepared | None] | None = None,
     progress: ReportProgress = silent,
 ) -> Finish:
-    """One job by this process as far as it is computed; see `arssr.jobs.running.begin`."""
-    return begin(_model(network), job, progress, prepared)
+    """One job by this process as far as it is computed; see `arssr.jobs.running.begin`.
+
+    A merge is written by then, too.
+    """
+    model = _model(network)
+    if isinstance(job, MergeJob):
+        if model is None:
+            raise ArSSRError("merging needs a network")
+        [facts] = run_merge(model, job, progress)
+        return lambda: facts
+    return begin(model, job, progress, prepared)
 
 
 _loaded: dict[ModelRef, Model] = {}
@@ -142,10 +155,10 @@ def model_of(network: ModelRef) -> Model:
         return _loaded[network]
 
 
-def _as_named(job: Job, sentence: str) -> str:
+def _as_named(job: AnyJob, sentence: str) -> str:
     """What a worker says of the portable job, with the paths that it was asked for by."""
     request = job.request
-    given = [job.source, job.destination]
+    given = [*job.sources, job.destination]
     if isinstance(request.target.like, Path):
         given.append(request.target.like)
     if not isinstance(request.transforms, Transform):
@@ -155,7 +168,7 @@ def _as_named(job: Job, sentence: str) -> str:
     return sentence
 
 
-def _portable(job: Job) -> Job:
+def _portable(job: AnyJob) -> AnyJob:
     """The job for a process with another working folder, which may be the second to try it: what
     a killed worker had written is replaced.
     """
@@ -165,10 +178,12 @@ def _portable(job: Job) -> Job:
     if not isinstance(request.transforms, Transform):
         files = tuple(path.absolute() for path in request.transforms)
         request = replace(request, transforms=files)
-    return replace(
-        job,
-        source=job.source.absolute(),
-        destination=job.destination.absolute(),
-        request=request,
-        overwrite=True,
-    )
+    asked = replace(job, request=request, overwrite=True)
+    if isinstance(asked, MergeJob):
+        sources, results = (
+            tuple(path.absolute() for path in paths)
+            for paths in (asked.sources, asked.destinations)
+        )
+        return replace(asked, sources=sources, destinations=results)
+    source, result = asked.source.absolute(), asked.destination.absolute()
+    return replace(asked, source=source, destination=result)

@@ -13,7 +13,7 @@ from arssr.errors import ArSSRError
 from arssr.extras import require
 from arssr.field import ReportProgress
 from arssr.jobs.batch import ModelRef, do
-from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob
 from arssr.upsampling.facts import Facts
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Dask:
         require("cluster", "dask", "distributed")
 
     def compute(
-        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[AnyJob], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.jobs.batch.Place`. Raises ArSSRError where no scheduler answers."""
         if jobs:
@@ -81,7 +81,7 @@ class Slurm:
             raise ArSSRError(f"the Slurm options will not do: {reason}") from None
 
     def compute(
-        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[AnyJob], progress: ReportProgress
     ) -> Iterator[tuple[int, Facts | BaseException]]:
         """See `arssr.jobs.batch.Place`."""
         if jobs:
@@ -114,7 +114,7 @@ def _client(cluster: "str | SLURMCluster") -> "Iterator[Client]":
 
 
 def _compute(
-    client: "Client", network: ModelRef | None, jobs: Sequence[Job]
+    client: "Client", network: ModelRef | None, jobs: Sequence[AnyJob]
 ) -> Iterator[tuple[int, Facts | BaseException]]:
     from distributed import KilledWorker, as_completed
 
@@ -137,7 +137,7 @@ def _compute(
             yield number, error
 
 
-def _do(network: ModelRef | None, job: Job) -> Facts | ArSSRError:
+def _do(network: ModelRef | None, job: AnyJob) -> Facts | ArSSRError:
     """On a worker. What is the user's to mend is returned, for it would not go better a second
     time; anything else is raised, and tried again.
     """

@@ -42,6 +42,11 @@ class Job:
             )
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """All scans that are read: the one."""
+        return (self.source,)
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What was asked for beyond the defaults, as plain values: for a sidecar."""
         return self.request.asked() | ({} if self.series is None else {"series": self.series})
@@ -98,17 +103,14 @@ class Job:
 
     def in_words(self, error: BaseException) -> str:
         """What went wrong with it, on one line that names the scan or the result."""
-        line = "out of memory" if isinstance(error, MemoryError) else in_one_line(error)
-        named = (str(self.source), str(self.page.with_suffix("")))
-        return line if any(name in line for name in named) else f"{self.source}: {line}"
+        return named_in_words(error, self.source, self.page.with_suffix(""))
 
     def failed(self, error: Exception) -> dict[str, Any]:
         """What there is to say where there is no result, as plain values.
 
         What is no scan's fault is raised: a bug of ours.
         """
-        if not isinstance(error, ArSSRError | OSError | MemoryError):
-            raise error
+        require_no_bug(error)
         needs_target = {"needs_target": True} if isinstance(error, NoTargetError) else {}
         return {"scan": str(self.source), "error": self.in_words(error), **needs_target}
 
@@ -118,3 +120,15 @@ class Job:
             return read_quietly(self.source, self.series)
         with open_frames(self.source, self.series) as frames:
             return frames.frame(0)
+
+
+def named_in_words(error: BaseException, name: Path, *others: Path) -> str:
+    """What went wrong, on one line that begins with a name, unless it has that or another."""
+    line = "out of memory" if isinstance(error, MemoryError) else in_one_line(error)
+    return line if any(str(each) in line for each in (name, *others)) else f"{name}: {line}"
+
+
+def require_no_bug(error: Exception) -> None:
+    """Raise what is no scan's fault."""
+    if not isinstance(error, ArSSRError | OSError | MemoryError):
+        raise error

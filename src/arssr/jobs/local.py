@@ -7,7 +7,7 @@ from functools import partial
 
 from arssr.field import ReportProgress
 from arssr.jobs.batch import ModelRef, do, prepare, start
-from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob
 from arssr.jobs.pipeline import run_each
 from arssr.upsampling.facts import Facts
 from arssr.workers import in_workers
@@ -26,7 +26,7 @@ class Local:
     processes: int = 1
 
     def compute(
-        self, network: ModelRef | None, jobs: Sequence[Job], progress: ReportProgress
+        self, network: ModelRef | None, jobs: Sequence[AnyJob], progress: ReportProgress
     ) -> Iterator[Numbered]:
         """See `arssr.jobs.batch.Place`."""
         if self.processes == 1:
@@ -40,5 +40,5 @@ class Local:
             yield number, result
 
 
-def _do(network: ModelRef | None, numbered: tuple[int, Job]) -> Facts:
+def _do(network: ModelRef | None, numbered: tuple[int, AnyJob]) -> Facts:
     return do(network, numbered[1])

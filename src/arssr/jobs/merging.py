@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from arssr.field import ReportProgress, silent
 from arssr.files import sha256, sidecar
 from arssr.formats.registry import check_output, open_writer
 from arssr.formats.writing import Origin
+from arssr.jobs.job import Job, named_in_words, require_no_bug
 from arssr.jobs.provenance import describe, write_sidecar
 from arssr.merging.merge import Merged, common_grid, made_of
 from arssr.merging.stack import fine_grid
@@ -60,9 +61,24 @@ class MergeJob:
         return self.request.asked() | {"merge": True, **said}
 
     @property
+    def source(self) -> Path:
+        """The first scan, which is the frame."""
+        return self.sources[0]
+
+    @property
+    def destination(self) -> Path:
+        """Where the result goes, or the first one."""
+        return self.destinations[0]
+
+    @property
+    def images(self) -> list[Path]:
+        """All images that are written."""
+        return list(self.destinations)
+
+    @property
     def page(self) -> Path:
         """Where the report goes."""
-        return sidecar(self.destinations[0]).with_suffix(".html")
+        return sidecar(self.destination).with_suffix(".html")
 
     def existing(self) -> list[Path]:
         """What the job would have to overwrite, and may not."""
@@ -79,9 +95,22 @@ class MergeJob:
         for path in self.existing():
             raise ArSSRError(f"{path}: exists already; --overwrite replaces it")
 
+    def in_words(self, error: BaseException) -> str:
+        """What went wrong with it, on one line that names a scan or the result."""
+        return named_in_words(error, self.destination, *self.sources)
+
+    def failed(self, error: Exception) -> dict[str, Any]:
+        """See `Job.failed`."""
+        require_no_bug(error)
+        return {"scans": [str(source) for source in self.sources], "error": self.in_words(error)}
+
     def read(self) -> list[Volume]:
         """The scans. Raises ArSSRError as `Volume.read` does."""
         return [read_quietly(source) for source in self.sources]
+
+
+AnyJob = Job | MergeJob
+SomeJob = TypeVar("SomeJob", bound=AnyJob)
 
 
 def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) -> list[Facts]:
@@ -94,7 +123,7 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
     job.check()
     progress("reading", 0.0)
     scans = job.read()
-    where = common_grid(job.request, scans)
+    where = common_grid(job.request, scans, job.registered, job.separate)
     common, _ = where
     for path, scan in zip(job.destinations, scans, strict=False):
         require_disk(path, scan, common)
@@ -125,7 +154,7 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     """
     replace(job, overwrite=True).check()
     scans = job.read()
-    common, because = common_grid(job.request, scans)
+    common, because = common_grid(job.request, scans, job.registered, job.separate)
     voxels = float(np.prod(common.shape))
     seconds, peak = _SECONDS * voxels / 1e6 * len(scans), memory_bytes(common, len(scans))
     warnings: list[str] = []

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
 
-from arssr.jobs.job import Job
+from arssr.jobs.merging import SomeJob
 from arssr.jobs.running import Finish
 from arssr.upsampling.facts import Facts
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 def run_each(
-    prepare: Callable[[Job], T],
-    start: Callable[[Job, Future[T]], Finish],
-    jobs: Sequence[Job],
-    tell: Callable[[Job, Facts | Exception], None] = lambda _job, _outcome: None,
-) -> Iterator[tuple[Job, Facts | Exception]]:
+    prepare: Callable[[SomeJob], T],
+    start: Callable[[SomeJob, Future[T]], Finish],
+    jobs: Sequence[SomeJob],
+    tell: Callable[[SomeJob, Facts | Exception], None] = lambda _job, _outcome: None,
+) -> Iterator[tuple[SomeJob, Facts | Exception]]:
     """Every job in turn, and what `run` returns for it or raises.
 
     While one is computed the next is prepared and the one before is written: no more than one
@@ -29,13 +29,13 @@ def run_each(
     that is known; the iterator is one behind.
     """
 
-    def end(job: Job, rest: Finish | Exception) -> Facts | Exception:
+    def end(job: SomeJob, rest: Finish | Exception) -> Facts | Exception:
         outcome = rest if isinstance(rest, Exception) else _caught(rest)
         tell(job, outcome)
         return outcome
 
     with ThreadPoolExecutor(1, "finish") as thread:
-        before: tuple[Job, Future[Facts | Exception]] | None = None
+        before: tuple[SomeJob, Future[Facts | Exception]] | None = None
         for job, prepared in doing_ahead(prepare, jobs):
             if job.request.memory and before:
                 wait([before[1]])  # its report may take as much again
@@ -56,8 +56,8 @@ def _caught(work: Callable[[], T]) -> T | Exception:
 
 
 def doing_ahead(
-    prepare: Callable[[Job], T], jobs: Sequence[Job]
-) -> Iterator[tuple[Job, Future[T]]]:
+    prepare: Callable[[SomeJob], T], jobs: Sequence[SomeJob]
+) -> Iterator[tuple[SomeJob, Future[T]]]:
     """Each job and what `prepare` makes of it while the job before it runs.
 
     The future raises what that raised.

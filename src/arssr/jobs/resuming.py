@@ -10,12 +10,13 @@ from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.formats.bids import read_json
 from arssr.jobs.job import Job
+from arssr.jobs.merging import AnyJob
 from arssr.temporary import under_way
 
 NO_REPORT: Final = "no_report"  # in a sidecar: why there is none, though it was asked for
 
 
-def is_done(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
+def is_done(job: AnyJob, weights: str | None, made: Mapping[str, Any]) -> bool:
     """Whether the result is there, from the same samples by the same weights and options, and the
     half-widths and the report, if they are wanted and there is anything to show.
 
@@ -41,17 +42,19 @@ def what_is_left(job: Job, weights: str | None) -> Job | None:
     return None if _is_whole(job, made) else replace(job, overwrite=True)
 
 
-def _is_whole(job: Job, made: Mapping[str, Any]) -> bool:
+def _is_whole(job: AnyJob, made: Mapping[str, Any]) -> bool:
     """Whether what belongs to the result is there, too."""
     has_page = not job.report or job.page.exists() or NO_REPORT in made
     return has_page and all(image.exists() for image in job.images)
 
 
-def _is_same(job: Job, weights: str | None, made: Mapping[str, Any]) -> bool:
+def _is_same(job: AnyJob, weights: str | None, made: Mapping[str, Any]) -> bool:
     """Whether `made` is what a run of this job writes; False where it is no such thing at all."""
+    scans = "the scan" if len(job.sources) == 1 else "the scans"
     try:
+        inputs = [each["sha256"] for each in made.get("inputs", [made["input"]])]
         changed = {
-            "the scan": made["input"]["sha256"] != sha256(job.source),
+            scans: inputs != [sha256(source) for source in job.sources],
             "the weights": made.get("model", {}).get("sha256") != weights,
             "the options": _anywhere(made["options"]) != _anywhere(job.asked),
         }

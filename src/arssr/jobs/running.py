@@ -93,7 +93,7 @@ def begin(
     model: Model | None,
     job: Job,
     progress: ReportProgress = silent,
-    ahead: Future[Prepared] | None = None,
+    ahead: Future[Prepared] | Future[Prepared | None] | None = None,
     foretell: Foretell = lambda _facts: None,
 ) -> Finish:
     """Compute what `run` writes; what is returned writes the rest of it, in whichever thread.
@@ -105,7 +105,7 @@ def begin(
     started = time.perf_counter()
     progress("reading", 0.0)
     job.check()
-    prepared = ahead.result() if ahead else Prepared(model, job)
+    prepared = (ahead.result() if ahead else None) or Prepared(model, job)
     prepared.progress.to = progress
     volume, where = prepared.volume, prepared.where
     result = prepared.take(model, job)

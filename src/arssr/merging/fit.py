@@ -76,12 +76,13 @@ def require_fit(
         if any_function - linear > _CONTRAST:
             raise ArSSRError(
                 f"{name}: looks like another contrast than the first scan; merge scans of one "
-                "contrast, or sharpen each on its own, on one grid, with --separate (separate=True)"
+                "contrast, or sharpen each on its own, on one grid, with arssr merge --separate "
+                "(separate=True)"
             )
         raise ArSSRError(
             f"{name}: does not fit the first scan (their correlation is {linear:.2f}, of one head "
             f"it is above {_SAME}): another person, a body that bends, or another contrast "
-            "(--separate)"
+            "(arssr merge --separate)"
         )
     return found
 

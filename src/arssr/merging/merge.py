@@ -14,6 +14,7 @@ from arssr.extras import require
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.merging.poses import extent, head_centre
+from arssr.merging.seen import require_noise_level
 from arssr.merging.separate import each_on
 from arssr.merging.slices import doubtful
 from arssr.merging.together import Together, bring_together
@@ -26,7 +27,7 @@ from arssr.upsampling.words import remark
 from arssr.volume import Image, Volume
 
 _TARGETS = ("scale", "spacing", "shape", "like", "isotropic")
-_UNASKED = ("frames", "labels", "uncertainty", "consistent")
+_UNASKED = ("frames", "labels", "uncertainty", "consistent", "ensemble")
 
 
 class Options(ScanOptions, total=False):
@@ -101,7 +102,7 @@ def merge(
     acquisition = as_acquisition(named.pop("acquisition", "auto"))
     request = Request(Target(**target), acquisition=acquisition, **named)
     scans = [Volume.coerce(image) for image in images]
-    common = common_grid(request, scans)
+    common = common_grid(request, scans, register, separate)
     made = made_of(load_model(model), request, scans, common, register, separate, progress)
     for each in made:
         for sentence in told_of(each.facts):
@@ -123,8 +124,6 @@ def made_of(
 
     Raises ArSSRError as `merge` does.
     """
-    if registered:
-        require("formats", "merging (but for --no-register, register=False)", "SimpleITK")
     grid, because = common
     because_of: Facts = {"target": because} if because else {}
     if separate:
@@ -139,12 +138,20 @@ def made_of(
     return [Merged(like.with_data(data, grid), facts, together.placed())]
 
 
-def common_grid(request: Request, scans: Sequence[Volume]) -> tuple[Grid, str]:
+def common_grid(
+    request: Request, scans: Sequence[Volume], registered: bool = True, separate: bool = False
+) -> tuple[Grid, str]:
     """Where the result lies, and because of what where nobody said.
 
     Raises ArSSRError for what cannot be merged, before anything is computed.
     """
-    _require_possible(request, scans)
+    if registered:
+        require("formats", "merging (but for --no-register, register=False)", "SimpleITK")
+    require_mergeable(request, separate)
+    if len(scans) < 2:
+        raise ArSSRError("merging needs two scans or more")
+    for scan in scans:
+        scan.kind.require_intensities(str(scan.path or "the image"))
     try:
         where = where_of(request, scans[0])
     except NoTargetError:
@@ -152,17 +159,15 @@ def common_grid(request: Request, scans: Sequence[Volume]) -> tuple[Grid, str]:
     return where.grid, where.because
 
 
-def _require_possible(request: Request, scans: Sequence[Volume]) -> None:
-    """Refuse fewer than two scans, what is none, and what is asked of single scans alone."""
-    if len(scans) < 2:
-        raise ArSSRError("merging needs two scans or more")
-    for scan in scans:
-        scan.kind.require_intensities(str(scan.path or "the image"))
+def require_mergeable(request: Request, separate: bool = False) -> None:
+    """Refuse what can be asked of single scans alone. Raises ArSSRError."""
     for name in _UNASKED:
-        if getattr(request, name):
+        if getattr(request, name) != getattr(Request, name):
             raise ArSSRError(f"{name} is of single scans; it does not go with merging")
     if request.is_transformed:
         raise ArSSRError("merging finds itself how scans lie; it takes no transform")
+    if not separate:
+        require_noise_level(request)
 
 
 def facts_of(together: Together) -> Facts:
@@ -191,9 +196,6 @@ def facts_of(together: Together) -> Facts:
                 "doubtful_slices": doubtful(together.trusted[number]),
             }
         )
-    warnings = [
-        f"{each.name}: {w}" for each in together.seen for w in each.facts.get("warnings", ())
-    ]
     warnings = [f"{s.name}: {told}" for s in together.seen for told in s.facts.get("warnings", ())]
     facts: Facts = {
         "notes": [_in_words(scans)],

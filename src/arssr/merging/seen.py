@@ -86,8 +86,7 @@ def see(
     model: Model, request: Request, scan: Volume, common: Grid, progress: ReportProgress
 ) -> Seen:
     """One scan, super-resolved alone. Raises ArSSRError as `result_of` and `Acquisition` do."""
-    if request.noise is None or request.noise == UNKNOWN:
-        raise ArSSRError("merging needs the noise level, or it would fit the noise; name it")
+    level = require_noise_level(request)
     fine = fine_grid(scan.grid, common)
     result = result_of(model, request, scan, Where(fine), progress)
     [sharp] = result.whole()
@@ -96,7 +95,7 @@ def see(
         acquisition = Acquisition(scan.grid, fine, (UNKNOWN,) * 3, scan.slices)
         narrow = None
         given = samples_on(scan.data)
-        own = estimate_noise(scan) if request.noise == "auto" else float(request.noise)
+        own = estimate_noise(scan) if level == "auto" else float(level)
         noise, span = own * acquisition.noise_left, float(np.ptp(scan.data))
     else:
         known = Agreement.of(field, fine)
@@ -105,6 +104,13 @@ def see(
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
     return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts)
+
+
+def require_noise_level(request: Request) -> float | str:
+    """The level that was asked for. Raises ArSSRError where it is not to be known."""
+    if request.noise is None or request.noise == UNKNOWN:
+        raise ArSSRError("merging needs the noise level, or it would fit the noise; name it")
+    return request.noise
 
 
 def _with_trapezoids(field: VoxelField, fine: Grid) -> Acquisition | None:
