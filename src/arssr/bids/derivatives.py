@@ -24,6 +24,7 @@ from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, EVENED, RESAMPLED
+from arssr.upsampling.words import method_in_words
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
 LOGS = "logs"  # a file for every scan that failed
@@ -239,13 +240,15 @@ def _of_one(facts: Facts, maker: str) -> tuple[str, str]:
     if method == EVENED:
         return "copied", f"Copied by {maker}: {facts['even_slices']['in_words']}."
     if method == RESAMPLED:
-        return "resampled", f"Resampled by {maker}, no finer than the scan: {method}."
+        how = method_in_words(facts)
+        return "resampled", f"Resampled by {maker}, no finer than the scan: {how}."
     if method is not None:
         return "resampled", f"Resampled by {maker}: {facts['taken']}; {method}."
+    how = method_in_words(facts)
     return (
         "super-resolved",
-        f"Super-resolved by {maker} with the weights {facts['model']['name']}; what is finer than "
-        "the scan was estimated, not measured.",
+        f"{how[0].upper()}{how[1:]} by {maker} with the weights {facts['model']['name']}; what is "
+        "finer than the scan was estimated, not measured.",
     )
 
 
