@@ -21,7 +21,8 @@ class Facts(TypedDict, total=False):
     input: Mapping[str, Any]
     """The scan: `file`, `sha256`, its grid and `slices` (`Slices.describe`; null if unknown)."""
     inputs: list[Mapping[str, Any]]
-    """Of several scans that were merged: `file` and `sha256` of each; `input` is the first."""
+    """Of several scans that were merged: `file`, `sha256` and, where one was named, `series` of
+    each; `input` is the first."""
     output: Mapping[str, Any]
     """The grid of the result."""
     seconds: float
