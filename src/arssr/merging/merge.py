@@ -222,8 +222,8 @@ def _in_words(scans: Sequence[dict[str, Any]]) -> list[str]:
         for n, each in enumerate(scans[1:], start=2)
     ]
     lost = [
-        f"{', '.join(map(str, each['doubtful_slices']))} of scan {n}'s slices disagree with the "
-        "others and count less"
+        f"slices of scan {n} that disagree with the others count less: "
+        f"{', '.join(map(str, each['doubtful_slices']))}"
         for n, each in enumerate(scans, start=1)
         if each["doubtful_slices"]
     ]

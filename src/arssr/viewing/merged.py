@@ -205,8 +205,9 @@ def _shares(scans: Sequence[Mapping[str, Any]], axis: int, name: str) -> str:
 
 def _to_look_at(scans: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"In scan {n} at {listed(list(map(str, scan['doubtful_slices'])))} (slices, from 0): they "
-        "disagree with everything else and count less. The person moved, or there was a spike."
+        f"Slices of scan {n} that disagree with everything else count less: "
+        f"{listed(list(map(str, scan['doubtful_slices'])))}, counted from 0. The person moved, or "
+        "there was a spike."
         for n, scan in enumerate(scans, start=1)
         if scan["doubtful_slices"]
     ]
