@@ -133,7 +133,7 @@ def test_the_series_of_one_folder_are_merged_into_one_series(
     of = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.iterdir()]
     named = {item.ReferencedSOPInstanceUID for item in header.SourceImageSequence}
     assert named == {each.SOPInstanceUID for each in of}
-    assert ": merged of 3 scans; " in header.DerivationDescription
+    assert ": merged from 3 scans; " in header.DerivationDescription
     assert header.SeriesDescription == "t2 tse ax ArSSR"
     page = (tmp_path / "one.dicom.html").read_text()
     assert "What came from where" in page and "dicom t2 tse sag" in page

@@ -329,7 +329,7 @@ def test_a_derived_series_names_all_that_it_was_made_from(tmp_path: Path) -> Non
     scan = Volume.read(tmp_path / "in", "t2 ax")
     scan.write(tmp_path / "beside.nii")
     others = [Origin(tmp_path / "in", "t2 sag"), Origin(tmp_path / "beside.nii")]
-    origin = Origin(tmp_path / "in", "t2 ax", "merged of 3 scans", others=others)
+    origin = Origin(tmp_path / "in", "t2 ax", "merged from 3 scans", others=others)
     with open_writer(tmp_path / "out.dicom", scan, scan.grid, origin=origin) as writer:
         writer.put(scan.data)
     new = pydicom.dcmread(next((tmp_path / "out.dicom").iterdir()))

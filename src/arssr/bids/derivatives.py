@@ -220,12 +220,12 @@ def _in_words(facts: Facts) -> tuple[str, str]:
     """What was done to a scan, as a participle with what it was done to, and as a sentence."""
     maker = f"ArSSR {version('arssr')}"
     if "merged" in facts:
-        scans = facts["merged"]["scans"]
+        scans, how = facts["merged"]["scans"], method_in_words(facts)
         before = ", ".join(spacing_in_words(each["spacing_mm"]) for each in scans)
         return (
             f"merged from {before}",
-            f"Merged from {len(scans)} scans by {maker} with the weights {facts['model']['name']}; "
-            "what no scan measured was estimated.",
+            f"{how[0].upper()}{how[1:]} by {maker} with the weights {facts['model']['name']}; what "
+            "no scan measured was estimated.",
         )
     measured = facts["cut_to_band"] if "cut_to_band" in facts else facts["input"]
     done, description = _of_one(facts, maker)

@@ -201,16 +201,8 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
 
 def _origin(job: MergeJob, number: int, facts: Facts) -> Origin:
     """What an image was made from, and how: all scans, or where contrasts are separate its own."""
-    if job.separate:
-        return Origin(*job.scans[number], method_in_words(facts))
-    method = f"{'slices evened, ' if _any_evened(facts) else ''}merged of {len(job.sources)} scans"
-    first, *others = (Origin(*scan, method) for scan in job.scans)
-    return replace(first, others=others)
-
-
-def _any_evened(facts: Mapping[str, Any]) -> bool:
-    """Whether slices of any of the scans were, or of the one that it is made of."""
-    return any(map(was_evened, (facts, *facts.get("merged", {}).get("scans", ()))))
+    each = [Origin(*scan, method_in_words(facts)) for scan in job.scans]
+    return each[number] if job.separate else replace(each[0], others=each[1:])
 
 
 def _words(facts: Mapping[str, Any], job: MergeJob) -> Facts:
@@ -226,7 +218,7 @@ def _words(facts: Mapping[str, Any], job: MergeJob) -> Facts:
         )
     how = "after rigid registration" if job.registered else "as their headers have it"
     said = f"{said}, {how}."
-    if _any_evened(facts):
+    if was_evened(facts):
         said += f" {EVENED_BEFORE}"
     return {"methods": said, "cite": [PAPER, software(program)], "not_for": NOT_FOR}
 

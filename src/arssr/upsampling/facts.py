@@ -99,5 +99,6 @@ class Facts(TypedDict, total=False):
 
 
 def was_evened(facts: Mapping[str, Any]) -> bool:
-    """Whether slices of the scan were divided by anything before all else (`evenness`)."""
-    return any(factor != 1 for factor in facts.get("even_slices", {}).get("factors", ()))
+    """Whether slices of the scan, or of one of several, were divided by anything (`evenness`)."""
+    of = [facts, *facts.get("merged", {}).get("scans", ())]
+    return any(f != 1 for each in of for f in each.get("even_slices", {}).get("factors", ()))

@@ -53,7 +53,9 @@ def method_in_words(facts: Mapping[str, Any]) -> str:
     >>> method_in_words({"even_slices": {"factors": [1, 1.05, 0.95]}})
     'slices evened, super-resolved'
     """
-    method = str(facts.get("method", "super-resolved"))
+    merged = facts.get("merged")
+    made = f"merged from {len(merged['scans'])} scans" if merged else "super-resolved"
+    method = str(facts.get("method", made))
     return f"slices evened, {method}" if was_evened(facts) and method != EVENED else method
 
 
