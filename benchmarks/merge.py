@@ -17,6 +17,7 @@ import torch
 from scipy import ndimage
 
 from arssr.api import Model, load_model
+from arssr.evenness import even_slices
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.interpolation import resample
@@ -31,8 +32,10 @@ GAP = 0.2  # of that, not covered
 STEPS = 2  # points that are read per voxel of the truth, across a slice
 REACH = 1.5  # of a Gaussian profile, in its width at half maximum
 MOST_MM, MOST_DEGREES = 5.0, 5.0
+BANDS = 0.05  # standard deviation of the logarithms of what slices are multiplied by
 TV_WEIGHTS = (0.1, 0.3, 1.0, 3.0)  # times one over the noise
 MARGIN = 16  # voxels of a piece that are not judged, as scans that moved do not show them
+TISSUE = 0.05  # of a slice's pixels above a tenth of the range
 TV_EDGE, TV_STEPS = 1e-3, 5  # of the range, below which nothing is an edge; reweightings
 
 
@@ -109,11 +112,17 @@ def main() -> None:
     )
     parser.add_argument("--still", action="store_true", help="nobody moves, and headers are right")
     parser.add_argument("--box", action="store_true", help="slices are boxes, not Gaussian")
+    parser.add_argument(
+        "--banded", default="", help="scans, from 0, whose slices differ in brightness by 5 %%"
+    )
+    parser.add_argument("--even-slices", action="store_true", help="even them before")
     parser.add_argument("--weights", default="light")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
     arguments = parser.parse_args()
     model = load_model(arguments.weights, "cpu")
     names = ("head", "noise", "moved, mm", "off, mm", "best single", "mean", "merged", "TV", "s")
+    if arguments.banded:
+        names += ("bands left", "by neighbours alone")
     print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}", flush=True)
     for path in arguments.volumes:
         whole = Volume.read(path)
@@ -136,8 +145,14 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
         stack_of(whole, seen, axis, motion, percent / 100 * span, generator, arguments.box)
         for axis, motion in zip(axes, true, strict=True)
     ]
+    gains = {
+        int(n): generator.normal(0, BANDS, scans[int(n)].grid.shape[axes[int(n)]])
+        for n in arguments.banded
+    }
+    for n, logs in gains.items():
+        scans[n] = multiplied(scans[n], axes[n], logs)
     started = time.perf_counter()
-    request = Request(Target(like=seen))
+    request = Request(Target(like=seen), even_slices=arguments.even_slices)
     made = bring_together(model, request, scans, seen, not arguments.still)
     seconds = time.perf_counter() - started
     inner = np.zeros(seen.shape, bool)
@@ -167,7 +182,32 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
         tv,
         f"{seconds:.0f}",
     ]
+    if gains:
+        told = [made.seen[n].facts.get("even_slices", {}).get("factors", 1.0) for n in gains]
+        alone = [even_slices(scans[n]).factors for n in gains]
+        for found in (told, alone):
+            left = [
+                bands_left(scans[n], axes[n], logs - np.log(factors))
+                for (n, logs), factors in zip(gains.items(), found, strict=True)
+            ]
+            cells.append(", ".join(f"{each:.2%}" for each in left))
     return f"| {' | '.join(cells)} |"
+
+
+def multiplied(scan: Volume, axis: int, logs: np.ndarray) -> Volume:
+    """A scan with each of its slices multiplied by a factor, whose logarithm is given."""
+    along = np.exp(logs).reshape([-1 if a == axis else 1 for a in range(3)])
+    return scan.with_data(scan.data * along, scan.grid)
+
+
+def bands_left(scan: Volume, axis: int, logs: np.ndarray) -> float:
+    """How far slices are from the mean of their neighbours: the standard deviation, of those that
+    have tissue and whose neighbours do.
+    """
+    slices = np.moveaxis(scan.data, axis, 0)
+    full = (slices > 0.1 * slices.max()).mean(axis=(1, 2)) > TISSUE
+    bands = logs[1:-1] - (logs[:-2] + logs[2:]) / 2
+    return float(bands[full[1:-1] & full[:-2] & full[2:]].std())
 
 
 def total_variation(

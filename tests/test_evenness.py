@@ -1,5 +1,7 @@
 """Gains of slices are found and taken away; what else differs between slices stays."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from tests.phantoms import anatomy, volume
 
 from arssr.degradation import degrade, named_degradation
 from arssr.errors import ArSSRError
-from arssr.evenness import even_slices
+from arssr.evenness import even_slices, evened_as
 from arssr.grid import Grid
 from arssr.volume import Volume
 
@@ -98,3 +100,32 @@ def test_units_do_not_matter() -> None:
     gains = 0.05 * (-1.0) ** np.arange(SLICES)
     small, large = (even_slices(with_gains(gains, unit * CLEAN)) for unit in (1e-4, 4096.0))
     np.testing.assert_allclose(small.factors, large.factors, rtol=1e-4)
+
+
+def test_what_a_file_says_is_what_was_divided_by() -> None:
+    gains = np.random.default_rng(3).normal(0, 0.05, SLICES)
+    evened = even_slices(with_gains(gains))
+    told = json.loads(json.dumps(evened.describe()))
+    again = evened_as(with_gains(gains), told)
+    np.testing.assert_array_equal(again.data, evened.volume.data)
+
+
+def test_anatomy_that_is_expected_is_no_band() -> None:
+    """Every second slice is 10 % brighter all over, and known to be."""
+    logs = 0.1 * (-1.0) ** np.arange(SLICES)
+    known = with_gains(logs).data
+    gains = np.random.default_rng(4).normal(0, 0.05, SLICES)
+    assert (even_slices(with_gains(logs), known).factors == 1).all()
+    found = even_slices(with_gains(gains + logs), known)
+    assert bands(gains - np.log(found.factors))[INNER].std() < 0.1 * bands(gains)[INNER].std()
+
+
+def test_where_nothing_is_expected_neighbours_tell() -> None:
+    gains = np.random.default_rng(4).normal(0, 0.05, SLICES)
+    alone = even_slices(with_gains(gains))
+    unknown = even_slices(with_gains(gains), np.zeros_like(CLEAN))
+    np.testing.assert_array_equal(unknown.factors, alone.factors)
+    half = CLEAN.copy()
+    half[..., : SLICES // 2] = 0
+    left = gains - np.log(even_slices(with_gains(gains), half).factors)
+    assert bands(left)[INNER].std() < 0.3 * bands(gains)[INNER].std()

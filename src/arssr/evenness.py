@@ -15,7 +15,8 @@ stop at the next one. So
 What varies slowly over many slices, as a coil's sensitivity does, is no band and stays.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -35,6 +36,7 @@ _FEWEST_BLOCKS = 4
 _FEWEST_SLICES = 5
 _FEWEST_VOXELS = 100  # of use in a slice
 _LEAST_ERROR = 1e-4
+_DECIMALS = 5  # of factors, in files as in use: a file says by what exactly a scan was divided
 # Standard deviations, of logarithms, among which the likeliest are looked for.
 _GAINS = np.array([0.0, *np.geomspace(0.003, 0.3, 20)])
 _ANATOMY = np.geomspace(0.003, 0.1, 12)
@@ -63,7 +65,7 @@ class Evened:
         return {
             "in_words": self.in_words(),
             "axis": _AXES[self.axis],
-            "factors": [round(float(factor), 4) for factor in self.factors],
+            "factors": self.factors.tolist(),
         }
 
     def in_words(self) -> str:
@@ -91,14 +93,17 @@ class Evened:
         )
 
 
-def even_slices(scan: Volume) -> Evened:
+def even_slices(scan: Volume, expected: NDArray[np.float32] | None = None) -> Evened:
     """Divide each slice by what it is brighter than its neighbours, all over.
 
     Slices lie along the axis that headers name, or along that with the thickest voxels.
+    expected: (I, J, K) what the scan would show if it were even, as far as that is known, but for
+    what varies slowly from slice to slice; 0 where it is not. Slices are compared by how much
+    brighter they are than that, so that anatomy drops out; where too little is known, as without.
 
     Raises ArSSRError where neither is there, and where slices are too few to be compared.
     """
-    axis = _slice_axis(scan)
+    axis = _require_slice_axis(scan)
     count = scan.grid.shape[axis]
     if count < _FEWEST_SLICES:
         raise ArSSRError(
@@ -106,19 +111,41 @@ def even_slices(scan: Volume) -> Evened:
             f"there must be at least {_FEWEST_SLICES}"
         )
     in_plane_mm = np.delete(scan.grid.spacing_mm, axis)
-    brighter, errors = _brighter(np.moveaxis(scan.data, axis, 0), in_plane_mm)
-    found = Evened(scan, axis, np.exp(_gains(brighter, errors)), int(np.isfinite(errors).sum()))
-    if not found.is_changed:
-        return found
-    along = found.factors.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-    return replace(found, volume=scan.with_data(scan.data / along, scan.grid))
+    slices = np.moveaxis(scan.data, axis, 0)
+    brighter, errors = _brighter(slices, in_plane_mm)
+    if expected is not None:
+        against, its_errors = _brighter(slices, in_plane_mm, np.moveaxis(expected, axis, 0))
+        known = np.isfinite(its_errors)
+        brighter[known], errors[known] = against[known], its_errors[known]
+    factors = np.exp(_gains(brighter, errors)).round(_DECIMALS)
+    compared = int(np.isfinite(errors).sum())
+    return Evened(_divided(scan, axis, factors), axis, factors, compared)
 
 
-def _slice_axis(scan: Volume) -> int:
+def evened_as(scan: Volume, told: Mapping[str, Any]) -> Volume:
+    """The scan divided by what it was divided by before, as a file says it (`Evened.describe`)."""
+    return _divided(scan, _AXES.index(told["axis"]), np.array(told["factors"]))
+
+
+def _divided(scan: Volume, axis: int, factors: NDArray[np.float64]) -> Volume:
+    """The scan; a new one where any factor is not 1."""
+    if (factors == 1).all():
+        return scan
+    along = factors.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+    return scan.with_data(scan.data / along, scan.grid)
+
+
+def slice_axis(scan: Volume) -> int | None:
+    """Along which axis slices follow one another, by headers or thickness; None for no slices."""
     if scan.slices is not None:
         return scan.slices.axis
-    if thickest := scan.grid.thick_axes(than_mm=float(np.sort(scan.grid.spacing_mm)[1])):
-        return thickest[0]
+    thickest = scan.grid.thick_axes(than_mm=float(np.sort(scan.grid.spacing_mm)[1]))
+    return thickest[0] if thickest else None
+
+
+def _require_slice_axis(scan: Volume) -> int:
+    if (axis := slice_axis(scan)) is not None:
+        return axis
     raise ArSSRError(
         f"{scan.name}: nothing says which axis its slices follow one another along, so they "
         "cannot be evened; leave --even-slices (even_slices=True) out"
@@ -126,7 +153,9 @@ def _slice_axis(scan: Volume) -> int:
 
 
 def _brighter(
-    slices: NDArray[Any], in_plane_mm: NDArray[np.float64]
+    slices: NDArray[Any],
+    in_plane_mm: NDArray[np.float64],
+    expected: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How much brighter each of n slices (n, I, J) is than the mean of its neighbours.
 
@@ -140,8 +169,12 @@ def _brighter(
         return brighter, errors
     dark = _TISSUE * np.percentile(above_zero, 98)
     for n in range(1, len(slices) - 1):
-        three = slices[n - 1 : n + 2].astype(np.float32)
+        three: NDArray[Any] = slices[n - 1 : n + 2].astype(np.float32)
         tissue = (three > dark).all(axis=0)
+        if expected is not None:
+            said = expected[n - 1 : n + 2]
+            tissue &= (said > dark).all(axis=0)
+            three = three / np.maximum(said, dark)
         if np.count_nonzero(tissue) < _FEWEST_VOXELS:
             continue
         before, here, after = np.log(np.where(tissue, three, 1))

@@ -64,6 +64,7 @@ and LPS, which is seen to. With `frames` an image may have a fourth axis."""
 class Volume:
     """A 3D image: `data` (I, J, K) float32 in the units of the image, and its `grid`.
 
+    `path` and `series` say what it was read from, as `Volume.read` has them.
     `storage` says how the image is stored on disk and matters only for writing: integer types come
     back as integers with the same slope and intercept, everything else is written as float32.
     `slices` is what headers and sidecars say of thickness and distance; None where they do not.
@@ -91,6 +92,7 @@ class Volume:
     kind: Kind = NOT_SAID
     warnings: tuple[str, ...] = ()
     remark: str = ""
+    series: str | None = None
 
     def __post_init__(self) -> None:
         data = np.asarray(self.data, dtype=np.float32)
@@ -113,6 +115,12 @@ class Volume:
     def name(self) -> str:
         """The file's name without its suffix; "volume" for an image made in memory."""
         return stem(self.path) if self.path else "volume"
+
+    @property
+    def label(self) -> str:
+        """What sentences call it: its path, and which of the images there it is."""
+        which = f" (series {self.series})" if self.series else ""
+        return f"{self.path}{which}" if self.path else "the image"
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], series: str | None = None) -> "Volume":
@@ -354,7 +362,7 @@ def read_quietly(path: Path, series: str | None = None) -> Volume:
     """`Volume.read` for whoever passes its warnings on in another way than by logging them."""
     with open_image(path, series) as opened:
         _require_one_frame(opened, str(path))
-        return _from_opened(opened, 0, path)
+        return replace(_from_opened(opened, 0, path), series=series)
 
 
 def _logged(volume: Volume) -> Volume:

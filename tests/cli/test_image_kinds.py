@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from tests.cli.conftest import Arssr
 from tests.formats.series import write_series
-from tests.phantoms import smooth, volume
+from tests.phantoms import anatomy, smooth, volume
 
 from arssr.api import Model
 from arssr.errors import ArSSRError
@@ -113,6 +113,19 @@ def test_a_derived_series_says_what_was_done(
     assert (f"{method}: no network had a part" in call.err) == (method != "super-resolved")
     header = pydicom.dcmread(next(out.iterdir()), stop_before_pixels=True)
     assert f": {method}; " in header.DerivationDescription
+
+
+def test_a_derived_series_says_that_slices_were_evened(
+    arssr: Arssr, tiny: Path, tmp_path: Path
+) -> None:
+    bands = np.exp(0.06 * (-1.0) ** np.arange(12))
+    stored = (2000 * anatomy((80, 88, 48))[..., 2::4] * bands).astype(np.uint16)
+    write_series(tmp_path / "in", stored, Grid(stored.shape, np.diag([1, 1, 4, 1])))
+    words = ("upsample", tmp_path / "in", "--scale", 1, 1, 2, "-m", tiny, "--even-slices")
+    call = arssr(*words, "-o", tmp_path / "out.dicom")
+    assert call.code == 0, call.err
+    header = pydicom.dcmread(next((tmp_path / "out.dicom").iterdir()), stop_before_pixels=True)
+    assert ": slices evened, super-resolved; " in header.DerivationDescription
 
 
 def test_an_empty_mask_has_a_result_though_no_report(

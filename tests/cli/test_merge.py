@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from scipy import ndimage
+from tests.formats.series import write_series
 from tests.phantoms import anatomy
 
 from arssr.grid import Grid
@@ -96,6 +98,95 @@ def test_a_dry_run_writes_nothing(arssr: Arssr, scans: list[str], tmp_path: Path
     assert done.code == 0, done.err
     assert "of memory" in done.err
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def folder(scans: list[str], tmp_path: Path) -> Path:
+    """One folder with a head's three stacks as DICOM series, as hospitals have it."""
+    for number, (words, path) in enumerate(zip(("ax", "sag", "cor"), scans, strict=True), start=4):
+        scan = Volume.read(path)
+        order = ALONG_SLICES[words]  # DICOM has slices along k
+        grid = Grid(
+            tuple(scan.grid.shape[axis] for axis in order),
+            scan.grid.affine[:, [*order, 3]],
+        )
+        stored = np.rint(scan.data.transpose(order)).astype(np.uint16)
+        write_series(tmp_path / "dicom", stored, grid, number, f"t2 tse {words}")
+    return tmp_path / "dicom"
+
+
+ALONG_SLICES = {"ax": (0, 1, 2), "sag": (1, 2, 0), "cor": (0, 2, 1)}
+THREE = ("--series", "t2 tse ax", "--series", "t2 tse sag", "--series", "t2 tse cor")
+
+
+def test_the_series_of_one_folder_are_merged_into_one_series(
+    arssr: Arssr, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "one.dicom"
+    done = arssr("merge", folder, *THREE, "-o", out, "--report")
+    assert done.code == 0, done.err
+    told = json.loads((tmp_path / "one.dicom.json").read_text())
+    words = ["t2 tse ax", "t2 tse sag", "t2 tse cor"]
+    assert [each["series"] for each in told["inputs"]] == words == told["options"]["series"]
+    assert [each["series"] for each in told["merged"]["scans"]] == words
+    header = pydicom.dcmread(next(out.iterdir()))
+    of = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.iterdir()]
+    named = {item.ReferencedSOPInstanceUID for item in header.SourceImageSequence}
+    assert named == {each.SOPInstanceUID for each in of}
+    assert ": merged from 3 scans; " in header.DerivationDescription
+    assert header.SeriesDescription == "t2 tse ax ArSSR"
+    page = (tmp_path / "one.dicom.html").read_text()
+    assert "What came from where" in page and "dicom t2 tse sag" in page
+
+
+def test_series_kept_apart_get_names_of_their_own(
+    arssr: Arssr, folder: Path, tmp_path: Path
+) -> None:
+    done = arssr("merge", folder, *THREE[:4], "-o", tmp_path / "apart", "--separate")
+    assert done.code == 0, done.err
+    names = {path.name for path in (tmp_path / "apart").iterdir() if path.suffix == ".gz"}
+    assert names == {"dicom_t2-tse-ax_SR.nii.gz", "dicom_t2-tse-sag_SR.nii.gz"}
+
+
+def test_a_series_goes_with_each_scan_that_is_named(
+    arssr: Arssr, folder: Path, scans: list[str], tmp_path: Path
+) -> None:
+    words = ("merge", folder, scans[1], "-o", tmp_path / "one.nii.gz", "--dry-run")
+    assert arssr(*words, "--series", "cor", "--series", "").code == 0
+    refused = arssr(*words, "--series", "cor")
+    said = " ".join(refused.err.replace("│", " ").split())
+    assert refused.code == 2 and "as many --series as scans" in said
+    refused = arssr(*words, "--series", "cor", "--series", "ax")
+    assert refused.code == 1 and "only DICOM has series" in refused.err
+
+
+def test_one_image_under_two_names_is_not_merged_with_itself(
+    arssr: Arssr, folder: Path, tmp_path: Path
+) -> None:
+    words = ("merge", folder, "--series", "4", "--series", "ax", "-o", tmp_path / "one.nii.gz")
+    done = arssr(*words)
+    assert done.code == 1
+    assert "(series 4) and" in done.err and "are one and the same image" in done.err
+
+
+def test_slices_of_a_scan_are_evened_and_it_is_told(
+    arssr: Arssr, tmp_path: Path, scans: list[str]
+) -> None:
+    scan = Volume.read(scans[1])
+    bands = np.exp(0.06 * (-1.0) ** np.arange(scan.grid.shape[0]))
+    banded = tmp_path / "banded.nii.gz"
+    scan.with_data(scan.data * bands[:, None, None], scan.grid).write(banded)
+    words = ("merge", scans[0], banded, scans[2], "-o", tmp_path / "one.nii.gz", "--even-slices")
+    done = arssr(*words, "--report")
+    assert done.code == 0, done.err
+    assert "scan 2: slices along i were evened" in done.err
+    told = json.loads((tmp_path / "one.json").read_text())
+    even = [each["even_slices"]["factors"] for each in told["merged"]["scans"]]
+    inner = slice(2, -2)
+    assert np.corrcoef(np.log(even[1])[inner], np.log(bands)[inner])[0, 1] > 0.8
+    assert told["options"]["even_slices"] is True
+    assert "evened before" in told["methods"]
+    assert "slices evened" in (tmp_path / "one.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from tests.formats.series import write_series
 from arssr.errors import ArSSRError
 from arssr.files import find_images, output_suffix
 from arssr.formats.dicom import series_in
+from arssr.formats.registry import open_writer
+from arssr.formats.writing import Origin
 from arssr.grid import Grid
 from arssr.volume import Storage, Volume, grid_of, open_frames
 
@@ -317,6 +319,27 @@ def test_a_derived_series_lies_where_the_volume_does(
         there = back.grid.to_index(grid.to_world(index))
         np.testing.assert_allclose(there, np.rint(there), atol=1e-4)
         assert abs(back.data[tuple(np.rint(there).astype(int))] - data[index]) < 0.6 * step
+
+
+def test_a_derived_series_names_all_that_it_was_made_from(tmp_path: Path) -> None:
+    files = [
+        write_series(tmp_path / "in", STORED, GRID, number=number, description=words)
+        for number, words in ((5, "t2 ax"), (6, "t2 sag"), (7, "t1"))
+    ]
+    scan = Volume.read(tmp_path / "in", "t2 ax")
+    scan.write(tmp_path / "beside.nii")
+    others = [Origin(tmp_path / "in", "t2 sag"), Origin(tmp_path / "beside.nii")]
+    origin = Origin(tmp_path / "in", "t2 ax", "merged from 3 scans", others=others)
+    with open_writer(tmp_path / "out.dicom", scan, scan.grid, origin=origin) as writer:
+        writer.put(scan.data)
+    new = pydicom.dcmread(next((tmp_path / "out.dicom").iterdir()))
+    of = [[pydicom.dcmread(path) for path in series] for series in files]
+    named = {item.ReferencedSOPInstanceUID for item in new.SourceImageSequence}
+    assert named == {each.SOPInstanceUID for series in of[:2] for each in series}
+    uids = [series[0].SeriesInstanceUID for series in of]
+    assert f"from series {uids[0]}, {uids[1]}" in new.DerivationDescription
+    assert uids[2] not in new.DerivationDescription
+    assert new.SeriesDescription == "t2 ax ArSSR"
 
 
 def test_what_a_derived_series_says(tmp_path: Path) -> None:

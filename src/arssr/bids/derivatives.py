@@ -24,6 +24,7 @@ from arssr.jobs.provenance import write_sidecar
 from arssr.jobs.resuming import is_done
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.plain import COPIED, EVENED, RESAMPLED
+from arssr.upsampling.words import method_in_words
 
 PROVENANCE = "ArSSR"  # the key of a sidecar under which ours lies
 LOGS = "logs"  # a file for every scan that failed
@@ -219,12 +220,12 @@ def _in_words(facts: Facts) -> tuple[str, str]:
     """What was done to a scan, as a participle with what it was done to, and as a sentence."""
     maker = f"ArSSR {version('arssr')}"
     if "merged" in facts:
-        scans = facts["merged"]["scans"]
+        scans, how = facts["merged"]["scans"], method_in_words(facts)
         before = ", ".join(spacing_in_words(each["spacing_mm"]) for each in scans)
         return (
             f"merged from {before}",
-            f"Merged from {len(scans)} scans by {maker} with the weights {facts['model']['name']}; "
-            "what no scan measured was estimated.",
+            f"{how[0].upper()}{how[1:]} by {maker} with the weights {facts['model']['name']}; what "
+            "no scan measured was estimated.",
         )
     measured = facts["cut_to_band"] if "cut_to_band" in facts else facts["input"]
     done, description = _of_one(facts, maker)
@@ -239,13 +240,15 @@ def _of_one(facts: Facts, maker: str) -> tuple[str, str]:
     if method == EVENED:
         return "copied", f"Copied by {maker}: {facts['even_slices']['in_words']}."
     if method == RESAMPLED:
-        return "resampled", f"Resampled by {maker}, no finer than the scan: {method}."
+        how = method_in_words(facts)
+        return "resampled", f"Resampled by {maker}, no finer than the scan: {how}."
     if method is not None:
         return "resampled", f"Resampled by {maker}: {facts['taken']}; {method}."
+    how = method_in_words(facts)
     return (
         "super-resolved",
-        f"Super-resolved by {maker} with the weights {facts['model']['name']}; what is finer than "
-        "the scan was estimated, not measured.",
+        f"{how[0].upper()}{how[1:]} by {maker} with the weights {facts['model']['name']}; what is "
+        "finer than the scan was estimated, not measured.",
     )
 
 

@@ -1,5 +1,6 @@
 """`arssr merge`: several scans of one person in, one image out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from arssr.cli.options import (
     AsStored,
     Device,
     DryRun,
+    EvenSlices,
     Memory,
     ModelName,
     Noise,
@@ -31,6 +33,7 @@ from arssr.cli.options import (
 from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
 from arssr.extras import require
+from arssr.files import output_suffix, stem
 
 if TYPE_CHECKING:
     from arssr.api import Model
@@ -40,7 +43,11 @@ if TYPE_CHECKING:
 
 def merge(
     images: Annotated[
-        list[Path], typer.Argument(help="Two scans or more of one person; the first is the frame.")
+        list[Path],
+        typer.Argument(
+            help="Two scans or more of one person; the first is the frame. Or one folder of DICOM "
+            "files and a --series for each scan in it."
+        ),
     ],
     out: Annotated[
         str,
@@ -75,8 +82,17 @@ def merge(
             rich_help_panel=RESULT,
         ),
     ] = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which DICOM image, as in arssr upsample; once for each scan of one folder, or "
+            "for each that is named ('' where there is but one).",
+            rich_help_panel=SCAN,
+        ),
+    ] = None,
     strict: Strict = False,
     as_stored: AsStored = False,
+    even_slices: EvenSlices = False,
     model: ModelName = "light",
     acquisition: Acquisition = "auto",
     noise: Noise = "auto",
@@ -89,7 +105,8 @@ def merge(
         bool,
         typer.Option(
             "--report",
-            help="Beside the result a page: the scans where they lie, and the result.",
+            help="Beside the result a page: the scans where they lie, the result, and what came "
+            "from where.",
             rich_help_panel=RESULT,
         ),
     ] = False,
@@ -110,13 +127,22 @@ def merge(
         require("report", "--report", "matplotlib", "skimage")
     target = target_of(spacing=spacing, like=like)
     level = number_or_word("--noise", noise, ("auto", "unknown"))
-    if len(images) < 2:
-        raise typer.BadParameter("merging needs two scans or more")
-    if separate:
+    wanted = tuple(each or None for each in series or ())
+    sources = tuple(images * len(wanted) if len(images) == 1 else images)
+    if len(sources) < 2:
+        raise typer.BadParameter(
+            "merging needs two scans or more; of one DICOM folder, a --series for each"
+        )
+    if wanted and len(wanted) != len(sources):
+        raise typer.BadParameter(
+            "name one folder and a --series for each scan in it, or as many --series as scans"
+        )
+    results: tuple[Path, ...] = (Path(out),)
+    if separate and wanted:
+        results = tuple(Path(out) / _file_of(*scan) for scan in zip(sources, wanted, strict=True))
+    elif separate:
         found = places(images, out if out.endswith("/") else f"{out}/")
         sources, results = zip(*found.pairs, strict=True)
-    else:
-        sources, results = tuple(images), (Path(out),)
     try:
         request = Request(
             target,
@@ -125,8 +151,10 @@ def merge(
             memory=bytes_of(memory),
             strict=strict,
             as_stored=as_stored,
+            even_slices=even_slices,
         )
-        job = MergeJob(sources, results, request, not no_register, separate, overwrite, report)
+        how = (not no_register, separate, overwrite, report, wanted)
+        job = MergeJob(sources, results, request, *how)
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
     from arssr.api import load_model
@@ -140,6 +168,12 @@ def merge(
         print_json([*made])
 
 
+def _file_of(source: Path, series: str | None) -> str:
+    """What the result of one of several series of a folder is called."""
+    words = re.sub(r"[^\w.-]+", "-", series or "").strip("-")
+    return f"{stem(source)}{words and f'_{words}'}_SR{output_suffix(source)}"
+
+
 def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":
     """The results, made and told of."""
     from arssr.jobs.merging import run_merge
@@ -151,10 +185,10 @@ def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":
         results = run_merge(
             network, job, lambda what, share: bar.update(task, description=what, completed=share)
         )
-    for number, facts in enumerate(results):
+    for facts in results:
         line = f"{facts['result']}  {size_in_words(facts)}  {facts['seconds']:.1f} s"
         stderr.print(line, markup=False, soft_wrap=True)
-        tell_making(job.sources[number], facts, several=job.separate)
+        tell_making(Path(facts["scan"]), facts, several=job.separate)
     if job.report:
         stderr.print(f"report: {job.page}", markup=False, soft_wrap=True)
     return results

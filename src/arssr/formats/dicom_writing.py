@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import replacing_folder
+from arssr.files import is_series, replacing_folder
 from arssr.formats.archive import unpacked
 from arssr.formats.dicom import series_in
 from arssr.formats.dicom_classic import classic_header, is_enhanced
 from arssr.formats.dicom_header import Slice, read_header
-from arssr.formats.dicom_images import choose
+from arssr.formats.dicom_images import Image, choose
 from arssr.formats.lps import ras_to_lps
 from arssr.formats.opened import damage_in_words
 from arssr.formats.samples import Encoding
@@ -93,14 +93,16 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     """What all slices of the new series share."""
     from pydicom.uid import MRImageStorage, generate_uid
 
-    with unpacked(origin.path) as folder:
-        image = choose(series_in(folder, origin.path), origin.series, origin.path)
-        source = image.series
-        with damage_in_words(f"{origin.path}: cannot be read"):
-            header = read_header(image.slices[0].path)
-            sources = _references(image.slices, header.SOPClassUID)
-            if is_enhanced(header):
-                header = classic_header(header, image.slices[0].frame)
+    header, image = _read(origin)
+    source, sources = image.series, _references(image.slices, header.SOPClassUID)
+    uids = [source.uid]
+    if is_enhanced(header):
+        header = classic_header(header, image.slices[0].frame)
+    for other in origin.others:
+        if is_series(other.path):
+            its_header, its_image = _read(other)
+            sources += _references(its_image.slices, its_header.SOPClassUID)
+            uids.append(its_image.series.uid)
     header.remove_private_tags()
     for element in list(header):
         overlay = 0x6000 <= element.tag.group <= 0x60FF
@@ -112,7 +114,7 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     if header.SOPClassUID == MRImageStorage:  # which asks for a third (PS3.3 C.8.3.1.1.1)
         header.ImageType.append("OTHER")
     made_by = f"ArSSR {version('arssr')}{origin.what}"
-    description = f"{made_by}: {origin.method}; {size} from series {source.uid}"
+    description = f"{made_by}: {origin.method}; {size} from series {', '.join(uids)}"
     if remark:
         description += f". {remark}"
         header.ImageComments = remark
@@ -130,6 +132,14 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
         header.PhotometricInterpretation = "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, 16, 15
     return header
+
+
+def _read(origin: Origin) -> tuple[Any, Image]:
+    """The header of the first slice of an image, and the image."""
+    with unpacked(origin.path) as folder:
+        image = choose(series_in(folder, origin.path), origin.series, origin.path)
+        with damage_in_words(f"{origin.path}: cannot be read"):
+            return read_header(image.slices[0].path), image
 
 
 def _references(slices: Sequence[Slice], sop_class: str) -> list[Any]:

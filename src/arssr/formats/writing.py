@@ -1,7 +1,7 @@
 """Images on their way to the disk, plane by plane, whole or not at all."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -29,13 +29,14 @@ class Origin:
     """What an image was made from, for formats that tell of it.
 
     path, series: a scan, as in `Volume.read`. method: how it was made, in words. what: said behind
-    its name, if it is not the image itself.
+    its name, if it is not the image itself. others: further scans that it was made from.
     """
 
     path: Path
     series: str | None = None
     method: str = "super-resolved"
     what: str = ""
+    others: Sequence["Origin"] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +19,14 @@ from arssr.formats.writing import Origin
 from arssr.jobs.job import Job, named_in_words, require_no_bug
 from arssr.jobs.provenance import describe, write_sidecar
 from arssr.merging.merge import Merged, common_grid, made_of
+from arssr.merging.separate import request_for
 from arssr.merging.stack import fine_grid
 from arssr.merging.together import memory_bytes
-from arssr.upsampling.facts import Facts
+from arssr.upsampling.facts import Facts, was_evened
 from arssr.upsampling.request import Request
 from arssr.upsampling.result import Where, result_of
 from arssr.upsampling.room import require_disk, stored_bytes
-from arssr.upsampling.words import NOT_FOR, PAPER, software
+from arssr.upsampling.words import EVENED_BEFORE, NOT_FOR, PAPER, method_in_words, software
 from arssr.volume import Volume, read_quietly
 
 # Of all but the networks, for a million voxels of the result and each scan: on a busy core.
@@ -35,9 +37,10 @@ _SECONDS = 15.0
 class MergeJob:
     """What to do with several scans of one person.
 
-    sources: two or more; the first is the frame. destinations: of the one result, or of one for
+    sources: two or more; the first is the frame. series: which DICOM image each of them is, None
+    where there is but one; empty for that of all. destinations: of the one result, or of one for
     each scan where contrasts are kept separate. registered: find how the person moved. report: a
-    page beside the result that shows the scans where they lie, and the result.
+    page beside the result that shows the scans where they lie, and what came from which.
     """
 
     sources: tuple[Path, ...]
@@ -47,17 +50,25 @@ class MergeJob:
     separate: bool = False
     overwrite: bool = False
     report: bool = False
+    series: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(set(self.sources)) < len(self.sources):
+        if len(set(self.scans)) < len(self.scans):
             raise ArSSRError("one scan is named twice")
         if self.report and self.separate:
             raise ArSSRError("--report shows one result; see `arssr compare` for several")
 
     @property
+    def scans(self) -> list[tuple[Path, str | None]]:
+        """Each scan, as `Volume.read` takes it."""
+        return [*zip(self.sources, self.series or (None,) * len(self.sources), strict=True)]
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What was asked for beyond the defaults, as plain values: for a sidecar."""
-        said = {"register": self.registered, "separate": self.separate}
+        said: dict[str, Any] = {"register": self.registered, "separate": self.separate}
+        if self.series:
+            said["series"] = list(self.series)
         return self.request.asked() | {"merge": True, **said}
 
     @property
@@ -105,8 +116,12 @@ class MergeJob:
         return {"scans": [str(source) for source in self.sources], "error": self.in_words(error)}
 
     def read(self) -> list[Volume]:
-        """The scans. Raises ArSSRError as `Volume.read` does."""
-        return [read_quietly(source) for source in self.sources]
+        """The scans. Raises ArSSRError as `Volume.read` does, and for one that is there twice."""
+        volumes = [read_quietly(path, series) for path, series in self.scans]
+        for one, other in combinations(volumes, 2):
+            if np.array_equal(one.data, other.data):
+                raise ArSSRError(f"{one.label} and {other.label} are one and the same image")
+        return volumes
 
 
 AnyJob = Job | MergeJob
@@ -128,21 +143,24 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
     for path, scan in zip(job.destinations, scans, strict=False):
         require_disk(path, scan, common)
     made = made_of(model, job.request, scans, where, job.registered, job.separate, progress)
-    inputs = [{"file": path.name, "sha256": sha256(path)} for path in job.sources]
+    sums = {path: sha256(path) for path in job.sources}
+    inputs = [{"file": path.name, "sha256": sums[path]} for path in job.sources]
+    for each, series in zip(inputs, job.series, strict=False):
+        each |= {"series": series} if series else {}
     results: list[Facts] = []
     for number, (merged, path) in enumerate(zip(made, job.destinations, strict=True)):
-        source = job.sources[number]
-        origin = Origin(source, None, "sharpened" if job.separate else "merged")
+        origin = _origin(job, number, merged.facts)
         with open_writer(path, merged.volume, common, job.overwrite, origin=origin) as writer:
             writer.put(merged.volume.data)
         facts = describe(scans[number], common, job.asked, model)
-        facts = {**facts, "inputs": [*inputs], **merged.facts, **_words(facts, job)}
+        facts = {**facts, "inputs": [*inputs], **merged.facts}
+        facts |= _words(facts, job)
         facts["seconds"] = round(time.perf_counter() - started, 3)
         write_sidecar(path, facts)
         if job.report:
             progress("report", 1.0)
             _write_page(job, merged, facts)
-        facts = {"scan": str(source), "result": str(path), **facts}
+        facts = {"scan": scans[number].label, "result": str(path), **facts}
         results.append(facts)
     return results
 
@@ -160,15 +178,16 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     warnings: list[str] = []
     for scan in scans:
         fine = fine_grid(scan.grid, common)
-        result = result_of(model, job.request, scan, Where(fine), silent)
-        warnings += [f"{scan.path}: {told}" for told in result.facts.get("warnings", ())]
+        result = result_of(model, request_for(job.request, scan), scan, Where(fine), silent)
+        warnings += [f"{scan.label}: {told}" for told in result.facts.get("warnings", ())]
         if result.voxel_field is not None:
             plan = result.voxel_field.plan(fine)
             network = result.voxel_field.network
-            seconds += plan.seconds(speeds(network.device)[network.precision])
+            again = job.request.even_slices and not job.separate  # once they are even
+            seconds += (1 + again) * plan.seconds(speeds(network.device)[network.precision])
             peak = max(peak, plan.describe()["memory_bytes"]["peak"])
     return {
-        "scans": [str(source) for source in job.sources],
+        "scans": [scan.label for scan in scans],
         "result": ", ".join(map(str, job.destinations)),
         "exists": [str(path) for path in job.existing()],
         "output": common.describe(),
@@ -178,6 +197,12 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
         "memory_bytes": {"peak": round(peak)},
         "seconds": float(f"{seconds:.3g}"),
     }
+
+
+def _origin(job: MergeJob, number: int, facts: Facts) -> Origin:
+    """What an image was made from, and how: all scans, or where contrasts are separate its own."""
+    each = [Origin(*scan, method_in_words(facts)) for scan in job.scans]
+    return each[number] if job.separate else replace(each[0], others=each[1:])
 
 
 def _words(facts: Mapping[str, Any], job: MergeJob) -> Facts:
@@ -192,13 +217,20 @@ def _words(facts: Mapping[str, Any], job: MergeJob) -> Facts:
             "corrected by least squares to agree with what each had measured"
         )
     how = "after rigid registration" if job.registered else "as their headers have it"
-    return {"methods": f"{said}, {how}.", "cite": [PAPER, software(program)], "not_for": NOT_FOR}
+    said = f"{said}, {how}."
+    if was_evened(facts):
+        said += f" {EVENED_BEFORE}"
+    return {"methods": said, "cite": [PAPER, software(program)], "not_for": NOT_FOR}
 
 
 def _write_page(job: MergeJob, merged: Merged, facts: Facts) -> None:
     """The report: the scans where they lie in the common space, and the result."""
+    from arssr.viewing.merged import merged_verdict, origins
     from arssr.viewing.report import write_report
 
     shown = [(f"scan {n}", scan) for n, scan in enumerate(merged.scans, start=1)]
-    told = {"result": {name: value for name, value in facts.items() if name != "cite"}}
-    write_report(job.page, [*shown, ("result", merged.volume)], None, told, True)
+    said = ("methods", "cite", "not_for", "merged")  # elsewhere on the page
+    told = {"result": {name: value for name, value in facts.items() if name not in said}}
+    images, verdict = [*shown, ("result", merged.volume)], merged_verdict(merged.volume, facts)
+    where = origins(facts, merged.volume.grid)
+    write_report(job.page, images, None, told, True, verdict, merged=where)

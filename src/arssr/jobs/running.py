@@ -15,7 +15,7 @@ from arssr.api import Model
 from arssr.engine.machine import speeds
 from arssr.engine.transfer import beside
 from arssr.errors import ArSSRError
-from arssr.evenness import even_slices
+from arssr.evenness import evened_as
 from arssr.field import ReportProgress, silent
 from arssr.formats.kind import INTENSITIES, LABELS, Kind
 from arssr.formats.registry import open_writer
@@ -30,7 +30,7 @@ from arssr.upsampling.facts import Facts, was_evened
 from arssr.upsampling.frames import each_result, facts_of_all
 from arssr.upsampling.result import Result, Where, as_half_widths, result_of, where_of
 from arssr.upsampling.room import require_disk, require_memory, stored_bytes
-from arssr.upsampling.words import words_on
+from arssr.upsampling.words import method_in_words, words_on
 from arssr.volume import Frames, Volume, grid_of, open_frames, read_quietly
 from arssr.weights.limits import trained_on
 
@@ -205,7 +205,7 @@ def _require_disk(job: Job, volume: Volume, grid: Grid, frames: int = 1) -> None
 
 def _put(stack: ExitStack, job: Job, result: Result) -> None:
     """Compute the result and give it to writers; closing the stack is the rest of writing."""
-    origin = Origin(job.source, job.series, result.facts.get("method", Origin.method))
+    origin = Origin(job.source, job.series, method_in_words(result.facts))
     put = _writing(stack, job, result.scan, result.grid, origin)
     put(result)
     _name_half_widths(job, result.facts)
@@ -302,7 +302,7 @@ def write_page(
         is_drawn = scan.kind.what == LABELS
         if scan.kind.what == INTENSITIES:
             resolution = resolution or measure_resolution(scan)
-        begun = even_slices(scan).volume if was_evened(facts) else scan
+        begun = evened_as(scan, facts["even_slices"]) if was_evened(facts) else scan
         cubic = None if is_drawn else resample(begun, grid)
         result = read_quietly(job.destination)
         beside = [] if cubic is None else [("cubic", cubic)]

@@ -34,6 +34,7 @@ class Options(ScanOptions, total=False):
     """What `merge` takes by name, besides `separate`."""
 
     register: bool
+    even_slices: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def merge(
     scale, spacing, shape, like, isotropic: where the result lies, as in `Model.upsample` of the
         first scan, whose field of view it has; where none is named, its slices become as fine as
         their plane, and if it has no thick ones its voxels are kept.
-    acquisition, noise, memory, skip_air, as_stored, strict, clamp, progress: as there.
+    acquisition, noise, memory, skip_air, as_stored, strict, clamp, progress: as there; so is
+        even_slices, of scans that have slices.
 
     What is told of the making, and warned of, is an `ArSSRWarning`. Raises ArSSRError for scans
     that do not show the same in the same contrast.
@@ -151,7 +153,7 @@ def common_grid(
     if len(scans) < 2:
         raise ArSSRError("merging needs two scans or more")
     for scan in scans:
-        scan.kind.require_intensities(str(scan.path or "the image"))
+        scan.kind.require_intensities(scan.label)
     try:
         where = where_of(request, scans[0])
     except NoTargetError:
@@ -180,6 +182,7 @@ def facts_of(together: Together) -> Facts:
         scans.append(
             {
                 "file": each.scan.path.name if each.scan.path else None,
+                **({"series": each.scan.series} if each.scan.series else {}),
                 **each.scan.grid.describe(),
                 "motion": {
                     "mm": round(mm, 2),
@@ -196,9 +199,11 @@ def facts_of(together: Together) -> Facts:
                 "doubtful_slices": doubtful(together.trusted[number]),
             }
         )
+        if "even_slices" in each.facts:
+            scans[-1]["even_slices"] = each.facts["even_slices"]
     warnings = [f"{s.name}: {told}" for s in together.seen for told in s.facts.get("warnings", ())]
     facts: Facts = {
-        "notes": [_in_words(scans)],
+        "notes": _in_words(scans),
         "merged": {
             "scans": scans,
             "residuals_are": "root mean squares, times the noise",
@@ -211,19 +216,24 @@ def facts_of(together: Together) -> Facts:
     return facts
 
 
-def _in_words(scans: Sequence[dict[str, Any]]) -> str:
+def _in_words(scans: Sequence[dict[str, Any]]) -> list[str]:
     moved = [
         f"scan {n} by {each['motion']['mm']:.1f} mm and {each['motion']['degrees']:.1f} degrees"
         for n, each in enumerate(scans[1:], start=2)
     ]
     lost = [
-        f"slices {', '.join(map(str, each['doubtful_slices']))} of scan {n} disagree with the "
-        "others and count less"
+        f"slices of scan {n} that disagree with the others count less: "
+        f"{', '.join(map(str, each['doubtful_slices']))}"
         for n, each in enumerate(scans, start=1)
         if each["doubtful_slices"]
     ]
+    evened = [
+        f"scan {n}: {each['even_slices']['in_words']}"
+        for n, each in enumerate(scans, start=1)
+        if "even_slices" in each
+    ]
     first = f"{len(scans)} scans merged; moved against the first: {', '.join(moved)}"
-    return "; ".join([first, *lost])
+    return ["; ".join([first, *lost]), *evened]
 
 
 def _short(value: float) -> float:

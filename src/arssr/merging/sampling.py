@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arssr.grid import Floats, Grid
-from arssr.interpolation import EDGE_PADDING, bspline_weights
+from arssr.interpolation import (
+    EDGE_PADDING,
+    apply_axis_matrices,
+    bspline_weights,
+    spline_matrix,
+)
 
 # Points that are read together: they stay in a CPU's cache (of 500,000 each takes 5 to 17 times as
 # long), and PyTorch does not wake other threads for so few.
@@ -86,6 +91,12 @@ class Sampling:
                 (first.int() * steps).sum(dim=1, dtype=torch.int32),
                 tuple(bspline_weights(t) for t in fractions),
             )
+
+
+def coefficients_of(image: Tensor) -> Tensor:
+    """Spline coefficients (padded, as `Sampling` reads them) of an image (I, J, K)."""
+    matrices = [torch.from_numpy(spline_matrix(n).astype(np.float32)) for n in image.shape]
+    return apply_axis_matrices(image, matrices)
 
 
 def _inside(

@@ -57,7 +57,7 @@ class Seen:
     @property
     def name(self) -> str:
         """As it is called in sentences."""
-        return str(self.scan.path or "the image")
+        return self.scan.label
 
     def placed(self, motion: Floats) -> Grid:
         """Its fine grid in the common space."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from arssr.api import Model
+from arssr.evenness import slice_axis
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.interpolation import resample
@@ -47,7 +48,8 @@ def each_on(
         def tell(what: str, share: float, number: int = number) -> None:
             progress(f"scan {number + 1} of {len(scans)}, {what}", share)
 
-        result = result_of(model, request, scan, Where(fine_grid(scan.grid, common)), tell)
+        where = Where(fine_grid(scan.grid, common))
+        result = result_of(model, request_for(request, scan), scan, where, tell)
         [sharp] = result.whole()
         fixed = fixed or sharp
         centre, motion = head_centre(fixed), np.eye(4)
@@ -55,7 +57,7 @@ def each_on(
             tell("registering", 0.0)
             motion = register(fixed, sharp, centre, contrasts=True)
         there = Grid(sharp.grid.shape, np.linalg.inv(motion) @ sharp.grid.affine)
-        require_overlap_of_heads(str(scan.path or "the image"), fixed, replace(sharp, grid=there))
+        require_overlap_of_heads(scan.label, fixed, replace(sharp, grid=there))
         mm, degrees = extent(motion, centre)
         motion_told = {"mm": round(mm, 2), "degrees": round(degrees, 2)}
         facts: Facts = {
@@ -65,6 +67,11 @@ def each_on(
         facts.pop("agreement", None)
         done.append((_once(result, sharp, Transform((Affine(motion),)), common, there), facts))
     return done
+
+
+def request_for(request: Request, scan: Volume) -> Request:
+    """What is asked for of one of several scans: slices are evened where there are slices."""
+    return replace(request, even_slices=request.even_slices and slice_axis(scan) is not None)
 
 
 def _once(result: Result, sharp: Volume, transform: Transform, common: Grid, there: Grid) -> Volume:

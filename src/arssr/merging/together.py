@@ -18,15 +18,17 @@ from torch import Tensor
 from arssr.api import Model
 from arssr.field import ReportProgress, silent
 from arssr.grid import Floats, Grid
-from arssr.interpolation import apply_axis_matrices, spline_matrix
 from arssr.merging.brightness import Brightness, match
+from arssr.merging.evening import evened
 from arssr.merging.fit import fits, require_fit
 from arssr.merging.poses import head_centre, register
+from arssr.merging.sampling import coefficients_of
 from arssr.merging.seen import Seen, see
 from arssr.merging.shares import shares_ijk
 from arssr.merging.slices import slice_axis, slice_weights
 from arssr.merging.solve import Problem, Solved, error_variance, solve
 from arssr.merging.stack import Stack, stack_of
+from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory, result_bytes
 from arssr.volume import Volume
@@ -110,6 +112,7 @@ def bring_together(
     for what no network can take, and for scans that do not fit.
     """
     require_memory(common, _COPIES + _COPIES_EACH * len(scans), request.memory, "merging")
+    request, is_evened = replace(request, even_slices=False), request.even_slices
     seen = [
         see(model, request, scan, common, _part(progress, number, len(scans)))
         for number, scan in enumerate(scans)
@@ -126,6 +129,11 @@ def bring_together(
         match(first.sharp, view.sharp, np.minimum(first.reach, view.reach), common)
         for view in views
     ]
+    for number in range(len(seen)) if is_evened else ():
+        seen[number] = _evened(model, request, number, seen, motions, views, levels, common)
+        each, motion = seen[number], motions[number]
+        views[number] = View(each.on(common, motion), views[number].reach)
+        progress("evening", (number + 1) / len(seen))
     with torch.inference_mode():
         return _estimated(seen, views, motions, levels, likeness, common, progress)
 
@@ -144,6 +152,28 @@ def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -
                 motion = register(first, each.sharp, centre, afresh=True)
         motions.append(motion)
     return motions
+
+
+def _evened(
+    model: Model,
+    request: Request,
+    number: int,
+    seen: Sequence[Seen],
+    motions: Sequence[Floats],
+    views: Sequence[View],
+    levels: Sequence[Brightness],
+    common: Grid,
+) -> Seen:
+    """One of the scans, seen anew with even slices; the scan itself stays as it is."""
+    each = seen[number]
+    lit = [view.sharp * level.at(common) for view, level in zip(views, levels, strict=True)]
+    reaches = [view.reach for view in views]
+    found = evened(number, seen, motions, lit, reaches, levels[number], common)
+    if found is None:
+        return each
+    again = see(model, request, found.volume, common, silent) if found.is_changed else each
+    facts: Facts = {**again.facts, "even_slices": found.describe()}
+    return replace(again, scan=each.scan, facts=facts)
 
 
 def _estimated(
@@ -238,7 +268,7 @@ def stacks_on(
     trusted: Sequence[Floats] = (),
 ) -> list[Stack]:
     """What each scan says beyond a guess; trusted: weights of slices, by default all alike."""
-    coefficients = _coefficients(torch.from_numpy(guess))
+    coefficients = coefficients_of(torch.from_numpy(guess))
     stacks = []
     for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
         grid = each.acquisition.grid
@@ -278,11 +308,6 @@ def _head(image: NDArray[np.float32], noise: float, grid: Grid) -> NDArray[np.bo
     found = ndimage.uniform_filter(image, 3) > bright
     near = ndimage.distance_transform_edt(~found, grid.spacing_mm) <= _MARGIN_MM
     return np.asarray(ndimage.binary_fill_holes(near))
-
-
-def _coefficients(image: Tensor) -> Tensor:
-    matrices = [torch.from_numpy(spline_matrix(n).astype(np.float32)) for n in image.shape]
-    return apply_axis_matrices(image, matrices)
 
 
 def _axis(seen: Seen) -> int:

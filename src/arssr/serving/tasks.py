@@ -27,6 +27,7 @@ from arssr.noise import estimate_noise
 from arssr.resolution import measure_resolution
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.room import require_memory
+from arssr.upsampling.words import method_in_words
 from arssr.viewing.verdict import of_scan, sentences
 from arssr.volume import Volume, grid_of, open_frames, open_writer, read_quietly
 from arssr.weights.limits import unseen_slices
@@ -149,7 +150,7 @@ def dicom(job: Job, archive: Path, _progress: ReportProgress) -> None:
 
     Raises ArSSRError where the scan is no DICOM, or the series cannot be written.
     """
-    method = read_json(sidecar(job.destination)).get("method", Origin.method)
+    method = method_in_words(read_json(sidecar(job.destination)))
     origin = Origin(job.source, job.series, method)
     require_memory(grid_of(job.destination), _COPIES, job.request.memory)
     made: Volume = read_quietly(job.destination)

@@ -21,7 +21,8 @@ class Facts(TypedDict, total=False):
     input: Mapping[str, Any]
     """The scan: `file`, `sha256`, its grid and `slices` (`Slices.describe`; null if unknown)."""
     inputs: list[Mapping[str, Any]]
-    """Of several scans that were merged: `file` and `sha256` of each; `input` is the first."""
+    """Of several scans that were merged: `file`, `sha256` and, where one was named, `series` of
+    each; `input` is the first."""
     output: Mapping[str, Any]
     """The grid of the result."""
     seconds: float
@@ -98,5 +99,6 @@ class Facts(TypedDict, total=False):
 
 
 def was_evened(facts: Mapping[str, Any]) -> bool:
-    """Whether slices of the scan were divided by anything before all else (`evenness`)."""
-    return any(factor != 1 for factor in facts.get("even_slices", {}).get("factors", ()))
+    """Whether slices of the scan, or of one of several, were divided by anything (`evenness`)."""
+    of = [facts, *facts.get("merged", {}).get("scans", ())]
+    return any(f != 1 for each in of for f in each.get("even_slices", {}).get("factors", ()))

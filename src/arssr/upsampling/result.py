@@ -212,9 +212,9 @@ def _look(
     """
     grid, is_intensities = where.grid, scan.kind.what == INTENSITIES
     if request.consistent and not is_intensities:
-        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --consistent is not for")
+        raise ArSSRError(f"{scan.label}: {scan.kind.taken()}, which --consistent is not for")
     if request.uncertainty and not is_intensities:
-        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --uncertainty is not for")
+        raise ArSSRError(f"{scan.label}: {scan.kind.taken()}, which --uncertainty is not for")
     is_constant = request.frames and is_intensities and scan.data.min() == scan.data.max()
     plain = None if is_constant else without_network(scan, grid, where.transform)
     measured = None if plain or is_constant else _measured(model, request, scan, resolution)
@@ -250,13 +250,9 @@ def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
 def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:
     """Put warnings to the facts; with `strict` they are errors."""
     if warnings and request.strict:
-        raise ArSSRError(f"{_name(scan)}: {'; '.join(warnings)}")
+        raise ArSSRError(f"{scan.label}: {'; '.join(warnings)}")
     if warnings:
         facts["warnings"] = [*facts.get("warnings", []), *warnings]
-
-
-def _name(scan: Volume) -> str:
-    return str(scan.path or "the image")
 
 
 def _without_network(
@@ -270,7 +266,7 @@ def _without_network(
     """Copied, resampled, or interpolated as labels and probabilities are; the facts say how."""
     if request.uncertainty:
         raise ArSSRError(
-            f"{_name(scan)}: {plain.method}: {NO_NETWORK}, so there is no uncertainty to tell; "
+            f"{scan.label}: {plain.method}: {NO_NETWORK}, so there is no uncertainty to tell; "
             "leave --uncertainty out"
         )
     require_memory(grid, plain.copies, request.memory)
@@ -345,7 +341,7 @@ def _evened(request: Request, scan: Volume) -> tuple[Volume, Facts]:
     if not request.even_slices or scan.data.min() == scan.data.max():
         return scan, {}
     if scan.kind.what != INTENSITIES:
-        raise ArSSRError(f"{_name(scan)}: {scan.kind.taken()}, which --even-slices is not for")
+        raise ArSSRError(f"{scan.label}: {scan.kind.taken()}, which --even-slices is not for")
     evened = even_slices(scan)
     return evened.volume, {"even_slices": evened.describe()}
 

@@ -10,6 +10,7 @@ from arssr.consistency import in_percent
 from arssr.grid import SAME_STEP, spacing_in_words
 from arssr.upsampling.agreement import noise_in_words
 from arssr.upsampling.facts import Facts, was_evened
+from arssr.upsampling.plain import EVENED
 
 NOTICE = "computed detail, research use, not for diagnosis"
 NOT_FOR = (
@@ -23,6 +24,7 @@ PAPER = (
     "for 3D MR Images via Implicit Neural Representation. IEEE Journal of Biomedical and Health "
     "Informatics 2023; 27(2): 1004–1015. doi:10.1109/JBHI.2022.3223106"
 )
+EVENED_BEFORE = "Slices that differed in brightness from their neighbours were evened before."
 _SOFTWARE = (
     "The ArSSR developers. ArSSR: super-resolution of 3D MR images at any scale, version {version}."
 )
@@ -43,6 +45,18 @@ def remark(model: str) -> str:
     True
     """
     return f"{NOTICE.capitalize()} (ArSSR {version('arssr')}, {model})"
+
+
+def method_in_words(facts: Mapping[str, Any]) -> str:
+    """How an image was made, in a few words, for files that say so.
+
+    >>> method_in_words({"even_slices": {"factors": [1, 1.05, 0.95]}})
+    'slices evened, super-resolved'
+    """
+    merged = facts.get("merged")
+    made = f"merged from {len(merged['scans'])} scans" if merged else "super-resolved"
+    method = str(facts.get("method", made))
+    return f"slices evened, {method}" if was_evened(facts) and method != EVENED else method
 
 
 def software(program: str) -> str:
@@ -84,7 +98,7 @@ def _methods(facts: Mapping[str, Any]) -> str:
             "before."
         )
     if was_evened(facts):
-        said.append("Slices that differed in brightness from their neighbours were evened before.")
+        said.append(EVENED_BEFORE)
     said.append(f"The network was told that {_told(facts['told'], facts['noise'])}.")
     if "transform" in options:
         said.append("A registration was applied in the same interpolation.")

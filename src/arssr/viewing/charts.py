@@ -67,14 +67,14 @@ def line_chart(
         decades = range(math.ceil(frame.y_low), math.floor(frame.y_high) + 1)
         y_ticks = [Tick(frame.y_at(d), f"10{_superscript(d)}") for d in decades]
     else:
-        rounds = _round_steps(frame.y_low, frame.y_high)
-        y_ticks = [Tick(frame.y_at(y), _number(y)) for y in rounds]
+        rounds = round_steps(frame.y_low, frame.y_high)
+        y_ticks = [Tick(frame.y_at(y), number(y)) for y in rounds]
     marked = [(t, x) for t, x in (marks or {}).items() if frame.x_low <= x <= frame.x_high]
     return Chart(
         title,
         note,
         *labels,
-        [Tick(frame.x_at(x), _number(x)) for x in _round_steps(frame.x_low, frame.x_high)],
+        [Tick(frame.x_at(x), number(x)) for x in round_steps(frame.x_low, frame.x_high)],
         y_ticks,
         {name: frame.path(curve.x, values[name]) for name, curve in curves.items()},
         [Tick(frame.x_at(x), text) for text, x in marked],
@@ -122,12 +122,12 @@ class _Frame(NamedTuple):
         return "".join(points)
 
 
-def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
+def round_steps(low: float, high: float, about: int = 5) -> list[float]:
     """About five round numbers between two.
 
-    >>> _round_steps(-8, 8)
+    >>> round_steps(-8, 8)
     [-5.0, 0.0, 5.0]
-    >>> _round_steps(0, 0.52)
+    >>> round_steps(0, 0.52)
     [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     """
     raw = (high - low) / about
@@ -139,7 +139,7 @@ def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{n * step:.6g}") for n in range(first, last + 1)]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 

@@ -43,6 +43,7 @@ from arssr.viewing.display import (
     slice_in_words,
 )
 from arssr.viewing.half_widths import Sureness
+from arssr.viewing.merged import Origins
 from arssr.viewing.pages import render
 from arssr.viewing.shown import Shown, doubts, pack, seen_by_all, show
 from arssr.viewing.verdict import Verdict
@@ -62,6 +63,7 @@ def write_report(
     resolution: Resolution | None = None,
     one_window: bool = True,
     sure: Sureness | None = None,
+    merged: Origins | None = None,
 ) -> Path:
     """Write a page that compares named images, with a truth if there is one; returns its path.
 
@@ -70,7 +72,7 @@ def write_report(
     provenance: for any of the names, and "truth", what is known of its making (JSON-like).
     verdict: what to say first of a scan and its result; names the page.
     resolution: of the first image, where it is known.
-    sure: where a result is least sure, for a section of its own.
+    sure, merged: sections on where a result is least sure, and on what came from which scan.
     one_window: black and white are the same for all images at first, else each has its own; the
         page has a switch.
 
@@ -104,7 +106,7 @@ def write_report(
     page["provenance"] = _provenance(images, provenance or {})
     page["names"] = ", ".join(names) + (" against the truth" if truth is not None else "")
     page["title"] = verdict.scan if verdict else page["names"]
-    page["verdict"], page["sure"] = verdict, sure
+    page["verdict"], page["sure"], page["merged"] = verdict, sure, merged
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
     html = render("report.html.j2", ("arssr.viewing",), **page)

@@ -64,7 +64,7 @@ class _Refined:
     mm: float  # between the scan's voxels
 
     def __str__(self) -> str:
-        return f"{_DIRECTIONS[self.world]} ({_AXES[self.axis]})"
+        return _named(self.world, self.axis)
 
 
 def verdict_on(
@@ -136,6 +136,20 @@ def name_in_words(image: Volume) -> str:
     return ", ".join([*parts, " ".join([*(f"{k}-{v}" for k, v in others.items()), name.suffix])])
 
 
+def axes_in_words(grid: Grid) -> list[str]:
+    """What i, j and k of a grid run along: the nearest direction of the body.
+
+    >>> axes_in_words(Grid((4, 4, 4), np.diag([1, -1, 1, 1])))
+    ['left–right (i)', 'back–front (j)', 'foot–head (k)']
+    """
+    nearest = io_orientation(grid.affine)[:, 0].astype(int)
+    return [_named(world, axis) for axis, world in enumerate(nearest)]
+
+
+def _named(world: int, axis: int) -> str:
+    return f"{_DIRECTIONS[world]} ({_AXES[axis]})"
+
+
 def _refined(source: Grid, target: Grid) -> list[_Refined]:
     """Axes along which a target is finer; those that hardly are only where no other is."""
     cell = target.cell_in(source)
@@ -170,9 +184,9 @@ def _done(
     ]
     if measured.grid != scan.grid:
         stored = spacing_in_words(scan.grid.spacing_mm)
-        world = io_orientation(scan.grid.affine)[:, 0].astype(int)
+        names = axes_in_words(scan.grid)
         wider = np.flatnonzero(measured.grid.spacing_mm > scan.grid.spacing_mm * (1 + SAME_STEP))
-        along = _listed([f"{_DIRECTIONS[world[axis]]} ({_AXES[axis]})" for axis in wider])
+        along = listed([names[axis] for axis in wider])
         said.append(
             f"The file has voxels of {stored}: {along} that is finer than the scan was measured."
         )
@@ -212,10 +226,9 @@ def of_scan(scan: Volume, resolution: Resolution | None, facts: Mapping[str, Any
     """How finely it was measured along each axis, and how noisy the weights were told it is."""
     if resolution is None:
         return []
-    world = io_orientation(scan.grid.affine)[:, 0].astype(int)
     said = [
-        f"{_DIRECTIONS[world[axis]].capitalize()} ({_AXES[axis]}): {found.in_words()}."
-        for axis, found in enumerate(resolution.axes)
+        f"{_capital(name)}: {found.in_words()}."
+        for name, found in zip(axes_in_words(scan.grid), resolution.axes, strict=True)
     ]
     if "noise" not in facts:
         return said
@@ -277,13 +290,13 @@ def _where_to_look(refined: Sequence[_Refined], facts: Mapping[str, Any]) -> lis
     main = [each for each in refined if each.scale > _NEARLY * most]
     worlds = {each.world for each in main}
     showing = [plane.name for plane in PLANES if worlds & {plane.across, plane.up}]
-    along = _listed([_DIRECTIONS[each.world] for each in main])
+    along = listed([_DIRECTIONS[each.world] for each in main])
     said = [
-        f"Compare the {_listed(showing)} planes along {along}: there most detail was added. Flip "
+        f"Compare the {listed(showing)} planes along {along}: there most detail was added. Flip "
         "between cubic interpolation and the result, and look where they differ most."
     ]
     if minor := [each for each in refined if each not in main]:
-        said.append(f"Some was added {_listed([_DIRECTIONS[each.world] for each in minor])}, too.")
+        said.append(f"Some was added {listed([_DIRECTIONS[each.world] for each in minor])}, too.")
     thickest = max(refined, key=lambda each: each.mm)
     said.append(
         f"What is smaller than {thickest.mm:.3g} mm {_DIRECTIONS[thickest.world]} was estimated, "
@@ -317,9 +330,9 @@ def _capital(of: object) -> str:
     return str(of)[0].upper() + str(of)[1:]
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """
-    >>> _listed(["axial", "coronal", "sagittal"])
+    >>> listed(["axial", "coronal", "sagittal"])
     'axial, coronal and sagittal'
     """
     *others, last = words
