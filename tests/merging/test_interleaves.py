@@ -147,10 +147,12 @@ def test_too_few_slices_for_so_many_interleaves_are_refused() -> None:
 
 def test_what_is_no_number_of_interleaves_is_refused() -> None:
     with pytest.raises(ArSSRError, match="2 or more, or auto, not 1"):
-        require_interleaves(1, False)
+        require_interleaves(1, False, False)
     with pytest.raises(ArSSRError, match="do not go with --separate"):
-        require_interleaves("auto", True)
-    require_interleaves(None, True)
+        require_interleaves("auto", True, False)
+    with pytest.raises(ArSSRError, match="do not go with --even-slices"):
+        require_interleaves(2, False, True)
+    require_interleaves(None, True, True)
 
 
 def test_motion_is_told_at_the_head_in_the_space_of_the_scan() -> None:
