@@ -62,11 +62,11 @@ _BY_CHANCE, _MOVED_MM = 1e-5, 0.1
 _COUNTS = 0.05  # of the brightest slice; one with less tells nothing
 
 
-def require_interleaves(asked: Asked | None, separate: bool, even_slices: bool) -> None:
+def require_interleaves(asked: object, separate: bool, even_slices: bool) -> None:
     """Refuse what is no number of interleaves, and scans that tell nothing of each other."""
     if asked is None:
         return
-    if asked != "auto" and asked < 2:
+    if asked != "auto" and not (isinstance(asked, int) and asked > 1):
         raise ArSSRError(f"interleaves are 2 or more, or auto, not {asked}")
     if separate:
         raise ArSSRError(

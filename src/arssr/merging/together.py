@@ -128,8 +128,7 @@ def bring_together(
             model, request, seen, motions, common, interleaves, progress
         )
     views, levels = _looks(seen, motions, common)
-    named = zip(seen, views, strict=True)
-    likeness = require_fit([(s.name, view.sharp, view.reach) for s, view in named], common)
+    likeness = require_fit(_named(seen, views), common)
     for number in range(len(seen)) if is_evened else ():
         seen[number] = _evened(model, request, number, seen, motions, views, levels, common)
         each, motion = seen[number], motions[number]
@@ -154,6 +153,7 @@ def _by_interleaves(
     super-resolved once more: as it would be without that motion, as an image of all tells.
     """
     views, levels = _looks(seen, motions, common)
+    require_fit(_named(seen, views), common, jagged=True)
     centre = head_centre(seen[0].sharp)
     with torch.inference_mode():
         seen, motions = find_interleaves(
@@ -186,6 +186,13 @@ def _looks(
         for view in views
     ]
     return views, levels
+
+
+def _named(
+    seen: Sequence[Seen], views: Sequence[View]
+) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """As `require_fit` takes them."""
+    return [(s.name, view.sharp, view.reach) for s, view in zip(seen, views, strict=True)]
 
 
 def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
