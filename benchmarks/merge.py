@@ -8,8 +8,9 @@ the continuous spline of the truth, point by point, by code of this file.
 """
 
 import argparse
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,21 @@ STEPS = 2  # points that are read per voxel of the truth, across a slice
 REACH = 1.5  # of a Gaussian profile, in its width at half maximum
 MOST_MM, MOST_DEGREES = 5.0, 5.0
 BANDS = 0.05  # standard deviation of the logarithms of what slices are multiplied by
+WITHIN_MM, WITHIN_DEGREES = 2.0, 2.0  # the same, of groups of slices within a stack
 TV_WEIGHTS = (0.1, 0.3, 1.0, 3.0)  # times one over the noise
 MARGIN = 16  # voxels of a piece that are not judged, as scans that moved do not show them
 TISSUE = 0.05  # of a slice's pixels above a tenth of the range
 TV_EDGE, TV_STEPS = 1e-3, 5  # of the range, below which nothing is an edge; reweightings
 
 
-def motion_of(generator: np.random.Generator, centre_mm: np.ndarray) -> np.ndarray:
-    """(4, 4) a rigid motion around a point: up to 5 mm and 5 degrees along and about each axis."""
-    angles = np.radians(generator.uniform(-MOST_DEGREES, MOST_DEGREES, 3))
+def motion_of(
+    generator: np.random.Generator,
+    centre_mm: np.ndarray,
+    mm: float = MOST_MM,
+    degrees: float = MOST_DEGREES,
+) -> np.ndarray:
+    """(4, 4) a rigid motion around a point: up to so much along and about each axis."""
+    angles = np.radians(generator.uniform(-degrees, degrees, 3))
     turn = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -51,7 +58,7 @@ def motion_of(generator: np.random.Generator, centre_mm: np.ndarray) -> np.ndarr
         turn = about @ turn
     motion = np.eye(4)
     motion[:3, :3] = turn
-    motion[:3, 3] = centre_mm - turn @ centre_mm + generator.uniform(-MOST_MM, MOST_MM, 3)
+    motion[:3, 3] = centre_mm - turn @ centre_mm + generator.uniform(-mm, mm, 3)
     return motion
 
 
@@ -59,7 +66,7 @@ def stack_of(
     truth: Volume,
     seen: Grid,
     axis: int,
-    motion: np.ndarray,
+    motions: list[np.ndarray],
     sigma: float,
     generator: np.random.Generator,
     box: bool = False,
@@ -67,13 +74,12 @@ def stack_of(
     """A stack whose slices follow each other along an axis of the truth; Gaussian, or boxes.
 
     seen: the voxels of the truth that are its field of view. axis: 3 for none: samples of all of
-    them. motion: from the space of the truth to that of the stack.
+    them. motions: from the space of the truth to that of the stack, of each of its interleaves.
     """
     scale = np.ones(3)
     scale[axis:] = np.where(np.arange(axis, 3) == axis, 1 / DISTANCE, 1)
     grid = seen.scaled(scale.tolist())
     spline = ndimage.spline_filter(truth.data.astype(np.float32), 3, np.float32, mode="nearest")
-    to_truth = np.linalg.inv(motion @ truth.grid.affine) @ grid.affine
     width = (1 - GAP) * DISTANCE
     n = int(np.ceil(REACH * width * STEPS)) if axis < 3 else 0
     offsets = np.arange(-n, n + 1) / STEPS
@@ -81,18 +87,23 @@ def stack_of(
     if box and n:
         weights = np.clip(STEPS * (width / 2 - np.abs(offsets)) + 0.5, 0, 1)
     data = np.zeros(grid.shape)
-    for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
-        shift = np.zeros(3)
-        shift[axis:][:1] = offset / DISTANCE
-        data += weight * ndimage.affine_transform(
-            spline,
-            to_truth[:3, :3],
-            to_truth[:3, 3] + to_truth[:3, :3] @ shift,
-            output_shape=grid.shape,
-            output=np.float32,
-            mode="nearest",
-            prefilter=False,
-        )
+    for number, motion in enumerate(motions):
+        to_truth = np.linalg.inv(motion @ truth.grid.affine) @ grid.affine
+        part = np.zeros(grid.shape)
+        for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
+            shift = np.zeros(3)
+            shift[axis:][:1] = offset / DISTANCE
+            part += weight * ndimage.affine_transform(
+                spline,
+                to_truth[:3, :3],
+                to_truth[:3, 3] + to_truth[:3, :3] @ shift,
+                output_shape=grid.shape,
+                output=np.float32,
+                mode="nearest",
+                prefilter=False,
+            )
+        group = (slice(None),) * axis + (slice(number, None, len(motions)),)
+        data[group] = part[group]
     real, imaginary = (sigma * generator.standard_normal(grid.shape) for _ in range(2))
     noisy = np.hypot(data + real, imaginary) if sigma else data
     if axis == 3:
@@ -117,6 +128,15 @@ def main() -> None:
     )
     parser.add_argument("--even-slices", action="store_true", help="even them before")
     parser.add_argument("--weights", default="light")
+    parser.add_argument(
+        "--interleaves",
+        type=int,
+        default=1,
+        metavar="N",
+        help="each stack's groups of slices move, by up to 2 mm and 2 degrees; without and with "
+        "poses of their own, a row each",
+    )
+    parser.add_argument("--find", help="interleaves that are asked for: N or auto")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
     arguments = parser.parse_args()
     model = load_model(arguments.weights, "cpu")
@@ -127,11 +147,14 @@ def main() -> None:
     for path in arguments.volumes:
         whole = Volume.read(path)
         for percent in arguments.noise:
-            print(row(model, whole, percent, arguments), flush=True)
+            for line in rows(model, whole, percent, arguments):
+                print(line, flush=True)
 
 
-def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespace) -> str:
-    """One head at one level of noise."""
+def rows(
+    model: Model, whole: Volume, percent: float, arguments: argparse.Namespace
+) -> Iterator[str]:
+    """One head at one level of noise: what comes of it without and, if asked, with interleaves."""
     seen = middle(whole.grid, arguments.crop)
     truth = whole.with_data(resample(whole, seen, "nearest").data, seen)
     span = float(np.percentile(whole.data, 99.95))
@@ -141,9 +164,18 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
     true = [np.eye(4)] + [
         np.eye(4) if arguments.still else motion_of(generator, centre) for _ in axes[1:]
     ]
+    within = np.random.default_rng(1)
+    groups = [
+        [motion]
+        + [
+            motion @ motion_of(within, centre, WITHIN_MM, WITHIN_DEGREES)
+            for _ in range(1, arguments.interleaves)
+        ]
+        for motion in true
+    ]
     scans = [
-        stack_of(whole, seen, axis, motion, percent / 100 * span, generator, arguments.box)
-        for axis, motion in zip(axes, true, strict=True)
+        stack_of(whole, seen, axis, motions, percent / 100 * span, generator, arguments.box)
+        for axis, motions in zip(axes, groups, strict=True)
     ]
     gains = {
         int(n): generator.normal(0, BANDS, scans[int(n)].grid.shape[axes[int(n)]])
@@ -151,10 +183,6 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
     }
     for n, logs in gains.items():
         scans[n] = multiplied(scans[n], axes[n], logs)
-    started = time.perf_counter()
-    request = Request(Target(like=seen), even_slices=arguments.even_slices)
-    made = bring_together(model, request, scans, seen, not arguments.still)
-    seconds = time.perf_counter() - started
     inner = np.zeros(seen.shape, bool)
     margin = MARGIN if arguments.crop else 0
     inner[tuple(slice(margin, n - margin) for n in seen.shape)] = True
@@ -168,30 +196,42 @@ def row(model: Model, whole: Volume, percent: float, arguments: argparse.Namespa
         between = (one - other)[:3]
         return float(np.linalg.norm(points @ between[:, :3].T + between[:, 3], axis=1).mean())
 
-    moved = max(apart(motion, np.eye(4)) for motion in true)
-    off = [apart(found, motion) for found, motion in zip(made.motions, true, strict=True)][1:]
-    tv = f"{total_variation(made, scans, psnr):.2f}" if arguments.tv else ""
-    cells = [
-        whole.name,
-        f"{percent:g} %",
-        f"{moved:.1f}",
-        ", ".join(f"{each:.3f}" for each in off),
-        f"{max(psnr(view.sharp) for view in made.views):.2f}",
-        f"{psnr(made.guess):.2f}",
-        f"{psnr(made.solved.image.numpy()):.2f}",
-        tv,
-        f"{seconds:.0f}",
-    ]
-    if gains:
-        told = [made.seen[n].facts.get("even_slices", {}).get("factors", 1.0) for n in gains]
-        alone = [even_slices(scans[n]).factors for n in gains]
-        for found in (told, alone):
-            left = [
-                bands_left(scans[n], axes[n], logs - np.log(factors))
-                for (n, logs), factors in zip(gains.items(), found, strict=True)
-            ]
-            cells.append(", ".join(f"{each:.2%}" for each in left))
-    return f"| {' | '.join(cells)} |"
+    moved = max(apart(motion, np.eye(4)) for motions in groups for motion in motions)
+    asked = [None, arguments.find or arguments.interleaves]
+    for interleaves in asked if arguments.find or arguments.interleaves > 1 else asked[:1]:
+        started = time.perf_counter()
+        found = int(interleaves) if str(interleaves).isdigit() else interleaves
+        request = Request(Target(like=seen), even_slices=arguments.even_slices)
+        made = bring_together(model, request, scans, seen, not arguments.still, interleaves=found)
+        seconds = time.perf_counter() - started
+        off = []
+        for each, motion, motions in zip(made.seen, made.motions, groups, strict=True):
+            poses = [pose @ motion for pose in each.interleaves.motions]
+            n = math.lcm(len(poses), len(motions))
+            off.append([apart(poses[g % len(poses)], motions[g % len(motions)]) for g in range(n)])
+        off[0] = off[0][1:]  # the frame
+        tv = f"{total_variation(made, scans, psnr):.2f}" if arguments.tv else ""
+        cells = [
+            whole.name if interleaves is None else f"interleaves {interleaves}",
+            f"{percent:g} %",
+            f"{moved:.1f}",
+            ", ".join("/".join(f"{each:.3f}" for each in of_scan) for of_scan in off if of_scan),
+            f"{max(psnr(view.sharp) for view in made.views):.2f}",
+            f"{psnr(made.guess):.2f}",
+            f"{psnr(made.solved.image.numpy()):.2f}",
+            tv,
+            f"{seconds:.0f}",
+        ]
+        if gains:
+            told = [made.seen[n].facts.get("even_slices", {}).get("factors", 1.0) for n in gains]
+            alone = [even_slices(scans[n]).factors for n in gains]
+            for factors_of in (told, alone):
+                left = [
+                    bands_left(scans[n], axes[n], logs - np.log(factors))
+                    for (n, logs), factors in zip(gains.items(), factors_of, strict=True)
+                ]
+                cells.append(", ".join(f"{each:.2%}" for each in left))
+        yield f"| {' | '.join(cells)} |"
 
 
 def multiplied(scan: Volume, axis: int, logs: np.ndarray) -> Volume:

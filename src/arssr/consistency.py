@@ -78,6 +78,7 @@ class Acquisition:
                 "a result that is oblique to the scan cannot be compared with it voxel by voxel"
             )
         self.grid = measured
+        self._names_ijk, self._slices = tuple(names_ijk), slices
         self._to_measured = [torch.from_numpy(m.astype(np.float32)) for m in to_measured[1]]
         self.as_stored = scan.matches(measured)
         self._axes = lattice.axes
@@ -91,6 +92,10 @@ class Acquisition:
             )
             for a, (name, axis, positions) in enumerate(zip(names_ijk, *lattice, strict=True))
         ]
+
+    def onto(self, target: Grid) -> "Acquisition":
+        """What is measured, of that, of an image on another target. Raises ArSSRError as above."""
+        return Acquisition(self.grid, target, self._names_ijk, self._slices)
 
     @property
     def noise_left(self) -> float:

@@ -64,6 +64,16 @@ def test_a_motion_is_told(arssr: Arssr, tmp_path: Path) -> None:
     assert "scan 2 by 0.0 mm" in still.err or "does not fit" in still.err
 
 
+def test_whether_slices_moved_within_a_scan_is_told(arssr: Arssr, tmp_path: Path) -> None:
+    scans = [stack(tmp_path / f"s{axis}.nii.gz", axis) for axis in (2, 1)]
+    done = arssr("merge", *scans, "-o", tmp_path / "one.nii.gz", "--interleaves", "auto")
+    assert done.code == 0, done.err
+    assert "no slices were found to have moved against others" in " ".join(done.err.split())
+    told = json.loads((tmp_path / "one.json").read_text())
+    assert told["options"]["interleaves"] == "auto"
+    assert all(len(each["interleaves"]) == 1 for each in told["merged"]["scans"])
+
+
 def test_a_scan_of_somebody_else_is_refused_and_nothing_is_left(
     arssr: Arssr, tmp_path: Path
 ) -> None:
@@ -195,6 +205,9 @@ def test_slices_of_a_scan_are_evened_and_it_is_told(
         ((), "two scans or more"),
         (("s2", "s2"), "one scan is named twice"),
         (("s0", "--separate", "--report"), "--report shows one result"),
+        (("s0", "--separate", "--interleaves", "2"), "do not go with --separate"),
+        (("s0", "--interleaves", "1"), "2 or more, or auto, not 1"),
+        (("s0", "--interleaves", "two"), "takes a whole number or auto"),
     ],
 )
 def test_wrong_usage_is_told_in_one_sentence(

@@ -1,5 +1,7 @@
 """What a scan makes of the common grid, and the adjoint of that."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,9 @@ from arssr.consistency import Acquisition
 from arssr.formats.slices import Slices
 from arssr.grid import Grid
 from arssr.interpolation import EDGE_PADDING, apply_axis_matrices, spline_matrix
+from arssr.merging.posed import Interleaves, Posed
 from arssr.merging.sampling import Sampling
-from arssr.merging.stack import Stack, fading, fine_grid, seen_share, stack_of
+from arssr.merging.stack import Stack, fading, fine_grid, stack_of
 
 COMMON = Grid((14, 12, 10), np.diag([1.0, 1, 1, 1]))
 
@@ -32,8 +35,11 @@ def motion(seed: int) -> np.ndarray:
     return moved
 
 
-def stack(seed: int, mask: np.ndarray | None = None) -> Stack:
-    """A thick, moved scan with gaps, whose slices lie along an axis by the seed."""
+def stack(seed: int, mask: np.ndarray | None = None, motions: Sequence[np.ndarray] = ()) -> Stack:
+    """A thick, moved scan with gaps, whose slices lie along an axis by the seed.
+
+    motions: of its interleaves.
+    """
     axis, scale = seed % 3, np.ones(3)
     scale[axis] = 1 / 3
     scan = COMMON.scaled(scale)
@@ -49,6 +55,7 @@ def stack(seed: int, mask: np.ndarray | None = None) -> Stack:
         fine,
         COMMON,
         motion(seed),
+        Interleaves(axis, tuple(motions) or (np.eye(4),)),
         0.1,
         torch.ones(scan.shape),
         zero,
@@ -70,10 +77,10 @@ def test_a_spline_is_read_where_the_motion_leads() -> None:
     assert not read.numpy()[~inside].any()
 
 
-@given(st.integers(0, 50))
-def test_spreading_is_the_adjoint_of_measuring(seed: int) -> None:
+@given(st.integers(0, 50), st.integers(1, 3))
+def test_spreading_is_the_adjoint_of_measuring(seed: int, groups: int) -> None:
     mask = np.random.default_rng(seed).random(COMMON.shape) < 0.7
-    scan = stack(seed, mask)
+    scan = stack(seed, mask, [motion(seed + group) for group in range(groups)])
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn([n + 2 * EDGE_PADDING for n in COMMON.shape], generator=generator)
     y = torch.randn(scan.apart.shape, generator=generator)
@@ -82,6 +89,20 @@ def test_spreading_is_the_adjoint_of_measuring(seed: int) -> None:
     forward, backward = float((scan.measure(x) * y).sum()), float((x * onto).sum())
     size = float(scan.measure(x).norm() * y.norm())
     assert abs(forward - backward) < 1e-5 * size
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_interleaves_measure_what_scans_at_their_poses_do(seed: int) -> None:
+    x = coefficients(smooth(COMMON.shape, sigma=1))
+    moved = [np.eye(4), motion(7), motion(8)]
+    together = stack(seed, motions=moved).posed
+    measured, seen = together.measure(x), together.seen_share()
+    for group, of_group in enumerate(moved):
+        alone = stack(seed, motions=[of_group]).posed
+        where = [slice(None)] * 3
+        where[seed % 3] = slice(group, None, 3)
+        assert torch.equal(measured[tuple(where)], alone.measure(x)[tuple(where)])
+        assert torch.equal(seen[tuple(where)], alone.seen_share()[tuple(where)])
 
 
 def test_a_scan_that_fits_its_guess_says_nothing_beyond_it() -> None:
@@ -96,6 +117,7 @@ def test_a_scan_that_fits_its_guess_says_nothing_beyond_it() -> None:
         fine,
         COMMON,
         np.eye(4),
+        Interleaves(2),
         0.1,
         torch.ones(scan.shape),
         coefficients(image),
@@ -109,7 +131,7 @@ def test_what_lies_outside_the_common_grid_has_no_weight() -> None:
     shift[0, 3] = 5  # mm
     scan = COMMON
     acquisition = Acquisition(scan, scan, ("kspace",) * 3)
-    share = seen_share(acquisition, Sampling(COMMON, scan, shift))
+    share = Posed(acquisition, COMMON, scan, shift, Interleaves(2)).seen_share()
     assert not share[:5].any()
     assert bool((share[5:] == 1).all())
 

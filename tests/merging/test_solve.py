@@ -7,6 +7,7 @@ from tests.phantoms import smooth
 
 from arssr.consistency import Acquisition
 from arssr.grid import Grid
+from arssr.merging.posed import Interleaves
 from arssr.merging.shares import shares_ijk
 from arssr.merging.solve import Problem, conjugate_gradients, error_variance, solve
 from arssr.merging.stack import Stack, stack_of
@@ -26,6 +27,7 @@ def part(image: np.ndarray, start: int, stop: int, guess: np.ndarray, noise: flo
         grid,
         COMMON,
         np.eye(4),
+        Interleaves(0),
         noise,
         torch.ones(grid.shape),
         coefficients(guess),

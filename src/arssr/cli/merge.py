@@ -38,6 +38,7 @@ from arssr.files import output_suffix, stem
 if TYPE_CHECKING:
     from arssr.api import Model
     from arssr.jobs.merging import MergeJob
+    from arssr.merging.interleaves import Asked
     from arssr.upsampling.facts import Facts
 
 
@@ -90,6 +91,15 @@ def merge(
             rich_help_panel=SCAN,
         ),
     ] = None,
+    interleaves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N | auto",
+            help="The person moved while a scan of 2D slices was made: find how its slices 0, N, "
+            "2N, … lie, then 1, N + 1, …; auto finds N. Scans in other directions tell.",
+            rich_help_panel=SCAN,
+        ),
+    ] = None,
     strict: Strict = False,
     as_stored: AsStored = False,
     even_slices: EvenSlices = False,
@@ -127,6 +137,7 @@ def merge(
         require("report", "--report", "matplotlib", "skimage")
     target = target_of(spacing=spacing, like=like)
     level = number_or_word("--noise", noise, ("auto", "unknown"))
+    groups = None if interleaves is None else _interleaves(interleaves)
     wanted = tuple(each or None for each in series or ())
     sources = tuple(images * len(wanted) if len(images) == 1 else images)
     if len(sources) < 2:
@@ -154,7 +165,7 @@ def merge(
             even_slices=even_slices,
         )
         how = (not no_register, separate, overwrite, report, wanted)
-        job = MergeJob(sources, results, request, *how)
+        job = MergeJob(sources, results, request, *how, interleaves=groups)
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
     from arssr.api import load_model
@@ -172,6 +183,14 @@ def _file_of(source: Path, series: str | None) -> str:
     """What the result of one of several series of a folder is called."""
     words = re.sub(r"[^\w.-]+", "-", series or "").strip("-")
     return f"{stem(source)}{words and f'_{words}'}_SR{output_suffix(source)}"
+
+
+def _interleaves(text: str) -> "Asked":
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise typer.BadParameter(f"--interleaves takes a whole number or auto, not {text!r}")
+    return int(text)
 
 
 def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":

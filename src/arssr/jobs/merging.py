@@ -18,6 +18,7 @@ from arssr.formats.registry import check_output, open_writer
 from arssr.formats.writing import Origin
 from arssr.jobs.job import Job, named_in_words, require_no_bug
 from arssr.jobs.provenance import describe, write_sidecar
+from arssr.merging.interleaves import Asked, require_interleaves
 from arssr.merging.merge import Merged, common_grid, made_of
 from arssr.merging.separate import request_for
 from arssr.merging.stack import fine_grid
@@ -31,6 +32,8 @@ from arssr.volume import Volume, read_quietly
 
 # Of all but the networks, for a million voxels of the result and each scan: on a busy core.
 _SECONDS = 15.0
+# So many times that where interleaves are looked for and found (pieces of `val`, 88 voxels a side).
+_TIMES = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class MergeJob:
     where there is but one; empty for that of all. destinations: of the one result, or of one for
     each scan where contrasts are kept separate. registered: find how the person moved. report: a
     page beside the result that shows the scans where they lie, and what came from which.
+    interleaves: how many groups of slices may have moved within scans, or auto; None: none is
+    looked for.
     """
 
     sources: tuple[Path, ...]
@@ -51,12 +56,14 @@ class MergeJob:
     overwrite: bool = False
     report: bool = False
     series: tuple[str | None, ...] = ()
+    interleaves: Asked | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.scans)) < len(self.scans):
             raise ArSSRError("one scan is named twice")
         if self.report and self.separate:
             raise ArSSRError("--report shows one result; see `arssr compare` for several")
+        require_interleaves(self.interleaves, self.separate, self.request.even_slices)
 
     @property
     def scans(self) -> list[tuple[Path, str | None]]:
@@ -69,6 +76,8 @@ class MergeJob:
         said: dict[str, Any] = {"register": self.registered, "separate": self.separate}
         if self.series:
             said["series"] = list(self.series)
+        if self.interleaves is not None:
+            said["interleaves"] = self.interleaves
         return self.request.asked() | {"merge": True, **said}
 
     @property
@@ -142,7 +151,8 @@ def run_merge(model: Model, job: MergeJob, progress: ReportProgress = silent) ->
     common, _ = where
     for path, scan in zip(job.destinations, scans, strict=False):
         require_disk(path, scan, common)
-    made = made_of(model, job.request, scans, where, job.registered, job.separate, progress)
+    how = (job.registered, job.separate, progress, job.interleaves)
+    made = made_of(model, job.request, scans, where, *how)
     sums = {path: sha256(path) for path in job.sources}
     inputs = [{"file": path.name, "sha256": sums[path]} for path in job.sources]
     for each, series in zip(inputs, job.series, strict=False):
@@ -174,7 +184,9 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     scans = job.read()
     common, because = common_grid(job.request, scans, job.registered, job.separate)
     voxels = float(np.prod(common.shape))
-    seconds, peak = _SECONDS * voxels / 1e6 * len(scans), memory_bytes(common, len(scans))
+    times = 1 if job.interleaves is None else _TIMES
+    seconds = times * _SECONDS * voxels / 1e6 * len(scans)
+    peak = memory_bytes(common, len(scans), job.interleaves)
     warnings: list[str] = []
     for scan in scans:
         fine = fine_grid(scan.grid, common)
@@ -183,7 +195,7 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
         if result.voxel_field is not None:
             plan = result.voxel_field.plan(fine)
             network = result.voxel_field.network
-            again = job.request.even_slices and not job.separate  # once they are even
+            again = job.interleaves is not None or (job.request.even_slices and not job.separate)
             seconds += (1 + again) * plan.seconds(speeds(network.device)[network.precision])
             peak = max(peak, plan.describe()["memory_bytes"]["peak"])
     return {

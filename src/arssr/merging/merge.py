@@ -13,6 +13,12 @@ from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.extras import require
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
+from arssr.merging.interleaves import (
+    Asked,
+    describe,
+    interleaves_in_words,
+    require_interleaves,
+)
 from arssr.merging.poses import extent, head_centre
 from arssr.merging.seen import require_noise_level
 from arssr.merging.separate import each_on
@@ -35,6 +41,7 @@ class Options(ScanOptions, total=False):
 
     register: bool
     even_slices: bool
+    interleaves: Asked | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,9 @@ def merge(
     separate: they have different contrasts: each is sharpened on its own, all on one grid, and the
         result is a list.
     register: find how the person moved between scans (SimpleITK); else headers are trusted.
+    interleaves: find how groups of slices moved against each other within scans: how many there are
+        in each (slices 0, N, 2N, …; 1, N + 1, …), or "auto" for 2 to 4 where that clearly explains
+        more. By default none is looked for.
     scale, spacing, shape, like, isotropic: where the result lies, as in `Model.upsample` of the
         first scan, whose field of view it has; where none is named, its slices become as fine as
         their plane, and if it has no thick ones its voxels are kept.
@@ -99,13 +109,15 @@ def merge(
     """
     named: dict[str, Any] = dict(options)
     register = bool(named.pop("register", True))
+    interleaves: Asked | None = named.pop("interleaves", None)
     progress = named.pop("progress", None) or silent
     target = {name: named.pop(name) for name in _TARGETS if name in named}
     acquisition = as_acquisition(named.pop("acquisition", "auto"))
     request = Request(Target(**target), acquisition=acquisition, **named)
     scans = [Volume.coerce(image) for image in images]
     common = common_grid(request, scans, register, separate)
-    made = made_of(load_model(model), request, scans, common, register, separate, progress)
+    how = (register, separate, progress, interleaves)
+    made = made_of(load_model(model), request, scans, common, *how)
     for each in made:
         for sentence in told_of(each.facts):
             warnings.warn(sentence, ArSSRWarning, stacklevel=2)
@@ -121,22 +133,24 @@ def made_of(
     registered: bool = True,
     separate: bool = False,
     progress: ReportProgress = silent,
+    interleaves: Asked | None = None,
 ) -> list[Merged]:
     """One image of all scans, or one of each, on what `common_grid` says of them.
 
     Raises ArSSRError as `merge` does.
     """
+    require_interleaves(interleaves, separate, request.even_slices)
     grid, because = common
     because_of: Facts = {"target": because} if because else {}
     if separate:
         done = each_on(model, request, scans, grid, registered, progress)
         return [Merged(volume, {**because_of, **facts}) for volume, facts in done]
-    together = bring_together(model, request, scans, grid, registered, progress)
+    together = bring_together(model, request, scans, grid, registered, progress, interleaves)
     data = together.solved.image.numpy()
     if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:
         np.maximum(data, float(scans[0].data.min()), out=data)
     like = replace(scans[0], remark=remark(model.name))
-    facts: Facts = {**because_of, **facts_of(together)}
+    facts: Facts = {**because_of, **facts_of(together, interleaves is not None)}
     return [Merged(like.with_data(data, grid), facts, together.placed())]
 
 
@@ -172,8 +186,11 @@ def require_mergeable(request: Request, separate: bool = False) -> None:
         require_noise_level(request)
 
 
-def facts_of(together: Together) -> Facts:
-    """What a sidecar says of the merging, scan by scan."""
+def facts_of(together: Together, interleaves: bool = False) -> Facts:
+    """What a sidecar says of the merging, scan by scan.
+
+    interleaves: whether they were looked for.
+    """
     centre = head_centre(together.seen[0].sharp)
     solved = together.solved
     scans: list[dict[str, Any]] = []
@@ -199,11 +216,13 @@ def facts_of(together: Together) -> Facts:
                 "doubtful_slices": doubtful(together.trusted[number]),
             }
         )
+        if interleaves:
+            scans[-1]["interleaves"] = describe(each.interleaves, together.motions[number], centre)
         if "even_slices" in each.facts:
             scans[-1]["even_slices"] = each.facts["even_slices"]
     warnings = [f"{s.name}: {told}" for s in together.seen for told in s.facts.get("warnings", ())]
     facts: Facts = {
-        "notes": _in_words(scans),
+        "notes": [*_in_words(scans), *([interleaves_in_words(scans)] if interleaves else [])],
         "merged": {
             "scans": scans,
             "residuals_are": "root mean squares, times the noise",

@@ -1,5 +1,6 @@
 """Reading a cubic spline where another grid's voxels lie, and the exact adjoint of that."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,6 +68,12 @@ class Sampling:
                 part = at * weight
                 for k, w in enumerate(last):
                     line[offset + k :].scatter_add_(0, first, part * w)
+
+    def seen(self) -> Tensor:
+        """(I, J, K) 1 where it reads, else 0."""
+        seen = torch.zeros(math.prod(self.shape), device=self.chosen.device)
+        seen[self.chosen] = 1
+        return seen.view(self.shape)
 
     def _taps(
         self, along: tuple[tuple[Tensor, ...], ...]

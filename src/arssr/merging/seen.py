@@ -12,6 +12,8 @@ from arssr.errors import ArSSRError
 from arssr.field import ReportProgress, VoxelField
 from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
+from arssr.merging.posed import Interleaves
+from arssr.merging.slices import slice_axis
 from arssr.merging.stack import fading, fine_grid
 from arssr.networks import UNKNOWN
 from arssr.noise import estimate_noise
@@ -35,7 +37,8 @@ class Seen:
 
     narrow: the same acquisition where slices are trapezoids, not Gaussians; None where there are no
     slices. measured: (I, J, K), on the grid of the acquisition. noise: its standard deviation.
-    span: the range of its intensities. facts: as in a sidecar.
+    span: the range of its intensities. facts: as in a sidecar. interleaves: its slices, in one
+    group until they are found to have moved against each other.
     """
 
     scan: Volume
@@ -46,6 +49,7 @@ class Seen:
     noise: float
     span: float
     facts: Facts
+    interleaves: Interleaves
 
     @property
     def profile(self) -> str | None:
@@ -103,7 +107,8 @@ def see(
         noise, narrow = known.noise or 0.0, _with_trapezoids(field, fine)
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
-    return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts)
+    slices = Interleaves(slice_axis(scan.grid, scan.slices))
+    return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts, slices)
 
 
 def require_noise_level(request: Request) -> float | str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from arssr.consistency import Acquisition
 from arssr.grid import Floats, Grid
-from arssr.merging.sampling import Sampling
+from arssr.merging.posed import Interleaves, Posed
 
 # A scan loses its weight over so many of its longest voxels where its field of view ends, and over
 # so many mm at least, so that nothing begins or ends there at once.
@@ -54,27 +54,24 @@ def fading(grid: Grid, index: Floats | None = None) -> NDArray[np.float32]:
 class Stack:
     """What a scan says of the image beyond a first guess, and how surely.
 
-    acquisition, sampling: A is what the one makes of what the other reads on the fine grid.
+    posed: A.
     apart: (I, J, K) on `acquisition.grid`, what was measured less what is measured of the guess, in
     units of the noise, as far as it counts. counts: how much that is of each voxel, 0 to 1.
     noise: standard deviation.
     """
 
-    acquisition: Acquisition
-    sampling: Sampling
+    posed: Posed
     apart: Tensor
     counts: Tensor
     noise: float
 
     def measure(self, coefficients: Tensor) -> Tensor:
         """M A x / σ of an image with these spline coefficients."""
-        measured = self.acquisition.measure(self.sampling.read(coefficients))
-        return measured.mul_(self.counts / self.noise)
+        return self.posed.measure(coefficients).mul_(self.counts / self.noise)
 
     def spread(self, values: Tensor, onto: Tensor) -> None:
         """Add Aᵀ M / σ of values (I, J, K) to coefficients, in place."""
-        weighted = values * (self.counts / self.noise)
-        self.sampling.spread(self.acquisition.spread(weighted), onto)
+        self.posed.spread(values * (self.counts / self.noise), onto)
 
     @property
     def count(self) -> float:
@@ -86,19 +83,13 @@ class Stack:
         return float(apart.double().norm()) / math.sqrt(max(self.count, 1.0))
 
 
-def seen_share(acquisition: Acquisition, sampling: Sampling) -> Tensor:
-    """(I, J, K) how much of what each voxel measures lies where `sampling` reads, 0 to 1."""
-    seen = torch.zeros(math.prod(sampling.shape), device=sampling.chosen.device)
-    seen[sampling.chosen] = 1
-    return acquisition.measure(seen.view(sampling.shape))
-
-
 def stack_of(
     measured: Tensor,
     acquisition: Acquisition,
     fine: Grid,
     common: Grid,
     motion: Floats,
+    interleaves: Interleaves,
     noise: float,
     counted: Tensor,
     guess: Tensor,
@@ -106,14 +97,16 @@ def stack_of(
 ) -> Stack:
     """The scan at a pose; see `Stack`.
 
-    motion: (4, 4), from the common space to that of the scan, RAS+ mm. noise: standard deviation
-    of what was measured. counted: (I, J, K) how much each measured voxel counts besides. guess:
-    its spline coefficients. mask: voxels of the common grid that are to be estimated.
+    motion: (4, 4), from the common space to that of the scan, RAS+ mm. interleaves: its groups of
+    slices. noise: standard deviation of what was measured. counted: (I, J, K) how much each
+    measured voxel counts besides. guess: its spline coefficients. mask: voxels of the common grid
+    that are to be estimated.
     """
-    everywhere = Sampling(common, fine, motion, device=measured.device)
-    inside = ((seen_share(acquisition, everywhere) - _SEEN) / (1 - _SEEN)).clamp(0, 1)
-    apart = measured - acquisition.measure(everywhere.read(guess))
-    sampling = Sampling(common, fine, motion, mask, measured.device)
+    where = (acquisition, common, fine, motion, interleaves)
+    everywhere = Posed(*where, device=measured.device)
+    inside = ((everywhere.seen_share() - _SEEN) / (1 - _SEEN)).clamp(0, 1)
+    apart = measured - everywhere.measure(guess)
+    posed = Posed(*where, mask, measured.device)
     fades = torch.from_numpy(fading(acquisition.grid)).to(measured.device)
-    counts = (seen_share(acquisition, sampling) > _SEEN) * inside * fades * counted
-    return Stack(acquisition, sampling, apart * counts / noise, counts, noise)
+    counts = (posed.seen_share() > _SEEN) * inside * fades * counted
+    return Stack(posed, apart * counts / noise, counts, noise)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
-from torch import Tensor
 
 from arssr.api import Model
 from arssr.field import ReportProgress, silent
@@ -21,21 +19,19 @@ from arssr.grid import Floats, Grid
 from arssr.merging.brightness import Brightness, match
 from arssr.merging.evening import evened
 from arssr.merging.fit import fits, require_fit
+from arssr.merging.interleaves import Asked, find_interleaves, most_interleaves, unmoved
 from arssr.merging.poses import head_centre, register
-from arssr.merging.sampling import coefficients_of
 from arssr.merging.seen import Seen, see
 from arssr.merging.shares import shares_ijk
-from arssr.merging.slices import slice_axis, slice_weights
+from arssr.merging.slices import slice_weights
 from arssr.merging.solve import Problem, Solved, error_variance, solve
-from arssr.merging.stack import Stack, stack_of
+from arssr.merging.stack import Stack
+from arssr.merging.stacks import head_mask, mean_of, stacks_on
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory, result_bytes
 from arssr.volume import Volume
 
-# What is no head is left to the first guess: what is darker than this share of the range and than
-# so many times the noise, farther than this from what is brighter.
-_DARK, _ABOVE_NOISE, _MARGIN_MM = 0.05, 4.0, 4.0
 # Of its own noise, what a scan's result is off by at least.
 _OWN_NOISE = 0.3
 # Results count by a power of one over the variance of their error. That is known too high where it
@@ -50,6 +46,8 @@ _CLEARLY = 1.2
 # `require_memory` takes an image for): the program grew by 0.8 GB for three scans of a head of 3.8
 # million voxels.
 _COPIES, _COPIES_EACH = 22, 6
+# The same for each further interleave of a scan: where it is read, at 8 bytes, in two sets.
+_COPIES_INTERLEAVE = 4
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,14 @@ class Together:
         ]
 
 
-def memory_bytes(common: Grid, scans: int) -> float:
+def memory_bytes(common: Grid, scans: int, interleaves: Asked | None = None) -> float:
     """Of memory that merging so many scans takes, besides what their networks do."""
-    return result_bytes(common, _COPIES + _COPIES_EACH * scans)
+    return result_bytes(common, _copies(scans, interleaves))
+
+
+def _copies(scans: int, interleaves: Asked | None) -> int:
+    further = 0 if interleaves is None else most_interleaves(interleaves) - 1
+    return _COPIES + scans * (_COPIES_EACH + _COPIES_INTERLEAVE * further)
 
 
 def bring_together(
@@ -105,30 +108,27 @@ def bring_together(
     common: Grid,
     registered: bool = True,
     progress: ReportProgress = silent,
+    interleaves: Asked | None = None,
 ) -> Together:
     """All scans as one image on the common grid, which lies in the space of the first.
 
-    registered: find how the person moved between scans; else headers are trusted. Raises ArSSRError
-    for what no network can take, and for scans that do not fit.
+    registered: find how the person moved between scans; else headers are trusted. interleaves: find
+    how groups of slices moved within scans (`find_interleaves`); None for not at all. Raises
+    ArSSRError for what no network can take, and for scans that do not fit.
     """
-    require_memory(common, _COPIES + _COPIES_EACH * len(scans), request.memory, "merging")
+    require_memory(common, _copies(len(scans), interleaves), request.memory, "merging")
     request, is_evened = replace(request, even_slices=False), request.even_slices
     seen = [
         see(model, request, scan, common, _part(progress, number, len(scans)))
         for number, scan in enumerate(scans)
     ]
     motions = _motions(seen, registered, progress)
-    views = [
-        View(each.on(common, motion), each.reach(common, motion))
-        for each, motion in zip(seen, motions, strict=True)
-    ]
-    named = zip(seen, views, strict=True)
-    likeness = require_fit([(s.name, view.sharp, view.reach) for s, view in named], common)
-    first = views[0]
-    levels = [
-        match(first.sharp, view.sharp, np.minimum(first.reach, view.reach), common)
-        for view in views
-    ]
+    if interleaves is not None:
+        seen, motions = _by_interleaves(
+            model, request, seen, motions, common, interleaves, progress
+        )
+    views, levels = _looks(seen, motions, common)
+    likeness = require_fit(_named(seen, views), common)
     for number in range(len(seen)) if is_evened else ():
         seen[number] = _evened(model, request, number, seen, motions, views, levels, common)
         each, motion = seen[number], motions[number]
@@ -136,6 +136,63 @@ def bring_together(
         progress("evening", (number + 1) / len(seen))
     with torch.inference_mode():
         return _estimated(seen, views, motions, levels, likeness, common, progress)
+
+
+def _by_interleaves(
+    model: Model,
+    request: Request,
+    seen: list[Seen],
+    motions: list[Floats],
+    common: Grid,
+    interleaves: Asked,
+    progress: ReportProgress,
+) -> tuple[list[Seen], list[Floats]]:
+    """Scans whose groups of slices have poses of their own, and the motions to the first of these.
+
+    What a network makes of a stack whose slices moved is jagged, so that each such stack is
+    super-resolved once more: as it would be without that motion, as an image of all tells.
+    """
+    views, levels = _looks(seen, motions, common)
+    require_fit(_named(seen, views), common, jagged=True)
+    centre = head_centre(seen[0].sharp)
+    with torch.inference_mode():
+        seen, motions = find_interleaves(
+            seen, motions, levels, common, interleaves, centre, progress
+        )
+        if all(each.interleaves.count == 1 for each in seen):
+            return seen, motions
+        views, levels = _looks(seen, motions, common)
+        jagged = _estimated(seen, views, motions, levels, [], common, progress).solved.image
+    for number, (motion, level) in enumerate(zip(motions, levels, strict=True)):
+        each = seen[number]
+        if each.interleaves.count > 1:
+            scan = unmoved(each, motion, level, jagged, common)
+            again = see(model, request, scan, common, _part(progress, number, len(seen)))
+            seen[number] = replace(each, sharp=again.sharp)
+    return seen, motions
+
+
+def _looks(
+    seen: Sequence[Seen], motions: Sequence[Floats], common: Grid
+) -> tuple[list[View], list[Brightness]]:
+    """What each scan alone says on the common grid, and its brightness there."""
+    views = [
+        View(each.on(common, motion), each.reach(common, motion))
+        for each, motion in zip(seen, motions, strict=True)
+    ]
+    first = views[0]
+    levels = [
+        match(first.sharp, view.sharp, np.minimum(first.reach, view.reach), common)
+        for view in views
+    ]
+    return views, levels
+
+
+def _named(
+    seen: Sequence[Seen], views: Sequence[View]
+) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """As `require_fit` takes them."""
+    return [(s.name, view.sharp, view.reach) for s, view in zip(seen, views, strict=True)]
 
 
 def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
@@ -190,14 +247,14 @@ def _estimated(
     """
     lit = [view.sharp * level.at(common) for view, level in zip(views, levels, strict=True)]
     guess = mean_of(lit, [view.reach for view in views])
-    mask = _head(guess, max(each.noise for each in seen), common)
+    mask = head_mask(guess, max(each.noise for each in seen), common)
     seen = [
         _with_profile(number, seen, views, motions, levels, lit, mask, common)
         for number in range(len(seen))
     ]
     stacks = stacks_on(common, seen, motions, levels, guess, mask)
     trusted = [
-        slice_weights(stack.apart.numpy(), stack.counts.numpy(), _axis(each))
+        slice_weights(stack.apart.numpy(), stack.counts.numpy(), each.interleaves.axis)
         for stack, each in zip(stacks, seen, strict=True)
     ]
     traces = Problem(stacks, common.shape, torch.from_numpy(np.flatnonzero(mask))).traces()
@@ -258,72 +315,9 @@ def _with_profile(
     return each if missed < _CLEARLY * missed_narrow else narrow
 
 
-def stacks_on(
-    common: Grid,
-    seen: Sequence[Seen],
-    motions: Sequence[Floats],
-    levels: Sequence[Brightness],
-    guess: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    trusted: Sequence[Floats] = (),
-) -> list[Stack]:
-    """What each scan says beyond a guess; trusted: weights of slices, by default all alike."""
-    coefficients = coefficients_of(torch.from_numpy(guess))
-    stacks = []
-    for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
-        grid = each.acquisition.grid
-        bright = level.at(Grid(grid.shape, np.linalg.inv(motion) @ grid.affine))
-        weights = trusted[number] if trusted else np.ones(grid.shape[_axis(each)])
-        stacks.append(
-            stack_of(
-                each.measured * torch.from_numpy(bright),
-                each.acquisition,
-                each.sharp.grid,
-                common,
-                motion,
-                each.noise * level.factor,
-                _along(weights, _axis(each), grid.shape),
-                coefficients,
-                mask,
-            )
-        )
-    return stacks
-
-
-def mean_of(
-    images: Sequence[NDArray[np.float32]], weights: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """The weighted mean of images; weights are more than 0 somewhere everywhere."""
-    total = np.zeros_like(images[0])
-    weight = np.zeros_like(images[0])
-    for image, counts in zip(images, weights, strict=True):
-        total += image * counts
-        weight += counts
-    return np.asarray(total / weight)
-
-
-def _head(image: NDArray[np.float32], noise: float, grid: Grid) -> NDArray[np.bool_]:
-    """Where there is something, and next to it."""
-    bright = max(_DARK * float(np.percentile(image, 99.95)), _ABOVE_NOISE * noise)
-    found = ndimage.uniform_filter(image, 3) > bright
-    near = ndimage.distance_transform_edt(~found, grid.spacing_mm) <= _MARGIN_MM
-    return np.asarray(ndimage.binary_fill_holes(near))
-
-
-def _axis(seen: Seen) -> int:
-    return slice_axis(seen.scan.grid, seen.scan.slices)
-
-
-def _along(weights: Floats, axis: int, shape: Sequence[int]) -> Tensor:
-    """(I, J, K) weights of slices."""
-    sides = [1, 1, 1]
-    sides[axis] = -1
-    return torch.from_numpy(weights.astype(np.float32)).view(sides).expand(*shape)
-
-
 def _trust_on(common: Grid, seen: Seen, motion: Floats, weights: Floats) -> NDArray[np.float32]:
     """Weights of slices on the common grid, at least a thousandth."""
-    axis, grid = _axis(seen), seen.acquisition.grid
+    axis, grid = seen.interleaves.axis, seen.acquisition.grid
     to_index = np.linalg.inv(grid.affine) @ motion @ common.affine
     i, j, k = (to_index[axis, a] * np.arange(n) for a, n in enumerate(common.shape))
     at = i[:, None, None] + j[:, None] + k + to_index[axis, 3]
