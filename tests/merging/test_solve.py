@@ -83,6 +83,18 @@ def test_the_weight_of_the_guess_follows_from_how_far_it_is_off(error: float) ->
     assert error_variance(stacks, traces) == pytest.approx(error**2, rel=0.25)
 
 
+def test_noise_that_the_guess_holds_is_not_taken_for_agreement() -> None:
+    """A guess of half of the scan's own noise, and an error of its own."""
+    random = np.random.default_rng(0)
+    truth = smooth(COMMON.shape, sigma=1)
+    noise, wrong = (random.standard_normal(truth.shape).astype(np.float32) for _ in range(2))
+    guess = truth + 0.05 * noise + 0.06 * wrong
+    stacks = [part(truth + 0.1 * noise, 0, 40, guess)]
+    traces = Problem(stacks, truth.shape, torch.arange(truth.size)).traces()
+    assert error_variance(stacks, traces, [0.5]) == pytest.approx(0.06**2, rel=0.25)
+    assert error_variance(stacks, traces) < 0.1 * 0.06**2
+
+
 def test_detail_along_the_slices_of_a_scan_comes_from_the_others() -> None:
     stacks = [stack(0), stack(1)]  # slices along i and along j
     of_first, of_second = shares_ijk(stacks, np.ones((14, 12, 10), bool))

@@ -55,6 +55,11 @@ class Seen:
         return "trapezoid" if self.acquisition is self.narrow else "gaussian"
 
     @property
+    def untouched(self) -> bool:
+        """Whether no network was asked, as it is as fine as the result: all its noise is left."""
+        return tuple(self.measured.shape) == self.sharp.grid.shape
+
+    @property
     def name(self) -> str:
         """As it is called in sentences."""
         return self.scan.label

@@ -5,6 +5,7 @@ Minimises Σₛ ‖Mₛ (Aₛ x − yₛ)‖² / σₛ² + λ ‖x − x̂‖² 
 λ is one over the variance of x̂'s error, which the data tell before anything is solved: where the
 error of each voxel has variance τ², the squares of what A x̂ misses are expected to come to
 N + τ² tr(Aᵀ W A), and a trace is the mean of squares of A z for random signs z (Hutchinson 1990).
+N, what noise alone leaves, is the number of measured voxels; less, where x̂ holds the same noise.
 That is up to 0.4 dB better than the λ of the discrepancy principle (`consistency`), which asks for
 residuals as large as the noise where a solution has fitted some of it, needs no second solution,
 and where a scan does not fit it does not explain that away.
@@ -76,13 +77,17 @@ class Problem:
         return [_square(stack.measure(of_signs)) for stack in self.stacks]
 
 
-def error_variance(stacks: Sequence[Stack], traces: Sequence[float]) -> float:
+def error_variance(
+    stacks: Sequence[Stack], traces: Sequence[float], echoes: Sequence[float] = ()
+) -> float:
     """τ² of what the stacks are compared with, see above; at least a small one.
 
-    traces: those of each of them (`Problem.traces`).
+    traces: those of each of them (`Problem.traces`). echoes: by how many times its noise noise
+    alone leaves each of them off; by default 1, as what they are compared with holds none of it.
     """
     missed = sum(_square(stack.apart) for stack in stacks)
-    noise = sum(stack.count for stack in stacks)
+    alone = echoes or [1.0] * len(stacks)
+    noise = sum(stack.count * echo**2 for stack, echo in zip(stacks, alone, strict=True))
     return max(missed - noise, _LEAST * missed, 1e-30) / sum(traces)
 
 
@@ -92,14 +97,17 @@ def solve(
     mask: NDArray[np.bool_],
     progress: ReportProgress = silent,
     ridge: float | None = None,
+    echoes: Sequence[float] = (),
 ) -> Solved:
     """The image (I, J, K) that explains what was measured and is near to the guess x̂.
 
-    mask: the voxels that may differ from the guess. ridge: λ, if it is known.
+    mask: the voxels that may differ from the guess. ridge: λ, if it is known. echoes: as in
+    `error_variance`.
     """
     chosen = torch.from_numpy(np.flatnonzero(mask)).to(guess.device)
     problem = Problem(stacks, guess.shape, chosen)
-    ridge = 1 / error_variance(stacks, problem.traces()) if ridge is None else ridge
+    if ridge is None:
+        ridge = 1 / error_variance(stacks, problem.traces(), echoes)
     right = problem.spread(stack.apart for stack in stacks)
     correction, steps = conjugate_gradients(
         lambda x: problem.normal(x).add_(x, alpha=ridge), right, progress
