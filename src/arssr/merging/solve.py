@@ -31,8 +31,8 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True)
 class Solved:
-    """The image, λ, and by how much x̂ and x miss what was measured, in units of the noise (root
-    mean squares, one for each scan).
+    """The image, on the CPU, λ, and by how much x̂ and x miss what was measured, in units of the
+    noise (root mean squares, one for each scan).
     """
 
     image: Tensor
@@ -115,7 +115,7 @@ def solve(
     of_it = problem.coefficients(correction)
     left = [stack.apart - stack.measure(of_it) for stack in stacks]
     return Solved(
-        guess.flatten().index_add(0, chosen, correction).view(guess.shape),
+        guess.flatten().index_add(0, chosen, correction).view(guess.shape).cpu(),
         ridge,
         [stack.size(stack.apart) for stack in stacks],
         [stack.size(each) for stack, each in zip(stacks, left, strict=True)],

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from arssr.api import Model
+from arssr.engine.out_of_memory import or_on_cpu
 from arssr.field import ReportProgress, silent
 from arssr.grid import Floats, Grid
 from arssr.merging.brightness import Brightness, match
@@ -134,8 +135,12 @@ def bring_together(
         each, motion = seen[number], motions[number]
         views[number] = View(each.on(common, motion), views[number].reach)
         progress("evening", (number + 1) / len(seen))
+    known = (views, motions, levels, likeness, common, progress)
     with torch.inference_mode():
-        return _estimated(seen, views, motions, levels, likeness, common, progress)
+        return or_on_cpu(
+            lambda device: _estimated([each.on_device(device) for each in seen], *known),
+            model.device,
+        )
 
 
 def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
@@ -197,10 +202,12 @@ def _estimated(
     ]
     stacks = stacks_on(common, seen, motions, levels, guess, mask)
     trusted = [
-        slice_weights(stack.apart.numpy(), stack.counts.numpy(), _axis(each))
+        slice_weights(stack.apart.cpu().numpy(), stack.counts.cpu().numpy(), _axis(each))
         for stack, each in zip(stacks, seen, strict=True)
     ]
-    traces = Problem(stacks, common.shape, torch.from_numpy(np.flatnonzero(mask))).traces()
+    device = seen[0].measured.device
+    chosen = torch.from_numpy(np.flatnonzero(mask)).to(device)
+    traces = Problem(stacks, common.shape, chosen).traces()
     errors = []
     for number, each in enumerate(seen):
         by = [other for other in range(len(seen)) if other != number]
@@ -226,7 +233,7 @@ def _estimated(
     guess = mean_of(lit, reaches)
     stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     echoes = echoes_of(seen, motions, levels, reaches, mask, trusted, common)
-    solved = solve(stacks, torch.from_numpy(guess), mask, progress, echoes=echoes)
+    solved = solve(stacks, torch.from_numpy(guess).to(device), mask, progress, echoes=echoes)
     shares = shares_ijk(stacks, mask)
     estimate = (guess, mask, stacks, trusted, likeness, shares, solved)
     return Together(common, seen, motions, views, levels, *estimate)
@@ -256,7 +263,11 @@ def echoes_of(
         noise = each.noise * torch.randn(each.measured.shape, generator=generator)
         held = noise.numpy() if each.untouched else np.zeros(each.sharp.grid.shape, np.float32)
         noises.append(
-            replace(each, measured=noise, sharp=each.sharp.with_data(held, each.sharp.grid))
+            replace(
+                each,
+                measured=noise.to(each.measured.device),
+                sharp=each.sharp.with_data(held, each.sharp.grid),
+            )
         )
     guess = mean_of(
         [
@@ -306,7 +317,8 @@ def stacks_on(
     trusted: Sequence[Floats] = (),
 ) -> list[Stack]:
     """What each scan says beyond a guess; trusted: weights of slices, by default all alike."""
-    coefficients = coefficients_of(torch.from_numpy(guess))
+    device = seen[0].measured.device
+    coefficients = coefficients_of(torch.from_numpy(guess).to(device))
     stacks = []
     for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
         grid = each.acquisition.grid
@@ -314,13 +326,13 @@ def stacks_on(
         weights = trusted[number] if trusted else np.ones(grid.shape[_axis(each)])
         stacks.append(
             stack_of(
-                each.measured * torch.from_numpy(bright),
+                each.measured * torch.from_numpy(bright).to(device),
                 each.acquisition,
                 each.sharp.grid,
                 common,
                 motion,
                 each.noise * level.factor,
-                _along(weights, _axis(each), grid.shape),
+                _along(weights, _axis(each), grid.shape).to(device),
                 coefficients,
                 mask,
             )
