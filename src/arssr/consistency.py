@@ -130,7 +130,8 @@ class Acquisition:
 
     def measure(self, image: Tensor) -> Tensor:
         """A x: what is measured (I, J, K) of an image on the target grid."""
-        return apply_axis_matrices(image.permute(self._axes).contiguous(), self._matrices)
+        matrices = [m.to(image.device) for m in self._matrices]
+        return apply_axis_matrices(image.permute(self._axes).contiguous(), matrices)
 
     def measuring(self) -> Measuring:
         """`measure` for an image that comes plane by plane."""
@@ -138,7 +139,8 @@ class Acquisition:
 
     def spread(self, measured: Tensor) -> Tensor:
         """Aᵀ y, on the target grid."""
-        spread = apply_axis_matrices(measured, [m.mT.contiguous() for m in self._matrices])
+        back = [m.to(measured.device).mT.contiguous() for m in self._matrices]
+        spread = apply_axis_matrices(measured, back)
         return spread.permute(*np.argsort(self._axes).tolist())
 
     def solve(self, residual: Tensor, sigma: float = 0.0, counted: Tensor | None = None) -> Tensor:

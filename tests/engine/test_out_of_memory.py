@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.phantoms import tiny_network
 
-from arssr.engine.out_of_memory import Runner
+from arssr.engine.out_of_memory import Runner, or_on_cpu
 from arssr.errors import ArSSRError
 
 
@@ -35,6 +35,26 @@ def test_every_item_comes_once_and_in_order(fails_at: dict[int, int]) -> None:
 
     assert list(runner.resumed(read)) == list(range(10))
     assert shares == [1, 0.5, 0.25][: len(shares)]
+
+
+def test_where_a_device_has_too_little_memory_the_cpu_computes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def compute(device: torch.device) -> str:
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError
+        return device.type
+
+    assert or_on_cpu(compute, torch.device("cuda")) == "cpu"
+    assert caplog.messages == ["out of memory on cuda: going on on the CPU"]
+
+
+def test_where_the_cpu_has_too_little_it_is_an_error() -> None:
+    def compute(_: torch.device) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(ArSSRError, match="out of memory"):
+        or_on_cpu(compute, torch.device("cuda"))
 
 
 def test_what_failed_is_free_before_the_next_try() -> None:

@@ -11,7 +11,13 @@ from tests.phantoms import anatomy, rotated
 import arssr
 from arssr import ArSSRError, Grid, Volume
 from arssr.degradation import degrade, named_degradation
+from arssr.field import silent
 from arssr.interpolation import resample
+from arssr.merging.brightness import match
+from arssr.merging.seen import Seen, see
+from arssr.merging.together import echoes_of
+from arssr.upsampling.request import Request
+from arssr.upsampling.target import Target
 
 DATA = 200 * ndimage.gaussian_filter(np.pad(anatomy((30, 34, 30)), 5), 0.7)
 TRUTH = Volume(DATA, Grid(DATA.shape, np.eye(4)))
@@ -49,6 +55,24 @@ def test_the_noise_of_repeats_falls_as_it_should() -> None:
     for count in (2, 4):
         merged = arssr.merge(repeats[:count])
         assert off(merged) == pytest.approx(off(repeats[0]) / count**0.5, rel=0.1)
+
+
+def test_a_scan_misses_less_than_its_noise_of_a_guess_that_holds_it() -> None:
+    model, request = arssr.load_model("light", "cpu"), Request(Target(like=TRUTH.grid), noise=1.0)
+    everywhere = np.ones(TRUTH.grid.shape, np.float32)
+    thin, stack = (see(model, request, scan, TRUTH.grid, silent) for scan in (TRUTH, thick(2)))
+    even = match(TRUTH.data, TRUTH.data, everywhere, TRUTH.grid)
+
+    def echoes(seen: list[Seen]) -> list[float]:
+        n = len(seen)
+        trusted = [np.ones(each.measured.shape[2]) for each in seen]
+        known = ([np.eye(4)] * n, [even] * n, [everywhere] * n)
+        return echoes_of(seen, *known, everywhere > 0, trusted, TRUTH.grid)
+
+    assert echoes([stack, stack]) == [1, 1]
+    assert echoes([thin, thin]) == pytest.approx([0.5**0.5] * 2, rel=0.03)
+    of_stack, of_thin = echoes([stack, thin])
+    assert of_thin == pytest.approx(0.5, rel=0.03) and 1 < of_stack < 1.2
 
 
 def test_orthogonal_stacks_are_better_together_than_any_alone() -> None:

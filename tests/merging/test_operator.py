@@ -16,6 +16,7 @@ from arssr.grid import Grid
 from arssr.interpolation import EDGE_PADDING, apply_axis_matrices, spline_matrix
 from arssr.merging.posed import Interleaves, Posed
 from arssr.merging.sampling import Sampling
+from arssr.merging.solve import Problem
 from arssr.merging.stack import Stack, fading, fine_grid, stack_of
 
 COMMON = Grid((14, 12, 10), np.diag([1.0, 1, 1, 1]))
@@ -35,7 +36,12 @@ def motion(seed: int) -> np.ndarray:
     return moved
 
 
-def stack(seed: int, mask: np.ndarray | None = None, motions: Sequence[np.ndarray] = ()) -> Stack:
+def stack(
+    seed: int,
+    mask: np.ndarray | None = None,
+    motions: Sequence[np.ndarray] = (),
+    device: str = "cpu",
+) -> Stack:
     """A thick, moved scan with gaps, whose slices lie along an axis by the seed.
 
     motions: of its interleaves.
@@ -46,8 +52,8 @@ def stack(seed: int, mask: np.ndarray | None = None, motions: Sequence[np.ndarra
     fine = fine_grid(scan, COMMON)
     names = ["slice" if a == axis else "kspace" for a in range(3)]
     acquisition = Acquisition(scan, fine, names, Slices(axis, 2.4, 3.0))
-    measured = torch.from_numpy(smooth(scan.shape, seed))
-    zero = torch.zeros([n + 2 * EDGE_PADDING for n in COMMON.shape])
+    measured = torch.from_numpy(smooth(scan.shape, seed)).to(device)
+    zero = torch.zeros([n + 2 * EDGE_PADDING for n in COMMON.shape], device=device)
     everywhere = np.ones(COMMON.shape, bool)
     return stack_of(
         measured,
@@ -57,10 +63,21 @@ def stack(seed: int, mask: np.ndarray | None = None, motions: Sequence[np.ndarra
         motion(seed),
         Interleaves(axis, tuple(motions) or (np.eye(4),)),
         0.1,
-        torch.ones(scan.shape),
+        torch.ones(scan.shape, device=device),
         zero,
         everywhere if mask is None else mask,
     )
+
+
+def test_what_a_scan_makes_of_an_image_stays_on_its_device() -> None:
+    """The meta device computes no numbers, but refuses to mix its tensors with those of a CPU."""
+    meta = stack(1, device="meta")
+    image = torch.zeros([n + 2 * EDGE_PADDING for n in COMMON.shape], device="meta")
+    assert {meta.apart.device.type, meta.counts.device.type} == {"meta"}
+    assert meta.measure(image).device.type == "meta"
+    meta.spread(meta.apart, image)
+    problem = Problem([meta], COMMON.shape, torch.arange(50, device="meta"))
+    assert problem.normal(torch.zeros(50, device="meta")).device.type == "meta"
 
 
 def test_a_spline_is_read_where_the_motion_leads() -> None:

@@ -9,7 +9,7 @@ from arssr.consistency import Acquisition
 from arssr.grid import Grid
 from arssr.merging.posed import Interleaves
 from arssr.merging.shares import shares_ijk
-from arssr.merging.solve import Problem, conjugate_gradients, error_variance, solve
+from arssr.merging.solve import Problem, conjugate_gradients, doubt_of, error_variance, solve
 from arssr.merging.stack import Stack, stack_of
 
 from .test_operator import coefficients, stack
@@ -83,6 +83,30 @@ def test_the_weight_of_the_guess_follows_from_how_far_it_is_off(error: float) ->
     chosen = torch.arange(truth.size)
     traces = Problem(stacks, truth.shape, chosen).traces()
     assert error_variance(stacks, traces) == pytest.approx(error**2, rel=0.25)
+
+
+def test_noise_that_the_guess_holds_is_not_taken_for_agreement() -> None:
+    """A guess of half of the scan's own noise, and an error of its own."""
+    random = np.random.default_rng(0)
+    truth = smooth(COMMON.shape, sigma=1)
+    noise, wrong = (random.standard_normal(truth.shape).astype(np.float32) for _ in range(2))
+    guess = truth + 0.05 * noise + 0.06 * wrong
+    stacks = [part(truth + 0.1 * noise, 0, 40, guess)]
+    traces = Problem(stacks, truth.shape, torch.arange(truth.size)).traces()
+    assert error_variance(stacks, traces, [0.5]) == pytest.approx(0.06**2, rel=0.25)
+    assert error_variance(stacks, traces) < 0.1 * 0.06**2
+
+
+def test_a_guess_is_doubted_at_edges_more_than_where_it_is_flat() -> None:
+    step = np.zeros((20, 8, 8), np.float32)
+    step[10:] = 100
+    mask = np.ones(step.shape, bool)
+    doubt = doubt_of(step, mask)
+    assert np.mean(doubt**2) == pytest.approx(1)
+    of_planes = doubt.reshape(step.shape).mean(axis=(1, 2))
+    assert of_planes[9:11].min() > 3 * of_planes[[0, 1, 18, 19]].max()
+    assert np.allclose(doubt_of(0 * step, mask), 1)
+    assert np.allclose(doubt_of(7 * step, mask), doubt, rtol=1e-4), "it depends on the units"
 
 
 def test_detail_along_the_slices_of_a_scan_comes_from_the_others() -> None:

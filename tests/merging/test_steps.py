@@ -64,6 +64,14 @@ def test_brightness_leaves_equal_scans_alone() -> None:
     assert np.abs(level.at(one.grid) - 1).max() < 1e-5
 
 
+def test_noise_in_one_of_two_scans_makes_none_brighter() -> None:
+    one = head()
+    noise = np.random.default_rng(0).standard_normal(one.grid.shape).astype(np.float32)
+    everywhere = np.ones(one.grid.shape, np.float32)
+    for pair in [(one.data, one.data + 10 * noise), (one.data + 10 * noise, one.data)]:
+        assert match(*pair, everywhere, one.grid).factor == pytest.approx(1, abs=0.005)
+
+
 def test_slices_that_disagree_lose_weight_and_others_keep_it() -> None:
     random = np.random.default_rng(0)
     apart = random.standard_normal((20, 18, 24)).astype(np.float32)

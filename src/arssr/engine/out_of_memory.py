@@ -17,8 +17,25 @@ from arssr.networks import ImplicitVoxelNetwork
 
 _TRIES = 3  # each with half the memory of the one before; then a device is given up
 _CPU = torch.device("cpu")
+_OUT_OF_MEMORY = "out of memory; close other programs, or use a smaller model"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def or_on_cpu(compute: Callable[[torch.device], T], device: torch.device) -> T:
+    """What is computed on a device; where memory runs out there, on the CPU, which is told.
+
+    Raises ArSSRError where it runs out on the CPU.
+    """
+    with suppress(torch.OutOfMemoryError):
+        return compute(device)
+    # The memory is free only here, as in `Runner.resumed`.
+    if device == _CPU:
+        raise ArSSRError(_OUT_OF_MEMORY)
+    gc.collect()
+    torch.cuda.empty_cache()
+    _log.warning("out of memory on %s: going on on the CPU", device)
+    return or_on_cpu(compute, _CPU)
 
 
 class Runner:
@@ -80,7 +97,7 @@ class Runner:
         elif self.device != _CPU:
             self.leave_gpu("out of memory")
         else:
-            raise ArSSRError("out of memory; close other programs, or use a smaller model")
+            raise ArSSRError(_OUT_OF_MEMORY)
 
 
 def _on_cpu(network: ImplicitVoxelNetwork, dtype: torch.dtype) -> ImplicitVoxelNetwork:

@@ -19,6 +19,8 @@ from arssr.interpolation import (
 # Points that are read together: they stay in a CPU's cache (of 500,000 each takes 5 to 17 times as
 # long), and PyTorch does not wake other threads for so few.
 _TOGETHER = 2**14
+# On other devices each launch costs the same for few: never timed, as no GPU was at hand.
+_TOGETHER_ELSEWHERE = 2**20
 
 
 class Sampling:
@@ -86,8 +88,9 @@ class Sampling:
     def _slabs(self) -> Iterator[tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], ...]]]:
         """Some voxels at a time, the first coefficient of each, and weights along three axes."""
         _, n_j, n_k = self.shape
-        for start in range(0, len(self.chosen), _TOGETHER):
-            where = self.chosen[start : start + _TOGETHER]
+        together = _TOGETHER if self.chosen.device.type == "cpu" else _TOGETHER_ELSEWHERE
+        for start in range(0, len(self.chosen), together):
+            where = self.chosen[start : start + together]
             index = torch.stack((where // (n_j * n_k), where // n_k % n_j, where % n_k), dim=1)
             at = index.double() @ self._map[:, :3].mT + self._map[:, 3] + EDGE_PADDING
             first = at.floor() - 1
@@ -103,7 +106,7 @@ class Sampling:
 def coefficients_of(image: Tensor) -> Tensor:
     """Spline coefficients (padded, as `Sampling` reads them) of an image (I, J, K)."""
     matrices = [torch.from_numpy(spline_matrix(n).astype(np.float32)) for n in image.shape]
-    return apply_axis_matrices(image, matrices)
+    return apply_axis_matrices(image, [m.to(image.device) for m in matrices])
 
 
 def _inside(

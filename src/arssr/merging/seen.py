@@ -1,8 +1,9 @@
 """What is known of each scan before they are brought together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,9 +60,18 @@ class Seen:
         return "trapezoid" if self.acquisition is self.narrow else "gaussian"
 
     @property
+    def untouched(self) -> bool:
+        """Whether no network was asked, as it is as fine as the result: all its noise is left."""
+        return tuple(self.measured.shape) == self.sharp.grid.shape
+
+    @property
     def name(self) -> str:
         """As it is called in sentences."""
         return self.scan.label
+
+    def on_device(self, device: torch.device) -> "Seen":
+        """The same, with what was measured on a device: there the scans are brought together."""
+        return replace(self, measured=self.measured.to(device))
 
     def placed(self, motion: Floats) -> Grid:
         """Its fine grid in the common space."""

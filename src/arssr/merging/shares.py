@@ -17,13 +17,14 @@ def shares_ijk(stacks: Sequence[Stack], mask: NDArray[np.bool_]) -> list[list[fl
 
     Of a wave along an axis of the common grid each scan measures some power, in units of its noise.
     """
-    chosen = torch.from_numpy(np.flatnonzero(mask))
-    problem = Problem(stacks, mask.shape, chosen)
+    chosen = np.flatnonzero(mask)
+    device = stacks[0].counts.device
+    problem = Problem(stacks, mask.shape, torch.from_numpy(chosen).to(device))
     powers = np.zeros((len(stacks), 3))
     for axis in range(3):
-        place = np.unravel_index(chosen.numpy(), mask.shape)[axis]
+        place = np.unravel_index(chosen, mask.shape)[axis]
         wave = torch.from_numpy(np.cos(2 * np.pi / _PERIOD * place).astype(np.float32))
-        of_wave = problem.coefficients(wave)
+        of_wave = problem.coefficients(wave.to(device))
         powers[:, axis] = [float(s.measure(of_wave).double().square().sum()) for s in stacks]
     shares: list[list[float]] = (powers / np.maximum(powers.sum(axis=0), 1e-30)).tolist()
     return shares

@@ -29,7 +29,8 @@ def stacks_on(
     trusted: Sequence[Floats] = (),
 ) -> list[Stack]:
     """What each scan says beyond a guess; trusted: weights of slices, by default all alike."""
-    coefficients = coefficients_of(torch.from_numpy(guess))
+    device = seen[0].measured.device
+    coefficients = coefficients_of(torch.from_numpy(guess).to(device))
     stacks = []
     for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
         grid = each.acquisition.grid
@@ -37,14 +38,14 @@ def stacks_on(
         weights = trusted[number] if trusted else np.ones(grid.shape[each.interleaves.axis])
         stacks.append(
             stack_of(
-                each.measured * torch.from_numpy(bright),
+                each.measured * torch.from_numpy(bright).to(device),
                 each.acquisition,
                 each.sharp.grid,
                 common,
                 motion,
                 each.interleaves,
                 each.noise * level.factor,
-                _along(weights, each.interleaves.axis, grid.shape),
+                _along(weights, each.interleaves.axis, grid.shape).to(device),
                 coefficients,
                 mask,
             )
