@@ -96,6 +96,8 @@ def test_contrasts_are_kept_apart_on_one_grid(arssr: Arssr, tmp_path: Path) -> N
 
     first, second = made("both")
     assert first.grid.matches(second.grid)
+    told = [json.loads((tmp_path / "both" / f"{each}_SR.json").read_text()) for each in "ab"]
+    assert "along k" in told[0]["target"] and "target" not in told[1]  # whose slices are along i
     contrast = Volume.read(two)
     contrast.with_data(300 - contrast.data, contrast.grid).write(two, overwrite=True)
     again, other = made("again")
