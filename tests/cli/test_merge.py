@@ -1,6 +1,7 @@
 """`arssr merge` as a person calls it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,8 @@ def test_contrasts_are_kept_apart_on_one_grid(arssr: Arssr, tmp_path: Path) -> N
 
     first, second = made("both")
     assert first.grid.matches(second.grid)
+    told = [json.loads((tmp_path / "both" / f"{each}_SR.json").read_text()) for each in "ab"]
+    assert "along k" in told[0]["target"] and "target" not in told[1]  # whose slices are along i
     contrast = Volume.read(two)
     contrast.with_data(300 - contrast.data, contrast.grid).write(two, overwrite=True)
     again, other = made("again")
@@ -158,6 +161,16 @@ def test_series_kept_apart_get_names_of_their_own(
     assert names == {"dicom_t2-tse-ax_SR.nii.gz", "dicom_t2-tse-sag_SR.nii.gz"}
 
 
+def test_no_result_replaces_that_of_another_series(
+    arssr: Arssr, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "again" / "dicom")
+    words = ("--separate", "--series", "t2 tse ax", "--series", "t2 tse ax")
+    done = arssr("merge", folder, tmp_path / "again" / "dicom", *words, "-o", tmp_path / "apart")
+    assert done.code == 2 and "two scans would both be written" in done.err
+    assert not (tmp_path / "apart").exists()
+
+
 def test_a_series_goes_with_each_scan_that_is_named(
     arssr: Arssr, folder: Path, scans: list[str], tmp_path: Path
 ) -> None:
@@ -218,6 +231,16 @@ def test_wrong_usage_is_told_in_one_sentence(
     done = arssr("merge", scans[0], *words, "-o", str(tmp_path / out))
     assert done.code == 2
     assert said in " ".join(done.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", ["new/", "there", "there/"])
+def test_a_folder_is_no_name_for_one_image(
+    arssr: Arssr, scans: list[str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    done = arssr("merge", *scans, "-o", f"{tmp_path}/{name}")
+    said = " ".join(done.err.replace("│", " ").split())
+    assert done.code == 2 and "name a file to write, such as" in said
 
 
 def test_what_is_there_is_not_replaced(arssr: Arssr, scans: list[str], tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_orthogonal_stacks_are_better_together_than_any_alone() -> None:
     assert off(arssr.merge(scans)) < 0.85 * alone
 
 
+@pytest.mark.parametrize("factor", [1e-3, 30.0, 1e4])
+def test_the_units_of_another_scan_do_not_matter(factor: float) -> None:
+    first, second = thick(2), thick(0, 1)
+    merged = arssr.merge([first, second], register=False)
+    other = second.with_data(factor * second.data, second.grid)
+    again = arssr.merge([first, other], register=False)
+    np.testing.assert_allclose(again.data, merged.data, atol=0.01 * DATA.max())
+
+
 def test_a_scan_at_an_angle_is_read_where_it_lies() -> None:
     oblique = resample(TRUTH, rotated(TRUTH.grid, (15, -10, 25)).scaled((1, 1, 0.25)))
     first = thick(2)

@@ -112,6 +112,22 @@ def test_scans_that_do_not_fit_are_refused_by_name() -> None:
         fit(head().data, np.zeros(head().grid.shape, np.float32))
 
 
+@pytest.mark.parametrize("offset", [-500.0, 50.0, 1000.0])
+def test_a_scan_with_another_zero_is_refused(offset: float) -> None:
+    one = head()
+    reach = np.ones(one.grid.shape, np.float32)
+    views = [("a.nii", one.data, reach), ("b.nii", 7 * (one.data + np.float32(offset)), reach)]
+    with pytest.raises(ArSSRError, match=r"b\.nii: no factor makes it as bright"):
+        require_fit(views, one.grid)
+
+
+def test_a_first_scan_below_zero_is_refused() -> None:
+    one = head()
+    reach = np.ones(one.grid.shape, np.float32)
+    with pytest.raises(ArSSRError, match=r"a\.nii: nothing in it is above 0"):
+        require_fit([("a.nii", one.data - 500, reach)] * 2, one.grid)
+
+
 def test_a_motion_that_brings_a_scan_onto_the_first_fits() -> None:
     fixed = head()
     motion = np.eye(4)

@@ -33,7 +33,7 @@ from arssr.cli.options import (
 from arssr.cli.session import LogFile, Quiet, Threads
 from arssr.errors import ArSSRError
 from arssr.extras import require
-from arssr.files import output_suffix, stem
+from arssr.files import format_named, output_suffix, stem
 
 if TYPE_CHECKING:
     from arssr.api import Model
@@ -148,6 +148,10 @@ def merge(
         raise typer.BadParameter(
             "name one folder and a --series for each scan in it, or as many --series as scans"
         )
+    if not separate and _is_folder(out):
+        raise typer.BadParameter(
+            f"merging makes one image: name a file to write, such as {Path(out) / 'merged.nii.gz'}"
+        )
     results: tuple[Path, ...] = (Path(out),)
     if separate and wanted:
         results = tuple(Path(out) / _file_of(*scan) for scan in zip(sources, wanted, strict=True))
@@ -177,6 +181,11 @@ def merge(
         made = _merged(network, job)
     if as_json:
         print_json([*made])
+
+
+def _is_folder(out: str) -> bool:
+    """Whether a folder is named, and not that of a DICOM series."""
+    return format_named(Path(out)) is None and (out.endswith("/") or Path(out).is_dir())
 
 
 def _file_of(source: Path, series: str | None) -> str:

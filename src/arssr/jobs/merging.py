@@ -1,6 +1,7 @@
 """Several scans in, one result out, or one of each contrast, with all that belongs to it."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -61,6 +62,13 @@ class MergeJob:
     def __post_init__(self) -> None:
         if len(set(self.scans)) < len(self.scans):
             raise ArSSRError("one scan is named twice")
+        names = Counter(map(sidecar, self.destinations))
+        if twice := [name for name, count in names.items() if count > 1]:
+            both = twice[0].with_suffix("")
+            raise ArSSRError(
+                f"two scans would both be written to {both}; rename one, or name its series "
+                "otherwise"
+            )
         if self.report and self.separate:
             raise ArSSRError("--report shows one result; see `arssr compare` for several")
         require_interleaves(self.interleaves, self.separate, self.request.even_slices)

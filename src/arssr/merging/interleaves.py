@@ -220,7 +220,7 @@ class _Search:
         images, everywhere = [nothing] * len(seen), np.ones(coarse.shape, bool)
         search = cls(coarser, list(motions), levels, images, images[:], everywhere, coarse, centre)
         search.place()
-        noise = max(each.noise for each in coarser)
+        noise = max(each.noise * of.factor for each, of in zip(coarser, levels, strict=True))
         search.mask = head_mask(mean_of(search.lit, search.reaches), noise, coarse)
         return search
 

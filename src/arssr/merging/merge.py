@@ -144,7 +144,9 @@ def made_of(
     because_of: Facts = {"target": because} if because else {}
     if separate:
         done = each_on(model, request, scans, grid, registered, progress)
-        return [Merged(volume, {**because_of, **facts}) for volume, facts in done]
+        made = [Merged(volume, facts) for volume, facts in done]
+        made[0] = replace(made[0], facts={**because_of, **made[0].facts})  # it is of that scan
+        return made
     together = bring_together(model, request, scans, grid, registered, progress, interleaves)
     data = together.solved.image.numpy()
     if request.clamp and min(float(scan.data.min()) for scan in scans) >= 0:

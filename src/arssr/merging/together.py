@@ -252,7 +252,8 @@ def _estimated(
     """
     lit = [view.sharp * level.at(common) for view, level in zip(views, levels, strict=True)]
     guess = mean_of(lit, [view.reach for view in views])
-    mask = head_mask(guess, max(each.noise for each in seen), common)
+    noise = max(each.noise * level.factor for each, level in zip(seen, levels, strict=True))
+    mask = head_mask(guess, noise, common)
     seen = [
         _with_profile(number, seen, views, motions, levels, lit, mask, common)
         for number in range(len(seen))
