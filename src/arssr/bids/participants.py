@@ -1,6 +1,5 @@
 """The participant level of a BIDS App: every scan of some subjects, as far as it is not done."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,9 +128,14 @@ def _jobs(
     jobs = [(scan, _job(scan, derivatives.destination(scan), request, report)) for scan in scans]
     if any(isinstance(job, MergeJob) for _, job in jobs):
         require("formats", "arssr bids --merge", "SimpleITK")
-    names = Counter(sidecar(job.destination) for _, job in jobs)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise ArSSRError(f"two scans would both become {twice[0].stem}; name one suffix at a time")
+    known: dict[Path, Scan] = {}
+    for scan, job in jobs:
+        twin = known.setdefault(sidecar(job.destination), scan)
+        if twin is not scan:
+            raise ArSSRError(
+                f"two scans would both become {sidecar(job.destination).stem}: {twin.path} and "
+                f"{scan.path.name}; remove one, or name one suffix at a time"
+            )
     return jobs
 
 
