@@ -102,7 +102,7 @@ def stack_of(
                 mode="nearest",
                 prefilter=False,
             )
-        group = (slice(None),) * axis + (slice(number, None, len(motions)),)
+        group = ((slice(None),) * axis + (slice(number, None, len(motions)),))[:3]
         data[group] = part[group]
     real, imaginary = (sigma * generator.standard_normal(grid.shape) for _ in range(2))
     noisy = np.hypot(data + real, imaginary) if sigma else data
@@ -169,9 +169,9 @@ def rows(
         [motion]
         + [
             motion @ motion_of(within, centre, WITHIN_MM, WITHIN_DEGREES)
-            for _ in range(1, arguments.interleaves)
+            for _ in range(1, arguments.interleaves if axis < 3 else 1)
         ]
-        for motion in true
+        for axis, motion in zip(axes, true, strict=True)
     ]
     scans = [
         stack_of(whole, seen, axis, motions, percent / 100 * span, generator, arguments.box)
