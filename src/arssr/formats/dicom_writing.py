@@ -93,15 +93,15 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     """What all slices of the new series share."""
     from pydicom.uid import MRImageStorage, generate_uid
 
-    header, image = _read(origin)
-    source, sources = image.series, _references(image.slices, header.SOPClassUID)
-    uids = [source.uid]
+    header, image, sources = _read(origin)
+    source, uids = image.series, [image.series.uid]
     if is_enhanced(header):
-        header = classic_header(header, image.slices[0].frame)
+        with damage_in_words(f"{origin.path}: cannot be read"):
+            header = classic_header(header, image.slices[0].frame)
     for other in origin.others:
         if is_series(other.path):
-            its_header, its_image = _read(other)
-            sources += _references(its_image.slices, its_header.SOPClassUID)
+            _, its_image, its_sources = _read(other)
+            sources += its_sources
             uids.append(its_image.series.uid)
     header.remove_private_tags()
     for element in list(header):
@@ -134,12 +134,13 @@ def _derived_header(origin: Origin, grid: Grid, remark: str) -> Any:
     return header
 
 
-def _read(origin: Origin) -> tuple[Any, Image]:
-    """The header of the first slice of an image, and the image."""
+def _read(origin: Origin) -> tuple[Any, Image, list[Any]]:
+    """The header of the first slice of an image, the image, and references to all its slices."""
     with unpacked(origin.path) as folder:
         image = choose(series_in(folder, origin.path), origin.series, origin.path)
         with damage_in_words(f"{origin.path}: cannot be read"):
-            return read_header(image.slices[0].path), image
+            header = read_header(image.slices[0].path)
+            return header, image, _references(image.slices, header.SOPClassUID)
 
 
 def _references(slices: Sequence[Slice], sop_class: str) -> list[Any]:

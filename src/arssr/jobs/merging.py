@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,12 +132,8 @@ class MergeJob:
         return {"scans": [str(source) for source in self.sources], "error": self.in_words(error)}
 
     def read(self) -> list[Volume]:
-        """The scans. Raises ArSSRError as `Volume.read` does, and for one that is there twice."""
-        volumes = [read_quietly(path, series) for path, series in self.scans]
-        for one, other in combinations(volumes, 2):
-            if np.array_equal(one.data, other.data):
-                raise ArSSRError(f"{one.label} and {other.label} are one and the same image")
-        return volumes
+        """The scans. Raises ArSSRError as `Volume.read` does."""
+        return [read_quietly(path, series) for path, series in self.scans]
 
 
 AnyJob = Job | MergeJob

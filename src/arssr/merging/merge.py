@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
@@ -170,6 +171,9 @@ def common_grid(
         raise ArSSRError("merging needs two scans or more")
     for scan in scans:
         scan.kind.require_intensities(scan.label)
+    for one, other in combinations(scans, 2):
+        if np.array_equal(one.data, other.data):
+            raise ArSSRError(f"{one.label} and {other.label} are one and the same image")
     try:
         where = where_of(request, scans[0])
     except NoTargetError:
