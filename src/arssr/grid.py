@@ -190,6 +190,12 @@ class Grid:
         """(..., 3) RAS+ mm → (..., 3) voxel coordinates (fractions, and outside values too)."""
         return _apply(np.linalg.inv(self.affine).astype(np.float64, copy=False), points_ras_mm)
 
+    def lies_beside(self, points_ras_mm: ArrayLike) -> bool:
+        """Whether all points (n, 3) lie beyond the field of view on one side of it."""
+        index = self.to_index(points_ras_mm)
+        end = np.array(self.shape) - 0.5
+        return bool((index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any())
+
     def index_map_to(self, other: "Grid") -> Floats:
         """(4, 4) matrix that takes voxel coordinates here to those of the same place in `other`."""
         return np.linalg.solve(other.affine, self.affine).astype(np.float64, copy=False)

@@ -72,9 +72,7 @@ def view(before: Image, after: "Image | None" = None) -> "VBox":
 def _warn_if_apart(images: Sequence[Volume]) -> None:
     """A slider from one image to another is no use where neither sees what the other sees."""
     first, last = images[0], images[-1]
-    index = first.grid.to_index(_corners_ras_mm(last.grid))
-    end = np.array(first.grid.shape) - 0.5
-    if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
+    if first.grid.lies_beside(_corners_ras_mm(last.grid)):
         sentence = f"{first.name} and {last.name} share no place: they are shown side by side"
         warnings.warn(sentence, ArSSRWarning, stacklevel=3)
 

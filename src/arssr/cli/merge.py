@@ -168,8 +168,17 @@ def merge(
             as_stored=as_stored,
             even_slices=even_slices,
         )
-        how = (not no_register, separate, overwrite, report, wanted)
-        job = MergeJob(sources, results, request, *how, interleaves=groups)
+        job = MergeJob(
+            sources,
+            results,
+            request,
+            registered=not no_register,
+            separate=separate,
+            overwrite=overwrite,
+            report=report,
+            series=wanted,
+            interleaves=groups,
+        )
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
     from arssr.api import load_model

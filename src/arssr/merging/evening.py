@@ -16,6 +16,7 @@ from arssr.evenness import Evened, even_slices, slice_axis
 from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
 from arssr.merging.brightness import Brightness
+from arssr.merging.poses import in_common
 from arssr.merging.sampling import Sampling, coefficients_of
 from arssr.merging.seen import Seen
 from arssr.volume import Volume
@@ -55,7 +56,7 @@ def evened(
     reach = np.max([reaches[n] for n in others], axis=0)
     mean = np.average([lit[n] for n in others], 0, [reaches[n] for n in others])
     expected, known = (_measured(each, image, motions[number], common) for image in (mean, reach))
-    there = Grid(known.grid.shape, np.linalg.inv(motions[number]) @ known.grid.affine)
+    there = in_common(known.grid, motions[number])
     said = np.where(known.data > _KNOWN, expected.data / level.at(there), 0)
     return even_slices(each.scan, resample(known.with_data(said, known.grid), each.scan.grid).data)
 
@@ -65,7 +66,7 @@ def _across(seen: Seen, motion: Floats) -> Floats:
     axis = slice_axis(seen.scan)
     if axis is None:
         return np.zeros(3)
-    along: Floats = (np.linalg.inv(motion) @ seen.scan.grid.affine)[:3, axis]
+    along: Floats = in_common(seen.scan.grid, motion).affine[:3, axis]
     return along / np.linalg.norm(along)
 
 

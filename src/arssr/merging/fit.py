@@ -10,6 +10,7 @@ from scipy import ndimage
 from arssr.errors import ArSSRError
 from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
+from arssr.merging.poses import in_common
 from arssr.volume import Volume
 
 _SMOOTH_MM = 2.0  # so that noise and thick slices matter less
@@ -56,10 +57,9 @@ def likeness(
 def fits(first: Volume, other: Volume, motion: Floats) -> bool:
     """Whether a motion from the space of the first brings another scan's image onto it."""
     grid = first.grid.with_spacing(np.maximum(first.grid.spacing_mm, _SMOOTH_MM).tolist())
-    there = Grid(other.grid.shape, np.linalg.inv(motion) @ other.grid.affine)
+    there = in_common(other.grid, motion)
     one, placed = resample(first, grid), resample(replace(other, grid=there), grid)
-    at = there.to_index(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
-    inside = ((at > -0.5) & (at < np.array(there.shape) - 0.5)).all(axis=-1)
+    inside = _inside(there, grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
     return likeness(one.data, placed.data, _head(one.data) & inside, grid)[0] >= _SAME
 
 
@@ -122,10 +122,14 @@ def _require_same_zero(
 def require_overlap_of_heads(name: str, first: Volume, other: Volume) -> None:
     """Refuse a scan of another contrast that shows next to nothing of what the first does."""
     head = np.argwhere(_head(first.data))
-    at = other.grid.to_index(first.grid.to_world(head))
-    inside = ((at > -0.5) & (at < np.array(other.grid.shape) - 0.5)).all(axis=1)
-    if inside.sum() < _LEAST_OVERLAP * len(head):
+    if _inside(other.grid, first.grid.to_world(head)).sum() < _LEAST_OVERLAP * len(head):
         raise ArSSRError(f"{name}{_ELSEWHERE}")
+
+
+def _inside(grid: Grid, points_ras_mm: Floats) -> NDArray[np.bool_]:
+    """(…) which of the points (…, 3) lie in the field of view."""
+    at = grid.to_index(points_ras_mm)
+    return np.asarray(((at > -0.5) & (at < np.array(grid.shape) - 0.5)).all(axis=-1))
 
 
 def _head(image: NDArray[np.float32]) -> NDArray[np.bool_]:

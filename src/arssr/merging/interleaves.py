@@ -27,7 +27,7 @@ from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
 from arssr.merging.brightness import Brightness
 from arssr.merging.posed import Interleaves, Posed
-from arssr.merging.poses import extent
+from arssr.merging.poses import extent, in_common
 from arssr.merging.sampling import coefficients_of
 from arssr.merging.seen import Seen
 from arssr.merging.solve import solve
@@ -149,7 +149,7 @@ def unmoved(each: Seen, motion: Floats, level: Brightness, image: Tensor, common
     changed = still.measure(coefficients) - moved.measure(coefficients)
     changed *= (still.seen_share() > _SEEN) & (moved.seen_share() > _SEEN)
     grid = each.acquisition.grid
-    changed /= torch.from_numpy(level.at(Grid(grid.shape, np.linalg.inv(motion) @ grid.affine)))
+    changed /= torch.from_numpy(level.at(in_common(grid, motion)))
     onto_scan = resample(Volume(changed.numpy(), grid), each.scan.grid).data
     data = np.maximum(each.scan.data + onto_scan, each.scan.data.min())
     return each.scan.with_data(data, each.scan.grid)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arssr.grid import Floats
+from arssr.grid import Floats, Grid
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def register(
     except RuntimeError:  # nothing of one lies in the other
         return np.eye(4)
     return _matrix(transform)
+
+
+def in_common(grid: Grid, motion: Floats) -> Grid:
+    """The grid of a scan as it lies in the common space; motion: from there to the scan's."""
+    return Grid(grid.shape, np.linalg.inv(motion) @ grid.affine)
 
 
 def extent(motion: Floats, centre: Floats) -> tuple[float, float]:

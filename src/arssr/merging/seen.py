@@ -10,11 +10,12 @@ from torch import Tensor
 from arssr.api import Model
 from arssr.consistency import Acquisition
 from arssr.errors import ArSSRError
+from arssr.evenness import slice_axis
 from arssr.field import ReportProgress, VoxelField
 from arssr.grid import Floats, Grid
 from arssr.interpolation import resample
 from arssr.merging.posed import Interleaves
-from arssr.merging.slices import slice_axis
+from arssr.merging.poses import in_common
 from arssr.merging.stack import fading, fine_grid
 from arssr.networks import UNKNOWN
 from arssr.noise import estimate_noise
@@ -75,7 +76,7 @@ class Seen:
 
     def placed(self, motion: Floats) -> Grid:
         """Its fine grid in the common space."""
-        return Grid(self.sharp.grid.shape, np.linalg.inv(motion) @ self.sharp.grid.affine)
+        return in_common(self.sharp.grid, motion)
 
     def on(self, common: Grid, motion: Floats) -> NDArray[np.float32]:
         """What the network makes of it, on the common grid; beyond its field of view the border."""
@@ -84,8 +85,7 @@ class Seen:
 
     def reach(self, common: Grid, motion: Floats) -> NDArray[np.float32]:
         """How much its word counts at each voxel of the common grid; more than 0."""
-        scan = self.scan.grid
-        there = Grid(scan.shape, np.linalg.inv(motion) @ scan.affine)
+        there = in_common(self.scan.grid, motion)
         to_index = common.index_map_to(there)
         weights = np.empty(common.shape, np.float32)
         plane = np.stack(np.meshgrid(*map(np.arange, common.shape[1:]), indexing="ij"), axis=-1)
@@ -117,8 +117,14 @@ def see(
         noise, narrow = known.noise or 0.0, _with_trapezoids(field, fine)
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
-    slices = Interleaves(slice_axis(scan.grid, scan.slices))
+    axis = slice_axis(scan)
+    slices = Interleaves(int(scan.grid.spacing_mm.argmax()) if axis is None else axis)
     return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts, slices)
+
+
+def of_several(progress: ReportProgress, number: int, of: int) -> ReportProgress:
+    """The progress of one scan of several, in words."""
+    return lambda what, share: progress(f"scan {number + 1} of {of}, {what}", share)
 
 
 def require_noise_level(request: Request) -> float | str:

@@ -15,7 +15,8 @@ from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.merging.fit import require_overlap_of_heads
-from arssr.merging.poses import extent, head_centre, register
+from arssr.merging.poses import extent, head_centre, in_common, register
+from arssr.merging.seen import of_several
 from arssr.merging.stack import fine_grid
 from arssr.transforms.transform import Affine, Transform, resample_through
 from arssr.upsampling.facts import Facts
@@ -44,10 +45,7 @@ def each_on(
     done: list[tuple[Volume, Facts]] = []
     fixed: Volume | None = None
     for number, scan in enumerate(scans):
-
-        def tell(what: str, share: float, number: int = number) -> None:
-            progress(f"scan {number + 1} of {len(scans)}, {what}", share)
-
+        tell = of_several(progress, number, len(scans))
         where = Where(fine_grid(scan.grid, common))
         result = result_of(model, request_for(request, scan), scan, where, tell)
         [sharp] = result.whole()
@@ -56,7 +54,7 @@ def each_on(
         if registered and sharp is not fixed:
             tell("registering", 0.0)
             motion = register(fixed, sharp, centre, contrasts=True)
-        there = Grid(sharp.grid.shape, np.linalg.inv(motion) @ sharp.grid.affine)
+        there = in_common(sharp.grid, motion)
         require_overlap_of_heads(scan.label, fixed, replace(sharp, grid=there))
         mm, degrees = extent(motion, centre)
         motion_told = {"mm": round(mm, 2), "degrees": round(degrees, 2)}

@@ -4,18 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from arssr.formats.slices import Slices
-from arssr.grid import Floats, Grid
+from arssr.grid import Floats
 
 # A slice that lies so many times farther from the others' than its neighbours do loses weight.
 _FARTHER = 1.5
 _NEIGHBOURS = 9  # slices whose median is what is usual
 _LISTED = 0.5  # of its weight; what keeps less is told
-
-
-def slice_axis(grid: Grid, slices: Slices | None) -> int:
-    """Along which axis slices follow each other: as is known, or that of the longest voxels."""
-    return slices.axis if slices else int(grid.spacing_mm.argmax())
 
 
 def slice_weights(apart: NDArray[np.float32], counts: NDArray[np.float32], axis: int) -> Floats:

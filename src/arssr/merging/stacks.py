@@ -10,6 +10,7 @@ from torch import Tensor
 
 from arssr.grid import Floats, Grid
 from arssr.merging.brightness import Brightness
+from arssr.merging.poses import in_common
 from arssr.merging.sampling import coefficients_of
 from arssr.merging.seen import Seen
 from arssr.merging.stack import Stack, stack_of
@@ -34,7 +35,7 @@ def stacks_on(
     stacks = []
     for number, (each, motion, level) in enumerate(zip(seen, motions, levels, strict=True)):
         grid = each.acquisition.grid
-        bright = level.at(Grid(grid.shape, np.linalg.inv(motion) @ grid.affine))
+        bright = level.at(in_common(grid, motion))
         weights = trusted[number] if trusted else np.ones(grid.shape[each.interleaves.axis])
         stacks.append(
             stack_of(

@@ -21,8 +21,8 @@ from arssr.merging.brightness import Brightness, match
 from arssr.merging.evening import evened
 from arssr.merging.fit import fits, require_fit
 from arssr.merging.interleaves import Asked, find_interleaves, most_interleaves, unmoved
-from arssr.merging.poses import head_centre, register
-from arssr.merging.seen import Seen, see
+from arssr.merging.poses import head_centre, in_common, register
+from arssr.merging.seen import Seen, of_several, see
 from arssr.merging.shares import shares_ijk
 from arssr.merging.slices import slice_weights
 from arssr.merging.solve import Problem, Solved, error_variance, solve
@@ -86,7 +86,7 @@ class Together:
         return [
             Volume(
                 each.scan.data * level.factor,
-                Grid(each.scan.grid.shape, np.linalg.inv(motion) @ each.scan.grid.affine),
+                in_common(each.scan.grid, motion),
             )
             for each, motion, level in zip(self.seen, self.motions, self.levels, strict=True)
         ]
@@ -120,7 +120,7 @@ def bring_together(
     require_memory(common, _copies(len(scans), interleaves), request.memory, "merging")
     request, is_evened = replace(request, even_slices=False), request.even_slices
     seen = [
-        see(model, request, scan, common, _part(progress, number, len(scans)))
+        see(model, request, scan, common, of_several(progress, number, len(scans)))
         for number, scan in enumerate(scans)
     ]
     motions = _motions(seen, registered, progress)
@@ -172,7 +172,7 @@ def _by_interleaves(
         each = seen[number]
         if each.interleaves.count > 1:
             scan = unmoved(each, motion, level, jagged, common)
-            again = see(model, request, scan, common, _part(progress, number, len(seen)))
+            again = see(model, request, scan, common, of_several(progress, number, len(seen)))
             seen[number] = replace(each, sharp=again.sharp)
     return seen, motions
 
@@ -373,8 +373,3 @@ def _trust_on(common: Grid, seen: Seen, motion: Floats, weights: Floats) -> NDAr
     at = i[:, None, None] + j[:, None] + k + to_index[axis, 3]
     trust = np.interp(at, np.arange(len(weights)), weights)
     return np.maximum(trust, 1e-3).astype(np.float32)
-
-
-def _part(progress: ReportProgress, number: int, of: int) -> ReportProgress:
-    """The progress of one scan of several, in words."""
-    return lambda what, share: progress(f"scan {number + 1} of {of}, {what}", share)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from arssr.errors import ArSSRError
 from arssr.formats.kind import INTENSITIES
 from arssr.grid import SAME_STEP, Grid, spacing_in_words
@@ -169,8 +167,6 @@ def require_overlap(source: Grid, grid: Grid, transform: Transform = _NOWHERE_EL
     transform: from the space of `grid` to that of `source`, where they are not the same.
     """
     near_half = 0.499  # of a voxel, and not on its edge, where fields of displacements end
-    index = source.to_index(transform.map(grid.to_world(probes(grid.shape, margin=near_half))))
-    end = np.array(source.shape) - 0.5
-    if (index.max(axis=0) <= -0.5).any() or (index.min(axis=0) >= end).any():
+    if source.lies_beside(transform.map(grid.to_world(probes(grid.shape, margin=near_half)))):
         through = "; does the transform lead the other way?" if transform.steps else ""
         raise ArSSRError(f"the reference image lies outside the scan's field of view{through}")
