@@ -16,7 +16,7 @@ from arssr.volume import Volume
 _SMOOTH_MM = 2.0  # so that noise and thick slices matter less
 _BINS = 32
 # After registration the correlation of one head's scans is 0.99 (OASIS, two sessions), that of two
-# heads 0.83 to 0.86, that of a fetus which moves between thick stacks 0.88 to 0.92; of other
+# heads 0.83 to 0.86, that of a fetus which moves between thick stacks 0.87 to 0.93; of other
 # contrasts it is 0.19 to 0.88, and mostly 0.1 to 0.5 below the correlation ratio.
 _SAME = 0.93
 # The same where slices may have moved within scans, of which 0.97 is left where every second slice
@@ -94,7 +94,7 @@ def require_fit(
                 "(separate=True)"
             )
         raise ArSSRError(
-            f"{name}: does not fit the first scan (their correlation is {linear:.2f}, of one head "
+            f"{name}: does not fit the first scan (their correlation is {linear:.3f}, of one head "
             f"it is above {least}): another person, a body that bends, or another contrast "
             "(arssr merge --separate)"
         )
