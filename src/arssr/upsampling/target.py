@@ -48,6 +48,7 @@ class Target:
     of the scan along all axes. None of them: thick slices alone are refined, to the finest spacing
     that was measured, but not below 0.8 mm nor more than 6 times. Raises ArSSRError for several.
 
+    >>> import numpy as np
     >>> scan = Grid((4, 4, 3), np.diag([1, 1, 5, 1]))
     >>> Target(scale=2).on(scan)
     Grid(8×8×6 voxels of 0.5×0.5×2.5 mm, RAS)
@@ -149,6 +150,7 @@ def _finer_slices_mm(source: Grid, measured: Grid) -> list[float]:
 def _change(source: Grid, grid: Grid) -> str:
     """What an open target came to.
 
+    >>> import numpy as np
     >>> scan = Grid((9, 9, 3), np.diag([1, 1, 5, 1]))
     >>> _change(scan, scan.scaled((1, 1, 5)))
     'no target was named: slices of 5 mm along k become 1 mm'
