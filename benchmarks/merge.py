@@ -279,7 +279,7 @@ def total_variation(
         best = -np.inf
         for weight in TV_WEIGHTS:
             found = _with_tv(
-                problem, data, torch.from_numpy(start), chosen, weight / made.stacks[0].noise
+                problem, data, torch.from_numpy(start), chosen, weight / made.solved.stacks[0].noise
             )
             best = max(best, psnr(found.numpy()))
     return best

@@ -1,8 +1,11 @@
 """Least squares over several scans, against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from tests.phantoms import smooth
 
 from arssr.consistency import Acquisition
@@ -10,7 +13,7 @@ from arssr.grid import Grid
 from arssr.merging.posed import Interleaves
 from arssr.merging.shares import shares_ijk
 from arssr.merging.solve import Problem, conjugate_gradients, doubt_of, error_variance, solve
-from arssr.merging.stack import Stack, stack_of
+from arssr.merging.stack import Stack, fine_grid, stack_of
 
 from .test_operator import coefficients, stack
 
@@ -71,6 +74,47 @@ def test_no_step_is_left_where_a_field_of_view_ends() -> None:
     line = merged.image.numpy()[4:, 5, 5]
     assert line[:8].min() > 0.4 and np.abs(line[24:]).max() < 0.02  # of both, and of one alone
     assert np.abs(np.diff(line)).max() < 0.15
+
+
+def thick(image: np.ndarray, shift: float, guess: np.ndarray) -> Stack:
+    """A scan with slices of four planes, which begin so many planes later than the common grid."""
+    scan, motion = COMMON.scaled((0.25, 1, 1)), np.eye(4)
+    motion[0, 3] = -shift
+    fine = fine_grid(scan, COMMON)
+    acquisition = Acquisition(scan, fine, ("slice", "kspace", "kspace"))
+    moved = ndimage.shift(image, (-shift, 0, 0), order=3, mode="nearest")
+    return stack_of(
+        acquisition.measure(torch.from_numpy(moved)),
+        acquisition,
+        fine,
+        COMMON,
+        motion,
+        Interleaves(0),
+        0.005,
+        torch.ones(scan.shape),
+        coefficients(guess),
+        np.ones(COMMON.shape, bool),
+    )
+
+
+def test_what_no_image_explains_is_not_taken_for_detail() -> None:
+    """Two scans with slices in one direction, off by ten times the noise that is told."""
+    truth = smooth(COMMON.shape, sigma=1)
+    guess = ndimage.gaussian_filter1d(truth, 2, axis=0)
+    random = torch.Generator().manual_seed(0)
+
+    def off(image: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((image - truth)[6:-6] ** 2)))
+
+    for times, most, apart in ((0.0, 0.95, 1.0), (10.0, 1.02, 5.0)):
+        stacks = [
+            replace(one, apart=one.apart + times * one.counts * noise)
+            for one in (thick(truth, 0, guess), thick(truth, 1.5, guess))
+            for noise in [torch.randn(one.counts.shape, generator=random)]
+        ]
+        merged = solve(stacks, torch.from_numpy(guess), truth > -1)
+        assert off(merged.image.numpy()) < most * off(guess)  # twice of it where σ is not raised
+        assert min(merged.raised) >= apart and (times or merged.raised == [1, 1])
 
 
 @pytest.mark.parametrize("error", [0.05, 0.3])

@@ -26,6 +26,7 @@ def scan(number: int, shares: tuple[float, ...] = (0.5, 0.5, 0.5), **others: Any
         "slice_profile": "gaussian",
         "brightness": 1.25,
         "noise": 3.5,
+        "noise_raised": 2.0,
         "residual_before": 4.0,
         "residual_after": 1.0,
         "share_of_detail_ijk": list(shares),
@@ -91,6 +92,7 @@ def test_every_scan_is_told_of_in_the_table() -> None:
     assert rows["slice profile"] == ["Gaussian", "no thick slices"]
     assert rows["doubtful slices"] == ["none", "3, 7"]
     assert rows["result off by, × noise"] == ["1.00", "1.00"]
+    assert rows["trusted as if it were"] == ["7", "7"]
     assert "slices evened" not in dict(origins(facts(scan(0), scan(1)), ASL).rows)
 
 

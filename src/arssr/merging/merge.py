@@ -216,6 +216,7 @@ def facts_of(together: Together, interleaves: bool = False) -> Facts:
                 "slice_profile": each.profile,
                 "brightness": _short(together.levels[number].factor),
                 "noise": _short(each.noise),
+                "noise_raised": _short(solved.raised[number]),
                 "residual_before": _short(solved.before[number]),
                 "residual_after": _short(solved.after[number]),
                 "share_of_detail_ijk": [round(share, 3) for share in together.shares[number]],
@@ -252,12 +253,22 @@ def _in_words(scans: Sequence[dict[str, Any]]) -> list[str]:
         for n, each in enumerate(scans, start=1)
         if each["doubtful_slices"]
     ]
+    apart = [
+        f"scan {n} ({each['noise_raised']:.1f} times)"
+        for n, each in enumerate(scans, start=1)
+        if each["noise_raised"] > 1
+    ]
     evened = [
         f"scan {n}: {each['even_slices']['in_words']}"
         for n, each in enumerate(scans, start=1)
         if "even_slices" in each
     ]
     first = f"{len(scans)} scans merged; moved against the first: {', '.join(moved)}"
+    if apart:
+        lost.append(
+            "off what all say by more than their noise, and trusted that much less: "
+            + ", ".join(apart)
+        )
     return ["; ".join([first, *lost]), *evened]
 
 

@@ -13,8 +13,13 @@ N + τ² tr(d Aᵀ W A d), and a trace is the mean of squares of A d z for rando
 1990).
 N, what noise alone leaves, is the number of measured voxels; less, where x̂ holds the same noise.
 That is up to 0.4 dB better than the λ of the discrepancy principle (`consistency`), which asks for
-residuals as large as the noise where a solution has fitted some of it, needs no second solution,
-and where a scan does not fit it does not explain that away.
+residuals as large as the noise where a solution has fitted some of it, and where a scan does not
+fit it does not explain that away.
+
+σ is more than noise where scans do not agree within it: heads move while they are scanned, blood
+flows, gradients bend and profiles are known roughly. Taken for the head, all of that is amplified,
+most where scans lie in nearly the same direction. No image explains it, so that residuals tell: as
+long as a scan is off its image by clearly more than its σ, σ becomes that, and all is solved again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +39,10 @@ _STEPS = 40
 _ENOUGH = 0.01  # of the right-hand side, left of the normal equations
 # Of the squares that are missed, what is taken for the guess's error at least: λ stays finite.
 _LEAST = 1e-3
+# By so many times its noise a scan may be off the image; 1.11 is the most that noise alone left in
+# stacks that were made of one head (benchmarks/merge.py --crop 64 --axes 222). Real scans are off
+# by 4 to 10 (benchmarks/merge_rescan.py), where two rounds are enough for nearly all of it.
+_CLEARLY, _ROUNDS = 1.25, 5
 # The slope is that around a voxel (a Gaussian of so many), and this share of the mean at least.
 _AROUND, _FLAT = 1.0, 0.1
 
@@ -42,12 +51,17 @@ _AROUND, _FLAT = 1.0, 0.1
 class Solved:
     """The image, on the CPU, λ, and by how much x̂ and x miss what was measured, in units of the
     noise (root mean squares, one for each scan).
+
+    stacks: as they were solved. raised: by how many times its noise σ of each is larger. steps: of
+    the last solution.
     """
 
     image: Tensor
     ridge: float
     before: list[float]
     after: list[float]
+    stacks: list[Stack]
+    raised: list[float]
     steps: int
 
 
@@ -121,28 +135,42 @@ def solve(
 ) -> Solved:
     """The image (I, J, K) that explains what was measured and is near to the guess x̂.
 
-    mask: the voxels that may differ from the guess. ridge: λ, if it is known. echoes: as in
-    `error_variance`.
+    mask: the voxels that may differ from the guess. ridge: λ, if it is known; then σ is, too.
+    echoes: as in `error_variance`.
     """
     chosen = torch.from_numpy(np.flatnonzero(mask)).to(guess.device)
     doubt = torch.from_numpy(doubt_of(guess.cpu().numpy(), mask)).to(guess.device)
-    problem = Problem(stacks, guess.shape, chosen)
-    if ridge is None:
-        ridge = 1 / error_variance(stacks, problem.traces(doubt), echoes)
-    right = problem.spread(stack.apart for stack in stacks).mul_(doubt)
+    raised = [1.0] * len(stacks)
+    for number in range(rounds := 1 if ridge else _ROUNDS):
+        doubted = [stack.noisier(times) for stack, times in zip(stacks, raised, strict=True)]
+        problem = Problem(doubted, guess.shape, chosen)
+        weight = ridge or 1 / error_variance(doubted, problem.traces(doubt), echoes)
+        correction, steps = _correction(problem, doubt, weight, progress)
+        of_it = problem.coefficients(correction)
+        off = [stack.size(stack.apart - stack.measure(of_it)) for stack in doubted]
+        if max(off) < _CLEARLY or number == rounds - 1:
+            break
+        raised = [times * max(1.0, size) for times, size in zip(raised, off, strict=True)]
+    return Solved(
+        guess.flatten().index_add(0, chosen, correction).view(guess.shape).cpu(),
+        weight,
+        [stack.size(stack.apart) for stack in stacks],
+        [times * size for times, size in zip(raised, off, strict=True)],
+        doubted,
+        raised,
+        steps,
+    )
+
+
+def _correction(
+    problem: Problem, doubt: Tensor, ridge: float, progress: ReportProgress
+) -> tuple[Tensor, int]:
+    """x − x̂ in the voxels of the mask, (V,), and the steps it took."""
+    right = problem.spread(stack.apart for stack in problem.stacks).mul_(doubt)
     scaled, steps = conjugate_gradients(
         lambda x: problem.normal(x * doubt).mul_(doubt).add_(x, alpha=ridge), right, progress
     )
-    correction = scaled * doubt
-    of_it = problem.coefficients(correction)
-    left = [stack.apart - stack.measure(of_it) for stack in stacks]
-    return Solved(
-        guess.flatten().index_add(0, chosen, correction).view(guess.shape).cpu(),
-        ridge,
-        [stack.size(stack.apart) for stack in stacks],
-        [stack.size(each) for stack, each in zip(stacks, left, strict=True)],
-        steps,
-    )
+    return scaled * doubt, steps
 
 
 def conjugate_gradients(

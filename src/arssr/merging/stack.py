@@ -7,7 +7,7 @@ the common grid.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,6 +72,10 @@ class Stack:
     def spread(self, values: Tensor, onto: Tensor) -> None:
         """Add Aᵀ M / σ of values (I, J, K) to coefficients, in place."""
         self.posed.spread(values * (self.counts / self.noise), onto)
+
+    def noisier(self, times: float) -> "Stack":
+        """The same scan, its noise taken to be so many times as large."""
+        return replace(self, apart=self.apart / times, noise=self.noise * times)
 
     @property
     def count(self) -> float:

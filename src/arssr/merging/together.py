@@ -26,7 +26,6 @@ from arssr.merging.seen import Seen, of_several, see
 from arssr.merging.shares import shares_ijk
 from arssr.merging.slices import slice_weights
 from arssr.merging.solve import Problem, Solved, error_variance, solve
-from arssr.merging.stack import Stack
 from arssr.merging.stacks import head_mask, mean_of, stacks_on
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
@@ -75,7 +74,6 @@ class Together:
     levels: list[Brightness]
     guess: NDArray[np.float32]
     mask: NDArray[np.bool_]
-    stacks: list[Stack]
     trusted: list[Floats]
     likeness: list[float]
     shares: list[list[float]]
@@ -292,8 +290,8 @@ def _estimated(
     stacks = stacks_on(common, seen, motions, levels, guess, mask, trusted)
     echoes = echoes_of(seen, motions, levels, reaches, mask, trusted, common)
     solved = solve(stacks, torch.from_numpy(guess).to(device), mask, progress, echoes=echoes)
-    shares = shares_ijk(stacks, mask)
-    estimate = (guess, mask, stacks, trusted, likeness, shares, solved)
+    shares = shares_ijk(solved.stacks, mask)
+    estimate = (guess, mask, trusted, likeness, shares, solved)
     return Together(common, seen, motions, views, levels, *estimate)
 
 

@@ -126,6 +126,7 @@ def _rows(facts: Mapping[str, Any], axes: Sequence[str]) -> list[tuple[str, list
         "doubtful slices": [", ".join(map(str, s["doubtful_slices"])) or "none" for s in scans],
         "brightness, multiplied by": [f"{scan['brightness']:.3g}" for scan in scans],
         "noise, its own units": [f"{scan['noise']:.3g}" for scan in scans],
+        "trusted as if it were": [f"{s['noise'] * s['noise_raised']:.3g}" for s in scans],
         "first guess off by, × noise": [f"{s['residual_before']:.2f}" for s in scans],
         "result off by, × noise": [f"{s['residual_after']:.2f}" for s in scans],
     }
