@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from arssr.bids.filters import EVERYTHING, Filter
 from arssr.errors import ArSSRError
 from arssr.files import is_image
 from arssr.formats.bids import DESCRIPTION, BIDSName, read_json
@@ -37,6 +38,17 @@ class Scan:
         return self.name.entities["sub"]
 
 
+@dataclass(frozen=True)
+class Others:
+    """How many images lie beside those that were chosen: of other suffixes, without a name of BIDS
+    (of whichever subjects), and left out by a filter.
+    """
+
+    suffixes: Counter[str]
+    nameless: int
+    filtered: int
+
+
 class Dataset:
     """A BIDS data set, raw or derived. Raises ArSSRError where `root` is none."""
 
@@ -56,6 +68,7 @@ class Dataset:
         suffixes: Collection[str],
         subjects: Collection[str] = (),
         sessions: Collection[str] = (),
+        chosen: Filter = EVERYTHING,
     ) -> list[Scan]:
         """Every `sub-*/[ses-*/]anat` image with one of these suffixes, sorted by path.
 
@@ -67,10 +80,12 @@ class Dataset:
             there = {p.name.removeprefix(f"{key}-") for p in self.root.glob(pattern) if p.is_dir()}
             if missing := sorted(set(labels) - there):
                 raise ArSSRError(f"no {key}-{missing[0]} in {self.root}")
-        found = [s for s in self._anatomies(subjects, sessions) if s.name.suffix in suffixes]
+        of_suffix = [s for s in self._anatomies(subjects, sessions) if s.name.suffix in suffixes]
+        found = [scan for scan in of_suffix if chosen.takes(scan.name)]
         if not found:
             kinds = " or ".join(sorted(suffixes))
-            raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} to work on")
+            by_whom = "that --bids-filter-file takes" if of_suffix else "to work on"
+            raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} {by_whom}")
         return found
 
     def others(
@@ -78,14 +93,15 @@ class Dataset:
         suffixes: Collection[str],
         subjects: Collection[str] = (),
         sessions: Collection[str] = (),
-    ) -> Counter[str]:
-        """How many images lie there besides those that `scans` returns, by suffix; under "" those
-        that have no name of BIDS, of whichever subjects.
-        """
-        named = (scan.name.suffix for scan in self._anatomies(subjects, sessions))
-        found = Counter(suffix for suffix in named if suffix not in suffixes)
-        found[""] = sum(name is None for _, name in self._images())
-        return +found
+        chosen: Filter = EVERYTHING,
+    ) -> Others:
+        """What lies there besides the images that `scans` returns."""
+        names = [scan.name for scan in self._anatomies(subjects, sessions)]
+        return Others(
+            Counter(name.suffix for name in names if name.suffix not in suffixes),
+            sum(name is None for _, name in self._images()),
+            sum(name.suffix in suffixes and not chosen.takes(name) for name in names),
+        )
 
     def _anatomies(self, subjects: Collection[str], sessions: Collection[str]) -> Iterator[Scan]:
         wanted = {"sub": subjects, "ses": sessions}

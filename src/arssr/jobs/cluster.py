@@ -128,11 +128,10 @@ def _compute(
             yield number, future.result()
             continue
         error = future.exception() if future.status == "error" else None
-        where = jobs[number].source
         if error is None:
-            yield number, ArSSRError(f"{where}: the connection to the cluster was lost")
+            yield number, ArSSRError("the connection to the cluster was lost")
         elif isinstance(error, KilledWorker):
-            yield number, ArSSRError(f"{where}: its worker died again and again (memory?)")
+            yield number, ArSSRError("its worker died again and again (memory?)")
         else:
             yield number, error
 
