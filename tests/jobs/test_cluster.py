@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.slurm import put_on_path
 
 from arssr.errors import ArSSRError
 from arssr.jobs.batch import ModelRef, run_jobs
@@ -18,16 +19,6 @@ from arssr.jobs.local import Local
 from .conftest import hashes
 
 Jobs = Callable[[str], list[Job]]
-
-# Runs the job script at once; a job's id is that of its process group.
-SBATCH = """#!/bin/sh
-cp "$1" "$SLURM_LOGS/job.sh"
-setsid sh "$SLURM_LOGS/job.sh" >"$SLURM_LOGS/worker.log" 2>&1 &
-echo "Submitted batch job $!"
-"""
-SCANCEL = """#!/bin/sh
-kill -TERM -- "-$1"
-"""
 
 
 @pytest.mark.slow
@@ -58,13 +49,7 @@ def test_slurm_jobs_are_workers(
     jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dask_jobqueue")
-    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(text)
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_LOGS", str(tmp_path))
+    put_on_path(tmp_path, monkeypatch)
     expected, given = jobs("here")[:2], jobs("there")[:2]
     assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
     place = Slurm(1, {"cores": 1, "memory": "2GB", "python": sys.executable})

@@ -7,6 +7,7 @@ more than a search by file name needs, and ancpbids 0.4 passes over the sidecars
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from arssr.bids.filters import EVERYTHING, Filter
 from arssr.errors import ArSSRError
 from arssr.files import is_image
 from arssr.formats.bids import DESCRIPTION, BIDSName, read_json
+
+_POINTERS = (b"/annex/objects/", b"version https://git-lfs")  # how such text files begin
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,20 @@ class Dataset:
     def uri(self, path: Path, name: str) -> str:
         """The BIDS URI of a file, where this data set goes by `name`."""
         return f"bids:{name}:{path.relative_to(self.root).as_posix()}"
+
+
+def require_fetched(path: Path) -> None:
+    """Refuse a file whose content is elsewhere yet. Raises ArSSRError.
+
+    Source: https://git-annex.branchable.com/internals/pointer_file, Git LFS "Specification".
+    """
+    if not path.exists():
+        raise ArSSRError(f"{path} links to nothing; fetch it first (datalad get)")
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(32).startswith(_POINTERS):
+            raise ArSSRError(
+                f"{path} only points to an image; fetch it first (datalad get, git lfs pull)"
+            )
 
 
 def relative(path: Path, start: Path) -> Path:

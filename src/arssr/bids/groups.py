@@ -50,7 +50,7 @@ def require_each_once(scan: Scan) -> None:
         name = BIDSName.parse(path.name)
         twin = known.setdefault(_said(name), path) if name else path
         if twin != path:
-            raise ArSSRError(f"{twin} and {path.name} are one scan in two files")
+            raise ArSSRError(f"{twin} and {path.name} are one scan in two files; remove one")
 
 
 def _as_one(group: list[Scan]) -> Scan:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from arssr.bids.dataset import Scan
+from arssr.bids.dataset import Scan, require_fetched
 from arssr.bids.derivatives import Derivatives
 from arssr.bids.groups import require_each_once
 from arssr.errors import ArSSRError
@@ -162,7 +162,7 @@ def _job(
             overwrite=True,
             report=report,
             interleaves=interleaves,
-            otherwise=f"the first scan is {scan.path.name}, --bids-filter-file leaves scans out",
+            otherwise=f"the first scan is {scan.path.name}; --bids-filter-file leaves scans out",
         )
     return Job(scan.path, destination, request, None, True, report)
 
@@ -173,7 +173,6 @@ def _is_done(
     """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
     require_each_once(scan)
     for path in scan.paths:
-        if not path.exists():
-            raise ArSSRError(f"{path} links to nothing; fetch it first (datalad get)")
+        require_fetched(path)
         metadata(path)  # what cannot be read is better known before the work
     return not again and derivatives.is_done(job, network)
