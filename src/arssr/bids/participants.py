@@ -162,7 +162,7 @@ def _job(
             overwrite=True,
             report=report,
             interleaves=interleaves,
-            otherwise=f"the first scan is {scan.path.name}; --bids-filter-file leaves scans out",
+            otherwise=f"the first scan is {scan.path.name}, --bids-filter-file leaves scans out",
         )
     return Job(scan.path, destination, request, None, True, report)
 

@@ -173,7 +173,9 @@ def bids(
         if merge:
             _require_mergeable(request, groups)
         elif groups is not None:
-            raise typer.BadParameter("--interleaves are found by other scans: it needs --merge")
+            raise typer.BadParameter(
+                "--interleaves needs --merge: other scans tell how slices moved"
+            )
         how: dict[str, Any] = {"report": report, "overwrite": overwrite, "interleaves": groups}
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():

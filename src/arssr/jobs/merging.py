@@ -127,7 +127,7 @@ class MergeJob:
         """What went wrong with it, on one line that names a scan or the result."""
         line = named_in_words(error, self.destination, *self.sources)
         is_of_a_scan = any(str(source) in line for source in self.sources)
-        return f"{line} ({self.otherwise})" if self.otherwise and is_of_a_scan else line
+        return f"{line}; {self.otherwise}" if self.otherwise and is_of_a_scan else line
 
     def failed(self, error: Exception) -> dict[str, Any]:
         """See `Job.failed`."""
