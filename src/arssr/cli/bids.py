@@ -170,12 +170,7 @@ def bids(
             even_slices=even_slices,
         )
         groups = interleaves_of(interleaves)
-        if merge:
-            _require_mergeable(request, groups)
-        elif groups is not None:
-            raise typer.BadParameter(
-                "--interleaves needs --merge: other scans tell how slices moved"
-            )
+        _require_sound(merge, request, groups)
         how: dict[str, Any] = {"report": report, "overwrite": overwrite, "interleaves": groups}
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():
@@ -204,11 +199,17 @@ def bids(
         raise typer.Exit(2)
 
 
-def _require_mergeable(request: "Request", interleaves: "Asked | None") -> None:
-    """A usage error for what does not go with --merge."""
+def _require_sound(merge: bool, request: "Request", interleaves: "Asked | None") -> None:
+    """A usage error for what does not go with --merge, or not without it."""
     from arssr.merging.interleaves import require_interleaves
     from arssr.merging.merge import require_mergeable
 
+    if not merge:
+        if interleaves is not None:
+            raise typer.BadParameter(
+                "--interleaves needs --merge: other scans tell how slices moved"
+            )
+        return
     try:
         require_mergeable(request)
         require_interleaves(interleaves, separate=False, even_slices=request.even_slices)
