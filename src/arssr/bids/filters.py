@@ -5,7 +5,7 @@ queries, `{"t2w": {"acquisition": ["ax", "sag"]}}`. Those for other images than 
 `bold`, are passed over, so that one file does for all these programs.
 
 Source: fMRIPrep's documentation, "How do I select only certain files to be input to fMRIPrep?", and
-`BIDSLayout.get` of PyBIDS 0.19.
+`BIDSLayout.get` of PyBIDS.
 """
 
 import re
