@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.phantoms import smooth, volume
 
 from arssr.bids.dataset import Scan
-from arssr.bids.groups import grouped
+from arssr.bids.groups import grouped, require_each_once
 from arssr.errors import ArSSRError
 from arssr.formats.bids import BIDSName
 
@@ -19,7 +19,7 @@ from .conftest import AddScan
 LABELS = {
     **{"ses": ("a", "b"), "acq": ("ax", "sag"), "ce": ("gd",), "rec": ("norm",), "dir": ("AP",)},
     **{"run": ("1", "2", "10"), "echo": ("1", "2"), "inv": ("1",), "mt": ("on", "off")},
-    **{"part": ("mag", "phase"), "chunk": ("1",), "desc": ("preproc",)},
+    **{"part": ("mag", "phase", "real"), "chunk": ("1",), "desc": ("preproc",)},
 }
 ENTITIES = st.fixed_dictionaries(
     {}, optional={key: st.sampled_from(labels) for key, labels in LABELS.items()}
@@ -50,7 +50,7 @@ def test_one_image_of_all_that_differ_in_run_and_acquisition_alone(names: list[B
     for one in scans:
         for other in scans:
             together = of[one.path] == of[other.path]
-            merged = one.name.suffix != "mask" and one.name.entities.get("part") != "phase"
+            merged = one.name.suffix != "mask" and one.name.entities.get("part") in (None, "mag")
             same = merged and apart(one.name) == apart(other.name)
             assert together == (same or one is other)
 
@@ -104,7 +104,26 @@ def test_what_cannot_be_read_is_no_frame(root: Path, add: AddScan) -> None:
     assert group.path == second and len(group.paths) == 3
 
 
-def test_one_scan_in_two_files_is_refused(root: Path) -> None:
-    names = [BIDSName({"sub": "01"}, "T1w", suffix) for suffix in (".nii", ".nii.gz")]
-    with pytest.raises(ArSSRError, match=r"sub-01_T1w\.nii and .* are one scan in two files"):
-        grouped(map(scan, names))
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sub-01_T1w.nii", "sub-01_T1w.nii.gz"),
+        ("sub-01_run-01_T1w.nii", "sub-01_run-1_T1w.nii"),
+        ("sub-01_acq-ax_run-00_T1w.nii", "sub-01_acq-ax_run-0_T1w.nii"),
+    ],
+)
+def test_one_scan_in_two_files_is_refused(one: str, other: str) -> None:
+    names = [BIDSName.parse(each) for each in (one, other, "sub-01_acq-x_run-2_T1w.nii")]
+    [group] = grouped(scan(name) for name in names if name)
+    with pytest.raises(ArSSRError, match=rf"/{one} and {other} are one scan in two files"):
+        require_each_once(group)
+    require_each_once(scan(group.name))
+
+
+def test_an_index_is_the_same_with_zeros_before_it() -> None:
+    names = ("sub-01_run-1_echo-1_T1w.nii", "sub-01_run-2_echo-01_T1w.nii")
+    [group] = grouped(scan(name) for each in names if (name := BIDSName.parse(each)))
+    assert str(group.name) == "sub-01_echo-1_T1w.nii"
+    labels = ("sub-01_ce-1_run-1_T1w.nii", "sub-01_ce-01_run-2_T1w.nii")
+    apart = grouped(scan(name) for each in labels if (name := BIDSName.parse(each)))
+    assert [str(group.name) for group in apart] == list(labels)

@@ -15,6 +15,7 @@ from arssr.bids.participants import super_resolve
 from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.formats.bids import read_json
+from arssr.formats.writing import Writer
 from arssr.jobs.batch import ModelRef, Place
 from arssr.jobs.local import Local
 from arssr.jobs.merging import MergeJob, run_merge
@@ -167,6 +168,68 @@ def test_links_and_sidecars_of_every_scan_are_looked_at_before_the_work(
     second.unlink()
     second.symlink_to("annexed")
     assert "links to nothing; fetch it first" in work(derivatives, network)[MERGED]
+    second.unlink()
+    for pointer in (
+        "/annex/objects/MD5E-s9--a.nii.gz\n",
+        "version https://git-lfs.github.com/spec",
+    ):
+        second.write_text(pointer)
+        told = work(derivatives, network)[MERGED]
+        assert f"{second} only points to an image; fetch it first" in told
+        assert "the first scan is sub-01_ses-a_run-1_T2w.nii.gz, --bids-filter-file" in told
+
+
+def test_two_files_of_one_scan_are_a_failure_of_their_group_alone(
+    derivatives: Derivatives, network: ModelRef, add_stack: AddStack, root: Path
+) -> None:
+    for entities, axis in (("run-1_", 2), ("run-01_", 2), ("run-2_", 0), ("echo-1_", 2)):
+        add_stack(entities, axis)
+    told = work(derivatives, network)
+    assert told.pop("sub-01_ses-a_echo-1_res-SR_desc-arssr_T2w.nii.gz") == "made"
+    assert "run-01_T2w.nii.gz and sub-01_ses-a_run-1_T2w.nii.gz are one scan" in told[MERGED]
+
+
+def test_a_failure_is_forgotten_once_a_scan_of_it_is_made_alone(
+    derivatives: Derivatives, network: ModelRef, add_stack: AddStack
+) -> None:
+    """Where all others were left out."""
+    first, second = add_stack("run-1_", 2), add_stack("run-2_", 0)
+    in_another_contrast(second)
+    work(derivatives, network)
+    assert len(derivatives.failures()) == 1
+    [scan] = [scan for scan in derivatives.source.scans({"T2w"}) if scan.path == first]
+    given = (derivatives, [scan], Request(Target()), network, Local())
+    assert [each.error for each in super_resolve(*given, report=False)] == [""]
+    assert derivatives.failures() == []
+
+
+def test_ctrl_c_leaves_whole_merges_that_are_not_made_again(
+    derivatives: Derivatives,
+    network: ModelRef,
+    add_stack: AddStack,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_stack("run-1_", 2)
+    add_stack("run-2_", 0)
+    for run, axis in ((1, 2), (2, 0)):
+        stack(axis).write(root / "sub-02" / "anat" / f"sub-02_run-{run}_T2w.nii.gz")
+    later = "sub-02_res-SR_desc-arssrmerge_T2w.nii.gz"
+    put, written = Writer.put, []
+
+    def interrupted(writer: Writer, slab: np.ndarray) -> None:
+        put(writer, slab)
+        written.append(slab)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Writer, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work(derivatives, network)
+    files = [path for path in derivatives.root.rglob("*") if path.parent.name == "anat"]
+    assert {path.name for path in files} == {MERGED, sidecar(Path(MERGED)).name}
+    monkeypatch.undo()
+    assert work(derivatives, network) == {MERGED: "left", later: "made"}
 
 
 @pytest.mark.slow

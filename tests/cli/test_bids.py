@@ -74,6 +74,7 @@ def test_the_group_level_only_lists(arssr: Arssr, dataset: Path, tmp_path: Path)
         ("--scale 2 --participant-label 99", "no sub-99 in"),
         ("--scale 2 -s T2w", "no T2w image in"),
         ("--scale 2 -m nothing", "no weights 'nothing'"),
+        ("--scale 2 --bids-filter-file none.json", "cannot read none.json: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
@@ -90,6 +91,7 @@ def test_what_cannot_be_done_is_one_sentence(
         "participant --scale 2 --spacing 1",
         "participant --scale 2 --ensemble 5",
         "everybody --scale 2",
+        "participant --scale 2 --interleaves 2",
         "participant --scale 2 --dask tcp://h:1 --slurm",
         "participant --scale 2 --dask tcp://h:1 --jobs 2",
         "participant --scale 2 --slurm-option queue=gpu",
@@ -162,6 +164,25 @@ def test_what_is_passed_over_is_counted_with_the_reason(
             assert f"passed over: {why}" in result.err
     one = arssr(*words, "--scale", 2, "--participant-label", "02", "-s", "T1w", "FLAIR")
     assert "of another suffix" not in one.err
+
+
+def test_a_filter_file_chooses_among_the_images(
+    arssr: Arssr, dataset: Path, tiny: Path, tmp_path: Path
+) -> None:
+    for run in (1, 2):
+        scan = dataset / "sub-01" / "anat" / f"sub-01_run-0{run}_T1w.nii.gz"
+        volume(smooth((5, 6, 4), sigma=1)).write(scan)
+    chosen = tmp_path / "chosen.json"
+    chosen.write_text('{"t1w": {"subject": ["01", "02"], "run": [null, 2]}}')
+    words = ("--scale", 2, "--no-report", "-m", tiny, "--bids_filter_file", chosen)
+    result = arssr("bids", dataset, tmp_path / "out", "participant", *words)
+    assert result.code == 0, result.err
+    assert "passed over: 2 images, left out by --bids-filter-file" in result.err
+    assert sorted(path.name[:13] for path in (tmp_path / "out").rglob("*.nii.gz")) == [
+        *("sub-01_res-SR", "sub-01_run-02", "sub-02_res-SR")
+    ]
+    other = arssr("bids", dataset, tmp_path / "out", "participant", "-s", "FLAIR", *words)
+    assert "chosen.json has no query for FLAIR images, but for t1w" in other.complaint
 
 
 def test_isotropic_scans_without_a_target_are_counted(

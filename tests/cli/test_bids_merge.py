@@ -4,8 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.phantoms import stack
+from tests.phantoms import smooth, stack, volume
 
 from .conftest import Arssr
 
@@ -61,6 +62,46 @@ def test_a_dry_run_says_the_groups_and_makes_nothing(
     assert len(failed["scans"]) == 2 and "sub-01_acq-sag" in failed["error"]
 
 
+def test_a_refusal_says_how_to_leave_a_scan_out_and_that_is_how(
+    arssr: Arssr, words: tuple[object, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "bids" / "sub-01" / "anat"
+    scout = folder / "sub-01_acq-scout_T2w.nii.gz"
+    volume(smooth((24, 24, 4), sigma=1), np.diag([2.0, 2, 6, 1])).write(scout)
+    refused = arssr(*words)
+    assert refused.code == 1 and f"error: {scout}" in refused.err
+    told = "; the first scan is sub-01_acq-ax_T2w.nii.gz, --bids-filter-file leaves scans out"
+    assert told in refused.err
+    chosen = tmp_path / "chosen.json"
+    no_scout = {"acquisition": [None, "^(?!scout)"], "regex_search": True}
+    chosen.write_text(json.dumps({"t2w": no_scout, "bold": {"task": "rest"}}))
+    for dry in (("--dry-run",), ()):
+        done = arssr(*words, "--bids-filter-file", chosen, *dry)
+        assert done.code == 0, done.err
+        assert "passed over: 1 image, left out by --bids-filter-file" in done.err
+        assert "acq-ax_T2w.nii.gz (the frame), sub-01_acq-sag_T2w.nii.gz\n" in done.err
+    assert "1 of 2 done, 1 were done before" in done.err
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "2 done" in page and "1 failed" not in page
+    chosen.write_text(json.dumps({"t2w": {"acquisition": "ax"}}))
+    alone = arssr(*words, "--bids-filter-file", chosen)
+    assert alone.code == 0 and "passed over: 2 images, left out" in alone.err
+
+
+@pytest.mark.slow
+def test_interleaves_are_looked_for_in_groups(
+    arssr: Arssr, words: tuple[object, ...], tmp_path: Path
+) -> None:
+    done = arssr(*words, "--interleaves", 2, "--json")
+    assert done.code == 0, done.err
+    merged, single = json.loads(done.out)
+    assert merged["options"]["interleaves"] == 2 and "interleaves" not in single["options"]
+    assert len(merged["merged"]["scans"][0]["interleaves"]) == 2
+    assert "0 of 2 done, 2 were done before" in arssr(*words, "--interleaves", 2).err
+    changed = arssr(*words)
+    assert "1 were done before, 1 failed" in changed.err and "the options changed" in changed.err
+
+
 def test_one_failure_does_not_end_the_others(
     arssr: Arssr, words: tuple[object, ...], tmp_path: Path
 ) -> None:
@@ -79,6 +120,9 @@ def test_one_failure_does_not_end_the_others(
         (("--consistent",), "consistent is of single scans"),
         (("--ensemble", 4), "ensemble is of single scans"),
         (("--noise", "unknown"), "needs the noise level"),
+        (("--interleaves", 1), "interleaves are 2 or more, or auto, not 1"),
+        (("--interleaves", "two"), "takes a whole number or auto, not 'two'"),
+        (("--interleaves", 2, "--even-slices"), "do not go with --even-slices"),
     ],
 )
 def test_what_does_not_go_with_merging_is_refused_before_the_work(

@@ -6,28 +6,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tests.slurm import put_on_path
 
 from arssr.errors import ArSSRError
 from arssr.jobs.batch import ModelRef, run_jobs
-from arssr.jobs.cluster import Dask, Slurm
+from arssr.jobs.cluster import Dask, Slurm, _answer
 from arssr.jobs.job import Job
 from arssr.jobs.local import Local
+from arssr.jobs.merging import MergeJob
 
 from .conftest import hashes
 
 Jobs = Callable[[str], list[Job]]
-
-# Runs the job script at once; a job's id is that of its process group.
-SBATCH = """#!/bin/sh
-cp "$1" "$SLURM_LOGS/job.sh"
-setsid sh "$SLURM_LOGS/job.sh" >"$SLURM_LOGS/worker.log" 2>&1 &
-echo "Submitted batch job $!"
-"""
-SCANCEL = """#!/bin/sh
-kill -TERM -- "-$1"
-"""
 
 
 @pytest.mark.slow
@@ -58,19 +51,33 @@ def test_slurm_jobs_are_workers(
     jobs: Jobs, network: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dask_jobqueue")
-    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(text)
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_LOGS", str(tmp_path))
+    put_on_path(tmp_path, monkeypatch)
     expected, given = jobs("here")[:2], jobs("there")[:2]
     assert not any(outcome.error for outcome in run_jobs(expected, network, Local()))
     place = Slurm(1, {"cores": 1, "memory": "2GB", "python": sys.executable})
     assert [outcome.error for outcome in run_jobs(given, network, place)] == ["", ""]
     assert hashes(given) == hashes(expected)
     assert "worker" in (tmp_path / "worker.log").read_text().lower()
+
+
+def test_what_is_the_clusters_fault_is_told_of_the_scan_or_of_what_becomes_of_several(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, network: ModelRef
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    job = jobs("there")[0]
+    merged = MergeJob((job.source, job.destination), (Path("m.nii"),), job.request, otherwise="no")
+    died = distributed.KilledWorker("a task", None, 3)
+    futures = [
+        SimpleNamespace(status="error", exception=lambda: died),
+        SimpleNamespace(status="cancelled"),
+    ]
+    answers = [(number, _answer(future)) for number, future in enumerate(futures)]
+    monkeypatch.setattr(Local, "compute", lambda *_: iter(answers))
+    told = [outcome.error for outcome in run_jobs([job, merged], network, Local())]
+    assert told == [
+        f"{job.source}: its worker died again and again (memory?)",
+        "m.nii: the connection to the cluster was lost",
+    ]
 
 
 def test_options_of_slurm_reach_the_job_script() -> None:

@@ -7,12 +7,16 @@ more than a search by file name needs, and ancpbids 0.4 passes over the sidecars
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from arssr.bids.filters import EVERYTHING, Filter
 from arssr.errors import ArSSRError
 from arssr.files import is_image
 from arssr.formats.bids import DESCRIPTION, BIDSName, read_json
+
+_POINTERS = (b"/annex/objects/", b"version https://git-lfs")  # how such text files begin
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,17 @@ class Scan:
         return self.name.entities["sub"]
 
 
+@dataclass(frozen=True)
+class Others:
+    """How many images lie beside those that were chosen: of other suffixes, without a name of BIDS
+    (of whichever subjects), and left out by a filter.
+    """
+
+    suffixes: Counter[str]
+    nameless: int
+    filtered: int
+
+
 class Dataset:
     """A BIDS data set, raw or derived. Raises ArSSRError where `root` is none."""
 
@@ -56,6 +71,7 @@ class Dataset:
         suffixes: Collection[str],
         subjects: Collection[str] = (),
         sessions: Collection[str] = (),
+        chosen: Filter = EVERYTHING,
     ) -> list[Scan]:
         """Every `sub-*/[ses-*/]anat` image with one of these suffixes, sorted by path.
 
@@ -67,10 +83,12 @@ class Dataset:
             there = {p.name.removeprefix(f"{key}-") for p in self.root.glob(pattern) if p.is_dir()}
             if missing := sorted(set(labels) - there):
                 raise ArSSRError(f"no {key}-{missing[0]} in {self.root}")
-        found = [s for s in self._anatomies(subjects, sessions) if s.name.suffix in suffixes]
+        of_suffix = [s for s in self._anatomies(subjects, sessions) if s.name.suffix in suffixes]
+        found = [scan for scan in of_suffix if chosen.takes(scan.name)]
         if not found:
             kinds = " or ".join(sorted(suffixes))
-            raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} to work on")
+            by_whom = "that --bids-filter-file takes" if of_suffix else "to work on"
+            raise ArSSRError(f"no {kinds} image in sub-*/[ses-*/]anat of {self.root} {by_whom}")
         return found
 
     def others(
@@ -78,14 +96,15 @@ class Dataset:
         suffixes: Collection[str],
         subjects: Collection[str] = (),
         sessions: Collection[str] = (),
-    ) -> Counter[str]:
-        """How many images lie there besides those that `scans` returns, by suffix; under "" those
-        that have no name of BIDS, of whichever subjects.
-        """
-        named = (scan.name.suffix for scan in self._anatomies(subjects, sessions))
-        found = Counter(suffix for suffix in named if suffix not in suffixes)
-        found[""] = sum(name is None for _, name in self._images())
-        return +found
+        chosen: Filter = EVERYTHING,
+    ) -> Others:
+        """What lies there besides the images that `scans` returns."""
+        names = [scan.name for scan in self._anatomies(subjects, sessions)]
+        return Others(
+            Counter(name.suffix for name in names if name.suffix not in suffixes),
+            sum(name is None for _, name in self._images()),
+            sum(name.suffix in suffixes and not chosen.takes(name) for name in names),
+        )
 
     def _anatomies(self, subjects: Collection[str], sessions: Collection[str]) -> Iterator[Scan]:
         wanted = {"sub": subjects, "ses": sessions}
@@ -106,6 +125,20 @@ class Dataset:
     def uri(self, path: Path, name: str) -> str:
         """The BIDS URI of a file, where this data set goes by `name`."""
         return f"bids:{name}:{path.relative_to(self.root).as_posix()}"
+
+
+def require_fetched(path: Path) -> None:
+    """Refuse a file whose content is elsewhere yet. Raises ArSSRError.
+
+    Source: https://git-annex.branchable.com/internals/pointer_file, Git LFS "Specification".
+    """
+    if not path.exists():
+        raise ArSSRError(f"{path} links to nothing; fetch it first (datalad get)")
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(32).startswith(_POINTERS):
+            raise ArSSRError(
+                f"{path} only points to an image; fetch it first (datalad get, git lfs pull)"
+            )
 
 
 def relative(path: Path, start: Path) -> Path:

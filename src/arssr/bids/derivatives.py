@@ -162,12 +162,8 @@ class Derivatives:
         _write_json(self._log(scan), {"scans": self._uris(scan), "error": error})
 
     def forget_failure(self, scan: Scan) -> None:
-        """There is a result now, or another failure: of several scans also of other groups that
-        they were in.
-        """
+        """There is a result now, or another failure: also of other groups that scans were in."""
         self._log(scan).unlink(missing_ok=True)
-        if not scan.others:
-            return
         for path in (self.root / LOGS).glob(f"sub-{scan.subject}_*rssrmerge_*.json"):
             with suppress(ArSSRError):  # gone meanwhile
                 if not set(self._uris(scan)).isdisjoint(read_json(path).get("scans", ())):

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from arssr.bids.dataset import Scan
+from arssr.bids.dataset import Scan, require_fetched
 from arssr.bids.derivatives import Derivatives
+from arssr.bids.groups import require_each_once
 from arssr.errors import ArSSRError
 from arssr.extras import require
 from arssr.field import ReportProgress, silent
@@ -15,6 +16,7 @@ from arssr.formats.kind import kind_of
 from arssr.jobs.batch import ModelRef, Place, run_jobs
 from arssr.jobs.job import Job
 from arssr.jobs.merging import AnyJob, MergeJob
+from arssr.merging.interleaves import Asked
 from arssr.upsampling.facts import Facts
 from arssr.upsampling.request import Request
 
@@ -42,13 +44,14 @@ def survey(
     *,
     report: bool = True,
     overwrite: bool = False,
+    interleaves: Asked | None = None,
 ) -> Iterator[Done | tuple[Scan, AnyJob]]:
     """What there is to do, a job for each scan, and what is known of the others; writes nothing.
 
-    overwrite: what is done, do again. Raises ArSSRError, at once, where two scans would have the
-    same result.
+    overwrite: what is done, do again. interleaves: of scans that are merged. Raises ArSSRError, at
+    once, where two scans would have the same result.
     """
-    jobs = _jobs(derivatives, scans, request, report)
+    jobs = _jobs(derivatives, scans, request, report, interleaves)
     yield from _surveyed(derivatives, jobs, network, overwrite)
 
 
@@ -67,7 +70,7 @@ def _surveyed(
         try:
             is_done = _is_done(derivatives, scan, job, network, overwrite)
         except ArSSRError as error:
-            yield Done(scan, job.destination, error=str(error))
+            yield Done(scan, job.destination, error=job.in_words(error))
         else:
             yield Done(scan, job.destination) if is_done else (scan, job)
 
@@ -82,14 +85,16 @@ def super_resolve(
     *,
     report: bool = True,
     overwrite: bool = False,
+    interleaves: Asked | None = None,
 ) -> Iterator[Done]:
     """Make what is missing; tells of every scan, in the order in which it is dealt with.
 
-    report: a page for each result. overwrite: what is done, do again. A failure is that scan's
-    own, and remembered in the folder of results. Raises ArSSRError, at once, where two scans would
-    have the same result, where nothing can be written, and where what draws pages is not there.
+    report: a page for each result. overwrite: what is done, do again. interleaves: of scans that
+    are merged. A failure is that scan's own, and remembered in the folder of results. Raises
+    ArSSRError, at once, where two scans would have the same result, where nothing can be written,
+    and where what draws pages is not there.
     """
-    jobs = _jobs(derivatives, scans, request, report)
+    jobs = _jobs(derivatives, scans, request, report, interleaves)
     derivatives.describe()
     todo: dict[Path, tuple[Scan, AnyJob]] = {}
     for found in _surveyed(derivatives, jobs, network, overwrite):
@@ -120,12 +125,19 @@ def _noted(derivatives: Derivatives, done: Done) -> Done:
 
 
 def _jobs(
-    derivatives: Derivatives, scans: Iterable[Scan], request: Request, report: bool
+    derivatives: Derivatives,
+    scans: Iterable[Scan],
+    request: Request,
+    report: bool,
+    interleaves: Asked | None,
 ) -> list[tuple[Scan, AnyJob]]:
     """What is there and not done was cut off, or is to be done again: all may be overwritten."""
     if report:
         require("bids", "arssr bids without --no-report")
-    jobs = [(scan, _job(scan, derivatives.destination(scan), request, report)) for scan in scans]
+    jobs = [
+        (scan, _job(scan, derivatives.destination(scan), request, report, interleaves))
+        for scan in scans
+    ]
     if any(isinstance(job, MergeJob) for _, job in jobs):
         require("formats", "arssr bids --merge", "SimpleITK")
     known: dict[Path, Scan] = {}
@@ -134,14 +146,24 @@ def _jobs(
         if twin is not scan:
             raise ArSSRError(
                 f"two scans would both become {sidecar(job.destination).stem}: {twin.path} and "
-                f"{scan.path.name}; remove one, or name one suffix at a time"
+                f"{scan.path.name}; remove one, or leave it out with --bids-filter-file"
             )
     return jobs
 
 
-def _job(scan: Scan, destination: Path, request: Request, report: bool) -> AnyJob:
+def _job(
+    scan: Scan, destination: Path, request: Request, report: bool, interleaves: Asked | None
+) -> AnyJob:
     if scan.others:
-        return MergeJob(scan.paths, (destination,), request, overwrite=True, report=report)
+        return MergeJob(
+            scan.paths,
+            (destination,),
+            request,
+            overwrite=True,
+            report=report,
+            interleaves=interleaves,
+            otherwise=f"the first scan is {scan.path.name}, --bids-filter-file leaves scans out",
+        )
     return Job(scan.path, destination, request, None, True, report)
 
 
@@ -149,8 +171,8 @@ def _is_done(
     derivatives: Derivatives, scan: Scan, job: AnyJob, network: ModelRef, again: bool
 ) -> bool:
     """Whether there is nothing to do. Raises ArSSRError for a scan that cannot be dealt with."""
+    require_each_once(scan)
     for path in scan.paths:
-        if not path.exists():
-            raise ArSSRError(f"{path} links to nothing; fetch it first (datalad get)")
+        require_fetched(path)
         metadata(path)  # what cannot be read is better known before the work
     return not again and derivatives.is_done(job, network)

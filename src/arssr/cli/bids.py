@@ -1,6 +1,5 @@
 """`arssr bids`: a BIDS App; a data set of scans in, a data set of sharper scans out."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from arssr.cli.options import (
     DryRun,
     Ensemble,
     EvenSlices,
+    Interleaves,
     Isotropic,
     Memory,
     ModelName,
@@ -40,6 +40,7 @@ from arssr.cli.options import (
     Strict,
     Uncertainty,
     bytes_of,
+    interleaves_of,
     target_of,
 )
 from arssr.cli.place import DaskAddress, Jobs, OnSlurm, SlurmOptions, place
@@ -49,11 +50,12 @@ from arssr.errors import ArSSRError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from arssr.bids.dataset import Dataset, Scan
+    from arssr.bids.dataset import Dataset, Others, Scan
     from arssr.bids.derivatives import Derivatives
     from arssr.bids.participants import Done
     from arssr.jobs.batch import ModelRef
     from arssr.jobs.merging import AnyJob
+    from arssr.merging.interleaves import Asked
     from arssr.upsampling.request import Request
 
 # Options that take a list, as every BIDS App does; click itself knows one value at a time.
@@ -88,6 +90,15 @@ def bids(
         list[str] | None,
         typer.Option("--suffix", "-s", help="Which images: T1w T2w FLAIR …; else T1w."),
     ] = None,
+    filter_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--bids-filter-file",
+            "--bids_filter_file",
+            help="Which of these images, by entities of their names: a JSON file as fMRIPrep takes "
+            "it. See docs/bids.md.",
+        ),
+    ] = None,
     scale: Scale = None,
     spacing: Spacing = None,
     isotropic: Isotropic = False,
@@ -109,6 +120,7 @@ def bids(
             rich_help_panel=RESULT,
         ),
     ] = False,
+    interleaves: Interleaves = None,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -157,14 +169,14 @@ def bids(
             as_stored=as_stored,
             even_slices=even_slices,
         )
-        if merge:
-            _require_mergeable(request)
-        how = {"report": report, "overwrite": overwrite}
+        groups = interleaves_of(interleaves)
+        _require_sound(merge, request, groups)
+        how: dict[str, Any] = {"report": report, "overwrite": overwrite, "interleaves": groups}
         where = place(jobs, dask, slurm, slurm_options)
         if dry_run and where != Local():
             raise typer.BadParameter(DRY_ELSEWHERE)
         labels = (suffixes or ["T1w"], participants or (), sessions or ())
-        scans, others = _found(derivatives.source, *labels, merge=merge)
+        scans, others = _found(derivatives.source, *labels, filter_file, merge=merge)
         network = ModelRef.find(model, device, precision)
         if dry_run:
             _estimate(derivatives, scans, request, network, others, as_json, how)
@@ -187,12 +199,20 @@ def bids(
         raise typer.Exit(2)
 
 
-def _require_mergeable(request: "Request") -> None:
-    """A usage error for what does not go with --merge."""
+def _require_sound(merge: bool, request: "Request", interleaves: "Asked | None") -> None:
+    """A usage error for what does not go with --merge, or not without it."""
+    from arssr.merging.interleaves import require_interleaves
     from arssr.merging.merge import require_mergeable
 
+    if not merge:
+        if interleaves is not None:
+            raise typer.BadParameter(
+                "--interleaves needs --merge: other scans tell how slices moved"
+            )
+        return
     try:
         require_mergeable(request)
+        require_interleaves(interleaves, separate=False, even_slices=request.even_slices)
     except ArSSRError as error:
         raise typer.BadParameter(f"--merge: {error}") from None
 
@@ -202,16 +222,19 @@ def _found(
     suffixes: Sequence[str],
     participants: Sequence[str],
     sessions: Sequence[str],
+    filter_file: Path | None,
     *,
     merge: bool,
-) -> "tuple[list[Scan], Counter[str]]":
-    """The scans to work on, and how many images lie there besides, by suffix."""
+) -> "tuple[list[Scan], Others]":
+    """The scans to work on, and how many images lie there besides."""
+    from arssr.bids.filters import EVERYTHING, Filter
     from arssr.bids.groups import grouped
 
     chosen = (
         set(suffixes),
         [label.removeprefix("sub-") for label in participants],
         [label.removeprefix("ses-") for label in sessions],
+        Filter.read(filter_file, suffixes) if filter_file else EVERYTHING,
     )
     scans = source.scans(*chosen)
     return grouped(scans) if merge else scans, source.others(*chosen)
@@ -258,9 +281,9 @@ def _estimate(
     scans: "list[Scan]",
     request: "Request",
     network: "ModelRef",
-    others: Counter[str],
+    others: "Others",
     as_json: bool,
-    how: Mapping[str, bool],
+    how: Mapping[str, Any],
 ) -> None:
     """What `bids` would do and what that would take; nothing is computed or written."""
     from arssr.bids.participants import Done, survey
@@ -285,7 +308,7 @@ def _estimate(
         raise typer.Exit(1)
 
 
-def _sum(done: "list[Done]", others: Counter[str]) -> None:
+def _sum(done: "list[Done]", others: "Others") -> None:
     """What became of how many."""
     made = sum(each.facts is not None for each in done)
     stderr.print(f"{made} of {len(done)} done, {_counts(done)}")
@@ -301,19 +324,19 @@ def _counts(done: "list[Done]", failed: int = 0, passed: int = 0) -> str:
     return f"{before} were done before, {failed} failed{last}"
 
 
-def _tell_passed_over(done: "list[Done]", others: Counter[str], needs_target: int = 0) -> None:
+def _tell_passed_over(done: "list[Done]", others: "Others", needs_target: int = 0) -> None:
     """A line for each kind of image that nothing was made of, with how many there are."""
     from arssr.files import counted
 
     phase = sum(bool(each.passed_over) and not each.needs_target for each in done)
     isotropic = needs_target + sum(each.needs_target for each in done)
-    suffixes = Counter({suffix: count for suffix, count in others.items() if suffix})
-    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items()))
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.suffixes.items()))
     kinds = (
         (phase, "of phase, which wraps around and cannot be interpolated"),
         (isotropic, "isotropic already, and no target was named"),
-        (suffixes.total(), f"of another suffix: {listed} (--suffix takes them)"),
-        (others[""], "without a name of BIDS"),
+        (others.filtered, "left out by --bids-filter-file"),
+        (others.suffixes.total(), f"of another suffix: {listed} (--suffix takes them)"),
+        (others.nameless, "without a name of BIDS"),
     )
     for count, why in kinds:
         if count:

@@ -24,6 +24,7 @@ EXAMPLES = {
         ("BIDS_DIR OUT_DIR participant", "thick T1w images become thin"),
         ("BIDS_DIR OUT_DIR participant --spacing 1 -s T2w FLAIR", "others, to 1 mm"),
         ("BIDS_DIR OUT_DIR participant --merge -s T2w", "the T2w of each session to one"),
+        ("BIDS_DIR OUT_DIR participant --bids-filter-file chosen.json", "images by their names"),
         ("BIDS_DIR OUT_DIR group", "the overview alone"),
     ),
     "prepare": (("volumes/ -o patches", "patches of high-resolution volumes"),),

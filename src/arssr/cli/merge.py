@@ -19,6 +19,7 @@ from arssr.cli.options import (
     Device,
     DryRun,
     EvenSlices,
+    Interleaves,
     Memory,
     ModelName,
     Noise,
@@ -28,6 +29,7 @@ from arssr.cli.options import (
     Spacing,
     Strict,
     bytes_of,
+    interleaves_of,
     target_of,
 )
 from arssr.cli.session import LogFile, Quiet, Threads
@@ -38,7 +40,6 @@ from arssr.files import format_named, output_suffix, stem
 if TYPE_CHECKING:
     from arssr.api import Model
     from arssr.jobs.merging import MergeJob
-    from arssr.merging.interleaves import Asked
     from arssr.upsampling.facts import Facts
 
 
@@ -91,15 +92,7 @@ def merge(
             rich_help_panel=SCAN,
         ),
     ] = None,
-    interleaves: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N | auto",
-            help="The person moved while a scan of 2D slices was made: find how its slices 0, N, "
-            "2N, … lie, then 1, N + 1, …; auto finds N. Scans in other directions tell.",
-            rich_help_panel=SCAN,
-        ),
-    ] = None,
+    interleaves: Interleaves = None,
     strict: Strict = False,
     as_stored: AsStored = False,
     even_slices: EvenSlices = False,
@@ -137,7 +130,6 @@ def merge(
         require("report", "--report", "matplotlib", "skimage")
     target = target_of(spacing=spacing, like=like)
     level = number_or_word("--noise", noise, ("auto", "unknown"))
-    groups = None if interleaves is None else _interleaves(interleaves)
     wanted = tuple(each or None for each in series or ())
     sources = tuple(images * len(wanted) if len(images) == 1 else images)
     if len(sources) < 2:
@@ -177,7 +169,7 @@ def merge(
             overwrite=overwrite,
             report=report,
             series=wanted,
-            interleaves=groups,
+            interleaves=interleaves_of(interleaves),
         )
     except ArSSRError as error:
         raise typer.BadParameter(str(error)) from None
@@ -201,14 +193,6 @@ def _file_of(source: Path, series: str | None) -> str:
     """What the result of one of several series of a folder is called."""
     words = re.sub(r"[^\w.-]+", "-", series or "").strip("-")
     return f"{stem(source)}{words and f'_{words}'}_SR{output_suffix(source)}"
-
-
-def _interleaves(text: str) -> "Asked":
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal():
-        raise typer.BadParameter(f"--interleaves takes a whole number or auto, not {text!r}")
-    return int(text)
 
 
 def _merged(network: "Model", job: "MergeJob") -> "list[Facts]":

@@ -9,6 +9,7 @@ from arssr.cli.session import PANEL
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
+    from arssr.merging.interleaves import Asked
     from arssr.upsampling.target import Target
 
 # The groups of options in the help.
@@ -118,6 +119,15 @@ EvenSlices = Annotated[
         rich_help_panel=SCAN,
     ),
 ]
+Interleaves = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N | auto",
+        help="The person moved while a scan of 2D slices was made: find how its slices 0, N, "
+        "2N, … lie, then 1, N + 1, …; auto finds N. Scans in other directions tell.",
+        rich_help_panel=SCAN,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=NETWORK)]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "float32"],
@@ -189,6 +199,17 @@ ResultsAsJson = Annotated[
 def bytes_of(memory: str | None) -> float | None:
     """What --memory says in bytes, if it says anything."""
     return None if memory is None else number_of_bytes("--memory", memory)
+
+
+def interleaves_of(text: str | None) -> "Asked | None":
+    """What --interleaves says, if it says anything; a usage error for what it does not take."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise typer.BadParameter(f"--interleaves takes a whole number or auto, not {text!r}")
+    return int(text)
 
 
 def target_of(**given: Any) -> "Target":

@@ -24,6 +24,7 @@ ENTITIES = (
     "space", "split", "recording", "chunk", "atlas", "seg", "scale", "res", "den", "label", "desc",
 )
 # fmt: on
+_INDICES = ("run", "echo", "flip", "inv", "split", "chunk")  # their labels are numbers
 _NAME = re.compile(
     r"(?P<entities>([a-z]+-[a-zA-Z0-9+]+_)*)(?P<suffix>[a-zA-Z0-9]+)(?P<extension>(\.[a-zA-Z0-9]+)+)"
 )
@@ -61,6 +62,15 @@ class BIDSName:
     def having(self, **entities: str) -> "BIDSName":
         """The same name with these entities set."""
         return BIDSName({**self.entities, **entities}, self.suffix, self.extension)
+
+
+def same_label(entity: str, label: str) -> str:
+    """A label as it is compared: of an index, zeros before it do not count.
+
+    >>> same_label("run", "01"), same_label("acq", "01")
+    ('1', '01')
+    """
+    return label.lstrip("0") or "0" if entity in _INDICES else label
 
 
 def _place(entity: str) -> float:

@@ -18,7 +18,7 @@ from arssr.upsampling.facts import Facts
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster
-    from distributed import Client
+    from distributed import Client, Future
 
 _RETRIES = 2  # of what may be the machine's fault; a dead worker's scan goes to another anyway
 _PATIENCE = "10s"  # for a scheduler that does not answer
@@ -116,25 +116,31 @@ def _client(cluster: "str | SLURMCluster") -> "Iterator[Client]":
 def _compute(
     client: "Client", network: ModelRef | None, jobs: Sequence[AnyJob]
 ) -> Iterator[tuple[int, Facts | BaseException]]:
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     futures = {
         client.submit(_do, network, job, pure=False, retries=_RETRIES): number
         for number, job in enumerate(jobs)
     }
     for future in as_completed(futures, loop=client.loop):
-        number = futures.pop(future)
-        if future.status == "finished":
-            yield number, future.result()
-            continue
-        error = future.exception() if future.status == "error" else None
-        where = jobs[number].source
-        if error is None:
-            yield number, ArSSRError(f"{where}: the connection to the cluster was lost")
-        elif isinstance(error, KilledWorker):
-            yield number, ArSSRError(f"{where}: its worker died again and again (memory?)")
-        else:
-            yield number, error
+        number, answer = futures.pop(future), _answer(future)
+        # Else it is computed again where its worker dies later, and overwrites what the caller has
+        # made of the result meanwhile.
+        future.release()
+        yield number, answer
+
+
+def _answer(future: "Future[Facts | ArSSRError]") -> Facts | BaseException:
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return future.result()
+    error = future.exception() if future.status == "error" else None
+    if error is None:
+        return ArSSRError("the connection to the cluster was lost")
+    if isinstance(error, KilledWorker):
+        return ArSSRError("its worker died again and again (memory?)")
+    return error
 
 
 def _do(network: ModelRef | None, job: AnyJob) -> Facts | ArSSRError:

@@ -45,7 +45,7 @@ class MergeJob:
     each scan where contrasts are kept separate. registered: find how the person moved. report: a
     page beside the result that shows the scans where they lie, and what came from which.
     interleaves: how many groups of slices may have moved within scans, or auto; None: none is
-    looked for.
+    looked for. otherwise: what else there is to say where a scan does not do.
     """
 
     sources: tuple[Path, ...]
@@ -57,6 +57,7 @@ class MergeJob:
     report: bool = False
     series: tuple[str | None, ...] = ()
     interleaves: Asked | None = None
+    otherwise: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.scans)) < len(self.scans):
@@ -124,7 +125,9 @@ class MergeJob:
 
     def in_words(self, error: BaseException) -> str:
         """What went wrong with it, on one line that names a scan or the result."""
-        return named_in_words(error, self.destination, *self.sources)
+        line = named_in_words(error, self.destination, *self.sources)
+        is_of_a_scan = any(str(source) in line for source in self.sources)
+        return f"{line}; {self.otherwise}" if self.otherwise and is_of_a_scan else line
 
     def failed(self, error: Exception) -> dict[str, Any]:
         """See `Job.failed`."""

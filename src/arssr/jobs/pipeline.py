@@ -7,7 +7,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
 
-from arssr.jobs.merging import SomeJob
+from arssr.jobs.merging import MergeJob, SomeJob
 from arssr.jobs.running import Finish
 from arssr.upsampling.facts import Facts
 
@@ -26,7 +26,7 @@ def run_each(
     result is held besides that which is under way.
     prepare, start: what to do before a job's turn, and with what came of that, such as `Prepared`
     and `begin` with a model. tell: hears, in a thread of its own, what became of each as soon as
-    that is known; the iterator is one behind.
+    that is known; the iterator is one behind, but for merges.
     """
 
     def end(job: SomeJob, rest: Finish | Exception) -> Facts | Exception:
@@ -43,6 +43,9 @@ def run_each(
             if before:
                 yield before[0], before[1].result()
             before = job, ending
+            if isinstance(job, MergeJob):  # it is written by now, and the next may take long
+                yield job, ending.result()
+                before = None
         if before:
             yield before[0], before[1].result()
 
