@@ -88,6 +88,15 @@ def replacing(path: Path) -> Iterator[Path]:
         written.replace(path)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8, whole or not at all; raises ArSSRError as `replacing` does.
+
+    Names of files may hold bytes that are no UTF-8, as old archives do: those are spelt as escapes.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
 @contextmanager
 def replacing_all(path: Path) -> Iterator[Path]:
     """Like `replacing`, for a file that brings others with it, as .mhd brings .zraw.
@@ -157,7 +166,7 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file; of a folder, that of the sums of all files in it, by name."""
     if path.is_dir():
         sums = (f"{sha256(p)} {p.relative_to(path)}\n" for p in _files_below(path))
-        return hashlib.sha256("".join(sums).encode()).hexdigest()
+        return hashlib.sha256("".join(sums).encode(errors="surrogateescape")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

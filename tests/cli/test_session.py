@@ -90,6 +90,15 @@ def test_a_log_keeps_what_was_said_with_the_time(
     assert log.read_text().splitlines() == lines
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+def test_a_log_that_is_full_is_told_once(arssr: Arssr, words: tuple[object, ...]) -> None:
+    done = arssr(*words, "--log-file", "/dev/full")
+    assert done.code == 0 and "Traceback" not in done.err
+    [said] = [line for line in done.err.splitlines() if "warning" in line]
+    assert said == "warning: nothing more can be kept in /dev/full: No space left on device"
+    assert "10×12×8 voxels" in done.err
+
+
 def test_what_is_logged_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from arssr.bids.dataset import Dataset, Scan, relative
 from arssr.errors import ArSSRError
-from arssr.files import replacing, sidecar
+from arssr.files import sidecar, write_text
 from arssr.formats.bids import DESCRIPTION, BIDSName, metadata, read_json
 from arssr.grid import spacing_in_words
 from arssr.jobs.batch import ModelRef
@@ -95,7 +95,7 @@ class Derivatives:
         _write_json(self.root / DESCRIPTION, description)
         for name, text in ((".bidsignore", _IGNORED), ("README.md", _README)):
             if not (self.root / name).exists():
-                _write(self.root / name, text)
+                write_text(self.root / name, text)
 
     def destination(self, scan: Scan) -> Path:
         """Where the result lies: `…_res-SR_desc-arssr_T1w.nii.gz`; a `desc` of the scan's stays
@@ -249,12 +249,7 @@ def _of_one(facts: Facts, maker: str) -> tuple[str, str]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 _README = """\

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from arssr.bids.derivatives import Derivatives, Result
-from arssr.files import replacing
+from arssr.files import write_text
 from arssr.formats.bids import BIDSName
 from arssr.grid import shape_in_words, spacing_in_words
 from arssr.viewing.pages import render
@@ -67,8 +67,7 @@ def write_index(derivatives: Derivatives) -> Path:
 
 def _write_page(path: Path, template: str, common: Mapping[str, Any], **values: Any) -> Path:
     page = render(template, ("arssr.bids", "arssr.viewing"), **common, **values)
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

@@ -57,7 +57,7 @@ def bench(
     from arssr.benchmark.tables import headline, tables, to_markdown
     from arssr.engine.machine import measure_anew
     from arssr.evaluation.head import mni152_head
-    from arssr.files import replacing
+    from arssr.files import write_text
     from arssr.interpolation import resample
 
     measure_anew(torch.device("cpu"))  # before `auto` chooses a precision by it
@@ -77,8 +77,7 @@ def bench(
             report=report,
         )
     if out is not None:
-        with replacing(out) as temporary:
-            temporary.write_text(to_markdown([result], "Performance"), encoding="utf-8")
+        write_text(out, to_markdown([result], "Performance"))
         stderr.print(f"page: {out}", markup=False, soft_wrap=True)
     if as_json:
         print_json(result.to_json())

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -53,14 +54,28 @@ class _AfterLevel(logging.Formatter):
 
 
 def show_log() -> None:
-    """From now on show on standard error what is logged, by the package and by libraries."""
+    """From now on show on standard error what is logged, by the package and by libraries.
+
+    What it, or standard output, has no letters for is spelt as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_AfterLevel())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 class _Log(logging.FileHandler):
-    """The file that `keep_log` writes."""
+    """The file that `keep_log` writes, until it cannot be written any more: that is said once."""
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        """Give up, in the sentence that a full disk is worth."""
+        for logger in (_said, logging.getLogger()):
+            logger.removeHandler(self)
+        error = sys.exc_info()[1]
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        warn([f"nothing more can be kept in {self.baseFilename}: {why}"])
 
 
 def keep_log(path: Path | None) -> None:
@@ -76,7 +91,7 @@ def keep_log(path: Path | None) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = _Log(path, encoding="utf-8")
+        log = _Log(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ArSSRError(f"cannot write {path}: {error.strerror}") from None
     log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from arssr.cli.console import progress_bar, stderr
+from arssr.cli.console import print_json, progress_bar, stderr
 from arssr.cli.options import SkipUnusable
 from arssr.cli.session import LogFile, Quiet, Threads
 
@@ -55,7 +55,6 @@ def prepare(
     log_file: LogFile = None,
 ) -> None:
     """Cut patches for training; no subject is on both sides of the split."""
-    import json
     from collections import Counter
 
     from arssr.files import counted
@@ -76,7 +75,7 @@ def prepare(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:
-        typer.echo(json.dumps(manifest, ensure_ascii=False))
+        print_json(manifest)
     sources = manifest["sources"]
     for source in sources:
         if cut := source.get("cut_to_band"):

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from arssr.evaluation.tables import markdown_table
-from arssr.files import replacing
+from arssr.files import write_text
 from arssr.weights.interval import KEY
 from arssr.weights.words import valid_in_words
 
@@ -23,8 +23,7 @@ _BY = ("cubic", "model")
 
 def write_card_page(page: Path, card: Mapping[str, Any]) -> None:
     """Write a card for people, whole or not at all."""
-    with replacing(page) as temporary:
-        temporary.write_text(to_markdown(card), encoding="utf-8")
+    write_text(page, to_markdown(card))
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:

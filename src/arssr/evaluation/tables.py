@@ -19,7 +19,7 @@ from arssr.evaluation.rows import Row
 from arssr.evaluation.summary import YARDSTICK, Summary, by_setting, overall
 from arssr.evaluation.taught import told_of_taught
 from arssr.extras import versions
-from arssr.files import counted, replacing
+from arssr.files import counted, replacing, write_text
 
 _END = "<!-- end of tables -->"
 _PACKAGES = ("arssr", "torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
@@ -58,8 +58,7 @@ class Evaluation:
         }
         written = [folder / name for name in texts]
         for path, text in zip(written, texts.values(), strict=True):
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="")
+            write_text(path, text)
         if any(row.scores for row in self.rows):
             for metric in ("psnr", "ssim"):
                 written.append(folder / f"{metric}.png")
@@ -224,9 +223,7 @@ def write_tables(page: Path, command: str, tables: str) -> None:
     begin = f"<!-- tables: {command} -->"
     before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(_END)[2]
-    with replacing(page) as temporary:
-        whole = f"{before}{begin}\n\n{tables.rstrip()}\n\n{_END}{after}"
-        temporary.write_text(whole, encoding="utf-8")
+    write_text(page, f"{before}{begin}\n\n{tables.rstrip()}\n\n{_END}{after}")
 
 
 def _finite(value: Any) -> Any:

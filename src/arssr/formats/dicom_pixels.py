@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from arssr.formats.itk import name_for_itk
 from arssr.formats.opened import reason
 
 _NEEDED = (
@@ -178,7 +179,7 @@ def _decoded_by_gdcm(image: Any) -> NDArray[Any]:
         image.save_as(copy, enforce_file_format=True)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(copy))
+        reader.SetFileName(name_for_itk(copy))
         pixels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
     return pixels
 

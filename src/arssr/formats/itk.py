@@ -4,6 +4,7 @@ it and MetaImage.
 Its arrays are (k, j, i), so that the transpose is (i, j, k).
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,15 +42,26 @@ _INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 _COMPRESSION_LEVEL = 1
 
 
+def name_for_itk(path: Path) -> str:
+    """A path as SimpleITK takes it, in UTF-8. Of another it ends the process, without a word.
+
+    Raises ArSSRError where the name in the file system is not that, as of old archives.
+    """
+    if os.fsencode(path) != str(path).encode(errors="surrogatepass"):
+        raise ArSSRError(f"{path}: SimpleITK takes only names that are UTF-8; rename it")
+    return str(path)
+
+
 def open_image(path: Path) -> Opened:
     """A .nrrd or .nhdr file; raises what SimpleITK does and ArSSRError."""
+    name = name_for_itk(path)
     require("formats", f"reading {path}", "SimpleITK")
     import SimpleITK as sitk  # noqa: N813
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
     reader = sitk.ImageFileReader()
     reader.SetImageIO(NRRD)
-    reader.SetFileName(str(path))
+    reader.SetFileName(name)
     reader.ReadImageInformation()
     size = reader.GetSize()
     require_3d(size, str(path))
@@ -159,7 +171,7 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
         raise ArSSRError(f"{path}: only vectors in the space left-posterior-superior are read")
     if "measurement frame" in fields:
         raise ArSSRError(f"{path}: vectors in a measurement frame of their own are not read")
-    image = sitk.ReadImage(str(path), imageIO=NRRD)
+    image = sitk.ReadImage(name_for_itk(path), imageIO=NRRD)
     vectors = sitk.GetArrayFromImage(image).astype(np.float32)
     return np.moveaxis(vectors, -1, 0).T if image.GetNumberOfComponentsPerPixel() > 1 else vectors
 
@@ -201,6 +213,7 @@ open_sink = collected(NRRD)
 
 class _Collected:
     def __init__(self, target: Path, image: Outline, image_io: str) -> None:
+        name_for_itk(target)
         self._target, self._image, self._image_io = target, image, image_io
         self.encoding = Encoding(image.storage.written_unscaled(*_INTEGERS))
         self._samples = np.empty(image.shape[::-1], self.encoding.dtype)
@@ -224,7 +237,7 @@ class _Collected:
         writer.UseCompressionOn()
         writer.SetCompressionLevel(_COMPRESSION_LEVEL)
         with replacing_all(self._target) as temporary:
-            writer.SetFileName(str(temporary))
+            writer.SetFileName(name_for_itk(temporary))
             try:
                 writer.Execute(image)
             except RuntimeError as error:  # such as a full disk, without its name

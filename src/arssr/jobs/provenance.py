@@ -13,7 +13,7 @@ import numpy as np
 
 from arssr.api import Model
 from arssr.field import VoxelField
-from arssr.files import replacing, sha256, sidecar
+from arssr.files import sha256, sidecar, write_text
 from arssr.grid import Grid
 from arssr.upsampling.facts import Facts
 from arssr.volume import Volume
@@ -99,6 +99,5 @@ def _of_field(field: VoxelField) -> Facts:
 def write_sidecar(image: Path, facts: Mapping[str, Any]) -> Path:
     """Write the facts beside an image; returns the path."""
     path = sidecar(image)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(facts, indent=2) + "\n")
     return path

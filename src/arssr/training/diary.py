@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from arssr.errors import ArSSRError
-from arssr.files import replacing
+from arssr.files import replacing, write_text
 from arssr.training.config import TrainConfig
 from arssr.training.loop import Progress
 
@@ -51,9 +51,7 @@ class Diary:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        with replacing(folder / RECIPE) as temporary:
-            text = yaml.safe_dump(config.to_dict(), sort_keys=False)
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / RECIPE, yaml.safe_dump(config.to_dict(), sort_keys=False))
         rows = [row for row in _rows(folder / METRICS) if int(row[0]) <= step]
         with (
             replacing(folder / METRICS) as temporary,
@@ -62,10 +60,14 @@ class Diary:
             csv.writer(file).writerows([_HEADER, *rows])
         try:
             self._metrics = (folder / METRICS).open("a", encoding="utf-8", newline="")
-            self._handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+            self._handler = logging.FileHandler(
+                folder / LOG, encoding="utf-8", errors="backslashreplace"
+            )
             self._writer = SummaryWriter(folder, purge_step=step + 1)
         except OSError as error:
             raise ArSSRError(f"cannot write {folder}: {error.strerror or error}") from None
+        except UnicodeEncodeError:
+            raise ArSSRError(f"{folder}: TensorBoard takes only names that are UTF-8") from None
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self._log = logging.Logger("run")  # of its own: the terminal hears of it in another way
         self._log.addHandler(self._handler)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import find_images_below, stem
+from arssr.files import find_images_below, stem, write_text
 from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.survey import Seen, named, settle, survey
@@ -133,7 +133,7 @@ def prepare(
             on_image()
         manifest = {"arssr": version("arssr"), **asdict(config), "sources": described}
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        write_text(folder / MANIFEST, text)
     return manifest
 
 
@@ -326,7 +326,7 @@ def _by_path(image: Path, folders: Sequence[Path]) -> str:
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *name.encode()])
+    return np.random.default_rng([seed, *name.encode(errors="surrogateescape")])
 
 
 def _check_out(out: Path, images: Sequence[Path], overwrite: bool) -> None:

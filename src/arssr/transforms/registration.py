@@ -14,6 +14,7 @@ import numpy as np
 from arssr.errors import ArSSRError
 from arssr.extras import require
 from arssr.files import is_image
+from arssr.formats.itk import name_for_itk
 from arssr.formats.lps import lps_to_ras, lps_transform_to_ras
 from arssr.formats.opened import reason
 from arssr.grid import Floats, Grid
@@ -145,7 +146,7 @@ def _itk_steps(path: Path) -> list[Step]:
     import SimpleITK as sitk  # noqa: N813 - its customary name
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they would go to standard error
-    transforms = _flat(sitk.ReadTransform(str(path)).Downcast())
+    transforms = _flat(sitk.ReadTransform(name_for_itk(path)).Downcast())
     _require_whole(path, transforms)
     return [_itk_step(transform, path) for transform in reversed(transforms)]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arssr.errors import ArSSRError
-from arssr.files import replacing
+from arssr.files import write_text
 from arssr.formats.kind import INTENSITIES
 from arssr.grid import Grid
 from arssr.resolution import FREQUENCIES, Resolution, measure_resolution
@@ -110,8 +110,7 @@ def write_report(
     page["made"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     page["version"] = version("arssr")
     html = render("report.html.j2", ("arssr.viewing",), **page)
-    with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
     return path
 
 
