@@ -321,6 +321,12 @@ def test_scales_beyond_floating_point_are_refused(extreme: float) -> None:
         grid.with_spacing(extreme)
 
 
+@pytest.mark.filterwarnings("error")
+def test_voxels_beyond_floating_point_are_refused() -> None:
+    with pytest.raises(ArSSRError, match="a scale of .* is beyond all bounds"):
+        Grid((2, 2, 2), np.diag([10.0, 10, 10, 1])).scaled(1e-308)
+
+
 def test_points_need_three_coordinates() -> None:
     with pytest.raises(ArSSRError, match="three coordinates"):
         Grid((2, 2, 2), np.eye(4)).to_world([1, 2])

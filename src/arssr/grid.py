@@ -116,7 +116,7 @@ class Grid:
         factors = _three_positive(scale, "scale")
         with np.errstate(over="ignore"):
             wanted = self.shape * factors
-            usable = np.isfinite(wanted) & np.isfinite(1 / factors)
+            usable = np.isfinite(wanted) & np.isfinite(self.extent_mm / factors)
         if not usable.all():
             raise ArSSRError(f"a scale of {_listed(factors)} is beyond all bounds")
         # Rounded twice: 25 * 2.3 is 57.49999999999999, and such dust must not decide a tie.
