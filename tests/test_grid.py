@@ -323,7 +323,7 @@ def test_scales_beyond_floating_point_are_refused(extreme: float) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_voxels_beyond_floating_point_are_refused() -> None:
-    with pytest.raises(ArSSRError, match="a scale of .* is beyond all bounds"):
+    with pytest.raises(ArSSRError, match=r"a scale of .* is beyond all bounds"):
         Grid((2, 2, 2), np.diag([10.0, 10, 10, 1])).scaled(1e-308)
 
 

@@ -73,7 +73,9 @@ def test_a_configuration_comes_back_from_plain_values() -> None:
         ({"acquisitions": [3]}, "are names"),
         ({"acquisitions": 3}, "not a model configuration"),
         ({"colour": "red"}, "not a model configuration.*colour"),
-        ({"feature_dim": "many"}, "not a model configuration"),
+        ({"feature_dim": "many"}, "positive whole numbers"),
+        ({"decoder_depth": float("nan")}, "positive whole numbers"),
+        ({"acquisitions": "slice"}, "list of names"),
     ],
 )
 def test_impossible_configurations_are_refused(change: dict, message: str) -> None:

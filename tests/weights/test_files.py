@@ -325,3 +325,23 @@ def test_damage_anywhere_is_told_in_words(tmp_path: Path, legacy: bool) -> None:
         path.write_bytes(bad.tobytes())
         with pytest.raises(ArSSRError, match=r"w\.pkl"):  # these are no weights, damaged or not
             load_reference(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("valid", [[1]]),
+        ("valid", None),
+        ("data", True),
+        ("data", ["a head"]),
+        ("steps", "many"),
+        ("parameters", "9"),
+        ("started_from", "light"),
+        ("results", [1, 2]),
+        ("uncertainty", -1),
+    ],
+)
+def test_a_card_that_is_none_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    save_weights(tmp_path / "a.safetensors", tiny_network(), {"licence": "none", name: value})
+    with pytest.raises(ArSSRError, match=f"a damaged card: {name}$"):
+        load_weights(tmp_path / "a.safetensors")

@@ -63,8 +63,11 @@ class ModelConfig:
         if self.encoder not in ENCODERS:
             known = ", ".join(ENCODERS)
             raise ArSSRError(f"unknown encoder {self.encoder!r}; known are {known}")
-        if min(self.feature_dim, self.decoder_depth, self.decoder_width) < 1:
-            raise ArSSRError("feature_dim, decoder_depth and decoder_width must be positive")
+        counts: tuple[Any, ...] = (self.feature_dim, self.decoder_depth, self.decoder_width)
+        if not all(isinstance(count, int) and count > 0 for count in counts):
+            raise ArSSRError(
+                "feature_dim, decoder_depth and decoder_width must be positive whole numbers"
+            )
         if self.flavour == "paper" and self.decoder_depth % 2:
             raise ArSSRError(f"decoder_depth must be even, not {self.decoder_depth}")
         if self.flavour == "residual" and self.decoder_depth < 2:
@@ -102,9 +105,11 @@ class ModelConfig:
         Older files name no acquisitions: theirs are `ACQUISITIONS`.
         """
         try:
-            return cls(
-                **{**values, "acquisitions": tuple(values.get("acquisitions", ACQUISITIONS))}
-            )
+            given = {"acquisitions": ACQUISITIONS, **values}
+            names = given["acquisitions"]
+            if isinstance(names, str):
+                raise ArSSRError(f"acquisitions are a list of names, not {names!r}")
+            return cls(**{**given, "acquisitions": tuple(names)})
         except TypeError as error:
             raise ArSSRError(f"not a model configuration: {error}") from None
 

@@ -121,6 +121,8 @@ class TrainConfig:
             raise ArSSRError("lr_with_init must be above 0")
         if not self.lr > 0 or min(self.weight_decay, self.warmup_steps, self.seed) < 0:
             raise ArSSRError("lr must be above 0, weight_decay, warmup_steps and seed at least 0")
+        if not 0 <= self.beta2 < 1:
+            raise ArSSRError(f"beta2 must be at least 0 and below 1, not {self.beta2:g}")
         if not self.resident_gb > 0 or self.visits < 1:
             raise ArSSRError("resident_gb must be above 0 and visits at least 1")
         if min(self.weights.values(), default=1) < 1:
@@ -226,8 +228,8 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
     kinds = get_args(kind) or (kind,)
     try:
         if get_origin(kind) is tuple:
-            low, high = value
-            return float(low), float(high)
+            low, high = (_typed(each, float, name) for each in value)
+            return low, high
         if get_origin(kind) is Mapping:
             return {str(key): _typed(each, kinds[1], name) for key, each in value.items()}
         if get_origin(kind) is Literal:
@@ -236,8 +238,8 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
             known = NoneType in kinds
         else:
             value = int(value) if int in kinds and float(value) % 1 == 0 else float(value)
-            known = isinstance(value, int) or float in kinds
-    except (AttributeError, TypeError, ValueError):
+            known = isinstance(value, int) or (float in kinds and math.isfinite(value))
+    except (AttributeError, OverflowError, TypeError, ValueError):
         known = False
     if not known:
         wanted = " or ".join(getattr(k, "__name__", repr(k)) for k in kinds)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -28,6 +29,15 @@ from arssr.networks.spread import SpreadHead
 _HEADER = "arssr"  # one entry: safetensors writes several in no particular order
 _AXES = "ijk"  # of the arrays that the network in a file is for
 _SPREAD = "spread."  # how the names of a head's parameters begin
+# What is read from cards: a file may come from anywhere.
+_IN_CARDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("valid", "recipe", "versions", "results", "uncertainty", "lesions"), dict),
+    **dict.fromkeys(("parameters", "steps"), int),
+    "hours": (int, float),
+    **dict.fromkeys(("name", "licence", "note"), str),
+    "data": list,
+    "started_from": (dict, NoneType),
+}
 
 
 def save_weights(
@@ -72,6 +82,7 @@ def load_weights(path: Path) -> tuple[ImplicitVoxelNetwork, dict[str, Any]]:
         config, card = ModelConfig.from_dict(header["config"]), dict(header["card"])
     except (ValueError, TypeError, KeyError) as error:
         raise ArSSRError(f"{path} has a damaged configuration: {error}") from None
+    _require_card(card, path)
     network = build(config, state, path)
     if config.flavour == "paper" and "axes" not in header and "recipe" not in card:
         network = _with_axes_reversed(network)
@@ -198,6 +209,15 @@ def build(config: ModelConfig, state: Mapping[str, Tensor], path: Path) -> Impli
     _require_finite(state, path)
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _require_card(card: Mapping[str, Any], path: Path) -> None:
+    known = {name: kind for name, kind in _IN_CARDS.items() if name in card}
+    odd = [name for name, kind in known.items() if not isinstance(card[name], kind)]
+    if "data" not in odd and not all(isinstance(image, dict) for image in card.get("data", ())):
+        odd.append("data")
+    if odd:
+        raise ArSSRError(f"{path} has a damaged card: {', '.join(odd)}")
 
 
 def _require_finite(state: Mapping[str, Tensor], path: Path) -> None:
