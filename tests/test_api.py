@@ -268,6 +268,33 @@ def test_noise_is_in_units_of_the_image(model: Model, told: Callable[..., tuple[
     assert level(None) is None and level("unknown") is None
 
 
+def test_no_network_is_told_far_more_noise_than_it_was_taught() -> None:
+    """`light` makes an image of ten times the range of what it is told of a noise of the range."""
+    light, random = load_model("light", "cpu", "float32"), np.random.default_rng(0)
+    image = volume(2000 + 1000 * smooth((12, 12, 12)) + random.normal(0, 30, (12, 12, 12)))
+    most = 0.12 * Normalisation.fit(image.data).scale
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = light.upsample(image, scale=1.25, noise=most)
+    with pytest.warns(ArSSRWarning, match=r"a noise of 3e\+03 is far beyond .* light was trained"):
+        found = light.upsample(image, scale=1.25, noise=3000)
+    np.testing.assert_allclose(found.data, expected.data, rtol=1e-5)
+    with pytest.raises(ArSSRError, match="far beyond what light was trained for"):
+        light.upsample(image, scale=1.25, noise=3000, strict=True)
+    assert light.field(image, noise=3000).noise == pytest.approx(0.12 * 3000 / most)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 8), (9, 1, 8), (9, 8, 1), (1, 1, 9)])
+def test_one_slice_has_an_ensemble_and_may_be_flipped(model: Model, shape: Any) -> None:
+    image = volume(np.random.default_rng(0).random(shape))
+    assert model.upsample(image, scale=2, ensemble=8).data.shape == tuple(2 * n for n in shape)
+    flipped = Volume(image.data[::-1, ::-1, ::-1], image.grid)
+    for target in (2, 0.5):
+        made = model.upsample(flipped, scale=target)
+        copied = model.upsample(Volume(flipped.data.copy(), image.grid), scale=target)
+        np.testing.assert_array_equal(made.data, copied.data)
+
+
 def test_auto_noise_is_what_an_image_has_beyond_its_anatomy(
     model: Model, told: Callable[..., tuple[Any, Any]]
 ) -> None:

@@ -52,6 +52,7 @@ from arssr.scan import (
     as_acquisition,
     noise_level,
     refined_axes,
+    untold_noise,
     usual_noise,
 )
 from arssr.upsampling.facts import Facts
@@ -63,6 +64,7 @@ from arssr.upsampling.room import require_memory
 from arssr.upsampling.target import Target, Three
 from arssr.volume import Image, Volume, open_frames
 from arssr.weights.interval import PLAIN, Interval, interval_of
+from arssr.weights.limits import most_noise
 from arssr.weights.registry import Weights, load
 from arssr.weights.words import card_in_words
 
@@ -138,7 +140,8 @@ class Model:
             of slices that do not touch it tells what `limits.told_of_slices` says. (`upsample` is
             more careful, see `scan.Measured.acquisition`.)
         towards: a grid it will be read on; a name then holds for the axes that this refines.
-        noise: standard deviation in units of the image, auto (estimated) or None (unknown).
+        noise: standard deviation in units of the image, auto (estimated) or None (unknown). A
+            network is told twice that of its training at most.
         normalisation: of the intensities that the network sees; by default its training's.
         ensemble: 4 or 8 for the mean over flips of the scan (`EnsembleField`).
         memory, skip_air: see `VoxelField`.
@@ -173,7 +176,7 @@ class Model:
             norm,
             acquisition_ijk=told,
             noise=level,
-            usual_noise=usual_noise(noise, told),
+            usual_noise=untold_noise(level, usual_noise(noise, told), most_noise(self.card)),
             memory=memory,
             skip_air=skip_air,
             progress=progress or usual(),

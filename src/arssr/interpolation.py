@@ -116,8 +116,10 @@ def along_axes(data: NDArray[np.float32], matrices: Sequence[Floats]) -> NDArray
     """`apply_axis_matrices` for arrays: (I, J, K), matrices (n_out, n_in) of any type; float32."""
     import torch
 
+    from arssr.engine.transfer import host_tensor
+
     result = apply_axis_matrices(
-        torch.from_numpy(np.ascontiguousarray(data, np.float32)),
+        host_tensor(np.asarray(data, np.float32)),
         [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices],
     )
     return result.numpy()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arssr.engine.transfer import to_device, to_host
+from arssr.engine.transfer import host_tensor, to_device, to_host
 from arssr.errors import ArSSRError
 from arssr.formats.samples import Encoding, in_file_order, slabs
 from arssr.intensity import NOTHING, Normalisation
@@ -26,8 +26,7 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32}
 
 def samples_on(data: np.ndarray, device: torch.device = _CPU) -> Tensor:
     """An image's samples (I, J, K) on a device; on a CPU its own, not to be changed."""
-    data = np.ascontiguousarray(data)
-    return to_device(data if data.flags.writeable else data.copy(), device)
+    return to_device(host_tensor(data if data.flags.writeable else data.copy()), device)
 
 
 @torch.no_grad()

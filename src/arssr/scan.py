@@ -159,6 +159,21 @@ def usual_noise(noise: float | str | None, told: Sequence[str]) -> float:
     return _OF_TRAINING_FOLDED if UNKNOWN in told else _OF_TRAINING
 
 
+def untold_noise(level: float | None, usual: float, most: float) -> float:
+    """What a network is not told of a noise level, so that the rest (`beyond`) is `most` at most.
+
+    usual: what it is not told anyhow, see `usual_noise`.
+
+    >>> untold_noise(0.1, 0.015, most=0.12)
+    0.015
+    >>> round(beyond(0.5, untold_noise(0.5, 0.015, most=0.12)), 9)
+    0.12
+    """
+    if level is None or beyond(level, usual) <= most:
+        return usual
+    return beyond(level, most)
+
+
 def require_noise(noise: float | str | None) -> None:
     """Refuse what is no noise level: neither a number of at least 0, nor auto, unknown or None."""
     if noise is None or noise in ("auto", UNKNOWN):

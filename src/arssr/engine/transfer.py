@@ -14,6 +14,16 @@ import torch
 from torch import Tensor
 
 
+def host_tensor(array: np.ndarray) -> Tensor:
+    """A host array as a tensor in C's order, which shares its memory where it can.
+
+    Along an axis of length 1 NumPy does not mind a negative stride, as flipping leaves it, and
+    calls the array contiguous; torch refuses it.
+    """
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array.copy() if min(array.strides, default=0) < 0 else array)
+
+
 def to_device(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """A host array on a device: itself on a CPU, on a GPU a copy that is under way.
 

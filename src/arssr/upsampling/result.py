@@ -47,6 +47,7 @@ from arssr.weights.limits import (
     coarser_axes,
     outside_valid_range,
     range_set_by_few,
+    too_noisy,
     unlike_training,
 )
 
@@ -135,7 +136,7 @@ def result_of(
         progress=progress,
         interval=interval,
     )
-    _warn(request, scan, facts, _doubts(model, voxel_field))
+    _warn(request, scan, facts, _doubts(model, request, voxel_field))
     floor = facts["clamped_at"] = _floor(model, request, scan)
     if where.transform is not None:
         facts["agreement"] = not_computed("the result lies in another space than the scan")
@@ -240,11 +241,14 @@ def _look(
     return plain, measured
 
 
-def _doubts(model: "Model", voxel_field: VoxelField) -> list[str]:
+def _doubts(model: "Model", request: Request, voxel_field: VoxelField) -> list[str]:
     """Sentences where the intensities that a network sees are not as those of its training."""
-    units, data = voxel_field.normalisation, voxel_field.volume.data
+    units, data, noise = voxel_field.normalisation, voxel_field.volume.data, voxel_field.noise
     few = range_set_by_few(model.card, units) if model.config.normalises else None
-    return [*([few] if few else []), *unlike_training(model.card, Look.of(data, units))]
+    noisy = None
+    if noise is not None and request.noise != "auto":
+        noisy = too_noisy(model.card, noise, units.scale)
+    return [*filter(None, (few, noisy)), *unlike_training(model.card, Look.of(data, units))]
 
 
 def _warn(request: Request, scan: Volume, facts: Facts, warnings: Sequence[str]) -> None:

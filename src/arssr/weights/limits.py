@@ -1,5 +1,6 @@
 """What weights were trained for, and what is asked of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,12 @@ _SPARSE = 0.2
 # 0.42 are allowed. Other scans lie between 0.029 and 0.092, at up to 0.34 (but ASL: 0.76); noise at
 # 0.29, label maps and a photograph at 0, CT with noise of up to 20 HU at a peak of 0.54.
 _ROUGHER, _MORE_ALIKE = 2.0, 1.5
+
+# How many times the noise of its training a network may be told: `light`, taught up to 0.06, still
+# follows a level of 0.12. Told 0.2 of a scan with so much noise, it is worse than cubic
+# interpolation, and told more it makes images of ten times the range
+# (`python benchmarks/told_noise.py`).
+_NOISIER = 2.0
 
 
 def outside_valid_range(
@@ -180,6 +187,35 @@ there is little but noise; what it makes of them is a guess']
             "trained on, as in CT and label maps"
         )
     return [f"{each}; what it makes of them is a guess" for each in said]
+
+
+def most_noise(card: Mapping[str, Any]) -> float:
+    """The noise, in normalised intensity, that a network may be told at most; of a card that does
+    not say with how much it was trained, infinite.
+
+    >>> most_noise({"recipe": {"sampling": {"noise": 0.06}}})
+    0.12
+    """
+    behind = card.get("started_from") or {} if "lesson" in card else card
+    sampling = (behind.get("recipe") or {}).get("sampling") or {}
+    return _NOISIER * sampling.get("noise", math.inf)
+
+
+def too_noisy(card: Mapping[str, Any], noise: float, unit: float) -> str | None:
+    """A sentence where a noise that somebody names is more than a network may be told.
+
+    noise: in normalised intensity; unit: of that, in units of the scan.
+
+    >>> too_noisy({"name": "light", "recipe": {"sampling": {"noise": 0.06}}}, 0.5, unit=100)
+    'a noise of 50 is far beyond what light was trained for, up to 6; it is told 12'
+    """
+    most = most_noise(card)
+    if noise <= most:
+        return None
+    return (
+        f"a noise of {noise * unit:.3g} is far beyond what {card.get('name', 'the model')} was "
+        f"trained for, up to {most / _NOISIER * unit:.3g}; it is told {most * unit:.3g}"
+    )
 
 
 def trained_on(card: Mapping[str, Any], scan: Volume) -> str | None:
