@@ -17,7 +17,9 @@ from arssr.interpolation import (
 )
 
 # Points that are read together: they stay in a CPU's cache (of 500,000 each takes 5 to 17 times as
-# long), and PyTorch does not wake other threads for so few.
+# long), and PyTorch wakes no other thread for vectors of so few. It would for products of matrices
+# and for `values[where]`: each time one thread waits for the other, which on a machine that others
+# use too took nearly all of the time.
 _TOGETHER = 2**14
 # On other devices each launch costs the same for few: never timed, as no GPU was at hand.
 _TOGETHER_ELSEWHERE = 2**20
@@ -44,7 +46,7 @@ class Sampling:
         to_source = np.linalg.inv(motion @ source.affine) @ grid.affine
         chosen = np.flatnonzero(_inside(to_source, grid.shape, source.shape, within))
         self.chosen = torch.from_numpy(chosen).to(device)
-        self._map = torch.from_numpy(to_source[:3]).to(device)
+        self._map: list[list[float]] = to_source[:3].tolist()
         self._strides = _strides(source.shape)
 
     def read(self, coefficients: Tensor) -> Tensor:
@@ -58,14 +60,14 @@ class Sampling:
                 for k, w in enumerate(last):
                     part.addcmul_(w, line[offset + k :].index_select(0, first))
                 total.addcmul_(weight, part)
-            values[where] = total
+            values.scatter_(0, where, total)
         return values.view(self.shape)
 
     def spread(self, values: Tensor, onto: Tensor) -> None:
         """Add the adjoint of `read` of values (I, J, K) to coefficients, in place."""
         line, given = onto.view(-1), values.reshape(-1)
         for where, first, along in self._slabs():
-            at, first = given[where], first.long()  # which scatter_add_ asks for
+            at, first = given.index_select(0, where), first.long()  # which scatter_add_ asks for
             for offset, weight, last in self._taps(along):
                 part = at * weight
                 for k, w in enumerate(last):
@@ -91,16 +93,14 @@ class Sampling:
         together = _TOGETHER if self.chosen.device.type == "cpu" else _TOGETHER_ELSEWHERE
         for start in range(0, len(self.chosen), together):
             where = self.chosen[start : start + together]
-            index = torch.stack((where // (n_j * n_k), where // n_k % n_j, where % n_k), dim=1)
-            at = index.double() @ self._map[:, :3].mT + self._map[:, 3] + EDGE_PADDING
-            first = at.floor() - 1
-            fractions = (at - 1 - first).float().unbind(1)
-            steps = torch.tensor(self._strides, dtype=torch.int32, device=first.device)
-            yield (
-                where,
-                (first.int() * steps).sum(dim=1, dtype=torch.int32),
-                tuple(bspline_weights(t) for t in fractions),
-            )
+            i, j, k = (n.double() for n in (where // (n_j * n_k), where // n_k % n_j, where % n_k))
+            first, along = torch.zeros_like(where, dtype=torch.int32), []
+            for (by_i, by_j, by_k, shift), stride in zip(self._map, self._strides, strict=True):
+                at = i * by_i + j * by_j + k * by_k + (shift + EDGE_PADDING - 1)
+                below = at.int()  # as it is never negative
+                first.add_(below, alpha=stride)
+                along.append(bspline_weights((at - below).float()))
+            yield where, first, tuple(along)
 
 
 def coefficients_of(image: Tensor) -> Tensor:
