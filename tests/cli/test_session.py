@@ -19,6 +19,7 @@ from arssr.cli.bids import spread_lists
 from arssr.cli.console import keep_log, show_log
 from arssr.cli.examples import EXAMPLES
 from arssr.cli.numbers import join_triples
+from arssr.cli.session import wait_briefly
 from arssr.field import VoxelField
 
 from .conftest import Arssr, Result
@@ -54,6 +55,25 @@ def test_threads_hold_here_and_in_workers(
     assert arssr(*words, "--threads", 2).code == 0
     assert seen == [(2, "2")]
     assert arssr(*words, "--threads", 0).code == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "20"}, "20"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_threads_wait_briefly_unless_the_user_says_how(
+    said: dict[str, str], found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    wait_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT") == found
 
 
 def test_quiet_leaves_warnings_and_errors(arssr: Arssr, words: tuple[object, ...]) -> None:

@@ -27,6 +27,7 @@ from arssr.cli.bids import spread_lists
 from arssr.cli.console import complain, log_traceback, show_log
 from arssr.cli.examples import epilog
 from arssr.cli.numbers import join_triples
+from arssr.cli.session import wait_briefly
 from arssr.errors import ArSSRError
 
 # How pydantic, which typer has values checked by, says what a value has to be.
@@ -91,6 +92,7 @@ def options(version: bool = typer.Option(False, "--version", help="Show the vers
 def main() -> None:
     """Entry point: exit code 0 done, 1 a job failed, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _terminate)
+    wait_briefly()
     show_log()
     try:
         app(args=join_triples(spread_lists(sys.argv[1:])), prog_name="arssr")

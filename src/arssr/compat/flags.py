@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from arssr.cli.console import complain, show_log
+from arssr.cli.session import wait_briefly
 from arssr.errors import ArSSRError
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def positive_float(text: str) -> float:
 
 def guarded(job: Callable[[], int]) -> int:
     """The exit code of `job`; what the user can mend becomes one sentence and exit code 1."""
+    wait_briefly()
     show_log()
     try:
         return job()
