@@ -140,7 +140,8 @@ def main() -> None:
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
     arguments = parser.parse_args()
     model = load_model(arguments.weights, "cpu")
-    names = ("head", "noise", "moved, mm", "off, mm", "best single", "mean", "merged", "TV", "s")
+    names = ("head", "noise", "moved, mm", "off, mm", "brightness", "best single", "mean", "merged")
+    names += ("TV", "s")
     if arguments.banded:
         names += ("bands left", "by neighbours alone")
     print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}", flush=True)
@@ -216,6 +217,7 @@ def rows(
             f"{percent:g} %",
             f"{moved:.1f}",
             ", ".join("/".join(f"{each:.3f}" for each in of_scan) for of_scan in off if of_scan),
+            ", ".join(f"{level.at(seen)[head].mean() - 1:+.2%}" for level in made.levels[1:]),
             f"{max(psnr(view.sharp) for view in made.views):.2f}",
             f"{psnr(made.guess):.2f}",
             f"{psnr(made.solved.image.numpy()):.2f}",

@@ -64,6 +64,14 @@ def test_brightness_leaves_equal_scans_alone() -> None:
     assert np.abs(level.at(one.grid) - 1).max() < 1e-5
 
 
+def test_what_is_repeated_where_a_scan_ends_says_nothing_of_its_brightness() -> None:
+    one = head()
+    n = one.grid.shape[0] // 2
+    ends, reach = one.data.copy(), np.ones(one.grid.shape, np.float32)
+    ends[n:], reach[n:] = one.data[n - 1], 1e-6
+    assert match(one.data, ends, reach, one.grid).factor == pytest.approx(1, abs=1e-3)
+
+
 def test_noise_in_one_of_two_scans_makes_none_brighter() -> None:
     one = head()
     noise = np.random.default_rng(0).standard_normal(one.grid.shape).astype(np.float32)

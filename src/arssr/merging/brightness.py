@@ -64,9 +64,9 @@ def match(
     both = reference + image * (float(reference[tissue].mean()) / float(image[tissue].mean()))
     around = ndimage.gaussian_filter(both, _TISSUE_MM / common.spacing_mm, truncate=3)
     tissue = (weights > 0) & (around > 2 * _TISSUE * span)
-    factor = float(reference[tissue].mean()) / float(image[tissue].mean())
-    steps = [max(1, round(_STEP_MM / mm)) for mm in common.spacing_mm]
     counts = weights * tissue
+    factor = float(np.vdot(counts, reference)) / float(np.vdot(counts, image))
+    steps = [max(1, round(_STEP_MM / mm)) for mm in common.spacing_mm]
     low_of = _smoothed(counts * reference, common, steps)
     low_by = _smoothed(counts * image, common, steps) * factor
     known = 1e-2 * float(low_of.max())  # where less is, the factor holds
