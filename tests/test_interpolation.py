@@ -10,12 +10,15 @@ from scipy import ndimage
 from tests.phantoms import rotated, smooth, volume
 
 from arssr.grid import Grid
+from arssr.intensity import Normalisation
 from arssr.interpolation import (
     SplineCoefficients,
     apply_axis_matrices,
     axis_matrix,
     cubic_at,
+    outside,
     resample,
+    resample_in_air,
 )
 
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -196,3 +199,18 @@ def test_spline_coefficients_read_points_as_the_lattice_does() -> None:
     )
     points = np.stack(np.meshgrid(*at, indexing="ij"), axis=-1)
     np.testing.assert_allclose(SplineCoefficients(data).at(points), lattice, atol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [(0, 0, 0), (10, -20, 30)])
+def test_far_outside_a_volume_lies_air_and_elsewhere_what_is_interpolated(
+    degrees: tuple[int, int, int],
+) -> None:
+    scan = volume(smooth((9, 8, 7)) + 5, np.diag([1, 1, 3, 1.0]))
+    around = np.eye(4) + np.array([[0, 0, 0, -6]] * 3 + [[0] * 4])
+    grid = rotated(Grid((10, 10, 15), around @ np.diag([2, 2, 2.5, 1])), degrees)
+    made, expected = resample_in_air(scan, grid).data, resample(scan, grid).data
+    at = scan.grid.to_index(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
+    far = outside(at, np.array(scan.grid.shape)).any(axis=-1)
+    assert 0 < far.sum() < far.size
+    np.testing.assert_array_equal(made[~far], expected[~far])
+    np.testing.assert_allclose(made[far], Normalisation.fit(scan.data).offset)

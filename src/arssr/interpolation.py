@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from arssr.antialias import averaged, averaging_matrix, parts_ijk
-from arssr.grid import Floats, Grid
-from arssr.intensity import NOTHING
+from arssr.grid import Floats, Grid, corner_voxels
+from arssr.intensity import NOTHING, Normalisation
 from arssr.volume import Volume
 
 if TYPE_CHECKING:
@@ -196,6 +196,23 @@ def resample(volume: Volume, grid: Grid, kind: Kind = "cubic") -> Volume:
         return volume.with_data(np.concatenate(list(slabs), axis=-1), grid)
     axes, matrices = along
     return volume.with_data(along_axes(volume.data, matrices).transpose(axes), grid)
+
+
+def resample_in_air(volume: Volume, grid: Grid) -> Volume:
+    """`resample`, with air where the grid lies `outside` the volume, as a field has it there.
+
+    Raises ArSSRError for a constant volume, whose air is not known, if there is such a place.
+    """
+    made = resample(volume, grid)
+    to_volume, shape = grid.index_map_to(volume.grid), np.array(volume.grid.shape)
+    corners = corner_voxels(grid.shape) @ to_volume[:3, :3].T + to_volume[:3, 3]
+    if outside(corners, shape).any():
+        air = Normalisation.fit(volume.data, volume.label).offset
+        plane = np.stack(np.meshgrid(*map(np.arange, grid.shape[1:]), indexing="ij"), axis=-1)
+        for i, values in enumerate(made.data):
+            at = plane @ to_volume[:3, 1:3].T + (to_volume[:3, 0] * i + to_volume[:3, 3])
+            values[outside(at, shape).any(axis=-1)] = air
+    return made
 
 
 def resampling_matrices(

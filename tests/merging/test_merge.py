@@ -136,3 +136,11 @@ def test_contrasts_that_are_kept_apart_lie_where_the_first_does() -> None:
     assert first.grid == second.grid
     expected = np.where(TRUTH.data > 20, 260 - TRUTH.data, 0)
     assert np.corrcoef(second.data[TISSUE], expected[TISSUE])[0, 1] > 0.85
+
+
+def test_where_a_contrast_that_is_kept_apart_was_not_measured_lies_air() -> None:
+    part = TRUTH.grid.part((slice(0, 20), slice(None), slice(None)))
+    half = resample(TRUTH, part)
+    _, other = arssr.merge([thick(2), half], separate=True, register=False)
+    np.testing.assert_allclose(other.data[:20], half.data, atol=1e-3)
+    assert (other.data[21:] == 0).all()  # one voxel farther its border is repeated

@@ -13,7 +13,7 @@ from arssr.api import Model
 from arssr.evenness import slice_axis
 from arssr.field import ReportProgress, silent
 from arssr.grid import Grid
-from arssr.interpolation import resample
+from arssr.interpolation import resample_in_air
 from arssr.merging.fit import require_overlap_of_heads
 from arssr.merging.poses import extent, head_centre, in_common, register
 from arssr.merging.seen import of_several
@@ -75,7 +75,8 @@ def request_for(request: Request, scan: Volume) -> Request:
 def _once(result: Result, sharp: Volume, transform: Transform, common: Grid, there: Grid) -> Volume:
     """A scan on the common grid, interpolated once."""
     if result.voxel_field is None:  # that needs no network
-        return result.scan.with_data(resample(replace(sharp, grid=there), common).data, common)
+        placed = resample_in_air(replace(sharp, grid=there), common)
+        return result.scan.with_data(placed.data, common)
     made = resample_through(result.voxel_field, transform, common)
     floor = result.facts.get("clamped_at")
     data = made.data if floor is None else np.maximum(made.data, floor)

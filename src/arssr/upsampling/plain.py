@@ -10,7 +10,7 @@ import numpy as np
 
 from arssr.formats.kind import LABELS, PROBABILITIES
 from arssr.grid import SAME_STEP, Grid
-from arssr.interpolation import resample
+from arssr.interpolation import resample_in_air
 from arssr.labels import upsample_labels, upsample_probabilities
 from arssr.transforms.transform import Transform
 from arssr.volume import Volume
@@ -49,7 +49,7 @@ def without_network(image: Volume, grid: Grid, transform: Transform | None = Non
         make = partial(upsample_probabilities, image, grid, transform)
         return Plain("interpolated linearly", make, copies=2)
     if transform is None and not refines(image.grid, grid):
-        return Plain(RESAMPLED, partial(resample, image, grid))
+        return Plain(RESAMPLED, partial(resample_in_air, image, grid))
     return None
 
 
