@@ -12,8 +12,8 @@ PANEL = "This program"
 # How often a thread of libgomp, PyTorch's library for threads on Linux, looks whether another is
 # done before it sleeps: for 0.05 ms, as it does itself where it has more threads than processors.
 # Else it looks for 13 ms, and where other programs use these processors nearly always in vain: with
-# ten of them on two processors two threads took up to 5 times as long as one for a scan of 64 voxels
-# a side at 2x, and up to 9 times for a merge of three stacks of 48; now 0.8 to 1.1 times.
+# ten of them on two processors two threads took up to 5 times as long as one for a scan of 64
+# voxels a side at 2x, and up to 9 times for a merge of three stacks of 48; now 0.8 to 1.1 times.
 _LOOKS = "1000"
 
 
