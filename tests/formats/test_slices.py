@@ -153,6 +153,65 @@ def test_a_slab_is_not_taken_for_a_partition() -> None:
     assert slices_of(slab, grid) == Slices(2, None, 1.0, three_d=True)
 
 
+# --- when they were measured ---------------------------------------------------------------------
+
+
+@given(
+    passes=st.integers(2, 6),
+    each=st.integers(3, 9),
+    trains=st.integers(2, 12),
+    together=st.sampled_from((1, 2)),
+    seed=st.integers(0, 99),
+)
+def test_passes_are_told_by_the_pauses_between_them(
+    passes: int, each: int, trains: int, together: int, seed: int
+) -> None:
+    """In any order within a pass, some slices at once, in times that headers round to 2.5 ms."""
+    random = np.random.default_rng(seed)
+    repetition_s, slices = random.uniform(2, 9), passes * each * together
+    expected = np.arange(slices) % passes
+    times_s = np.zeros(slices)
+    for number in range(passes):
+        order = np.repeat(random.permutation(each), together)
+        start = trains * repetition_s * number
+        times_s[expected == number] = 36000 + start + order * repetition_s / each
+    times_s = np.round((times_s + random.uniform(0, 0.003, slices)) / 0.0025) * 0.0025
+    assert Slices(2, 3.0, 4.0, times_s=tuple(times_s)).passes == tuple(expected)
+
+
+@pytest.mark.parametrize("times_s", [None, (5.0,) * 8, tuple(range(8)), (0, 4, 1, 5, 2, 6, 3, 7)])
+def test_slices_without_a_pause_have_one_pass(times_s: tuple[float, ...] | None) -> None:
+    assert Slices(2, 3.0, 4.0, times_s=times_s).passes == ()
+
+
+@pytest.mark.parametrize(("direction", "times_s"), [("k", (0, 9, 1, 8)), ("k-", (8, 1, 9, 0))])
+def test_times_go_through_the_slices_in_the_direction_that_is_said(
+    direction: str, times_s: tuple[float, ...]
+) -> None:
+    said = GAPPED | {"SliceTiming": [0, 9, 1, 8], "SliceEncodingDirection": direction}
+    slices = slices_of(said, GRID)
+    assert slices is not None and slices.times_s == times_s
+
+
+@pytest.mark.parametrize("said", [None, 1, "x", [0, 1, 2], [0, 1, None, 3], [0, 1, [2], 3], {}])
+def test_what_are_no_times_of_slices_says_nothing(said: Any) -> None:
+    slices = slices_of(GAPPED | {"SliceTiming": said}, GRID)
+    assert slices is not None and slices.times_s is None
+
+
+def test_times_stay_with_their_slices() -> None:
+    slices = Slices(2, 3.0, 4.0, times_s=(0, 9, 1, 8))
+    mirrored = Grid(SHAPE, GRID.affine @ np.diag([1.0, 1, -1, 1]))
+    affine = GRID.affine.copy()
+    affine[:3, 2], affine[:3, 3] = -affine[:3, 2], GRID.to_world([0, 0, 3])
+    backwards = slices.on(GRID, Grid(SHAPE, affine))
+    part = slices.on(GRID, GRID.part((slice(None), slice(None), slice(1, 3))))
+    beyond = slices.on(GRID, mirrored)
+    assert backwards is not None and backwards.times_s == (8, 1, 9, 0)
+    assert part is not None and part.times_s == (9, 1)
+    assert beyond is not None and beyond.times_s is None
+
+
 # --- what becomes of them ------------------------------------------------------------------------
 
 
@@ -321,6 +380,16 @@ def test_a_series_is_read_whatever_its_thickness_is(tmp_path: Path, text: str) -
     scan = Volume.read(tmp_path)
     assert scan.slices is None
     np.testing.assert_array_equal(np.sort(scan.data, axis=None), np.arange(120))
+
+
+def test_each_image_of_a_series_says_when_it_was_measured(tmp_path: Path) -> None:
+    told = ["101458", "101538", "101500", "101540.5"]
+    for path, time in zip(write_series(tmp_path, STORED, GRID), told, strict=True):
+        image = pydicom.dcmread(path)
+        image.AcquisitionTime = time
+        image.save_as(path)
+    slices = Volume.read(tmp_path).slices
+    assert slices is not None and slices.times_s == (36898, 36938, 36900, 36940.5)
 
 
 def test_slices_of_different_thickness_have_none(tmp_path: Path) -> None:

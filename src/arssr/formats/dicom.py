@@ -74,13 +74,14 @@ def open_series(path: Path, wanted: str | None = None) -> Opened:
             return gather(_planes(frames[number], pixels, warnings), grid.shape, label)
 
         agreed = _agreed([s.described for s in once])
+        times_s = [s.time_s for s in frames[0]]
         close = stack.pop_all().close
     return Opened(
         grid,
         read,
         len(frames),
         replace(storage, repetition_s=_repetition_s(frames)),
-        slices=slices_of(agreed, grid, header_axis=2),
+        slices=slices_of(agreed | {"SliceTiming": times_s}, grid, header_axis=2),
         kind=kind_described(agreed),
         one_frame=image.one_frame(),
         close=close,

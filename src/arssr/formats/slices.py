@@ -22,6 +22,11 @@ _SAME_PIXEL = 0.01
 # nowhere, and a larger thickness is that of a slab, or of the scan before it was resampled.
 _THICKEST = 4.0
 _SAME_PLANE = 1e-3  # voxels
+# Slices of a pass begin evenly within a repetition time, and the next pass begins when all their
+# echo trains have been measured. A pass of three slices and two trains or more leaves a pause of
+# four times what lies between two slices.
+_PAUSE = 3.0
+_AT_ONCE_S = 0.01  # slices that are measured together are told to differ by what headers round
 _AXES = "ijk"
 
 
@@ -33,6 +38,8 @@ class Slices:
     thickness_mm: of each; None where nothing credible is said.
     distance_mm: from the middle of one to that of the next, at right angles to them.
     three_d: a slab was measured as a whole, in k-space; what is called slices are its partitions.
+    times_s: when the measurement of each began, in seconds from whenever; None where not all are
+        said.
 
     >>> Slices(2, 3.0, 4.0).gap
     0.25
@@ -42,6 +49,7 @@ class Slices:
     thickness_mm: float | None
     distance_mm: float
     three_d: bool = False
+    times_s: tuple[float, ...] | None = None
 
     @property
     def gap(self) -> float:
@@ -58,6 +66,25 @@ class Slices:
     def touch(self) -> bool:
         """Whether each ends where the next begins, to 10 % of the distance."""
         return abs(self.gap) <= _TOUCHING
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """In which pass each slice was measured, counted from 0 in time; () where there is but one,
+        or times do not tell.
+
+        In passes (concatenations, packages) some slices are measured to the end before others
+        begin.
+
+        >>> Slices(2, 3.0, 4.0, times_s=(0, 40, 2, 42, 1, 41)).passes
+        (0, 1, 0, 1, 0, 1)
+        """
+        times = np.sort(self.times_s or ())
+        steps = np.diff(times)
+        apart = steps[steps > _AT_ONCE_S]
+        if len(apart) == 0:
+            return ()
+        last = times[:-1][steps > _PAUSE * np.median(apart)]
+        return tuple(np.searchsorted(last, self.times_s or ()).tolist()) if len(last) else ()
 
     def __str__(self) -> str:
         kind = "partitions of a 3D acquisition" if self.three_d else "slices"
@@ -84,7 +111,13 @@ class Slices:
         axis = int(np.argmax(np.abs(along[:3])))
         step = np.eye(4)[axis] * np.sign(along[axis])
         step[3] = np.rint(along[3])
-        return replace(self, axis=axis) if np.allclose(along, step, atol=_SAME_PLANE) else None
+        if not np.allclose(along, step, atol=_SAME_PLANE):
+            return None
+        times_s, planes = self.times_s, step[axis] * np.arange(after.shape[axis]) + step[3]
+        if times_s is not None:
+            known = planes.min() >= 0 and planes.max() < len(times_s)
+            times_s = tuple(times_s[int(k)] for k in planes) if known else None
+        return replace(self, axis=axis, times_s=times_s)
 
 
 def slices_of(
@@ -93,7 +126,8 @@ def slices_of(
     """What is said of the slices of an image on `grid`, if it can be true.
 
     described: by the names of DICOM and BIDS, which are the same. Of these count SliceThickness,
-        MRAcquisitionType, and for the axis, SliceEncodingDirection and SpacingBetweenSlices.
+        MRAcquisitionType, SliceTiming, and for the axis, SliceEncodingDirection and
+        SpacingBetweenSlices.
     header_axis: the axis that the image's own header names.
 
     The distance is that of the grid: where SpacingBetweenSlices is none of its distances, the
@@ -105,9 +139,8 @@ def slices_of(
     fits = np.ones(3, bool)
     if stated_mm is not None:
         fits = np.abs(distances_mm - stated_mm) <= _SAME_DISTANCE * stated_mm
-    named = {"i": 0, "j": 1, "k": 2}.get(
-        str(described.get("SliceEncodingDirection")).removesuffix("-")
-    )
+    direction = str(described.get("SliceEncodingDirection"))
+    named = {"i": 0, "j": 1, "k": 2}.get(direction.removesuffix("-"))
     candidates = [axis for axis in (named, header_axis) if axis is not None]
     candidates += _by_look(distances_mm)
     axis = next((axis for axis in candidates if fits[axis]), candidates[0])
@@ -118,7 +151,10 @@ def slices_of(
     three_d = str(described.get("MRAcquisitionType")).strip().upper() == "3D"
     if thickness_mm is None and not three_d:
         return None
-    return Slices(axis, thickness_mm, distance_mm, three_d)
+    times_s = _times(described.get("SliceTiming"), grid.shape[axis])
+    if times_s is not None and direction.endswith("-"):
+        times_s = times_s[::-1]
+    return Slices(axis, thickness_mm, distance_mm, three_d, times_s)
 
 
 def slices_beside(
@@ -146,6 +182,16 @@ def _distances(grid: Grid) -> NDArray[np.float64]:
     """(3,) mm from plane to plane along each axis, at right angles to the planes."""
     distances: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1)
     return distances
+
+
+def _times(stated: Any, count: int) -> tuple[float, ...] | None:
+    """Seconds, one of each slice; None for what is not that."""
+    try:
+        times = np.array(stated, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    whole = times.shape == (count,) and np.isfinite(times).all()
+    return tuple(times.tolist()) if whole else None
 
 
 def _by_look(distances_mm: NDArray[np.float64]) -> list[int]:
