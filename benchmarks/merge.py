@@ -70,11 +70,13 @@ def stack_of(
     sigma: float,
     generator: np.random.Generator,
     box: bool = False,
+    told: bool = False,
 ) -> Volume:
     """A stack whose slices follow each other along an axis of the truth; Gaussian, or boxes.
 
     seen: the voxels of the truth that are its field of view. axis: 3 for none: samples of all of
     them. motions: from the space of the truth to that of the stack, of each of its interleaves.
+    told: times of slices say which these are.
     """
     scale = np.ones(3)
     scale[axis:] = np.where(np.arange(axis, 3) == axis, 1 / DISTANCE, 1)
@@ -109,7 +111,11 @@ def stack_of(
     if axis == 3:
         return Volume(noisy, grid)
     mm = float(grid.spacing_mm[axis])
-    return Volume(noisy, grid, slices=Slices(axis, (1 - GAP) * mm, mm))
+    times_s = tuple(60.0 * (k % len(motions)) + k / 9 for k in range(grid.shape[axis]))
+    thickness = (1 - GAP) * mm
+    return Volume(
+        noisy, grid, slices=Slices(axis, thickness, mm, times_s=times_s if told else None)
+    )
 
 
 def main() -> None:
@@ -137,6 +143,7 @@ def main() -> None:
         "poses of their own, a row each",
     )
     parser.add_argument("--find", help="interleaves that are asked for: N or auto")
+    parser.add_argument("--told", action="store_true", help="times of slices tell interleaves")
     parser.add_argument("--tv", action="store_true", help="least squares with total variation, too")
     arguments = parser.parse_args()
     model = load_model(arguments.weights, "cpu")
@@ -175,7 +182,10 @@ def rows(
         for axis, motion in zip(axes, true, strict=True)
     ]
     scans = [
-        stack_of(whole, seen, axis, motions, percent / 100 * span, generator, arguments.box)
+        stack_of(
+            *(whole, seen, axis, motions, percent / 100 * span, generator),
+            *(arguments.box, arguments.told),
+        )
         for axis, motions in zip(axes, groups, strict=True)
     ]
     gains = {

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,20 @@ from tests.phantoms import anatomy
 import arssr
 from arssr import ArSSRError, Grid, Volume
 from arssr.degradation import degrade, named_degradation
+from arssr.formats.slices import Slices
 from arssr.interpolation import resample
-from arssr.merging.interleaves import _steps, describe, interleaves_in_words, require_interleaves
-from arssr.merging.merge import Merged, common_grid, made_of
+from arssr.merging.interleaves import (
+    _steps,
+    most_interleaves,
+    require_interleaves,
+)
+from arssr.merging.merge import (
+    Merged,
+    common_grid,
+    describe_interleaves,
+    interleaves_in_words,
+    made_of,
+)
 from arssr.merging.posed import Interleaves
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
@@ -25,7 +37,6 @@ TRUTH = Volume(DATA, Grid(DATA.shape, np.eye(4)))
 CENTRE = (np.array(DATA.shape) - 1) / 2
 HEAD = np.argwhere(DATA > 40)
 STILL = np.eye(4)
-SLICES = named_degradation("slice")
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +55,27 @@ def motion(shift_mm: Sequence[float], degrees: Sequence[float]) -> np.ndarray:
     return moved
 
 
-def stack(axis: int, motions: Sequence[np.ndarray] = (STILL,)) -> Volume:
-    """Slices of 4 mm along an axis, a motion for each of its interleaves, with noise."""
+def stack(
+    axis: int,
+    motions: Sequence[np.ndarray] = (STILL,),
+    profile: str = "slice",
+    passes: tuple[int, ...] = (),
+) -> Volume:
+    """Slices of 4 mm along an axis, a motion for each of its interleaves, or passes, with noise."""
     scale = np.ones(3)
     scale[axis] = 1 / 4
     grid = TRUTH.grid.scaled(scale.tolist())
     data = np.zeros(grid.shape, np.float32)
     for group, moved in enumerate(motions):
         there = Volume(TRUTH.data, Grid(TRUTH.grid.shape, moved @ TRUTH.grid.affine))
-        where = (slice(None),) * axis + (slice(group, None, len(motions)),)
-        data[where] = degrade(resample(there, TRUTH.grid), 1 / scale, SLICES).data[where]
+        slices = Interleaves(axis, tuple(motions), passes).of(group)[: axis + 1]
+        whole = degrade(resample(there, TRUTH.grid), 1 / scale, named_degradation(profile))
+        data[slices] = whole.data[slices]
     noise = np.random.default_rng(axis).standard_normal(grid.shape)
-    return Volume(np.abs(data + noise), grid)
+    if not passes:
+        return Volume(np.abs(data + noise), grid)
+    times_s = tuple(60.0 * group + k / 9 for k, group in enumerate(passes))
+    return Volume(np.abs(data + noise), grid, slices=Slices(axis, 4.0, 4.0, times_s=times_s))
 
 
 MOVED = motion((1.5, -1, 1), (1, -2, 1.5))
@@ -116,6 +136,51 @@ def test_interleaves_that_moved_are_found_and_put_right(asked: int | str) -> Non
     assert any("within scan 2 every second slice moved" in note for note in made.facts["notes"])
 
 
+@pytest.mark.slow
+def test_passes_that_times_tell_are_found_to_have_moved() -> None:
+    passes = (1, 0, 2, 1, 0, 2, 0, 1, 2, 0, 1)
+    motions = [STILL, MOVED, np.linalg.inv(MOVED)]
+    scans = [stack(2), stack(0, motions, passes=passes), stack(1)]
+    made = merged(scans, "auto")
+    told = made.facts["merged"]["scans"]
+    groups = [each.get("slices") for each in told[1]["interleaves"]]
+    assert groups == [[1, 4, 6, 9], [0, 3, 7, 10], [2, 5, 8]]
+    assert off_mm(told[1], motions) < 0.3
+    assert error(made.volume) < 0.5 * error(merged(scans, None).volume)
+    assert any("within scan 2 3 passes of slices, as" in note for note in made.facts["notes"])
+
+
+@pytest.mark.parametrize(
+    ("times_s", "most"),
+    [
+        (None, 4),
+        (tuple(60.0 * (k % 5) + k / 9 for k in range(15)), 5),
+        (tuple(60.0 * (k % 5) + k / 9 for k in range(14)), 4),  # one pass has two slices
+        (tuple(60.0 * (k // 3) + k / 9 for k in range(15)), 4),  # of neighbours
+    ],
+)
+def test_passes_count_where_they_interleave_and_have_slices_enough(
+    times_s: tuple[float, ...] | None, most: int
+) -> None:
+    n = len(times_s or range(15))
+    scan = Volume(np.zeros((4, 4, n)), Grid((4, 4, n), np.diag([1, 1, 4, 1])))
+    scan = replace(scan, slices=Slices(2, 4.0, 4.0, times_s=times_s))
+    assert most_interleaves("auto", scan) == most
+    assert most_interleaves(3, scan) == 3
+
+
+@pytest.mark.slow
+def test_slices_that_are_boxes_do_not_bias_poses() -> None:
+    motions = ([STILL, STILL], [STILL, MOVED], [STILL, STILL])
+    scans = [
+        stack(axis, moved, "slice-box") for axis, moved in zip((2, 0, 1), motions, strict=True)
+    ]
+    told = merged(scans, 2).facts["merged"]["scans"]
+    assert [each["slice_profile"] for each in told] == ["trapezoid"] * 3
+    for each, moved in zip(told, motions, strict=True):
+        assert off_mm(each, moved) < 0.3
+
+
 def test_a_thin_scan_tells_how_slices_of_a_thick_one_moved() -> None:
     noise = np.random.default_rng(3).standard_normal(DATA.shape)
     thin = TRUTH.with_data(np.abs(DATA + noise), TRUTH.grid)
@@ -158,7 +223,7 @@ def test_what_is_no_number_of_interleaves_is_refused() -> None:
 def test_motion_is_told_at_the_head_in_the_space_of_the_scan() -> None:
     to_scan = motion((0, 0, 30), (0, 0, 0))
     about_head = to_scan @ motion((0, 0, 0), (0, 90, 0)) @ np.linalg.inv(to_scan)
-    told = describe(Interleaves(0, (STILL, about_head)), to_scan, CENTRE)
+    told = describe_interleaves(Interleaves(0, (STILL, about_head)), to_scan, CENTRE)
     assert [(each["mm"], each["degrees"]) for each in told] == [(0, 0), (0, 90)]
     scan = {"interleaves": [{"mm": 0, "degrees": 0}] + 2 * [{"mm": 1.04, "degrees": 2}]}
     assert interleaves_in_words([scan]) == (

@@ -192,7 +192,7 @@ def estimate_merge(model: Model, job: MergeJob) -> dict[str, Any]:
     voxels = float(np.prod(common.shape))
     times = 1 if job.interleaves is None else _TIMES
     seconds = times * _SECONDS * voxels / 1e6 * len(scans)
-    peak = memory_bytes(common, len(scans), job.interleaves)
+    peak = memory_bytes(common, scans, job.interleaves)
     warnings: list[str] = []
     for scan in scans:
         fine = fine_grid(scan.grid, common)

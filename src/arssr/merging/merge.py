@@ -1,7 +1,7 @@
 """Several scans of one person become one image: what is asked for, and what is told of it."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -13,13 +13,9 @@ from arssr.api import Model, load_model
 from arssr.errors import ArSSRError, ArSSRWarning
 from arssr.extras import require
 from arssr.field import ReportProgress, silent
-from arssr.grid import Grid
-from arssr.merging.interleaves import (
-    Asked,
-    describe,
-    interleaves_in_words,
-    require_interleaves,
-)
+from arssr.grid import Floats, Grid
+from arssr.merging.interleaves import Asked, require_interleaves
+from arssr.merging.posed import Interleaves
 from arssr.merging.poses import extent, head_centre
 from arssr.merging.seen import require_noise_level
 from arssr.merging.separate import each_on
@@ -88,8 +84,8 @@ def merge(
         result is a list.
     register: find how the person moved between scans (SimpleITK); else headers are trusted.
     interleaves: find how groups of slices moved against each other within scans: how many there are
-        in each (slices 0, N, 2N, …; 1, N + 1, …), or "auto" for 2 to 4 where that clearly explains
-        more. By default none is looked for.
+        in each (slices 0, N, 2N, …; 1, N + 1, …), or "auto" for 2 to 4, or the passes that times
+        of slices tell, where that clearly explains more. By default none is looked for.
     scale, spacing, shape, like, isotropic: where the result lies, as in `Model.upsample` of the
         first scan, whose field of view it has; where none is named, its slices become as fine as
         their plane, and if it has no thick ones its voxels are kept.
@@ -224,7 +220,9 @@ def facts_of(together: Together, interleaves: bool = False) -> Facts:
             }
         )
         if interleaves:
-            scans[-1]["interleaves"] = describe(each.interleaves, together.motions[number], centre)
+            scans[-1]["interleaves"] = describe_interleaves(
+                each.interleaves, together.motions[number], centre
+            )
         if "even_slices" in each.facts:
             scans[-1]["even_slices"] = each.facts["even_slices"]
     warnings = [f"{s.name}: {told}" for s in together.seen for told in s.facts.get("warnings", ())]
@@ -240,6 +238,45 @@ def facts_of(together: Together, interleaves: bool = False) -> Facts:
     if warnings:
         facts["warnings"] = warnings
     return facts
+
+
+def describe_interleaves(
+    interleaves: Interleaves, motion: Floats, centre: Floats
+) -> list[dict[str, Any]]:
+    """How each group lies against the first, for a sidecar; motion, centre: see `extent`."""
+    there = motion[:3, :3] @ centre + motion[:3, 3]
+    told = [(pose, *extent(pose, there)) for pose in interleaves.motions]
+    return [
+        {
+            "mm": round(mm, 2),
+            "degrees": round(degrees, 2),
+            "from_first_ras_mm": np.round(pose, 6).tolist(),
+            **({"slices": interleaves.of(number)[interleaves.axis]} if interleaves.passes else {}),
+        }
+        for number, (pose, mm, degrees) in enumerate(told)
+    ]
+
+
+def interleaves_in_words(scans: Sequence[Mapping[str, Any]]) -> str:
+    """What was found, of what a sidecar says of each scan.
+
+    >>> groups = [{"mm": 0.0, "degrees": 0.0}, {"mm": 1.24, "degrees": 0.8}]
+    >>> interleaves_in_words([{"interleaves": groups[:1]}, {"interleaves": groups}])
+    'within scan 2 every second slice moved: by 1.2 mm and 0.8 degrees against the first ones'
+    """
+    found = []
+    for number, scan in enumerate(scans, start=1):
+        count = len(scan["interleaves"])
+        if count > 1:
+            which = "every second slice" if count == 2 else f"{count} interleaves of slices"
+            if "slices" in scan["interleaves"][0]:
+                which = f"{count} passes of slices, as their times tell,"
+            by = ", ".join(
+                f"by {each['mm']:.1f} mm and {each['degrees']:.1f} degrees"
+                for each in scan["interleaves"][1:]
+            )
+            found.append(f"within scan {number} {which} moved: {by} against the first ones")
+    return "; ".join(found) or "no slices were found to have moved against others of their scan"
 
 
 def _in_words(scans: Sequence[dict[str, Any]]) -> list[str]:

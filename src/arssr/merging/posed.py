@@ -15,14 +15,17 @@ from arssr.merging.sampling import Sampling
 
 @dataclass(frozen=True)
 class Interleaves:
-    """Groups of slices that moved against each other: of N the slices n, n + N, n + 2N, ….
+    """Groups of slices that moved against each other: of N the slices n, n + N, n + 2N, …, or the
+    passes in which they were measured.
 
     axis: along which slices follow each other. motions: from the space of the scan, which is that
-    of its first group, to that of each; (4, 4), RAS+ mm.
+    of its first group, to that of each; (4, 4), RAS+ mm. passes: the group of each slice; () for
+    every Nth.
     """
 
     axis: int
     motions: tuple[Floats, ...] = (np.eye(4),)
+    passes: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -33,10 +36,16 @@ class Interleaves:
         """The same slices in so many groups, none of which has moved against the first."""
         return Interleaves(self.axis, (np.eye(4),) * count)
 
-    def of(self, number: int) -> tuple[slice, ...]:
+    def by_passes(self, passes: tuple[int, ...]) -> "Interleaves":
+        """The same slices in these groups, none of which has moved against the first."""
+        return Interleaves(self.axis, (np.eye(4),) * (1 + max(passes)), passes)
+
+    def of(self, number: int) -> tuple[slice | list[int], ...]:
         """Where a group lies in what was measured."""
-        along = [slice(None)] * 3
+        along: list[slice | list[int]] = [slice(None)] * 3
         along[self.axis] = slice(number, None, len(self.motions))
+        if self.passes:
+            along[self.axis] = [k for k, of_slice in enumerate(self.passes) if of_slice == number]
         return tuple(along)
 
 

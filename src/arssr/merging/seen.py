@@ -37,16 +37,16 @@ _AT_THE_END, _OUTSIDE = 1e-3, 1e-6
 class Seen:
     """A scan, what a network makes of it alone on its own fine grid, and how it was measured.
 
-    narrow: the same acquisition where slices are trapezoids, not Gaussians; None where there are no
-    slices. measured: (I, J, K), on the grid of the acquisition. noise: its standard deviation.
-    span: the range of its intensities. facts: as in a sidecar. interleaves: its slices, in one
-    group until they are found to have moved against each other.
+    profiles: the acquisitions that it may be, with slices that are Gaussians and, narrower,
+    trapezoids; () where there are no slices. measured: (I, J, K), on the grid of the acquisition.
+    noise: its standard deviation. span: the range of its intensities. facts: as in a sidecar.
+    interleaves: its slices, in one group until they are found to have moved against each other.
     """
 
     scan: Volume
     sharp: Volume
     acquisition: Acquisition
-    narrow: Acquisition | None
+    profiles: tuple[Acquisition, ...]
     measured: Tensor
     noise: float
     span: float
@@ -56,9 +56,9 @@ class Seen:
     @property
     def profile(self) -> str | None:
         """What its slices are taken for; None where it has none."""
-        if self.narrow is None:
+        if not self.profiles:
             return None
-        return "trapezoid" if self.acquisition is self.narrow else "gaussian"
+        return "gaussian" if self.acquisition is self.profiles[0] else "trapezoid"
 
     @property
     def untouched(self) -> bool:
@@ -107,7 +107,7 @@ def see(
     field = result.voxel_field
     if field is None:  # no finer along any axis
         acquisition = Acquisition(scan.grid, fine, (UNKNOWN,) * 3, scan.slices)
-        narrow = None
+        profiles: tuple[Acquisition, ...] = ()
         given = samples_on(scan.data)
         own = estimate_noise(scan) if level == "auto" else float(level)
         noise, span = own * acquisition.noise_left, float(np.ptp(scan.data))
@@ -115,11 +115,12 @@ def see(
         known = Agreement.of(field, fine)
         given, acquisition, span = known.scan, known.acquisition, known.span
         noise, narrow = known.noise or 0.0, _with_trapezoids(field, fine)
+        profiles = (acquisition, narrow) if narrow else ()
     measured = acquisition.measured(given)
     noise = max(noise, _LEAST_NOISE * span)
     axis = slice_axis(scan)
     slices = Interleaves(int(scan.grid.spacing_mm.argmax()) if axis is None else axis)
-    return Seen(scan, sharp, acquisition, narrow, measured, noise, span, result.facts, slices)
+    return Seen(scan, sharp, acquisition, profiles, measured, noise, span, result.facts, slices)
 
 
 def of_several(progress: ReportProgress, number: int, of: int) -> ReportProgress:

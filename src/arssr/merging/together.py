@@ -22,6 +22,7 @@ from arssr.merging.evening import evened
 from arssr.merging.fit import fits, require_fit
 from arssr.merging.interleaves import Asked, find_interleaves, most_interleaves, unmoved
 from arssr.merging.poses import head_centre, in_common, register
+from arssr.merging.profiles import with_profile
 from arssr.merging.seen import Seen, of_several, see
 from arssr.merging.shares import shares_ijk
 from arssr.merging.slices import slice_weights
@@ -32,16 +33,13 @@ from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory, result_bytes
 from arssr.volume import Volume
 
+_SURELY = 0.5  # from here on a scan's word counts where it is heard alone
 # Of its own noise, what a scan's result is off by at least.
 _OWN_NOISE = 0.3
 # Results count by a power of one over the variance of their error. That is known too high where it
 # is small, as poses and profiles are never quite right: of a thin scan and a thick one the guess is
 # 1.8 dB better with 2 than with 1, and of three alike the same (benchmarks/merge.py --crop 88).
 _BELIEF = 2
-# What others' results may miss beyond noise with Gaussians, times what they miss with trapezoids.
-# On a phantom with two noises and five ways to lie it is 0.5 to 1.3 for slices that are Gaussian,
-# 1.4 to 3.9 for boxes and trapezoids.
-_CLEARLY = 1.2
 # Images on the common grid that are in memory at a time, besides and for each scan (with what
 # `require_memory` takes an image for): the program grew by 0.8 GB for three scans of a head of 3.8
 # million voxels.
@@ -90,14 +88,15 @@ class Together:
         ]
 
 
-def memory_bytes(common: Grid, scans: int, interleaves: Asked | None = None) -> float:
-    """Of memory that merging so many scans takes, besides what their networks do."""
+def memory_bytes(common: Grid, scans: Sequence[Volume], interleaves: Asked | None = None) -> float:
+    """Of memory that merging scans takes, besides what their networks do."""
     return result_bytes(common, _copies(scans, interleaves))
 
 
-def _copies(scans: int, interleaves: Asked | None) -> int:
-    further = 0 if interleaves is None else most_interleaves(interleaves) - 1
-    return _COPIES + scans * (_COPIES_EACH + _COPIES_INTERLEAVE * further)
+def _copies(scans: Sequence[Volume], interleaves: Asked | None) -> int:
+    asked = interleaves or 1
+    further = sum(most_interleaves(asked, scan) - 1 for scan in scans)
+    return _COPIES + len(scans) * _COPIES_EACH + further * _COPIES_INTERLEAVE
 
 
 def bring_together(
@@ -115,18 +114,21 @@ def bring_together(
     how groups of slices moved within scans (`find_interleaves`); None for not at all. Raises
     ArSSRError for what no network can take, and for scans that do not fit.
     """
-    require_memory(common, _copies(len(scans), interleaves), request.memory, "merging")
+    require_memory(common, _copies(scans, interleaves), request.memory, "merging")
     request, is_evened = replace(request, even_slices=False), request.even_slices
     seen = [
         see(model, request, scan, common, of_several(progress, number, len(scans)))
         for number, scan in enumerate(scans)
     ]
     motions = _motions(seen, registered, progress)
-    if interleaves is not None:
-        seen, motions = _by_interleaves(
-            model, request, seen, motions, common, interleaves, progress
-        )
     views, levels = _looks(seen, motions, common)
+    if interleaves is not None:
+        require_fit(_named(seen, views), common, jagged=True)
+        seen, motions = _by_interleaves(
+            model, request, seen, motions, levels, common, interleaves, progress
+        )
+        if any(each.interleaves.count > 1 for each in seen):
+            views, levels = _looks(seen, motions, common)
     likeness = require_fit(_named(seen, views), common)
     for number in range(len(seen)) if is_evened else ():
         seen[number] = _evened(model, request, number, seen, motions, views, levels, common)
@@ -146,6 +148,7 @@ def _by_interleaves(
     request: Request,
     seen: list[Seen],
     motions: list[Floats],
+    levels: list[Brightness],
     common: Grid,
     interleaves: Asked,
     progress: ReportProgress,
@@ -155,8 +158,6 @@ def _by_interleaves(
     What a network makes of a stack whose slices moved is jagged, so that each such stack is
     super-resolved once more: as it would be without that motion, as an image of all tells.
     """
-    views, levels = _looks(seen, motions, common)
-    require_fit(_named(seen, views), common, jagged=True)
     centre = head_centre(seen[0].sharp)
     with torch.inference_mode():
         seen, motions = find_interleaves(
@@ -165,11 +166,11 @@ def _by_interleaves(
         if all(each.interleaves.count == 1 for each in seen):
             return seen, motions
         views, levels = _looks(seen, motions, common)
-        jagged = _estimated(seen, views, motions, levels, [], common, progress).solved.image
+        jagged = _estimated(seen, views, motions, levels, [], common, progress)
     for number, (motion, level) in enumerate(zip(motions, levels, strict=True)):
         each = seen[number]
         if each.interleaves.count > 1:
-            scan = unmoved(each, motion, level, jagged, common)
+            scan = unmoved(jagged.seen[number], motion, level, jagged.solved.image, common)
             again = see(model, request, scan, common, of_several(progress, number, len(seen)))
             seen[number] = replace(each, sharp=again.sharp)
     return seen, motions
@@ -252,10 +253,15 @@ def _estimated(
     guess = mean_of(lit, [view.reach for view in views])
     noise = max(each.noise * level.factor for each, level in zip(seen, levels, strict=True))
     mask = head_mask(guess, noise, common)
-    seen = [
-        _with_profile(number, seen, views, motions, levels, lit, mask, common)
-        for number in range(len(seen))
-    ]
+    profiled = []
+    for number, each in enumerate(seen):
+        others = [
+            (image, mask & (view.reach > _SURELY))
+            for image, view, other in zip(lit, views, seen, strict=True)
+            if other is not each
+        ]
+        profiled.append(with_profile(each, motions[number], levels[number], others, common))
+    seen = profiled
     stacks = stacks_on(common, seen, motions, levels, guess, mask)
     trusted = [
         slice_weights(stack.apart.cpu().numpy(), stack.counts.cpu().numpy(), each.interleaves.axis)
@@ -334,33 +340,6 @@ def echoes_of(
     )
     stacks = stacks_on(common, noises, motions, levels, guess, mask, trusted)
     return [stack.size(stack.apart) for stack in stacks]
-
-
-def _with_profile(
-    number: int,
-    seen: Sequence[Seen],
-    views: Sequence[View],
-    motions: Sequence[Floats],
-    levels: Sequence[Brightness],
-    lit: Sequence[NDArray[np.float32]],
-    mask: NDArray[np.bool_],
-    common: Grid,
-) -> Seen:
-    """A scan with the slice profile that explains it better by what the others say.
-
-    Trapezoids are narrower than Gaussians. Taken for Gaussians they are sharpened far too much
-    (an error of up to 1.7 times that of a single scan's result, tests/merging/test_merge.py).
-    """
-    each = seen[number]
-    if each.narrow is None:
-        return each
-    others = [other for other in range(len(seen)) if other != number]
-    guess = mean_of([lit[other] for other in others], [views[other].reach for other in others])
-    narrow = replace(each, acquisition=each.narrow)
-    where = (motions[number : number + 1], levels[number : number + 1], guess, mask)
-    [of_wide], [of_narrow] = (stacks_on(common, [one], *where) for one in (each, narrow))
-    missed, missed_narrow = (stack.size(stack.apart) ** 2 - 1 for stack in (of_wide, of_narrow))
-    return each if missed < _CLEARLY * missed_narrow else narrow
 
 
 def _trust_on(common: Grid, seen: Seen, motion: Floats, weights: Floats) -> NDArray[np.float32]:
