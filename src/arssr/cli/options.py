@@ -124,8 +124,8 @@ Interleaves = Annotated[
     typer.Option(
         metavar="N | auto",
         help="The person moved while a scan of 2D slices was made: find how its slices 0, N, "
-        "2N, … lie, then 1, N + 1, …; auto finds N, or the passes that headers tell. Scans in other "
-        "directions tell.",
+        "2N, … lie, then 1, N + 1, …; auto finds N, or the passes that headers tell. Scans in "
+        "other directions tell.",
         rich_help_panel=SCAN,
     ),
 ]
