@@ -146,7 +146,7 @@ def test_passes_that_times_tell_are_found_to_have_moved() -> None:
     groups = [each.get("slices") for each in told[1]["interleaves"]]
     assert groups == [[1, 4, 6, 9], [0, 3, 7, 10], [2, 5, 8]]
     assert off_mm(told[1], motions) < 0.3
-    assert error(made.volume) < 0.5 * error(merged(scans, None).volume)
+    assert error(made.volume) < 0.6 * error(merged(scans, None).volume)
     assert any("within scan 2 3 passes of slices, as" in note for note in made.facts["notes"])
 
 

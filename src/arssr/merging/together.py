@@ -33,7 +33,7 @@ from arssr.upsampling.request import Request
 from arssr.upsampling.room import require_memory, result_bytes
 from arssr.volume import Volume
 
-_SURELY = 0.5  # from here on a scan's word counts where it is heard alone
+_SURELY = 0.5  # so far a scan must reach where it alone tells of others
 # Of its own noise, what a scan's result is off by at least.
 _OWN_NOISE = 0.3
 # Results count by a power of one over the variance of their error. That is known too high where it
@@ -253,15 +253,7 @@ def _estimated(
     guess = mean_of(lit, [view.reach for view in views])
     noise = max(each.noise * level.factor for each, level in zip(seen, levels, strict=True))
     mask = head_mask(guess, noise, common)
-    profiled = []
-    for number, each in enumerate(seen):
-        others = [
-            (image, mask & (view.reach > _SURELY))
-            for image, view, other in zip(lit, views, seen, strict=True)
-            if other is not each
-        ]
-        profiled.append(with_profile(each, motions[number], levels[number], others, common))
-    seen = profiled
+    seen = _profiled(seen, views, motions, levels, lit, mask, common)
     stacks = stacks_on(common, seen, motions, levels, guess, mask)
     trusted = [
         slice_weights(stack.apart.cpu().numpy(), stack.counts.cpu().numpy(), each.interleaves.axis)
@@ -299,6 +291,27 @@ def _estimated(
     shares = shares_ijk(solved.stacks, mask)
     estimate = (guess, mask, trusted, likeness, shares, solved)
     return Together(common, seen, motions, views, levels, *estimate)
+
+
+def _profiled(
+    seen: Sequence[Seen],
+    views: Sequence[View],
+    motions: Sequence[Floats],
+    levels: Sequence[Brightness],
+    lit: Sequence[NDArray[np.float32]],
+    mask: NDArray[np.bool_],
+    common: Grid,
+) -> list[Seen]:
+    """Each scan with the slice profile that the others tell."""
+    profiled = []
+    for each, motion, level in zip(seen, motions, levels, strict=True):
+        others = [
+            (image, mask & (view.reach > _SURELY))
+            for image, view, other in zip(lit, views, seen, strict=True)
+            if other is not each
+        ]
+        profiled.append(with_profile(each, motion, level, others, common))
+    return profiled
 
 
 def echoes_of(
