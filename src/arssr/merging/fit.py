@@ -19,13 +19,18 @@ _WINDOW_MM = 6.0  # standard deviation of the Gaussian windows in which scans ar
 _WORST = 0.1  # of the head: it may fit worse, as lesions grow and jaws move
 _FLAT = 1e-3  # of an image's variance: where there is less, in both, there is nothing to compare
 _BINS = 32
-SAME = 0.75
+# One head has 0.87 and more (stacks of 6 mm with noise of 5 % in two directions, shaded by a factor
+# of 2, every second slice moved by 2 mm), two heads of one scanner up to 0.67, fetal stacks up to
+# 0.71; the plain correlation of these is 0.95 and more, up to 0.90 and up to 0.93
+# (benchmarks/merge_fit.py).
+SAME = 0.8
 _CONTRAST = 0.05
 _DARK = 0.12  # of the range: darker is no head, as noise of 5 % makes air 0.06
 _REACHES = 0.5
 # Scans differ in brightness by factors, which leave standard deviation over mean as it is: of
 # stacks of 4 and 8 voxels of the three heads of val these differ by up to 1.06. Fields and blur
-# change them, but by more than about 1 / _SAME only where correlation is lost, too.
+# change them: by less than this where one of two scans is shaded by a factor of 2
+# (benchmarks/merge_fit.py).
 _SAME_ZERO = 1.3
 _ELSEWHERE = ": shows next to nothing of what the first scan shows"
 _ZERO = "add or subtract what makes air 0"
