@@ -14,8 +14,8 @@ from arssr.volume import Volume
 _VOXELS_MM = 2.0  # on which brightness is compared
 # Times as bright in one place as in another, against the first scan: from here on shading pulls.
 # Scans that are not shaded have 1.01 to 1.05. Of two scans of a head, one shaded by a factor of 2
-# from corner to corner, registration is 1.0 to 2.0 mm off, and 0.2 to 0.6 mm after two more turns
-# (ds002748-72 and lh-01; benchmarks/merge_fit.py --only shaded measures more).
+# from corner to corner, registration was 1.0 and 2.0 mm off (lh-01, ds002748-72); after two more
+# turns it is off by up to 0.4 mm (six heads, benchmarks/merge_fit.py --only shaded).
 _UNEVEN, _TURNS = 1.2, 2
 
 
