@@ -16,6 +16,7 @@ from arssr.errors import ArSSRError
 from arssr.files import sha256, sidecar
 from arssr.formats.bids import read_json
 from arssr.formats.writing import Writer
+from arssr.grid import Grid
 from arssr.jobs.batch import ModelRef, Place
 from arssr.jobs.local import Local
 from arssr.jobs.merging import MergeJob, run_merge
@@ -47,6 +48,14 @@ def in_another_contrast(path: Path) -> Path:
     """What was bright is dark now."""
     scan = Volume.read(path)
     scan.with_data(np.where(scan.data > 30, 300 - scan.data, 0), scan.grid).write(path, True)
+    return path
+
+
+def larger(path: Path) -> Path:
+    """Four times as long: what is compared in windows must be larger than these."""
+    scan = Volume.read(path)
+    affine = np.diag([4, 4, 4, 1]) @ scan.grid.affine
+    Volume(scan.data, Grid(scan.grid.shape, affine)).write(path, overwrite=True)
     return path
 
 
@@ -134,8 +143,8 @@ def test_once_more_does_what_is_left_and_tells_of_changes(
 def test_a_group_that_does_not_fit_fails_alone_and_leaves_nothing(
     derivatives: Derivatives, network: ModelRef, add_stack: AddStack, root: Path
 ) -> None:
-    add_stack("acq-ax_run-1_", 2)
-    other = in_another_contrast(add_stack("acq-ax_run-2_", 0))
+    larger(add_stack("acq-ax_run-1_", 2))
+    other = in_another_contrast(larger(add_stack("acq-ax_run-2_", 0)))
     well = root / "sub-02" / "anat"
     for run, axis in ((1, 2), (2, 0)):
         stack(axis).write(well / f"sub-02_run-{run}_T2w.nii.gz")
@@ -149,7 +158,7 @@ def test_a_group_that_does_not_fit_fails_alone_and_leaves_nothing(
     ]
     page = write_index(derivatives).read_text()
     assert "1 done · 1 failed" in page and "T2w, 2 scans merged" in page
-    add_stack("acq-sag_", 0)  # the group has another name now
+    larger(add_stack("acq-sag_", 0))  # the group has another name now
     assert "another contrast" in work(derivatives, network)[MERGED]
     assert [str(each) for each, _ in derivatives.failures()] == [sidecar(Path(MERGED)).name]
     other.unlink()

@@ -17,14 +17,14 @@ from arssr.volume import Volume
 from .conftest import Arssr
 
 
-def stack(path: Path, axis: int, seed: int = 0, shift_mm: float = 0.0) -> Path:
-    """A head in slices of 4 mm along an axis, moved along x."""
+def stack(path: Path, axis: int, seed: int = 0, shift_mm: float = 0.0, mm: float = 1.0) -> Path:
+    """A head in slices of four voxels of so many mm along an axis, moved along x."""
     data = 200 * ndimage.gaussian_filter(np.pad(anatomy((24, 32, 28), seed), 4), 0.7)
     data = ndimage.shift(data, (shift_mm, 0, 0), order=1)
     parts = list(data.shape)
     parts[axis : axis + 1] = [data.shape[axis] // 4, 4]
     thick = data.reshape(parts).mean(axis + 1)
-    fine = Grid(data.shape, np.eye(4))
+    fine = Grid(data.shape, np.diag([mm, mm, mm, 1]))
     scale = np.ones(3)
     scale[axis] = 1 / 4
     noise = np.random.default_rng(axis).standard_normal(thick.shape)
@@ -78,8 +78,8 @@ def test_whether_slices_moved_within_a_scan_is_told(arssr: Arssr, tmp_path: Path
 def test_a_scan_of_somebody_else_is_refused_and_nothing_is_left(
     arssr: Arssr, tmp_path: Path
 ) -> None:
-    one = stack(tmp_path / "a.nii.gz", 2)
-    two = stack(tmp_path / "b.nii.gz", 1, seed=5)
+    one = stack(tmp_path / "a.nii.gz", 2, mm=3)
+    two = stack(tmp_path / "b.nii.gz", 1, seed=5, mm=3)
     done = arssr("merge", str(one), str(two), "-o", str(tmp_path / "c.nii.gz"))
     assert done.code == 1
     assert "b.nii.gz: does not fit the first scan" in done.err

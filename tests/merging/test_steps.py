@@ -1,24 +1,16 @@
-"""Poses, brightness, slices that disagree, and whether scans fit."""
+"""Poses, brightness, and slices that disagree."""
 
 import numpy as np
 import pytest
-from scipy import ndimage
-from tests.phantoms import anatomy, rotated, volume
+from tests.merging.heads import head
+from tests.phantoms import rotated
 
-from arssr.errors import ArSSRError
 from arssr.grid import Grid
 from arssr.interpolation import resample
 from arssr.merging.brightness import match
-from arssr.merging.fit import fits, likeness, require_fit
 from arssr.merging.poses import extent, head_centre, register
 from arssr.merging.slices import doubtful, slice_weights
 from arssr.volume import Volume
-
-
-def head(seed: int = 0) -> Volume:
-    """An ellipsoid in air, 2 mm voxels."""
-    data = np.pad(ndimage.gaussian_filter(anatomy((36, 40, 34), seed), 0.8), 8)
-    return volume(100 * data, np.diag([2.0, 2, 2, 1]))
 
 
 @pytest.mark.parametrize("afresh", [False, True])
@@ -88,58 +80,3 @@ def test_slices_that_disagree_lose_weight_and_others_keep_it() -> None:
     weights = slice_weights(apart, np.ones_like(apart), axis=2)
     assert doubtful(weights) == [7]
     assert (np.delete(weights, 7) > 0.9).all()
-
-
-def test_another_contrast_is_told_from_another_head() -> None:
-    one, other = head(), head(1)
-    where = one.data > 10
-    linear, any_function = likeness(one.data, 100 - np.abs(one.data - 60), where, one.grid)
-    assert any_function - linear > 0.15
-    linear, any_function = likeness(one.data, other.data, where, one.grid)
-    assert linear < 0.9 and any_function - linear < 0.1
-
-
-def fit(image: np.ndarray, reach: np.ndarray | None = None) -> None:
-    one = head()
-    everywhere = np.ones(one.grid.shape, np.float32)
-    known = everywhere if reach is None else reach
-    require_fit([("a.nii", one.data, everywhere), ("b.nii", image, known)], one.grid)
-
-
-def test_scans_of_one_head_fit() -> None:
-    noise = np.random.default_rng(0).standard_normal(head().grid.shape).astype(np.float32)
-    fit(2 * head().data + 4 * noise)
-
-
-def test_scans_that_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(ArSSRError, match=r"^b\.nii: does not fit the first scan"):
-        fit(head(1).data)
-    with pytest.raises(ArSSRError, match=r"^b\.nii: looks like another contrast.*--separate"):
-        fit(np.where(head().data > 5, 100 - np.abs(head().data - 60), 0))
-    with pytest.raises(ArSSRError, match=r"^b\.nii: shows next to nothing"):
-        fit(head().data, np.zeros(head().grid.shape, np.float32))
-
-
-@pytest.mark.parametrize("offset", [-500.0, 50.0, 1000.0])
-def test_a_scan_with_another_zero_is_refused(offset: float) -> None:
-    one = head()
-    reach = np.ones(one.grid.shape, np.float32)
-    views = [("a.nii", one.data, reach), ("b.nii", 7 * (one.data + np.float32(offset)), reach)]
-    with pytest.raises(ArSSRError, match=r"b\.nii: no factor makes it as bright"):
-        require_fit(views, one.grid)
-
-
-def test_a_first_scan_below_zero_is_refused() -> None:
-    one = head()
-    reach = np.ones(one.grid.shape, np.float32)
-    with pytest.raises(ArSSRError, match=r"a\.nii: nothing in it is above 0"):
-        require_fit([("a.nii", one.data - 500, reach)] * 2, one.grid)
-
-
-def test_a_motion_that_brings_a_scan_onto_the_first_fits() -> None:
-    fixed = head()
-    motion = np.eye(4)
-    motion[:3, 3] = (30, 0, -20)
-    moving = Volume(fixed.data, Grid(fixed.grid.shape, motion @ fixed.grid.affine))
-    assert fits(fixed, moving, motion)
-    assert not fits(fixed, moving, np.eye(4))

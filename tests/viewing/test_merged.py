@@ -87,7 +87,7 @@ def test_every_scan_is_told_of_in_the_table() -> None:
     rows = dict(origins(told, ASL).rows)
     assert rows["file"] == ["scan0.nii", "scan1.nii t2 sag"]
     assert rows["moved against scan 1"] == ["–", "2.3 mm, 1.0°"]
-    assert rows["correlation with scan 1"] == ["–", "0.990"]
+    assert rows["local correlation with scan 1"] == ["–", "0.990"]
     assert rows["slices evened"] == ["no", "by 0.95 to 1.08"]
     assert rows["slice profile"] == ["Gaussian", "no thick slices"]
     assert rows["doubtful slices"] == ["none", "3, 7"]

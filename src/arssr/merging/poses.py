@@ -32,12 +32,17 @@ _LPS = np.diag([-1.0, -1.0, 1.0])  # to RAS and back
 
 
 def register(
-    fixed: Volume, moving: Volume, centre: Floats, contrasts: bool = False, afresh: bool = False
+    fixed: Volume,
+    moving: Volume,
+    centre: Floats,
+    contrasts: bool = False,
+    afresh: bool = False,
+    start: Floats | None = None,
 ) -> Floats:
     """(4, 4) the rigid motion from the space of `fixed` to that of `moving`, RAS+ mm.
 
     centre: (3,) about which it turns. contrasts: they have different ones. afresh: begin with the
-    centres of mass on each other, not where headers say.
+    centres of mass on each other, not where headers say. start: begin with this motion.
     """
     import SimpleITK as sitk  # noqa: N813 - its customary name
 
@@ -63,6 +68,10 @@ def register(
     transform.SetCenter((_LPS @ centre).tolist())
     if afresh:
         transform.SetTranslation((_LPS @ (_middle(moving) - _middle(fixed))).tolist())
+    if start is not None:
+        transform.SetMatrix((_LPS @ start[:3, :3] @ _LPS).flatten().tolist())
+        moved = start[:3, :3] @ centre + start[:3, 3] - centre
+        transform.SetTranslation((_LPS @ moved).tolist())
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(*images)

@@ -19,9 +19,10 @@ from arssr.field import ReportProgress, silent
 from arssr.grid import Floats, Grid
 from arssr.merging.brightness import Brightness, match
 from arssr.merging.evening import evened
-from arssr.merging.fit import fits, require_fit
+from arssr.merging.finding import find_motion
+from arssr.merging.fit import require_fit
 from arssr.merging.interleaves import Asked, find_interleaves, most_interleaves, unmoved
-from arssr.merging.poses import head_centre, in_common, register
+from arssr.merging.poses import head_centre, in_common
 from arssr.merging.profiles import with_profile
 from arssr.merging.seen import Seen, of_several, see
 from arssr.merging.shares import shares_ijk
@@ -202,16 +203,9 @@ def _named(
 def _motions(seen: Sequence[Seen], registered: bool, progress: ReportProgress) -> list[Floats]:
     """From the common space to that of each scan."""
     motions: list[Floats] = [np.eye(4)]
-    first = seen[0].sharp
-    centre = head_centre(first)
     for number, each in enumerate(seen[1:], start=1):
         progress("registering", number / len(seen))
-        motion = np.eye(4)
-        if registered:
-            motion = register(first, each.sharp, centre)
-            if not fits(first, each.sharp, motion):
-                motion = register(first, each.sharp, centre, afresh=True)
-        motions.append(motion)
+        motions.append(find_motion(seen[0].sharp, each.sharp) if registered else np.eye(4))
     return motions
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arssr.grid import Grid, spacing_in_words
+from arssr.merging.fit import SAME
 from arssr.viewing.charts import Tick, number, round_steps
 from arssr.viewing.verdict import Verdict, axes_in_words, listed, name_in_words, sentences
 from arssr.volume import Volume
@@ -120,7 +121,7 @@ def _rows(facts: Mapping[str, Any], axes: Sequence[str]) -> list[tuple[str, list
         "file": [f"{s['file'] or '–'} {s.get('series', '')}".strip() for s in scans],
         "voxels": [spacing_in_words(scan["spacing_mm"]) for scan in scans],
         "moved against scan 1": ["–", *map(_motion, scans[1:])],
-        "correlation with scan 1": ["–", *(f"{s['correlation']:.3f}" for s in scans[1:])],
+        "local correlation with scan 1": ["–", *(f"{s['correlation']:.3f}" for s in scans[1:])],
         "slice profile": [_PROFILES[scan["slice_profile"]] for scan in scans],
         "slices evened": [_evened(scan.get("even_slices")) for scan in scans],
         "doubtful slices": [", ".join(map(str, s["doubtful_slices"])) or "none" for s in scans],
@@ -180,8 +181,8 @@ def merged_verdict(result: Volume, facts: Mapping[str, Any]) -> Verdict:
 def _together(scans: Sequence[Mapping[str, Any]]) -> str:
     least = min(scan["correlation"] for scan in scans[1:])
     return (
-        f"Yes: smoothed over 2 mm they correlate with scan 1 by {least:.3f} or more. Of one head "
-        "that is above 0.93, of two heads below 0.87."
+        f"Yes: but for a tenth of the head they correlate with scan 1, place by place, by "
+        f"{least:.3f} or more. Of one head that is above {SAME}, of two heads below it."
     )
 
 
