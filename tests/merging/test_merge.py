@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,8 @@ def test_what_merging_cannot_do_is_refused() -> None:
         arssr.merge(scans, noise=None)
     with pytest.raises(ArSSRError, match=r"needs .* of memory"):
         arssr.merge(scans, memory=1e6)
+    with pytest.raises(ArSSRError, match=r"^axial\.nii: how the scan was made along an axis"):
+        arssr.merge([replace(scans[0], path=Path("axial.nii")), scans[1]], acquisition="unknown")
 
 
 def test_contrasts_that_are_kept_apart_lie_where_the_first_does() -> None:

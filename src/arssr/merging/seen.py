@@ -112,7 +112,10 @@ def see(
         own = estimate_noise(scan) if level == "auto" else float(level)
         noise, span = own * acquisition.noise_left, float(np.ptp(scan.data))
     else:
-        known = Agreement.of(field, fine)
+        try:
+            known = Agreement.of(field, fine)
+        except ArSSRError as error:
+            raise ArSSRError(f"{scan.label}: {error}") from None
         given, acquisition, span = known.scan, known.acquisition, known.span
         noise, narrow = known.noise or 0.0, _with_trapezoids(field, fine)
         profiles = (acquisition, narrow) if narrow else ()
