@@ -19,10 +19,10 @@ _WINDOW_MM = 6.0  # standard deviation of the Gaussian windows in which scans ar
 _WORST = 0.1  # of the head: it may fit worse, as lesions grow and jaws move
 _FLAT = 1e-3  # of an image's variance: where there is less, in both, there is nothing to compare
 _BINS = 32
-# One head has 0.87 and more (stacks of 6 mm with noise of 5 % in two directions, shaded by a factor
-# of 2, every second slice moved by 2 mm), two heads of one scanner up to 0.67, fetal stacks up to
-# 0.71; the plain correlation of these is 0.95 and more, up to 0.90 and up to 0.93
-# (benchmarks/merge_fit.py).
+# One head has 0.83 and more (stacks of 6 mm with noise of 5 %, one shaded by a factor of 3; 0.87
+# shaded by less, or with every second slice moved by 2 mm), two heads of one scanner up to 0.67,
+# fetal stacks up to 0.71; the plain correlation of these is 0.88 and more, up to 0.90 and up to
+# 0.93 (benchmarks/merge_fit.py).
 SAME = 0.8
 _CONTRAST = 0.05
 _DARK = 0.12  # of the range: darker is no head, as noise of 5 % makes air 0.06
