@@ -1,7 +1,7 @@
 """Do two scans show one head in one contrast? What `arssr merge` measures of pairs that do and
 do not.
 
-    python benchmarks/merge_fit.py [--only "other"] [--weights light] [--keep answers.jsonl]
+    python benchmarks/merge_fit.py [--only "other"] [--weights light] [--keep runs/merge_fit.jsonl]
 
 Pairs of images of ../shared/data, made thick, noisy, moved, cut and shaded, on voxels of 2.5 mm:
 registered as `arssr merge` does it (with fewer samples) and compared as it does. Scans are
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="groups whose name has this in it")
     parser.add_argument("--weights", help="a network makes scans fine, not cubic interpolation")
     parser.add_argument("--spacing", type=float, default=COMMON_MM, help="mm, of the comparison")
-    parser.add_argument("--keep", type=Path, default=Path("merge_fit.jsonl"))
+    parser.add_argument("--keep", type=Path, default=Path("runs/merge_fit.jsonl"))
     arguments = parser.parse_args()
     poses._SAMPLED = SAMPLED
     model = load_model(arguments.weights, "cpu") if arguments.weights else None
