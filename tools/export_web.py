@@ -34,7 +34,7 @@ from arssr.noise import estimate_noise
 from arssr.scan import as_measured
 from arssr.volume import Volume
 from arssr.weights.licence import images_behind
-from arssr.weights.limits import looks_seen, unlike_training
+from arssr.weights.limits import looks_seen, most_noise, too_noisy, unlike_training
 from arssr.weights.registry import Weights, load
 
 
@@ -161,6 +161,7 @@ def golden(models: list[Weights], folder: Path) -> None:
     spectra = resolutions(folder)
     answers = {"cases": described, "ranges": ranges(), "axes": axes(), "spectra": spectra}
     answers["unlike"] = unlike()
+    answers["noisy"] = noisy()
     (folder / "golden.json").write_text(json.dumps(answers) + "\n")
 
 
@@ -256,6 +257,20 @@ def unlike() -> list[dict[str, Any]]:
     return [
         {"look": asdict(look), "seen": seen, "said": unlike_training(card, look)}
         for look in (Look(*numbers) for numbers in asked)
+    ]
+
+
+def noisy() -> list[dict[str, Any]]:
+    """What is said of noise that is named, in normalised intensity."""
+    card = {"name": "light", "recipe": {"sampling": {"noise": 0.06}}}
+    return [
+        {
+            "noise": noise,
+            "unit": unit,
+            "most": most_noise(card),
+            "said": too_noisy(card, noise, unit),
+        }
+        for noise, unit in ((0.06, 400.0), (0.12, 400.0), (0.1201, 1234.5), (0.5, 0.0321))
     ]
 
 

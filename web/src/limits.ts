@@ -20,6 +20,7 @@ export interface Card {
 
 const TOLERANCE = 0.01;
 const [ROUGHER, MORE_ALIKE] = [2, 1.5];
+const NOISIER = 2;
 
 /**
  * One sentence for each way in which reading `source` on `target` leaves the card's range.
@@ -78,6 +79,25 @@ export function coarserAxes(source: Grid, target: Grid): string | null {
 export const rangeSetByFew = (card: Card): string =>
   `fewer than 0.2 % of the voxels set the range of intensities that ${card.name ?? 'the model'} ` +
   'sees; little of it is left for the others';
+
+/**
+ * A sentence where a noise that somebody names is more than a network may be told.
+ *
+ * noise, most: normalised; unit: of that, in units of the scan.
+ */
+export function tooNoisy(
+  { name = 'the model' }: Card,
+  most: number | null,
+  noise: number,
+  unit: number,
+): string | null {
+  if (most === null || noise <= most) return null;
+  const [named, trained, told] = [noise, most / NOISIER, most].map((each) => general(each * unit, 3));
+  return (
+    `a noise of ${named} is far beyond what ${name} was trained for, up to ${trained}; it is told ` +
+    told
+  );
+}
 
 /** Sentences where an image looks like none that weights have seen. */
 export function unlikeTraining(

@@ -192,6 +192,10 @@ test.each([
   [{ target: { scale: 2 }, consistent: true }, /`arssr view` does it/],
   [{ target: { scale: 2 }, acquisition: 'tomography' }, /unknown acquisition 'tomography'/],
   [{ target: { scale: 2 }, noise: -1 }, /noise must be at least 0/],
+  [
+    { target: { scale: 1.2 }, strict: true, noise: 1e6 },
+    /a noise of 1e\+06 is far beyond what light was trained for/,
+  ],
   [{ target: { scale: 2 }, ensemble: 3 }, /1, 4 or 8 members/],
   [{ target: { scale: 2 }, strict: true }, /voxels of 0.5 mm are outside what light was trained for/],
   [{ target: { like: 's99' } }, /there is no such scan/],

@@ -31,6 +31,7 @@ export interface Golden {
   spectra: GoldenScan[];
   /** What is said of images by how they look. */
   unlike: { look: Look; seen: [Look, Look]; said: string[] }[];
+  noisy: { noise: number; unit: number; most: number; said: string | null }[];
   axes: { n: number; scale: number; positions: number[]; matrix: number[][] }[];
 }
 

@@ -11,7 +11,7 @@ import { schedule } from '../src/engine/schedule';
 import { positionsAlong, scaled, spacingOf, type Grid } from '../src/grid';
 import { apply, fit } from '../src/intensity';
 import { cubicMatrix } from '../src/interpolation';
-import { unlikeTraining } from '../src/limits';
+import { tooNoisy, unlikeTraining } from '../src/limits';
 import { estimateNoise } from '../src/noise';
 import { measureResolution } from '../src/resolution';
 import { acquisitionOf, atBand, bandGrid } from '../src/scan';
@@ -94,6 +94,11 @@ test('some of them are too small to tell, and more are not', () => {
 test.each(golden.unlike)('what is said of an image by its $look', ({ look, seen, said }) => {
   expect(unlikeTraining({ name: 'light' }, seen, look)).toEqual(said);
   expect(unlikeTraining({ name: 'light' }, null, look)).toEqual([]);
+});
+
+test.each(golden.noisy)('what is said of a noise of $noise', ({ noise, unit, most, said }) => {
+  expect(tooNoisy({ name: 'light' }, most, noise, unit)).toBe(said);
+  expect(tooNoisy({ name: 'light' }, null, noise, unit)).toBeNull();
 });
 
 test.each(golden.spectra)('a scan that is $name is cut and told as in Python', (python) => {

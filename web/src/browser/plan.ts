@@ -6,7 +6,7 @@ import type { Model, Told } from '../engine/model';
 import { cellIn, described, thickAxes, type Grid } from '../grid';
 import { unlikeIntensities } from '../kind';
 import { Lattice } from '../lattice';
-import { coarserAxes, outsideValidRange, rangeSetByFew, unlikeTraining } from '../limits';
+import { coarserAxes, outsideValidRange, rangeSetByFew, tooNoisy, unlikeTraining } from '../limits';
 import { COPIED, withoutNetwork } from '../plain';
 import { requireMemory } from '../room';
 import { bandGrid } from '../scan';
@@ -68,7 +68,7 @@ export async function planOf(
   const method = withoutNetwork(stored, grid);
   const samples = await samplesOf(scan);
   const facts: Facts = {};
-  const correction = method ? null : corrected(scan, samples, grid, request);
+  const correction = method ? null : corrected(scan, samples, grid, request, model);
   const seen = correction?.prepared.grid ?? stored;
   const lattice = new Lattice(seen, grid);
   const doubts = like ? like.warnings.map((each) => `${like.name}: ${each}`) : [];
@@ -83,11 +83,14 @@ export async function planOf(
   if (correction) {
     const coarser = coarserAxes(seen, grid);
     if (coarser) facts.notes = [coarser];
-    const { prepared } = correction;
-    const { card, looks } = model.manifest;
+    const { prepared, noise } = correction;
+    const { card, looks, most_noise: most } = model.manifest;
     if (prepared.isCut) facts.cut_to_band = cutToBand(scan, prepared.grid);
     const few = prepared.normalisation.setByFew ? [rangeSetByFew(card)] : [];
-    warn(request, scan, facts, [...few, ...unlikeTraining(card, looks, prepared.look)]);
+    const named = typeof request.noise === 'number' && noise !== null;
+    const noisy = named ? tooNoisy(card, most, noise, prepared.normalisation.range) : null;
+    const doubtful = [...few, ...(noisy ? [noisy] : [])];
+    warn(request, scan, facts, [...doubtful, ...unlikeTraining(card, looks, prepared.look)]);
   }
   if (!isCopied) {
     facts.clamped_at = request.clamp && scan.range[0] >= 0 ? scan.range[0] : null;
@@ -100,6 +103,7 @@ function corrected(
   samples: Float32Array,
   grid: Grid,
   request: Request,
+  { manifest }: Model,
 ): Correction {
   const of = `${scan.id} ${String(request.asStored)}`;
   if (kept?.of !== of) {
@@ -108,7 +112,8 @@ function corrected(
     kept = { of, prepared, seconds: (performance.now() - since) / 1000 };
   }
   const { prepared, seconds } = kept;
-  return { prepared, seconds, ...toldOf(scan, prepared, request, cellIn(grid, prepared.grid)) };
+  const cell = cellIn(grid, prepared.grid);
+  return { prepared, seconds, ...toldOf(scan, prepared, request, cell, manifest.most_noise) };
 }
 
 function cutToBand({ grid, resolution }: Known, cut: Grid): Record<string, unknown> {

@@ -59,7 +59,7 @@ function fitted(data: Float32Array, shape: Three, name: string): Fitted {
 
 /**
  * The noise of a scan (normalised; null if unknown), and what the network is told: of the noise,
- * what is beyond that of training images, if it was estimated.
+ * what is beyond that of training images, if it was estimated, and `most` at most.
  *
  * cell: of the target, along the axes of `prepared.grid`.
  */
@@ -68,6 +68,7 @@ export function toldOf(
   prepared: Prepared,
   request: Request,
   cell: Three,
+  most: number | null,
 ): { noise: number | null; told: Told } {
   const { acquisition } = request;
   let names: readonly string[];
@@ -80,7 +81,8 @@ export function toldOf(
   const noise = noiseOf(prepared, request, isFolded);
   let usual = names.includes(UNKNOWN) ? OF_TRAINING_FOLDED : OF_TRAINING;
   if (request.noise !== 'auto' || isFolded) usual = 0;
-  return { noise, told: { acquisition: names, noise: noise === null ? null : beyond(noise, usual) } };
+  const rest = noise === null ? null : Math.min(beyond(noise, usual), most ?? Infinity);
+  return { noise, told: { acquisition: names, noise: rest } };
 }
 
 function noiseOf(

@@ -24,6 +24,8 @@ export interface Manifest {
   name: string;
   sha256: string;
   config: { encoder: string; feature_dim: number; decoder_depth: number; acquisitions: string[] };
+  /** Noise that the network may be told at most, normalised; null where nobody knows. */
+  most_noise: number | null;
   /** Normalised intensities that the network sees. */
   seen: [number, number];
   encoder: PartWords;
