@@ -21,7 +21,7 @@ from arssr.jobs.local import Local
 from arssr.upsampling.request import Request
 from arssr.upsampling.target import Target
 
-from .test_merging import in_another_contrast
+from .test_merging import in_another_contrast, larger
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,8 @@ def scans(root: Path) -> list[Path]:
             name = f"sub-0{subject}_run-{run}_T2w.nii.gz"
             scan = stack(axis, seed=subject)
             paths.append(scan.write(root / f"sub-0{subject}" / "anat" / name))
-    in_another_contrast(paths[5])
+    larger(paths[4])
+    in_another_contrast(larger(paths[5]))
     return paths
 
 
