@@ -62,6 +62,12 @@ def motion_of(
     return motion
 
 
+def apart(one: np.ndarray, other: np.ndarray, points_mm: np.ndarray) -> float:
+    """By how many mm two motions differ, on average over points (n, 3)."""
+    between = (one - other)[:3]
+    return float(np.linalg.norm(points_mm @ between[:, :3].T + between[:, 3], axis=1).mean())
+
+
 def stack_of(
     truth: Volume,
     seen: Grid,
@@ -203,11 +209,7 @@ def rows(
     def psnr(image: np.ndarray) -> float:
         return float(20 * np.log10(span / np.sqrt(np.mean((image - truth.data)[inner] ** 2))))
 
-    def apart(one: np.ndarray, other: np.ndarray) -> float:
-        between = (one - other)[:3]
-        return float(np.linalg.norm(points @ between[:, :3].T + between[:, 3], axis=1).mean())
-
-    moved = max(apart(motion, np.eye(4)) for motions in groups for motion in motions)
+    moved = max(apart(motion, np.eye(4), points) for motions in groups for motion in motions)
     asked = [None, arguments.find or arguments.interleaves]
     for interleaves in asked if arguments.find or arguments.interleaves > 1 else asked[:1]:
         started = time.perf_counter()
@@ -219,7 +221,9 @@ def rows(
         for each, motion, motions in zip(made.seen, made.motions, groups, strict=True):
             poses = [pose @ motion for pose in each.interleaves.motions]
             n = math.lcm(len(poses), len(motions))
-            off.append([apart(poses[g % len(poses)], motions[g % len(motions)]) for g in range(n)])
+            off.append(
+                [apart(poses[g % len(poses)], motions[g % len(motions)], points) for g in range(n)]
+            )
         off[0] = off[0][1:]  # the frame
         tv = f"{total_variation(made, scans, psnr):.2f}" if arguments.tv else ""
         cells = [

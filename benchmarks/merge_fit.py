@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from keeping import Kept
-from merge import motion_of
+from merge import apart, motion_of
 from scipy import ndimage
 
 from arssr.api import Model, load_model
@@ -305,8 +305,7 @@ def compared(
         why = str(error)
     off = None
     if true is not None:
-        head, apart = points[both][::101], (motions[1] - true)[:3]
-        off = float(np.linalg.norm(head @ apart[:, :3].T + apart[:, 3], axis=1).mean())
+        off = apart(motions[1], true, points[both][::101])
     whole = likeness(one, two, both, common)[0]
     return [whole, local_correlation(one, two, both, common), why, off]
 

@@ -14,26 +14,17 @@ import warnings
 from unittest.mock import patch
 
 import numpy as np
+from merge import middle
 
 from arssr import Volume, load_model
 from arssr.degradation import degrade, named_degradation
 from arssr.evaluation.metrics import score
-from arssr.grid import Grid
 from arssr.intensity import Normalisation
 from arssr.interpolation import resample
 
 _SIDE = 64
 _NOISE = (0.03, 0.06, 0.1, 0.15, 0.2)
 _TOLD = (0.06, 0.09, 0.12, 0.15, 0.2, 0.5)
-
-
-def middle(volume: Volume) -> Volume:
-    """`_SIDE` voxels a side, or what there is."""
-    first = [max(0, (n - _SIDE) // 2) for n in volume.data.shape]
-    part = volume.data[tuple(slice(start, start + _SIDE) for start in first)]
-    affine = volume.grid.affine.copy()
-    affine[:3, 3] = volume.grid.to_world(first)
-    return Volume(part, Grid(part.shape, affine))
 
 
 def main() -> None:
@@ -46,7 +37,8 @@ def main() -> None:
     columns = ("volume", "noise", "normalised", "cubic", "default", *_TOLD)
     print(f"| {' | '.join(map(str, columns))} |\n|{'---|' * len(columns)}")
     for path in asked.volumes:
-        truth = middle(Volume.read(path))
+        whole = Volume.read(path)
+        truth = resample(whole, middle(whole.grid, _SIDE), "nearest")
         clean = degrade(truth, 2, named_degradation("kspace"))
         top = float(truth.data.max())
         for share in _NOISE:
